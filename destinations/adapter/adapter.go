@@ -1,0 +1,119 @@
+// Package adapter is the contract between the router and a vendor. An adapter says what one call means to its vendor,
+// as data; sending, ordering, batching and retrying are the router's. To add a vendor, write a folder with a New and a
+// Translate, and one line in the destinations table.
+package adapter
+
+import (
+	"time"
+
+	"aka/router/segment"
+)
+
+// Adapter is one configured destination's translator. Embed a Config that embeds Common, and Shared is there.
+type Adapter interface {
+	// Translate says what one call means to this destination. It does no I/O, reads no clock and keeps no state; equal
+	// calls give equal outcomes, byte for byte. It is safe for concurrent use and must not modify the call. The guard has
+	// passed before: ids are not blocked, not too long, and an alias has two different ones.
+	Translate(*segment.Call) Outcome
+	// Shared returns the settings that every vendor has.
+	Shared() Common
+}
+
+// Responder is implemented by an adapter whose vendor's answers cannot be read off the status alone: a 200 that means
+// no, failures per record.
+type Responder interface {
+	// Judge reads the answer to one HTTP exchange and returns one verdict per request, in order.
+	Judge(requests []Request, answer Answer) []Verdict
+}
+
+// Vendor is one line of the destinations table.
+type Vendor struct {
+	// Names are the names that the vendor goes by in a call's `integrations`, in the exact case.
+	Names []string
+	// Order is what the vendor needs unless the config says otherwise.
+	Order Order
+	// New builds an adapter from its settings. Its error lists every mistake, each a *SettingError (join them).
+	New func(Settings) (Adapter, error)
+}
+
+// Settings is a destination's `settings` section, still to be decoded.
+type Settings interface {
+	// Decode fills in the struct that into points to, strictly: an unknown key, a wrong type or an unreadable secret is
+	// an error. Fields keep their values where the section says nothing, so set the defaults before.
+	Decode(into any) error
+}
+
+// Common is what every vendor's Config embeds, with `yaml:",inline"`.
+type Common struct {
+	// Endpoint replaces the vendor's base URL: for tests, proxies and simulators. Default: the vendor's.
+	Endpoint string `yaml:"endpoint"`
+	// BlockedIDs are ids that no call to this destination may carry, beside those blocked everywhere. Case-insensitive.
+	BlockedIDs []string `yaml:"blocked_ids"`
+	// Settle is how long calls of the same person wait after an alias was delivered. Default: the vendor's.
+	Settle *time.Duration `yaml:"settle"`
+}
+
+// Shared implements part of Adapter for whatever embeds Common.
+func (c Common) Shared() Common { return c }
+
+// Order is how strictly one person's calls are kept in order at a destination.
+type Order string
+
+const (
+	// OrderIdentity lets calls of one person overtake each other, but never an alias, identify or group.
+	OrderIdentity Order = "identity"
+	// OrderStrict delivers each person's calls one at a time, as they arrived.
+	OrderStrict Order = "strict"
+	// OrderNone keeps no order.
+	OrderNone Order = "none"
+)
+
+// Outcome is what one call means to a destination. Exactly one field is set; build it with Send, Drop or Reject.
+type Outcome struct {
+	// Requests go in order, each after the one before succeeded.
+	Requests []Request
+	// Dropped says why nothing is to be sent.
+	Dropped Reason
+	// Rejected says why the call cannot be translated: it becomes a dead letter.
+	Rejected error
+}
+
+// Send is the outcome of a call that becomes one or more HTTP exchanges, in order.
+func Send(requests ...Request) Outcome { return Outcome{Requests: requests} }
+
+// Drop is the outcome of a call that means nothing to this destination. It counts as a success.
+func Drop(reason Reason) Outcome { return Outcome{Dropped: reason} }
+
+// Reject is the outcome of a call that is malformed for this destination. The error names the field and what was
+// expected, and holds no id, trait or secret: it is logged and kept with the dead letter.
+func Reject(err error) Outcome { return Outcome{Rejected: err} }
+
+// Request is one HTTP exchange as data. A retry sends the same bytes.
+type Request struct {
+	// Method is the HTTP method; URL is absolute, its query included.
+	Method, URL string
+	// Header holds the headers beside Host and Content-Length. `Content-Encoding: gzip` makes the sender compress the
+	// body, after batching; Body itself is always plain.
+	Header map[string]string
+	Body   []byte
+	// Batch tells that Body is one JSON value that may travel in an array with others; nil sends Body as it is.
+	Batch *Batch
+}
+
+// Batch lets requests of the same Key go as one JSON array, in one exchange with the first one's method, URL and header.
+// A batchable request is sent as an array even when it is alone.
+type Batch struct {
+	Key string
+	// MaxItems and MaxBytes bound the array: items, and bytes before compression. Zero is no bound.
+	MaxItems, MaxBytes int
+}
+
+// Answer is what the vendor said to one exchange.
+type Answer struct {
+	Status int
+	// Body is the start of the answer's body, at most 64 KiB.
+	Body []byte
+	// AfterAmbiguous tells that an earlier try of this exchange was sent and never answered, so the vendor may have
+	// acted on it already.
+	AfterAmbiguous bool
+}

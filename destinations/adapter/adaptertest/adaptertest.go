@@ -1,0 +1,415 @@
+// Package adaptertest runs an adapter's golden cases: one YAML file per behaviour, with a call as an SDK sends it and what
+// the vendor's page says must come of it.
+//
+//	doc: https://developers.getvero.com/#users-reidentify      # required: where the expectation comes from
+//	settings: { auth_token: t0ken }
+//	call: { type: alias, messageId: m1, previousId: jen@email.com, userId: 507f191e81 }
+//	send:
+//	  - request: PUT https://api.getvero.com/api/v2/users/reidentify
+//	    json: { auth_token: t0ken, id: jen@email.com, new_id: 507f191e81 }
+//
+// Instead of send a case has `drop: reason`, `reject: "error text"` or `settings_error: "error text"`. A request shows its
+// query and form body decoded (`query:`, `form:`), its other headers under `header:`, and `batch: KEY` when it may travel
+// in an array. Form fields whose value is JSON are compared as JSON. `call_json:` gives a call whose exact bytes matter.
+// The call arrives at 2026-01-02T03:04:05Z.
+//
+// `answers:` adds what the vendor may say, and what is made of it:
+//
+//	answers:
+//	  - { request: 0, items: 2, status: 400, body: '{"failed_records":[{"index":1}]}', verdicts: [delivered, never] }
+//
+// request picks the request of `send` (default the first), items repeats it as a batch (default 1), after_ambiguous tells
+// that an earlier try got no answer. A verdict with a note is written `delivered/reidentified_before`.
+package adaptertest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"aka/destinations/adapter"
+	"aka/router/segment"
+	"aka/router/strictyaml"
+)
+
+// receivedAt is when every case's call arrives.
+var receivedAt = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+type goldenCase struct {
+	Doc           string         `yaml:"doc"`
+	Note          string         `yaml:"note"`
+	Settings      yaml.Node      `yaml:"settings"`
+	Call          map[string]any `yaml:"call"`
+	CallJSON      string         `yaml:"call_json"`
+	Send          []wantRequest  `yaml:"send"`
+	Drop          string         `yaml:"drop"`
+	Reject        string         `yaml:"reject"`
+	SettingsError string         `yaml:"settings_error"`
+	Answers       []answerCase   `yaml:"answers"`
+}
+
+type wantRequest struct {
+	Request string            `yaml:"request"`
+	Query   map[string]string `yaml:"query"`
+	Header  map[string]string `yaml:"header"`
+	Form    map[string]any    `yaml:"form"`
+	JSON    any               `yaml:"json"`
+	Batch   string            `yaml:"batch"`
+}
+
+type answerCase struct {
+	Request        int      `yaml:"request"`
+	Items          int      `yaml:"items"`
+	Status         int      `yaml:"status"`
+	Body           string   `yaml:"body"`
+	AfterAmbiguous bool     `yaml:"after_ambiguous"`
+	Verdicts       []string `yaml:"verdicts"`
+}
+
+// Run runs every *.yaml file of the folder as a case against the vendor.
+func Run(t *testing.T, vendor adapter.Vendor, folder string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases in %s (%v)", folder, err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) { runCase(t, vendor, file) })
+	}
+}
+
+func runCase(t *testing.T, vendor adapter.Vendor, file string) {
+	c := load(t, file)
+	a, secrets, err := build(vendor, &c.Settings)
+	if c.SettingsError != "" {
+		if err == nil || !strings.Contains(err.Error(), c.SettingsError) {
+			t.Fatalf("settings error:\n got %v\nwant %s", err, c.SettingsError)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatalf("settings: %v", err)
+	}
+	call := c.call(t, vendor)
+	before, _ := json.Marshal(call)
+	guard := adapter.NewGuard(a.Shared().BlockedIDs)
+	outcome := guard.Translate(a, call)
+	again := guard.Translate(a, call)
+	after, _ := json.Marshal(call)
+	if !bytes.Equal(before, after) {
+		t.Errorf("Translate modified the call:\n got %s\nwas %s", after, before)
+	}
+	if !reflect.DeepEqual(outcome, again) {
+		t.Errorf("Translate is not repeatable:\n first %+v\nsecond %+v", outcome, again)
+	}
+	if problem := problemOf(outcome, secrets); problem != "" {
+		t.Error(problem)
+	}
+	c.compare(t, outcome)
+	for _, answer := range c.Answers {
+		answer.check(t, a, outcome.Requests)
+	}
+}
+
+func load(t *testing.T, file string) *goldenCase {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &goldenCase{}
+	decoder := yaml.NewDecoder(bytes.NewReader(content))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(c); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	if !strings.HasPrefix(c.Doc, "https://") {
+		t.Errorf("%s: doc: must name the vendor's page", file)
+	}
+	expectations := 0
+	for _, given := range []bool{c.Send != nil, c.Drop != "", c.Reject != "", c.SettingsError != ""} {
+		if given {
+			expectations++
+		}
+	}
+	if expectations != 1 {
+		t.Fatalf("%s: give exactly one of send, drop, reject, settings_error", file)
+	}
+	return c
+}
+
+// call parses the case's call as the ingress would.
+func (c *goldenCase) call(t *testing.T, vendor adapter.Vendor) *segment.Call {
+	t.Helper()
+	body := []byte(c.CallJSON)
+	if c.Call != nil {
+		var err error
+		if body, err = json.Marshal(c.Call); err != nil {
+			t.Fatalf("call: %v", err)
+		}
+	}
+	result, err := segment.Parse(body, segment.Options{ReceivedAt: receivedAt})
+	if err != nil {
+		t.Fatalf("call: %v", err)
+	}
+	message := result.Messages[0]
+	call, err := message.Decode()
+	if err != nil {
+		t.Fatalf("call: %v", err)
+	}
+	decision := segment.Route(message.Routing, vendor.Names, false)
+	if !decision.Enabled {
+		t.Fatal("call: its integrations switch this vendor off")
+	}
+	call.Options = decision.Options
+	return call
+}
+
+func (c *goldenCase) compare(t *testing.T, got adapter.Outcome) {
+	t.Helper()
+	switch {
+	case c.Drop != "":
+		if string(got.Dropped) != c.Drop {
+			t.Errorf("drop:\n got %s\nwant %s", describe(got), c.Drop)
+		}
+	case c.Reject != "":
+		if got.Rejected == nil || !strings.Contains(got.Rejected.Error(), c.Reject) {
+			t.Errorf("reject:\n got %s\nwant %s", describe(got), c.Reject)
+		}
+	case len(got.Requests) != len(c.Send):
+		t.Errorf("requests: got %d, want %d:\n%s", len(got.Requests), len(c.Send), describe(got))
+	default:
+		for i, want := range c.Send {
+			want.compare(t, i, got.Requests[i])
+		}
+	}
+}
+
+func (want wantRequest) compare(t *testing.T, i int, r adapter.Request) {
+	t.Helper()
+	shown := adapter.Show(r)
+	equal := func(what string, got, want any) {
+		t.Helper()
+		if !reflect.DeepEqual(normal(got), normal(want)) {
+			t.Errorf("request %d, %s:\n got %s\nwant %s", i, what, text(got), text(want))
+		}
+	}
+	equal("request", shown.Method+" "+shown.URL, want.Request)
+	equal("query", shown.Query, want.Query)
+	equal("form", shown.Form, want.Form)
+	equal("json", shown.JSON, want.JSON)
+	header := map[string]string{}
+	for name, value := range shown.Header {
+		if name != "Content-Type" {
+			header[name] = value
+		}
+	}
+	equal("header", header, want.Header)
+	key := ""
+	if r.Batch != nil {
+		key = r.Batch.Key
+	}
+	equal("batch", key, want.Batch)
+}
+
+func (a answerCase) check(t *testing.T, by adapter.Adapter, requests []adapter.Request) {
+	t.Helper()
+	batch := make([]adapter.Request, max(a.Items, 1))
+	for i := range batch {
+		batch[i] = requests[a.Request]
+	}
+	got := adapter.Judge(by, batch, adapter.Answer{Status: a.Status, Body: []byte(a.Body), AfterAmbiguous: a.AfterAmbiguous})
+	var words []string
+	for _, v := range got {
+		word := v.Class.String()
+		if v.Note != "" {
+			word += "/" + v.Note
+		}
+		words = append(words, word)
+	}
+	if !reflect.DeepEqual(words, a.Verdicts) {
+		t.Errorf("answer %d %s:\n got %v\nwant %v", a.Status, a.Body, words, a.Verdicts)
+	}
+}
+
+// build makes an adapter from a case's settings, read as the config's are.
+func build(vendor adapter.Vendor, node *yaml.Node) (adapter.Adapter, []adapter.Secret, error) {
+	section := &settings{node: node}
+	a, err := vendor.New(section)
+	if problems := section.decoder.Problems(); len(problems) > 0 {
+		err = errors.Join(err, problems[0])
+	}
+	var secrets []adapter.Secret
+	for _, value := range section.decoder.Secrets() {
+		secrets = append(secrets, adapter.NewSecret(value))
+	}
+	return a, secrets, err
+}
+
+type settings struct {
+	node    *yaml.Node
+	decoder strictyaml.Decoder
+}
+
+func (s *settings) Decode(into any) error {
+	s.decoder.Lookup = func(string) (string, bool) { return "", false }
+	s.decoder.ReadFile = os.ReadFile
+	s.decoder.Decode(s.node, "", into)
+	return nil
+}
+
+// problemOf checks what must hold of every outcome, whatever the call: exactly one field is set, requests are absolute and
+// https, no secret stands in an error.
+func problemOf(o adapter.Outcome, secrets []adapter.Secret) string {
+	set := 0
+	for _, isSet := range []bool{len(o.Requests) > 0, o.Dropped != "", o.Rejected != nil} {
+		if isSet {
+			set++
+		}
+	}
+	if set != 1 {
+		return fmt.Sprintf("an outcome must be exactly one of send, drop, reject: %s", describe(o))
+	}
+	if o.Rejected != nil {
+		for _, s := range secrets {
+			if strings.Contains(o.Rejected.Error(), s.Reveal()) {
+				return "a secret stands in the rejection"
+			}
+		}
+	}
+	if o.Dropped != "" && !slices.Contains(adapter.DropReasons, o.Dropped) {
+		return fmt.Sprintf("%q is no known drop reason", o.Dropped)
+	}
+	for _, r := range o.Requests {
+		u, err := url.Parse(r.URL)
+		if err != nil || u.Scheme != "https" || u.Host == "" {
+			return "not an absolute https URL: " + r.URL
+		}
+		if r.Batch != nil && !json.Valid(r.Body) {
+			return "a batchable body must be one JSON value: " + string(r.Body)
+		}
+		for name, value := range r.Header {
+			if strings.ContainsAny(name+value, "\r\n\x00") {
+				return fmt.Sprintf("header %q holds a line break or NUL", name)
+			}
+		}
+	}
+	return ""
+}
+
+// Fuzz feeds arbitrary bytes through the parser to the vendor's adapters, one for each distinct settings of the folder's
+// cases: no panic, no modified call, the same outcome twice, and what must hold of every outcome.
+func Fuzz(f *testing.F, vendor adapter.Vendor, folder string) {
+	files, _ := filepath.Glob(filepath.Join(folder, "*.yaml"))
+	adapters := map[string]adapter.Adapter{}
+	var secrets []adapter.Secret
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		c := &goldenCase{}
+		if err := yaml.Unmarshal(content, c); err != nil {
+			f.Fatal(err)
+		}
+		if c.SettingsError != "" {
+			continue
+		}
+		key, _ := yaml.Marshal(&c.Settings)
+		if adapters[string(key)] == nil {
+			a, own, err := build(vendor, &c.Settings)
+			if err != nil {
+				f.Fatalf("%s: %v", file, err)
+			}
+			adapters[string(key)], secrets = a, append(secrets, own...)
+		}
+		body := []byte(c.CallJSON)
+		if c.Call != nil {
+			body, _ = json.Marshal(c.Call)
+		}
+		f.Add(body)
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		result, err := segment.Parse(body, segment.Options{ReceivedAt: receivedAt})
+		if err != nil {
+			return
+		}
+		for _, message := range result.Messages {
+			call, err := message.Decode()
+			if err != nil {
+				t.Fatalf("a parsed message does not decode: %v", err)
+			}
+			call.Options = segment.Route(message.Routing, vendor.Names, false).Options
+			before, _ := json.Marshal(call)
+			for _, a := range adapters {
+				guard := adapter.NewGuard(a.Shared().BlockedIDs)
+				outcome := guard.Translate(a, call)
+				if problem := problemOf(outcome, secrets); problem != "" {
+					t.Fatal(problem)
+				}
+				if !reflect.DeepEqual(outcome, guard.Translate(a, call)) {
+					t.Fatal("Translate is not repeatable")
+				}
+			}
+			if after, _ := json.Marshal(call); !bytes.Equal(before, after) {
+				t.Fatalf("Translate modified the call:\n got %s\nwas %s", after, before)
+			}
+		}
+	})
+}
+
+// normal gives values that mean the same one shape: through JSON, with nothing for empty.
+func normal(v any) any {
+	encoded, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(encoded))
+	decoder.UseNumber()
+	var out any
+	_ = decoder.Decode(&out)
+	switch o := out.(type) {
+	case map[string]any:
+		if len(o) == 0 {
+			return nil
+		}
+	case nil:
+		return nil
+	}
+	return out
+}
+
+func text(v any) string {
+	encoded, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	return string(encoded)
+}
+
+func describe(o adapter.Outcome) string {
+	switch {
+	case o.Dropped != "":
+		return "drop: " + string(o.Dropped)
+	case o.Rejected != nil:
+		return "reject: " + o.Rejected.Error()
+	case len(o.Requests) == 0:
+		return "nothing"
+	}
+	var shown []adapter.Shown
+	for _, r := range o.Requests {
+		shown = append(shown, adapter.Show(r))
+	}
+	return text(shown)
+}

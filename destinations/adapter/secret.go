@@ -1,0 +1,87 @@
+package adapter
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/url"
+	"sort"
+	"strings"
+)
+
+// masked is what a secret shows itself as.
+const masked = "<secret>"
+
+// Secret is a token or password from the config. However it is printed, logged or marshalled, it shows as <secret>;
+// only Reveal gives the value, for the wire. In YAML every secret key has a twin ending in _file that names a file.
+type Secret struct{ value string }
+
+// NewSecret wraps a value.
+func NewSecret(value string) Secret { return Secret{value} }
+
+// Reveal returns the value itself.
+func (s Secret) Reveal() string { return s.value }
+
+// IsSet tells whether there is a value.
+func (s Secret) IsSet() bool { return s.value != "" }
+
+// String returns <secret>, or "" when there is no value.
+func (s Secret) String() string {
+	if s.value == "" {
+		return ""
+	}
+	return masked
+}
+
+// Format prints <secret> whatever the verb.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.String())) }
+
+// MarshalText gives <secret> to JSON, YAML and every other encoder.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// MarshalYAML gives <secret>.
+func (s Secret) MarshalYAML() (any, error) { return s.String(), nil }
+
+// Masker replaces secrets in text that others wrote or that is made to be sent: vendors' answers, URLs, headers.
+type Masker struct{ replacer *strings.Replacer }
+
+// NewMasker masks the given secrets, also where they stand URL-encoded or as Basic credentials. Secrets of fewer than
+// four bytes are left alone: they would mask ordinary text.
+func NewMasker(secrets []Secret) *Masker {
+	forms := map[string]bool{}
+	for _, s := range secrets {
+		if len(s.value) < 4 {
+			continue
+		}
+		forms[s.value] = true
+		forms[url.QueryEscape(s.value)] = true
+		forms[url.PathEscape(s.value)] = true
+		forms[base64.StdEncoding.EncodeToString([]byte(s.value+":"))] = true
+		for _, other := range secrets {
+			forms[base64.StdEncoding.EncodeToString([]byte(s.value+":"+other.value))] = true
+		}
+	}
+	longestFirst := make([]string, 0, len(forms))
+	for form := range forms {
+		longestFirst = append(longestFirst, form)
+	}
+	sort.Slice(longestFirst, func(i, j int) bool {
+		a, b := longestFirst[i], longestFirst[j]
+		return len(a) > len(b) || len(a) == len(b) && a < b
+	})
+	var pairs []string
+	for _, form := range longestFirst {
+		pairs = append(pairs, form, masked)
+	}
+	return &Masker{strings.NewReplacer(pairs...)}
+}
+
+// Mask returns text with every secret in it replaced by <secret>. A nil Masker changes nothing.
+func (m *Masker) Mask(text string) string {
+	if m == nil {
+		return text
+	}
+	return m.replacer.Replace(text)
+}
+
+// SetSecret is how the config decoder fills in a secret.
+func (s *Secret) SetSecret(value string) { s.value = value }

@@ -1,0 +1,48 @@
+package adapter
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// SettingError is one mistake in a destination's settings. The config shows it with the key's whole path and its line.
+type SettingError struct {
+	// Key is the path below `settings`, such as "token" or "service_account.secret".
+	Key string
+	// Problem says what is expected, such as "required".
+	Problem string
+}
+
+// Error returns "key: problem".
+func (e *SettingError) Error() string { return e.Key + ": " + e.Problem }
+
+// Required returns the mistake of a missing key.
+func Required(key string) error { return &SettingError{key, "required"} }
+
+// Invalid returns the mistake of a key whose value is not what is expected.
+func Invalid(key, format string, args ...any) error {
+	return &SettingError{key, fmt.Sprintf(format, args...)}
+}
+
+// OneOf returns a mistake unless value is one of the allowed words.
+func OneOf(key, value string, allowed ...string) error {
+	for _, a := range allowed {
+		if value == a {
+			return nil
+		}
+	}
+	return Invalid(key, "%q is not one of %s", value, strings.Join(allowed, ", "))
+}
+
+// BaseURL returns the endpoint to call: the setting without its trailing slash, or the vendor's own when it is empty.
+func (c Common) BaseURL(vendors string) (string, error) {
+	if c.Endpoint == "" {
+		return vendors, nil
+	}
+	u, err := url.Parse(c.Endpoint)
+	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return "", Invalid("endpoint", "not an absolute http(s) URL without credentials and query, such as %s", vendors)
+	}
+	return strings.TrimRight(c.Endpoint, "/"), nil
+}

@@ -1,0 +1,112 @@
+package adapter
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/url"
+	"strings"
+)
+
+// Shown is a request with its query and body decoded, for people to read: in explain and in golden cases.
+type Shown struct {
+	Method string            `json:"method"`
+	URL    string            `json:"url"`
+	Query  map[string]string `json:"query,omitempty"`
+	Header map[string]string `json:"headers,omitempty"`
+	// Form holds the fields of a form body; those whose value is a JSON object or array are decoded.
+	Form map[string]any `json:"form,omitempty"`
+	// JSON is the body where it is JSON, decoded with every number's digits.
+	JSON any `json:"json,omitempty"`
+	// Text is a body that is neither.
+	Text string `json:"text,omitempty"`
+}
+
+// Show decodes a request. A parameter that is given more than once shows its values joined by newlines.
+func Show(r Request) Shown {
+	shown := Shown{Method: r.Method, Header: r.Header}
+	address, query, _ := strings.Cut(r.URL, "?")
+	shown.URL = address
+	if values, err := url.ParseQuery(query); err == nil && query != "" {
+		shown.Query = map[string]string{}
+		for name, all := range values {
+			shown.Query[name] = strings.Join(all, "\n")
+		}
+	}
+	switch {
+	case len(r.Body) == 0:
+	case strings.HasPrefix(r.Header["Content-Type"], "application/x-www-form-urlencoded"):
+		values, _ := url.ParseQuery(string(r.Body))
+		shown.Form = map[string]any{}
+		for name, all := range values {
+			shown.Form[name] = formValue(strings.Join(all, "\n"))
+		}
+	default:
+		if value, ok := decodeJSON(string(r.Body)); ok {
+			shown.JSON = value
+		} else {
+			shown.Text = string(r.Body)
+		}
+	}
+	return shown
+}
+
+// Mask replaces secrets everywhere in what is shown. Authorization is masked whole.
+func (s Shown) Mask(m *Masker) Shown {
+	s.URL = m.Mask(s.URL)
+	s.Text = m.Mask(s.Text)
+	s.JSON = maskValue(s.JSON, m)
+	query, header, form := map[string]string{}, map[string]string{}, map[string]any{}
+	for name, value := range s.Query {
+		query[name] = m.Mask(value)
+	}
+	for name, value := range s.Header {
+		if strings.EqualFold(name, "Authorization") {
+			value = masked
+		}
+		header[name] = m.Mask(value)
+	}
+	for name, value := range s.Form {
+		form[name] = maskValue(value, m)
+	}
+	s.Query, s.Header, s.Form = query, header, form
+	return s
+}
+
+func maskValue(value any, m *Masker) any {
+	switch v := value.(type) {
+	case string:
+		return m.Mask(v)
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for name, inner := range v {
+			out[name] = maskValue(inner, m)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, inner := range v {
+			out[i] = maskValue(inner, m)
+		}
+		return out
+	}
+	return value
+}
+
+func formValue(text string) any {
+	if strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[") {
+		if value, ok := decodeJSON(text); ok {
+			return value
+		}
+	}
+	return text
+}
+
+func decodeJSON(text string) (any, bool) {
+	decoder := json.NewDecoder(bytes.NewReader([]byte(text)))
+	decoder.UseNumber()
+	var value any
+	if decoder.Decode(&value) != nil || decoder.More() {
+		return nil, false
+	}
+	return value, true
+}

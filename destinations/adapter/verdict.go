@@ -1,0 +1,71 @@
+package adapter
+
+import "net/http"
+
+// Class says what is to be done with a request after its exchange.
+type Class uint8
+
+const (
+	// Delivered is done: the vendor has it.
+	Delivered Class = iota + 1
+	// Later is a passing failure: try the same bytes again.
+	Later
+	// Never is a refusal that no repetition changes: the call becomes a dead letter.
+	Never
+	// Operator is a refusal of our credentials: hold the destination and call for its operator.
+	Operator
+	// Split is a batch too large for the vendor: halve it and go again. Alone, the request is refused.
+	Split
+)
+
+var classNames = [...]string{"", "delivered", "later", "never", "operator", "split"}
+
+// String returns the class in lower case, for logs and metrics.
+func (c Class) String() string { return classNames[c] }
+
+// Verdict is how one request of an exchange ended.
+type Verdict struct {
+	Class Class
+	// Note is a short constant that tells verdicts of one class apart, such as "reidentified_before". May be empty.
+	Note string
+	// Detail is what the vendor said, for the dead letter and the log. The router bounds it and masks secrets.
+	Detail string
+}
+
+// StatusVerdict is the verdict that a status has everywhere, where a vendor's Judge says nothing else.
+//
+//	2xx                            delivered
+//	408, 425, 429, 5xx             later
+//	401, 403                       operator
+//	413                            split
+//	anything else, redirects too   never
+func StatusVerdict(status int) Verdict {
+	switch {
+	case status >= 200 && status < 300:
+		return Verdict{Class: Delivered}
+	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests, status >= 500:
+		return Verdict{Class: Later}
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		return Verdict{Class: Operator}
+	case status == http.StatusRequestEntityTooLarge:
+		return Verdict{Class: Split}
+	}
+	return Verdict{Class: Never}
+}
+
+// Verdicts gives every one of n requests the same verdict.
+func Verdicts(n int, v Verdict) []Verdict {
+	all := make([]Verdict, n)
+	for i := range all {
+		all[i] = v
+	}
+	return all
+}
+
+// Judge reads an answer: by the adapter's own Judge where it has one, else by the status alone.
+func Judge(a Adapter, requests []Request, answer Answer) []Verdict {
+	if responder, ok := a.(Responder); ok {
+		return responder.Judge(requests, answer)
+	}
+	return Verdicts(len(requests), StatusVerdict(answer.Status))
+}

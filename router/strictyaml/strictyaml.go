@@ -1,0 +1,445 @@
+// Package strictyaml decodes YAML into structs without forgiving anything, and goes on after each mistake so that all of
+// them are reported at once, each with the key's path and line. Scalars are expanded from the environment first.
+package strictyaml
+
+import (
+	"encoding"
+	"fmt"
+	"reflect"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Problem is one mistake.
+type Problem struct {
+	// Line counts from 1; 0 is unknown.
+	Line int
+	// Key is the path, such as "destinations.vero.settings.auth_token".
+	Key     string
+	Message string
+}
+
+// Error returns "line 12: key: message".
+func (p Problem) Error() string {
+	text := p.Message
+	if p.Key != "" {
+		text = p.Key + ": " + text
+	}
+	if p.Line > 0 {
+		text = fmt.Sprintf("line %d: %s", p.Line, text)
+	}
+	return text
+}
+
+// secretSetter is a type whose value is a secret: its key has a twin ending in _file.
+type secretSetter interface{ SetSecret(value string) }
+
+// Limits on what a config may cost to read.
+const (
+	maxNodes   = 100_000
+	maxDepth   = 32
+	fileSuffix = "_file"
+)
+
+// Decoder decodes nodes of one document and gathers its mistakes. The zero value with Lookup and ReadFile set is ready.
+//
+// Struct fields are named by their `yaml` tag; ",inline" embeds. A field of type *yaml.Node takes its section undecoded,
+// for a later Decode. A field whose type has SetSecret may also be given as KEY_file, the path of a file that holds it.
+type Decoder struct {
+	// Lookup reads an environment variable, as os.LookupEnv.
+	Lookup func(name string) (value string, ok bool)
+	// ReadFile reads a secret's file, as os.ReadFile.
+	ReadFile func(path string) ([]byte, error)
+	// MissingSecret, when set, stands in for every secret whose variable or file is missing, instead of a mistake.
+	MissingSecret string
+
+	problems []Problem
+	failed   map[string]bool // keys that have a problem: a second one would only repeat the first
+	lines    map[string]int
+	origins  map[string]string // keys whose value came from elsewhere, and from where
+	secrets  []string
+	nodes    int
+}
+
+// Decode fills in what into points to from the node, which stands at the key's path. Fields that the node says nothing of
+// keep their value. It returns whether this call found no mistake; Problems has them all.
+func (d *Decoder) Decode(node *yaml.Node, key string, into any) bool {
+	before := len(d.problems)
+	if node != nil && node.Kind != 0 {
+		d.value(node, key, reflect.ValueOf(into).Elem(), 0)
+	}
+	return len(d.problems) == before
+}
+
+// Add reports a mistake at the key's path, on the line of the key or of the nearest section above it. Where the value came
+// from the environment or a file, the message says so. Only the first mistake of a key is kept.
+func (d *Decoder) Add(key, format string, args ...any) {
+	line := 0
+	for at := key; line == 0; at = parent(at) {
+		line = d.lines[at]
+		if at == "" {
+			break
+		}
+	}
+	message := fmt.Sprintf(format, args...)
+	if origin := d.origins[key]; origin != "" {
+		message += " (the value comes from " + origin + ")"
+	}
+	d.report(line, key, message)
+}
+
+// Problems returns every mistake so far, in the order of the lines.
+func (d *Decoder) Problems() []Problem {
+	sort.SliceStable(d.problems, func(i, j int) bool { return d.problems[i].Line < d.problems[j].Line })
+	return d.problems
+}
+
+// Secrets returns the value of every secret that was decoded.
+func (d *Decoder) Secrets() []string { return d.secrets }
+
+func (d *Decoder) report(line int, key, message string) {
+	if d.failed == nil {
+		d.failed = map[string]bool{}
+	}
+	if key != "" && d.failed[key] {
+		return
+	}
+	d.failed[key] = true
+	d.problems = append(d.problems, Problem{line, key, message})
+}
+
+func (d *Decoder) value(node *yaml.Node, key string, into reflect.Value, depth int) {
+	for node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	if node.Kind == yaml.DocumentNode {
+		node = node.Content[0]
+	}
+	d.note(&d.lines, key, node.Line)
+	if d.nodes++; d.nodes > maxNodes || depth > maxDepth {
+		d.report(node.Line, "", fmt.Sprintf("too large: more than %d values or %d levels", maxNodes, maxDepth))
+		return
+	}
+	if into.Type() == reflect.TypeFor[*yaml.Node]() {
+		into.Set(reflect.ValueOf(node))
+		return
+	}
+	if node.Kind == yaml.ScalarNode && node.Tag == "!!null" {
+		return
+	}
+	if into.Kind() == reflect.Pointer {
+		target := reflect.New(into.Type().Elem())
+		if !into.IsNil() {
+			target.Elem().Set(into.Elem())
+		}
+		d.value(node, key, target.Elem(), depth)
+		into.Set(target)
+		return
+	}
+	_, isText := into.Addr().Interface().(encoding.TextUnmarshaler)
+	_, isSecret := into.Addr().Interface().(secretSetter)
+	switch {
+	case isSecret || isText:
+		d.scalar(node, key, into)
+	case into.Kind() == reflect.Struct:
+		d.mapping(node, key, into, depth)
+	case into.Kind() == reflect.Map:
+		d.stringMap(node, key, into, depth)
+	case into.Kind() == reflect.Slice:
+		d.sequence(node, key, into, depth)
+	default:
+		d.scalar(node, key, into)
+	}
+}
+
+func (d *Decoder) mapping(node *yaml.Node, key string, into reflect.Value, depth int) {
+	fields := fieldsOf(into)
+	d.eachKey(node, key, func(name *yaml.Node, value *yaml.Node, path string) {
+		if field, ok := fields[name.Value]; ok {
+			d.value(value, path, field, depth+1)
+			return
+		}
+		if field, ok := fields[strings.TrimSuffix(name.Value, fileSuffix)]; ok && strings.HasSuffix(name.Value, fileSuffix) {
+			if secret, ok := field.Addr().Interface().(secretSetter); ok {
+				d.secretFile(value, strings.TrimSuffix(path, fileSuffix), secret)
+				return
+			}
+		}
+		d.report(name.Line, path, "unknown key"+suggestion(name.Value, fields))
+	})
+}
+
+func (d *Decoder) stringMap(node *yaml.Node, key string, into reflect.Value, depth int) {
+	if into.IsNil() {
+		into.Set(reflect.MakeMap(into.Type()))
+	}
+	d.eachKey(node, key, func(name *yaml.Node, value *yaml.Node, path string) {
+		element := reflect.New(into.Type().Elem()).Elem()
+		d.value(value, path, element, depth+1)
+		into.SetMapIndex(reflect.ValueOf(name.Value), element)
+	})
+}
+
+// eachKey calls do for every pair of a mapping, and reports what is no mapping and what is there twice.
+func (d *Decoder) eachKey(node *yaml.Node, key string, do func(name, value *yaml.Node, path string)) {
+	if node.Kind != yaml.MappingNode {
+		d.report(node.Line, key, "expected a section of keys, not "+kindOf(node))
+		return
+	}
+	seen := map[string]int{}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		name, value := node.Content[i], node.Content[i+1]
+		path := join(key, name.Value)
+		if name.Kind != yaml.ScalarNode {
+			d.report(name.Line, key, "expected a plain key, not "+kindOf(name))
+			continue
+		}
+		if first, twice := seen[name.Value]; twice {
+			d.report(name.Line, path, fmt.Sprintf("given twice, first on line %d", first))
+			continue
+		}
+		seen[name.Value] = name.Line
+		d.note(&d.lines, path, name.Line)
+		do(name, value, path)
+	}
+}
+
+func (d *Decoder) sequence(node *yaml.Node, key string, into reflect.Value, depth int) {
+	if node.Kind != yaml.SequenceNode {
+		d.report(node.Line, key, "expected a list, not "+kindOf(node))
+		return
+	}
+	list := reflect.MakeSlice(into.Type(), len(node.Content), len(node.Content))
+	for i, item := range node.Content {
+		d.value(item, fmt.Sprintf("%s[%d]", key, i), list.Index(i), depth+1)
+	}
+	into.Set(list)
+}
+
+func (d *Decoder) scalar(node *yaml.Node, key string, into reflect.Value) {
+	if node.Kind != yaml.ScalarNode {
+		d.report(node.Line, key, "expected one value, not "+kindOf(node))
+		return
+	}
+	secret, isSecret := into.Addr().Interface().(secretSetter)
+	text, missing, origin := d.expand(node.Value)
+	if origin != "" {
+		d.noteOrigin(key, origin)
+	}
+	if missing != "" {
+		if !isSecret || d.MissingSecret == "" {
+			d.report(node.Line, key, "environment variable "+missing+" is not set")
+			return
+		}
+		text = d.MissingSecret
+	}
+	if isSecret {
+		if text == "" {
+			text = d.MissingSecret
+		}
+		d.setSecret(secret, text)
+		return
+	}
+	if err := setScalar(into, text); err != nil {
+		d.Add(key, "%v", err)
+	}
+}
+
+func (d *Decoder) secretFile(node *yaml.Node, key string, secret secretSetter) {
+	path, missing, _ := d.expand(node.Value)
+	d.noteOrigin(key, "the file "+path)
+	content, err := []byte(nil), error(nil)
+	if missing == "" {
+		content, err = d.ReadFile(path)
+	}
+	text := strings.TrimRight(string(content), "\r\n")
+	if d.MissingSecret != "" && (missing != "" || err != nil || text == "") {
+		text, err, missing = d.MissingSecret, nil, ""
+	}
+	switch {
+	case node.Kind != yaml.ScalarNode:
+		d.report(node.Line, key+fileSuffix, "expected a path, not "+kindOf(node))
+	case missing != "":
+		d.report(node.Line, key+fileSuffix, "environment variable "+missing+" is not set")
+	case err != nil:
+		d.report(node.Line, key+fileSuffix, err.Error())
+		d.failed[key] = true
+	default:
+		d.setSecret(secret, text)
+	}
+}
+
+func (d *Decoder) setSecret(secret secretSetter, value string) {
+	secret.SetSecret(value)
+	if value != "" {
+		d.secrets = append(d.secrets, value)
+	}
+}
+
+// expand replaces ${NAME} and ${NAME:-default}; $${ stands for ${ itself. It returns the first variable that is neither
+// set nor has a default, and where the value came from.
+func (d *Decoder) expand(text string) (expanded, missing, origin string) {
+	var out strings.Builder
+	for {
+		start := strings.Index(text, "${")
+		if start < 0 {
+			break
+		}
+		if start > 0 && text[start-1] == '$' {
+			out.WriteString(text[:start] + "{")
+			text = text[start+2:]
+			continue
+		}
+		end := strings.IndexByte(text[start:], '}')
+		if end < 0 {
+			break
+		}
+		name, fallback, hasFallback := strings.Cut(text[start+2:start+end], ":-")
+		value, set := d.Lookup(name)
+		switch {
+		case !set && !hasFallback && missing == "":
+			missing = name
+		case value == "" && hasFallback:
+			value = fallback
+		}
+		origin = "the environment variable " + name
+		out.WriteString(text[:start] + value)
+		text = text[start+end+1:]
+	}
+	return out.String() + text, missing, origin
+}
+
+func setScalar(into reflect.Value, text string) error {
+	if target, ok := into.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		return target.UnmarshalText([]byte(text))
+	}
+	if into.Type() == reflect.TypeFor[time.Duration]() {
+		value, err := time.ParseDuration(text)
+		if err != nil || value < 0 {
+			return fmt.Errorf("expected a duration such as 500ms, 10s or 24h, not %q", text)
+		}
+		into.SetInt(int64(value))
+		return nil
+	}
+	switch into.Kind() {
+	case reflect.String:
+		into.SetString(text)
+	case reflect.Bool:
+		if text != "true" && text != "false" {
+			return fmt.Errorf("expected true or false, not %q", text)
+		}
+		into.SetBool(text == "true")
+	case reflect.Int, reflect.Int64:
+		value, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return fmt.Errorf("expected a whole number, not %q", text)
+		}
+		into.SetInt(value)
+	case reflect.Float64:
+		value, err := strconv.ParseFloat(text, 64)
+		if err != nil || value != value || value-value != 0 {
+			return fmt.Errorf("expected a number, not %q", text)
+		}
+		into.SetFloat(value)
+	default:
+		panic("strictyaml: unsupported field type " + into.Type().String())
+	}
+	return nil
+}
+
+// fieldsOf returns a struct's settable fields by their YAML name, those of inlined structs too.
+func fieldsOf(of reflect.Value) map[string]reflect.Value {
+	fields := map[string]reflect.Value{}
+	for i := range of.NumField() {
+		field := of.Type().Field(i)
+		name, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+		switch {
+		case options == "inline":
+			for name, inlined := range fieldsOf(of.Field(i)) {
+				fields[name] = inlined
+			}
+		case name != "" && name != "-":
+			fields[name] = of.Field(i)
+		}
+	}
+	return fields
+}
+
+// suggestion names the known key that is nearest to a mistyped one.
+func suggestion(name string, fields map[string]reflect.Value) string {
+	best, bestDistance := "", 3
+	for known := range fields {
+		if distance := editDistance(name, known); distance < bestDistance || distance == bestDistance && best != "" && known < best {
+			best, bestDistance = known, distance
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf(", did you mean %s?", best)
+}
+
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}
+
+func (d *Decoder) note(lines *map[string]int, key string, line int) {
+	if *lines == nil {
+		*lines = map[string]int{}
+	}
+	if (*lines)[key] == 0 {
+		(*lines)[key] = line
+	}
+}
+
+func (d *Decoder) noteOrigin(key, origin string) {
+	if d.origins == nil {
+		d.origins = map[string]string{}
+	}
+	d.origins[key] = origin
+}
+
+func kindOf(node *yaml.Node) string {
+	switch node.Kind {
+	case yaml.MappingNode:
+		return "a section of keys"
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.ScalarNode:
+		return "a single value"
+	}
+	return "something else"
+}
+
+func join(key, name string) string {
+	if key == "" {
+		return name
+	}
+	return key + "." + name
+}
+
+func parent(key string) string {
+	if dot := strings.LastIndexAny(key, ".["); dot >= 0 {
+		return key[:dot]
+	}
+	return ""
+}
