@@ -318,9 +318,9 @@ func setScalar(into reflect.Value, text string) error {
 		return target.UnmarshalText([]byte(text))
 	}
 	if into.Type() == reflect.TypeFor[time.Duration]() {
-		value, err := time.ParseDuration(text)
-		if err != nil || value < 0 {
-			return fmt.Errorf("expected a duration such as 500ms, 10s or 24h, not %q", text)
+		value, err := parseDuration(text)
+		if err != nil {
+			return fmt.Errorf("expected a duration such as 500ms, 10s, 24h or 30d, not %q", text)
 		}
 		into.SetInt(int64(value))
 		return nil
