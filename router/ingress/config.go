@@ -1,0 +1,83 @@
+package ingress
+
+import (
+	"time"
+
+	"aka/destinations/adapter"
+	"aka/router/strictyaml"
+)
+
+// Config is what the ingress takes from the config; its keys stand at the top level there. Start from DefaultConfig.
+type Config struct {
+	// Listen is the address where SDKs send, as host:port. Default :8080.
+	Listen string `yaml:"listen"`
+	// Sources are who may send, by name. At least one.
+	Sources map[string]Source `yaml:"sources"`
+	Limits  Limits            `yaml:"limits"`
+}
+
+// Source is a write key and what it may do.
+type Source struct {
+	// WriteKey is what the SDK identifies itself with. Required; no two sources share one.
+	WriteKey adapter.Secret `yaml:"write_key"`
+	// Destinations are the names of those that get this source's calls. Default: all of them.
+	Destinations []string `yaml:"destinations"`
+	// AllowedOrigins are the origins whose pages may send from a browser, such as https://app.example. Default: any.
+	AllowedOrigins []string `yaml:"allowed_origins"`
+}
+
+// Limits bound what one request may hold and take.
+type Limits struct {
+	// CallBytes is the largest single call as JSON. 1KiB to 768KiB: the journal takes no more.
+	// Default 512KiB.
+	CallBytes strictyaml.Size `yaml:"call_bytes"`
+	// WireBytes is the largest body as sent. At least call_bytes. Default 4MiB.
+	WireBytes strictyaml.Size `yaml:"wire_bytes"`
+	// DecompressedBytes is the largest body after decompression. At least wire_bytes. Default 16MiB.
+	DecompressedBytes strictyaml.Size `yaml:"decompressed_bytes"`
+	// BatchCalls is how many calls a batch may hold. At least 1. Default 5000.
+	BatchCalls int `yaml:"batch_calls"`
+	// Depth is how deep JSON may nest. 8 to 1000. Default 64.
+	Depth int `yaml:"depth"`
+	// Strict lowers the limits to Segment's own: 32 KB a call, 500 KB a body, 2500 calls a batch. Default false.
+	Strict bool `yaml:"strict"`
+	// ReadTimeout bounds the reading of one request, from its first byte to the end of its body. Above 0. Default 30s.
+	ReadTimeout time.Duration `yaml:"read_timeout"`
+	// IdleTimeout is how long a kept-alive connection waits for its next request. SDKs lose a batch on a connection that
+	// is closed under them, and some keep theirs for 5 minutes. Above 0. Default 6m.
+	IdleTimeout time.Duration `yaml:"idle_timeout"`
+	// Connections is how many may be open at once. At least 1. Default 10000.
+	Connections int `yaml:"connections"`
+}
+
+// DefaultConfig is that of a config that says nothing.
+var DefaultConfig = Config{
+	Listen: ":8080",
+	Limits: Limits{
+		CallBytes:         512 * strictyaml.KiB,
+		WireBytes:         4 * strictyaml.MiB,
+		DecompressedBytes: 16 * strictyaml.MiB,
+		BatchCalls:        5000,
+		Depth:             64,
+		ReadTimeout:       30 * time.Second,
+		IdleTimeout:       6 * time.Minute,
+		Connections:       10_000,
+	},
+}
+
+// Check reports every value that is out of its range, by its key below the section.
+func (l *Limits) Check(report func(key, format string, args ...any)) {
+	expect := func(ok bool, key, format string, args ...any) {
+		if !ok {
+			report(key, "expected "+format, args...)
+		}
+	}
+	expect(l.CallBytes >= strictyaml.KiB && l.CallBytes <= 768*strictyaml.KiB, "call_bytes", "1KiB to 768KiB, not %s", l.CallBytes)
+	expect(l.WireBytes >= l.CallBytes, "wire_bytes", "at least call_bytes, %s, not %s", l.CallBytes, l.WireBytes)
+	expect(l.DecompressedBytes >= l.WireBytes, "decompressed_bytes", "at least wire_bytes, %s, not %s", l.WireBytes, l.DecompressedBytes)
+	expect(l.BatchCalls >= 1, "batch_calls", "at least 1, not %d", l.BatchCalls)
+	expect(l.Depth >= 8 && l.Depth <= 1000, "depth", "8 to 1000, not %d", l.Depth)
+	expect(l.ReadTimeout > 0, "read_timeout", "more than 0s")
+	expect(l.IdleTimeout > 0, "idle_timeout", "more than 0s")
+	expect(l.Connections >= 1, "connections", "at least 1, not %d", l.Connections)
+}
