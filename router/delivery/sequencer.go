@@ -28,9 +28,9 @@ const MaxIDs = 3
 // Add and Release cost the same however many tickets wait, but for those that a Release makes ready; neither allocates in
 // the long run. No id is remembered after its last ticket. A Sequencer belongs to one goroutine, and so do its tickets.
 type Sequencer[T any] struct {
-	// last has the end of each id's queue. The key is always the string of that same hold: ids are often slices of a
-	// larger buffer, and a key taken from an earlier ticket would keep that one's buffer for as long as the id is busy.
-	last    map[string]*hold[T]
+	// last has the end of each id's queue. The key is always that claim's own string (assigning to a map replaces the key
+	// too): ids are often slices of a larger buffer, which an earlier ticket's key would keep for as long as the id is busy.
+	last    map[string]*claim[T]
 	added   uint64
 	tickets int
 	waiting int
@@ -38,7 +38,7 @@ type Sequencer[T any] struct {
 
 // NewSequencer returns an empty one.
 func NewSequencer[T any]() *Sequencer[T] {
-	return &Sequencer[T]{last: map[string]*hold[T]{}}
+	return &Sequencer[T]{last: map[string]*claim[T]{}}
 }
 
 // Ticket is one call's place in a Sequencer. The zero value is ready to be added; after Release it can be added again. It
@@ -47,17 +47,17 @@ type Ticket[T any] struct {
 	// Value leads from the ticket to its job. The sequencer does not read it.
 	Value T
 
-	holds     [MaxIDs]hold[T]
+	claims    [MaxIDs]claim[T]
 	number    uint64 // the place in the order of Add, from 1; 0 is in no sequencer
 	missing   int    // ids not granted yet
 	exclusive bool
 }
 
-// hold is a ticket's place in the queue of one id. In each queue the granted holds come first.
-type hold[T any] struct {
+// claim is a ticket's place in the queue of one id. In each queue the granted claims come first.
+type claim[T any] struct {
 	ticket        *Ticket[T]
 	id            string
-	before, after *hold[T]
+	before, after *claim[T]
 	granted       bool
 }
 
@@ -77,8 +77,8 @@ func (s *Sequencer[T]) Add(t *Ticket[T], ids []string, exclusive bool) (ready bo
 		if id == "" || last != nil && last.ticket == t {
 			continue
 		}
-		t.holds[used] = hold[T]{ticket: t, id: id, before: last}
-		s.enqueue(&t.holds[used])
+		t.claims[used] = claim[T]{ticket: t, id: id, before: last}
+		s.enqueue(&t.claims[used])
 		used++
 	}
 	if t.missing > 0 {
@@ -87,24 +87,24 @@ func (s *Sequencer[T]) Add(t *Ticket[T], ids []string, exclusive bool) (ready bo
 	return t.missing == 0
 }
 
-// enqueue makes h the last hold of its id, and grants it when nothing is in its way.
-func (s *Sequencer[T]) enqueue(h *hold[T]) {
-	if h.before != nil {
-		h.before.after = h
+// enqueue makes c the last claim on its id, and grants it when nothing is in its way.
+func (s *Sequencer[T]) enqueue(c *claim[T]) {
+	if c.before != nil {
+		c.before.after = c
 	}
-	s.last[h.id] = h
-	h.granted = h.grantable()
-	if !h.granted {
-		h.ticket.missing++
+	s.last[c.id] = c
+	c.granted = c.grantable()
+	if !c.granted {
+		c.ticket.missing++
 	}
 }
 
-// grantable tells whether nothing before h conflicts with it.
-func (h *hold[T]) grantable() bool {
-	if h.before == nil {
+// grantable tells whether nothing before c conflicts with it.
+func (c *claim[T]) grantable() bool {
+	if c.before == nil {
 		return true
 	}
-	return h.before.granted && !h.before.ticket.exclusive && !h.ticket.exclusive
+	return c.before.granted && !c.before.ticket.exclusive && !c.ticket.exclusive
 }
 
 // Release gives back the ticket's ids and appends the tickets that became ready by it to ready, in the order in which they
@@ -118,10 +118,10 @@ func (s *Sequencer[T]) Release(t *Ticket[T], ready []*Ticket[T]) []*Ticket[T] {
 		s.waiting--
 	}
 	first := len(ready)
-	for i := range t.holds {
-		if h := &t.holds[i]; h.ticket != nil {
-			s.unlink(h)
-			ready = s.grant(h.after, ready)
+	for i := range t.claims {
+		if c := &t.claims[i]; c.ticket != nil {
+			s.unlink(c)
+			ready = s.grant(c.after, ready)
 		}
 	}
 	*t = Ticket[T]{Value: t.Value}
@@ -129,29 +129,29 @@ func (s *Sequencer[T]) Release(t *Ticket[T], ready []*Ticket[T]) []*Ticket[T] {
 	return ready
 }
 
-// unlink takes h out of its id's queue, and forgets an id whose queue is empty.
-func (s *Sequencer[T]) unlink(h *hold[T]) {
-	if h.before != nil {
-		h.before.after = h.after
+// unlink takes c out of its id's queue, and forgets an id whose queue is empty.
+func (s *Sequencer[T]) unlink(c *claim[T]) {
+	if c.before != nil {
+		c.before.after = c.after
 	}
 	switch {
-	case h.after != nil:
-		h.after.before = h.before
-	case h.before != nil:
-		s.last[h.before.id] = h.before
+	case c.after != nil:
+		c.after.before = c.before
+	case c.before != nil:
+		s.last[c.before.id] = c.before
 	default:
-		delete(s.last, h.id)
+		delete(s.last, c.id)
 	}
 }
 
-// grant gives the id to h and to those behind it, as far as it goes, and appends the tickets that became ready.
-func (s *Sequencer[T]) grant(h *hold[T], ready []*Ticket[T]) []*Ticket[T] {
-	for ; h != nil && !h.granted && h.grantable(); h = h.after {
-		h.granted = true
-		h.ticket.missing--
-		if h.ticket.missing == 0 {
+// grant gives the id to c and to those behind it, as far as it goes, and appends the tickets that became ready.
+func (s *Sequencer[T]) grant(c *claim[T], ready []*Ticket[T]) []*Ticket[T] {
+	for ; c != nil && !c.granted && c.grantable(); c = c.after {
+		c.granted = true
+		c.ticket.missing--
+		if c.ticket.missing == 0 {
 			s.waiting--
-			ready = append(ready, h.ticket)
+			ready = append(ready, c.ticket)
 		}
 	}
 	return ready
@@ -166,16 +166,16 @@ func (s *Sequencer[T]) Waiting() int { return s.waiting }
 // IDs is how many distinct ids they name.
 func (s *Sequencer[T]) IDs() int { return len(s.last) }
 
-// Ready tells whether the ticket is in a sequencer and holds all its ids.
+// Ready tells whether the ticket is in a sequencer and has all its ids.
 func (t *Ticket[T]) Ready() bool { return t.number != 0 && t.missing == 0 }
 
 // Blockers yields the tickets that this one waits for, latest first: those that conflict with it and were added before. It
 // is for showing, not for deciding: it walks the queues of the ticket's ids. They must not change meanwhile.
 func (t *Ticket[T]) Blockers() iter.Seq[*Ticket[T]] {
 	return func(yield func(*Ticket[T]) bool) {
-		var fronts [MaxIDs]*hold[T]
-		for i := range t.holds {
-			fronts[i] = t.holds[i].before
+		var fronts [MaxIDs]*claim[T]
+		for i := range t.claims {
+			fronts[i] = t.claims[i].before
 		}
 		for b := stepBack(&fronts); b != nil; b = stepBack(&fronts) {
 			if (b.exclusive || t.exclusive) && !yield(b) {
@@ -186,16 +186,16 @@ func (t *Ticket[T]) Blockers() iter.Seq[*Ticket[T]] {
 }
 
 // stepBack returns the latest of the tickets that the fronts stand at, nil when none is left, and moves the fronts past it.
-func stepBack[T any](fronts *[MaxIDs]*hold[T]) *Ticket[T] {
+func stepBack[T any](fronts *[MaxIDs]*claim[T]) *Ticket[T] {
 	var latest *Ticket[T]
-	for _, h := range fronts {
-		if h != nil && (latest == nil || h.ticket.number > latest.number) {
-			latest = h.ticket
+	for _, c := range fronts {
+		if c != nil && (latest == nil || c.ticket.number > latest.number) {
+			latest = c.ticket
 		}
 	}
-	for i, h := range fronts {
-		if h != nil && h.ticket == latest {
-			fronts[i] = h.before
+	for i, c := range fronts {
+		if c != nil && c.ticket == latest {
+			fronts[i] = c.before
 		}
 	}
 	return latest

@@ -5,64 +5,66 @@ import (
 	"testing"
 )
 
-// One operation is one call that comes and one that ends, with a window of calls held between the two.
+// sequencerLoad is a kind of traffic: which ids the i-th call names, appended to dst, and whether it changes identity.
+type sequencerLoad struct {
+	name      string
+	ids       func(i int, dst []string) []string
+	exclusive func(i int) bool
+}
+
+// One operation is one call that ends and one that comes, with a window of calls held between the two.
 func BenchmarkSequencer(b *testing.B) {
-	const people = 100_000
-	distinct := func(i int, ids []string) []string { return append(ids, names100k[i%people]) }
-	hot := func(_ int, ids []string) []string { return append(ids, "hot") }
-	three := func(i int, ids []string) []string {
-		return append(ids, names100k[i%people], names100k[(i+33_333)%people], names100k[(i+66_666)%people])
-	}
-	always := func(bool) func(int) bool { return func(int) bool { return true } }(true)
-	never := func(int) bool { return false }
-	for _, window := range []int{16, 10_000} {
-		for _, c := range []struct {
-			name      string
-			ids       func(i int, ids []string) []string
-			exclusive func(i int) bool
-		}{
-			{"distinct", distinct, always},
-			{"distinct_three_ids", three, always},
-			{"hot_shared", hot, never},
-			{"hot_exclusive", hot, always},
-			{"hot_mixed", hot, func(i int) bool { return i%10 == 0 }},
-		} {
-			b.Run(fmt.Sprintf("%s/window=%d", c.name, window), func(b *testing.B) {
-				benchmarkWindow(b, window, c.ids, c.exclusive)
+	for _, load := range sequencerLoads() {
+		for _, window := range []int{16, 10_000} {
+			b.Run(fmt.Sprintf("%s/held=%d", load.name, window), func(b *testing.B) {
+				benchmarkSequencer(b, load, window)
 			})
 		}
 	}
 }
 
-var names100k = func() []string {
-	all := make([]string, 100_000)
-	for i := range all {
-		all[i] = fmt.Sprintf("507f191e810c19729de8%06d", i)
+func sequencerLoads() []sequencerLoad {
+	people := make([]string, 100_000)
+	for i := range people {
+		people[i] = fmt.Sprintf("507f191e810c19729de8%06d", i)
 	}
-	return all
-}()
+	person := func(i int) string { return people[i%len(people)] }
 
-func benchmarkWindow(b *testing.B, window int, idsOf func(int, []string) []string, exclusive func(int) bool) {
-	s := NewSequencer[*job]()
-	jobs := make([]*job, window)
+	one := func(i int, dst []string) []string { return append(dst, person(i)) }
+	three := func(i int, dst []string) []string { return append(dst, person(3*i), person(3*i+1), person(3*i+2)) }
+	hot := func(_ int, dst []string) []string { return append(dst, "hot") }
+
+	every := func(int) bool { return true }
+	none := func(int) bool { return false }
+	tenth := func(i int) bool { return i%10 == 0 }
+	return []sequencerLoad{
+		{"distinct", one, every},
+		{"distinct_three_ids", three, every},
+		{"hot_shared", hot, none},
+		{"hot_exclusive", hot, every},
+		{"hot_mixed", hot, tenth},
+	}
+}
+
+func benchmarkSequencer(b *testing.B, load sequencerLoad, window int) {
+	s := NewSequencer[*namedJob]()
+	jobs := make([]*namedJob, window)
 	for i := range jobs {
-		jobs[i] = newJob("")
+		jobs[i] = newNamedJob("")
 	}
 	var ids []string
-	var ready []*Ticket[*job]
-	next := func(i int) {
+	var ready []*Ticket[*namedJob]
+	step := func(i int) {
 		t := &jobs[i%window].Ticket
 		ready = s.Release(t, ready[:0])
-		ids = idsOf(i, ids[:0])
-		s.Add(t, ids, exclusive(i))
+		ids = load.ids(i, ids[:0])
+		s.Add(t, ids, load.exclusive(i))
 	}
-	for i := range 2 * max(window, 100_000) {
-		next(i)
+	for i := range 100_000 {
+		step(i)
 	}
 	b.ReportAllocs()
-	i := 0
-	for b.Loop() {
-		next(i)
-		i++
+	for i := 0; b.Loop(); i++ {
+		step(i)
 	}
 }

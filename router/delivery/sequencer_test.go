@@ -17,41 +17,41 @@ const (
 	exclusive = true
 )
 
-// job is how a pipeline uses a ticket: embedded, and leading back to its job.
-type job struct {
-	Ticket[*job]
+// namedJob is how a pipeline uses a ticket: embedded, and leading back to its job.
+type namedJob struct {
+	Ticket[*namedJob]
 	name string
 }
 
-func newJob(name string) *job {
-	j := &job{name: name}
+func newNamedJob(name string) *namedJob {
+	j := &namedJob{name: name}
 	j.Value = j
 	return j
 }
 
-// queue is a sequencer whose jobs go by name, for tests that read as a story.
-type queue struct {
-	*Sequencer[*job]
-	jobs map[string]*job
+// story is a sequencer whose jobs go by name, for tests that read as a story.
+type story struct {
+	*Sequencer[*namedJob]
+	jobs map[string]*namedJob
 }
 
-func newQueue() queue { return queue{NewSequencer[*job](), map[string]*job{}} }
+func newStory() story { return story{NewSequencer[*namedJob](), map[string]*namedJob{}} }
 
-func (q queue) add(name string, exclusive bool, ids ...string) (ready bool) {
-	j := newJob(name)
+func (q story) add(name string, exclusive bool, ids ...string) (ready bool) {
+	j := newNamedJob(name)
 	q.jobs[name] = j
 	return q.Add(&j.Ticket, ids, exclusive)
 }
 
-func (q queue) release(name string) (ready string) {
-	return names(q.Release(&q.jobs[name].Ticket, nil))
+func (q story) release(name string) (ready string) {
+	return ticketNames(q.Release(&q.jobs[name].Ticket, nil))
 }
 
-func (q queue) blockers(name string) string {
-	return names(slices.Collect(q.jobs[name].Blockers()))
+func (q story) blockers(name string) string {
+	return ticketNames(slices.Collect(q.jobs[name].Blockers()))
 }
 
-func names(tickets []*Ticket[*job]) string {
+func ticketNames(tickets []*Ticket[*namedJob]) string {
 	var all []string
 	for _, t := range tickets {
 		all = append(all, t.Value.name)
@@ -59,7 +59,7 @@ func names(tickets []*Ticket[*job]) string {
 	return strings.Join(all, " ")
 }
 
-func expect[V comparable](t *testing.T, what string, got, want V) {
+func expectSame[V comparable](t *testing.T, what string, got, want V) {
 	t.Helper()
 	if got != want {
 		t.Errorf("%s: got %v, want %v", what, got, want)
@@ -67,113 +67,113 @@ func expect[V comparable](t *testing.T, what string, got, want V) {
 }
 
 func TestAliasIsSentBetweenWhatCameBeforeAndWhatCameAfter(t *testing.T) {
-	q := newQueue()
-	expect(t, "page before", q.add("page", shared, "anon"), true)
-	expect(t, "track before", q.add("track", shared, "anon"), true)
-	expect(t, "alias", q.add("alias", exclusive, "anon", "jen"), false)
-	expect(t, "old id after", q.add("old", shared, "anon"), false)
-	expect(t, "new id after", q.add("new", shared, "jen"), false)
+	q := newStory()
+	expectSame(t, "page before", q.add("page", shared, "anon"), true)
+	expectSame(t, "track before", q.add("track", shared, "anon"), true)
+	expectSame(t, "alias", q.add("alias", exclusive, "anon", "jen"), false)
+	expectSame(t, "old id after", q.add("old", shared, "anon"), false)
+	expectSame(t, "new id after", q.add("new", shared, "jen"), false)
 
-	expect(t, "page ends", q.release("page"), "")
-	expect(t, "track ends", q.release("track"), "alias")
-	expect(t, "alias ends", q.release("alias"), "old new")
+	expectSame(t, "page ends", q.release("page"), "")
+	expectSame(t, "track ends", q.release("track"), "alias")
+	expectSame(t, "alias ends", q.release("alias"), "old new")
 }
 
 func TestCallsWithoutACommonIDNeverWait(t *testing.T) {
-	q := newQueue()
-	expect(t, "jen", q.add("jen", exclusive, "jen", "anon1"), true)
-	expect(t, "tom", q.add("tom", exclusive, "tom", "anon2"), true)
-	expect(t, "ann", q.add("ann", shared, "ann"), true)
-	expect(t, "waiting", q.Waiting(), 0)
+	q := newStory()
+	expectSame(t, "jen", q.add("jen", exclusive, "jen", "anon1"), true)
+	expectSame(t, "tom", q.add("tom", exclusive, "tom", "anon2"), true)
+	expectSame(t, "ann", q.add("ann", shared, "ann"), true)
+	expectSame(t, "waiting", q.Waiting(), 0)
 }
 
 func TestWaitingCallHoldsBackOnlyThoseBehindIt(t *testing.T) {
-	q := newQueue()
+	q := newStory()
 	q.add("retried", exclusive, "jen")
-	expect(t, "alias", q.add("alias", exclusive, "jen", "anon"), false)
-	expect(t, "behind the waiting alias", q.add("page", shared, "anon"), false)
-	expect(t, "behind that", q.add("identify", exclusive, "anon", "tom"), false)
-	expect(t, "somebody else", q.add("other", shared, "ann"), true)
+	expectSame(t, "alias", q.add("alias", exclusive, "jen", "anon"), false)
+	expectSame(t, "behind the waiting alias", q.add("page", shared, "anon"), false)
+	expectSame(t, "behind that", q.add("identify", exclusive, "anon", "tom"), false)
+	expectSame(t, "somebody else", q.add("other", shared, "ann"), true)
 
-	expect(t, "retried ends", q.release("retried"), "alias")
-	expect(t, "alias ends", q.release("alias"), "page")
-	expect(t, "page ends", q.release("page"), "identify")
+	expectSame(t, "retried ends", q.release("retried"), "alias")
+	expectSame(t, "alias ends", q.release("alias"), "page")
+	expectSame(t, "page ends", q.release("page"), "identify")
 }
 
 func TestTwoAliasesCrosswiseDoNotDeadlock(t *testing.T) {
-	q := newQueue()
-	expect(t, "there", q.add("there", exclusive, "a", "b"), true)
-	expect(t, "back", q.add("back", exclusive, "b", "a"), false)
-	expect(t, "again", q.add("again", exclusive, "a", "b"), false)
-	expect(t, "there ends", q.release("there"), "back")
-	expect(t, "back ends", q.release("back"), "again")
+	q := newStory()
+	expectSame(t, "there", q.add("there", exclusive, "a", "b"), true)
+	expectSame(t, "back", q.add("back", exclusive, "b", "a"), false)
+	expectSame(t, "again", q.add("again", exclusive, "a", "b"), false)
+	expectSame(t, "there ends", q.release("there"), "back")
+	expectSame(t, "back ends", q.release("back"), "again")
 }
 
 func TestWithdrawnWaitingCallLetsThroughWhatItHeldBack(t *testing.T) {
-	q := newQueue()
+	q := newStory()
 	q.add("page", shared, "jen")
 	q.add("identify", exclusive, "jen")
 	q.add("track", shared, "jen")
 	q.add("alias", exclusive, "jen", "anon")
-	expect(t, "waiting", q.Waiting(), 3)
-	expect(t, "identify withdrawn", q.release("identify"), "track")
-	expect(t, "track ends first", q.release("track"), "")
-	expect(t, "page ends", q.release("page"), "alias")
+	expectSame(t, "waiting", q.Waiting(), 3)
+	expectSame(t, "identify withdrawn", q.release("identify"), "track")
+	expectSame(t, "track ends first", q.release("track"), "")
+	expectSame(t, "page ends", q.release("page"), "alias")
 }
 
 func TestReadyCallsComeInTheOrderAdded(t *testing.T) {
-	q := newQueue()
+	q := newStory()
 	q.add("alias", exclusive, "a", "b", "c")
 	for i, id := range []string{"c", "a", "b", "c", "b", "a"} {
 		q.add(fmt.Sprint(i), shared, id)
 	}
-	expect(t, "alias ends", q.release("alias"), "0 1 2 3 4 5")
+	expectSame(t, "alias ends", q.release("alias"), "0 1 2 3 4 5")
 }
 
 func TestReleaseAppends(t *testing.T) {
-	q := newQueue()
+	q := newStory()
 	q.add("first", exclusive, "a")
 	q.add("second", exclusive, "a")
-	later := newJob("from before")
-	ready := q.Release(&q.jobs["first"].Ticket, []*Ticket[*job]{&later.Ticket})
-	expect(t, "ready", names(ready), "from before second")
+	q.add("third", exclusive, "b")
+	ready := q.Release(&q.jobs["first"].Ticket, []*Ticket[*namedJob]{&q.jobs["third"].Ticket})
+	expectSame(t, "ready", ticketNames(ready), "third second")
 }
 
 func TestCallWithoutIDsIsAlwaysReady(t *testing.T) {
-	q := newQueue()
-	expect(t, "none", q.add("none", exclusive), true)
-	expect(t, "empty", q.add("empty", exclusive, "", ""), true)
-	expect(t, "again empty", q.add("again", exclusive, ""), true)
-	expect(t, "len", q.Len(), 3)
-	expect(t, "ids", q.IDs(), 0)
+	q := newStory()
+	expectSame(t, "none", q.add("none", exclusive), true)
+	expectSame(t, "empty", q.add("empty", exclusive, "", ""), true)
+	expectSame(t, "again empty", q.add("again", exclusive, ""), true)
+	expectSame(t, "len", q.Len(), 3)
+	expectSame(t, "ids", q.IDs(), 0)
 	q.release("none")
-	expect(t, "len", q.Len(), 2)
+	expectSame(t, "len", q.Len(), 2)
 }
 
 func TestRepeatedIDCountsOnce(t *testing.T) {
-	q := newQueue()
-	expect(t, "repeated", q.add("repeated", exclusive, "a", "b", "a", "", "b", "c"), true)
-	expect(t, "behind", q.add("behind", exclusive, "c", "c"), false)
-	expect(t, "ids", q.IDs(), 3)
-	expect(t, "repeated ends", q.release("repeated"), "behind")
+	q := newStory()
+	expectSame(t, "repeated", q.add("repeated", exclusive, "a", "b", "a", "", "b", "c"), true)
+	expectSame(t, "behind", q.add("behind", exclusive, "c", "c"), false)
+	expectSame(t, "ids", q.IDs(), 3)
+	expectSame(t, "repeated ends", q.release("repeated"), "behind")
 }
 
 func TestReleasedTicketIsLeftAloneAndCanBeAddedAgain(t *testing.T) {
-	q := newQueue()
+	q := newStory()
 	q.add("a", exclusive, "jen")
 	q.add("b", exclusive, "jen")
 	a := &q.jobs["a"].Ticket
-	expect(t, "first", q.release("a"), "b")
-	expect(t, "second", q.release("a"), "")
-	expect(t, "len", q.Len(), 1)
-	expect(t, "ready", a.Ready(), false)
-	expect(t, "added again", q.Add(a, []string{"jen"}, shared), false)
-	expect(t, "b ends", q.release("b"), "a")
-	expect(t, "ready again", a.Ready(), true)
+	expectSame(t, "first", q.release("a"), "b")
+	expectSame(t, "second", q.release("a"), "")
+	expectSame(t, "len", q.Len(), 1)
+	expectSame(t, "ready", a.Ready(), false)
+	expectSame(t, "added again", q.Add(a, []string{"jen"}, shared), false)
+	expectSame(t, "b ends", q.release("b"), "a")
+	expectSame(t, "ready again", a.Ready(), true)
 }
 
 func TestAddRefusesMisuse(t *testing.T) {
-	q := newQueue()
+	q := newStory()
 	q.add("a", shared, "jen")
 	expectPanic(t, "added twice", func() { q.Add(&q.jobs["a"].Ticket, nil, shared) })
 	expectPanic(t, "four ids", func() { q.add("b", shared, "1", "2", "3", "4") })
@@ -190,29 +190,29 @@ func expectPanic(t *testing.T, what string, f func()) {
 }
 
 func TestBlockersAreTheEarlierConflictsLatestFirst(t *testing.T) {
-	q := newQueue()
+	q := newStory()
 	q.add("page", shared, "anon")
 	q.add("identify", exclusive, "jen")
 	q.add("other", exclusive, "tom")
 	q.add("track", shared, "anon", "jen")
 	q.add("alias", exclusive, "jen", "anon")
 	q.add("late", shared, "anon")
-	expect(t, "page", q.blockers("page"), "")
-	expect(t, "track", q.blockers("track"), "identify")
-	expect(t, "alias, each once", q.blockers("alias"), "track identify page")
-	expect(t, "late", q.blockers("late"), "alias")
+	expectSame(t, "page", q.blockers("page"), "")
+	expectSame(t, "track", q.blockers("track"), "identify")
+	expectSame(t, "alias, each once", q.blockers("alias"), "track identify page")
+	expectSame(t, "late", q.blockers("late"), "alias")
 
 	for b := range q.jobs["alias"].Blockers() {
-		expect(t, "the first alone", b.Value.name, "track")
+		expectSame(t, "the first alone", b.Value.name, "track")
 		break
 	}
 	q.release("alias")
-	expect(t, "released", q.blockers("alias"), "")
+	expectSame(t, "released", q.blockers("alias"), "")
 }
 
 func TestMemoryIsFreed(t *testing.T) {
-	s := NewSequencer[*job]()
-	var window []*job
+	s := NewSequencer[*namedJob]()
+	var window []*namedJob
 	oldest := func() {
 		s.Release(&window[0].Ticket, nil)
 		window[0] = nil
@@ -221,7 +221,7 @@ func TestMemoryIsFreed(t *testing.T) {
 	// Every id is a slice of a page of its own, as ids are slices of a journal's frame. "hot" is busy all the time.
 	round := func(i int) {
 		page := fmt.Sprintf("hot %d%s", i, strings.Repeat(" ", 4096))
-		j := newJob("")
+		j := newNamedJob("")
 		s.Add(&j.Ticket, []string{page[:3], page[4 : 4+len(fmt.Sprint(i))]}, i%3 == 0)
 		window = append(window, j)
 		if len(window) > 100 {
@@ -231,11 +231,11 @@ func TestMemoryIsFreed(t *testing.T) {
 	for i := range 1000 {
 		round(i)
 	}
-	before := heap()
+	before := heapInUse()
 	for i := range 20_000 {
 		round(i)
 	}
-	if grown := heap() - before; grown > 1<<20 {
+	if grown := heapInUse() - before; grown > 1<<20 {
 		t.Errorf("the heap grew by %d KiB over a window of constant size", grown>>10)
 	}
 	for len(window) > 0 {
@@ -244,28 +244,28 @@ func TestMemoryIsFreed(t *testing.T) {
 	expectEmpty(t, s)
 }
 
-// heap is how many bytes are in use.
-func heap() int {
+// heapInUse is how many bytes are in use.
+func heapInUse() int {
 	var m runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&m)
 	return int(m.HeapAlloc)
 }
 
-func expectEmpty(t *testing.T, s *Sequencer[*job]) {
+func expectEmpty(t *testing.T, s *Sequencer[*namedJob]) {
 	t.Helper()
-	expect(t, "len at the end", s.Len(), 0)
-	expect(t, "waiting at the end", s.Waiting(), 0)
-	expect(t, "ids at the end", s.IDs(), 0)
+	expectSame(t, "len at the end", s.Len(), 0)
+	expectSame(t, "waiting at the end", s.Waiting(), 0)
+	expectSame(t, "ids at the end", s.IDs(), 0)
 }
 
 func TestSteadyStateDoesNotAllocate(t *testing.T) {
-	s := NewSequencer[*job]()
-	jobs := make([]*job, 64)
+	s := NewSequencer[*namedJob]()
+	jobs := make([]*namedJob, 64)
 	for i := range jobs {
-		jobs[i] = newJob("")
+		jobs[i] = newNamedJob("")
 	}
-	var ready []*Ticket[*job]
+	var ready []*Ticket[*namedJob]
 	ids := make([][]string, 1000)
 	for i := range ids {
 		ids[i] = []string{fmt.Sprint("user", i), fmt.Sprint("hot", i%3)}
@@ -280,7 +280,7 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 	for range 10_000 {
 		step()
 	}
-	expect(t, "allocations per call", testing.AllocsPerRun(10_000, step), 0)
+	expectSame(t, "allocations per call", testing.AllocsPerRun(10_000, step), 0)
 }
 
 // The proof: random schedules against a model that is too simple to be wrong. Ten thousand of them, each from its own seed.
@@ -288,7 +288,7 @@ func TestRandomSchedulesMatchTheModel(t *testing.T) {
 	const seeds = 10_000
 	for seed := range uint64(seeds) {
 		r := rand.New(rand.NewPCG(seed, 0))
-		w := newWorld(r.IntN, 20+r.IntN(150))
+		w := newSchedule(r.IntN, 20+r.IntN(150))
 		if err := w.run(); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
@@ -317,30 +317,30 @@ func FuzzSchedule(f *testing.F) {
 			data = data[1:]
 			return int(b) % n
 		}
-		if err := newWorld(choose, min(len(data), 500)).run(); err != nil {
+		if err := newSchedule(choose, min(len(data), 500)).run(); err != nil {
 			t.Fatal(err)
 		}
 	})
 }
 
-// world runs one schedule: calls arrive, are sent, fail and are tried again, settle, end, are given up or withdrawn, as
+// schedule is one run: calls arrive, are sent, fail and are tried again, settle, end, are given up or withdrawn, as
 // choose(n), a number below n, will have it. After every step the sequencer is compared with the model.
-type world struct {
+type schedule struct {
 	choose func(n int) int
 	steps  int
 	people int  // how many ids there are
 	strict bool // every call is exclusive
 	limit  int  // calls held at a time
 
-	sequencer *Sequencer[*visitor]
-	all       []*visitor // in the order added
-	held      []*visitor // those not released yet: the model
+	sequencer *Sequencer[*scheduledCall]
+	all       []*scheduledCall // in the order added
+	held      []*scheduledCall // those not released yet: the model
 	now       int
 }
 
-// visitor is a call in the world.
-type visitor struct {
-	Ticket[*visitor]
+// scheduledCall is a call of a schedule.
+type scheduledCall struct {
+	Ticket[*scheduledCall]
 	number    int
 	ids       []string
 	exclusive bool
@@ -351,16 +351,16 @@ type visitor struct {
 	roundsLeft int // retries and settling that are still to come
 }
 
-func newWorld(choose func(n int) int, steps int) *world {
-	return &world{
+func newSchedule(choose func(n int) int, steps int) *schedule {
+	return &schedule{
 		choose: choose, steps: steps,
 		people: 1 + choose(6), strict: choose(4) == 0, limit: 1 + choose(24),
-		sequencer: NewSequencer[*visitor](),
+		sequencer: NewSequencer[*scheduledCall](),
 	}
 }
 
 // run goes through the steps, and then lets everything that is held come to its end.
-func (w *world) run() error {
+func (w *schedule) run() error {
 	for range w.steps {
 		if err := w.step(); err != nil {
 			return err
@@ -377,7 +377,7 @@ func (w *world) run() error {
 	return w.checkHistory()
 }
 
-func (w *world) step() error {
+func (w *schedule) step() error {
 	switch action := w.choose(16); {
 	case action < 8 && len(w.held) < w.limit:
 		return w.add()
@@ -388,13 +388,13 @@ func (w *world) step() error {
 	}
 }
 
-func (w *world) add() error {
+func (w *schedule) add() error {
 	h := w.header()
 	ids := []string{h.UserID, h.AnonymousID, h.PreviousID}
 	if w.choose(2) == 0 {
 		ids = h.IDs(nil)
 	}
-	v := &visitor{number: len(w.all), ids: h.IDs(nil), exclusive: w.strict || h.Type.ChangesIdentity()}
+	v := &scheduledCall{number: len(w.all), ids: h.IDs(nil), exclusive: w.strict || h.Type.ChangesIdentity()}
 	v.Value = v
 	v.roundsLeft = max(0, w.choose(8)-4)
 	w.all = append(w.all, v)
@@ -403,7 +403,7 @@ func (w *world) add() error {
 	return w.check()
 }
 
-func (w *world) header() segment.Header {
+func (w *schedule) header() segment.Header {
 	h := segment.Header{Type: segment.Types[w.choose(len(segment.Types))]}
 	if w.choose(4) > 0 {
 		h.UserID = w.person()
@@ -418,11 +418,11 @@ func (w *world) header() segment.Header {
 }
 
 // person returns an id in memory of its own, so that identical strings are not the same bytes.
-func (w *world) person() string { return fmt.Sprint("person", w.choose(w.people)) }
+func (w *schedule) person() string { return fmt.Sprint("person", w.choose(w.people)) }
 
 // progress sends a ready call, or takes one that is sent a round further.
-func (w *world) progress() error {
-	var able []*visitor
+func (w *schedule) progress() error {
+	var able []*scheduledCall
 	for _, v := range w.held {
 		if v.announced {
 			able = append(able, v)
@@ -434,7 +434,7 @@ func (w *world) progress() error {
 	return w.advance(able[w.choose(len(able))])
 }
 
-func (w *world) advance(v *visitor) error {
+func (w *schedule) advance(v *scheduledCall) error {
 	switch {
 	case v.sent == 0:
 		return w.send(v)
@@ -447,8 +447,8 @@ func (w *world) advance(v *visitor) error {
 }
 
 // sendAndEnd sends all that is ready and takes one of them to its end.
-func (w *world) sendAndEnd() error {
-	var last *visitor
+func (w *schedule) sendAndEnd() error {
+	var last *scheduledCall
 	for _, v := range w.held {
 		if !v.announced {
 			continue
@@ -468,16 +468,16 @@ func (w *world) sendAndEnd() error {
 	return w.release(last)
 }
 
-func (w *world) send(v *visitor) error {
+func (w *schedule) send(v *scheduledCall) error {
 	w.now++
 	v.sent = w.now
 	return w.check()
 }
 
-func (w *world) release(v *visitor) error {
+func (w *schedule) release(v *scheduledCall) error {
 	w.now++
 	v.ended = w.now
-	w.held = slices.DeleteFunc(w.held, func(o *visitor) bool { return o == v })
+	w.held = slices.DeleteFunc(w.held, func(o *scheduledCall) bool { return o == v })
 	last := -1
 	for _, t := range w.sequencer.Release(&v.Ticket, nil) {
 		if t.Value.announced || t.Value.ended > 0 {
@@ -492,16 +492,16 @@ func (w *world) release(v *visitor) error {
 }
 
 // check compares every held call with the model: it may go if and only if no earlier one that is held conflicts.
-func (w *world) check() error {
+func (w *schedule) check() error {
 	ids := map[string]bool{}
 	waiting := 0
 	for i, v := range w.held {
 		for _, id := range v.ids {
 			ids[id] = true
 		}
-		var blockers []*visitor
+		var blockers []*scheduledCall
 		for _, earlier := range w.held[:i] {
-			if conflict(earlier, v) {
+			if conflicting(earlier, v) {
 				blockers = append(blockers, earlier)
 			}
 		}
@@ -520,7 +520,7 @@ func (w *world) check() error {
 	return w.checkKeys()
 }
 
-func (v *visitor) check(blockers []*visitor) error {
+func (v *scheduledCall) check(blockers []*scheduledCall) error {
 	mayGo := len(blockers) == 0
 	if v.announced != mayGo || v.Ready() != mayGo {
 		return fmt.Errorf("call %d: announced %t, Ready() %t; the model says %t", v.number, v.announced, v.Ready(), mayGo)
@@ -540,7 +540,7 @@ func (v *visitor) check(blockers []*visitor) error {
 }
 
 // checkKeys looks for memory that belongs to no held call: every key must be the very string of the last ticket in line.
-func (w *world) checkKeys() error {
+func (w *schedule) checkKeys() error {
 	for id, h := range w.sequencer.last {
 		if h.after != nil || h.id != id || unsafe.StringData(h.id) != unsafe.StringData(id) {
 			return fmt.Errorf("the key of %s is not that of its last call", id)
@@ -551,13 +551,13 @@ func (w *world) checkKeys() error {
 
 // checkHistory asks the clock and not the model: of two conflicting calls that were both sent, the first had ended before
 // the second was sent.
-func (w *world) checkHistory() error {
+func (w *schedule) checkHistory() error {
 	for i, v := range w.all {
 		if v.ended == 0 {
 			return fmt.Errorf("call %d never ended", v.number)
 		}
 		for _, earlier := range w.all[:i] {
-			if v.sent > 0 && earlier.ended > v.sent && conflict(earlier, v) {
+			if v.sent > 0 && earlier.ended > v.sent && conflicting(earlier, v) {
 				return fmt.Errorf("call %d was sent before call %d had ended", v.number, earlier.number)
 			}
 		}
@@ -565,8 +565,8 @@ func (w *world) checkHistory() error {
 	return nil
 }
 
-// conflict tells whether the two share an id and one of them changes identity.
-func conflict(a, b *visitor) bool {
+// conflicting tells whether the two share an id and one of them changes identity.
+func conflicting(a, b *scheduledCall) bool {
 	if !a.exclusive && !b.exclusive {
 		return false
 	}
