@@ -1,6 +1,11 @@
 package segment
 
-import "time"
+import (
+	"bytes"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
 
 // Options say how a body is to be read.
 type Options struct {
@@ -20,7 +25,7 @@ type Limits struct {
 	CallBytes int
 	// BatchCalls is how many calls a batch may hold. Default 5,000.
 	BatchCalls int
-	// Depth is how deep JSON may nest. Default 64.
+	// Depth is how deep a call may nest. Default 64.
 	Depth int
 	// MessageIDLength is the longest messageId in bytes. Default 256.
 	MessageIDLength int
@@ -31,6 +36,19 @@ var DefaultLimits = Limits{CallBytes: 512 << 10, BatchCalls: 5000, Depth: 64, Me
 
 // StrictLimits are Segment's own.
 var StrictLimits = Limits{CallBytes: 32 << 10, BatchCalls: 2500, Depth: 64, MessageIDLength: 100}
+
+func (l Limits) withDefaults() Limits {
+	fill := func(limit *int, byDefault int) {
+		if *limit <= 0 {
+			*limit = byDefault
+		}
+	}
+	fill(&l.CallBytes, DefaultLimits.CallBytes)
+	fill(&l.BatchCalls, DefaultLimits.BatchCalls)
+	fill(&l.Depth, DefaultLimits.Depth)
+	fill(&l.MessageIDLength, DefaultLimits.MessageIDLength)
+	return l
+}
 
 // Result is what a body held.
 type Result struct {
@@ -59,29 +77,170 @@ type Error struct{ Code, Message string }
 // Error returns the message.
 func (e *Error) Error() string { return e.Message }
 
-// Diagnostic is an oddity in one call, by a constant lower_snake_case code such as "type_mismatch".
+// Diagnostic is an oddity in one call, by a constant lower_snake_case code such as "type_mismatch". Index is the call's
+// position in the batch, from 0; -1 is the envelope, or the body as a whole.
 type Diagnostic struct {
 	Index int
 	Code  string
 }
 
+// wholeBody is the Index of a diagnostic that belongs to no single call.
+const wholeBody = -1
+
 // Parse reads one body: a single call or a batch. The error, always a *Error, means that nothing of it was accepted; what
 // it says of the body's write key is still in the result, so that a refusal can be counted by source. The result does not
 // alias body.
-func Parse(body []byte, options Options) (*Result, error) { panic("not built yet") }
-
-// Decode parses the message's JSON whole. Equal messages give equal calls.
-func (m *Message) Decode() (*Call, error) { panic("not built yet") }
-
-// Decision is what a call's `integrations` say about one destination.
-type Decision struct {
-	// Enabled tells whether the destination gets the call.
-	Enabled bool
-	// Options are those given for the destination: nil when it was only switched, empty for an array.
-	Options map[string]any
-	// Diagnostics are codes for values that are no switch and for names that almost match.
-	Diagnostics []string
+func Parse(body []byte, options Options) (*Result, error) {
+	options.Limits = options.Limits.withDefaults()
+	// Without the monotonic clock, so that the journal gives back the same time.
+	options.ReceivedAt = options.ReceivedAt.Round(0).UTC()
+	// What is kept of the body are parts of this one copy.
+	source := bytes.Clone(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
+	result, problem := parse(source, options)
+	if problem == errInvalidJSON {
+		if repaired, found := replaceNotNumbers(source); found {
+			result, problem = parse(repaired, options)
+			result.Diagnostics = append(result.Diagnostics, Diagnostic{wholeBody, diagnosticNotANumber})
+		}
+	}
+	if problem != nil {
+		return &Result{WriteKey: result.WriteKey, Diagnostics: result.Diagnostics}, problem
+	}
+	return result, nil
 }
 
-// Route reads a message's Routing for the destination that goes by these names. Case and spaces count unless lenient.
-func Route(routing []byte, names []string, lenient bool) Decision { panic("not built yet") }
+func parse(source []byte, options Options) (*Result, *Error) {
+	p := parser{Options: options, result: &Result{}}
+	if options.Batch {
+		return p.result, p.batch(source)
+	}
+	return p.result, p.single(source)
+}
+
+// parser reads one body.
+type parser struct {
+	Options
+	// The envelope's. They lie under each call's own.
+	context, integrations jsontext.Value
+	sentAt                time.Time
+
+	merged int // bytes that the envelope has added to the calls so far
+	index  int // of the call being read
+	result *Result
+}
+
+func (p *parser) single(source []byte) *Error {
+	r := newReader(source)
+	defer r.release()
+	call, isObject := r.call()
+	r.end()
+	p.result.WriteKey = text(call.writeKey)
+	switch {
+	case r.err != nil:
+		return errInvalidJSON
+	case !isObject:
+		return errInvalidCall
+	}
+	return p.add(&call)
+}
+
+func (p *parser) batch(source []byte) *Error {
+	r := newReader(source)
+	defer r.release()
+	envelope, isObject := r.envelope()
+	r.end()
+	p.result.WriteKey = text(envelope.writeKey)
+	switch {
+	case r.err != nil:
+		return errInvalidJSON
+	case !isObject || envelope.batch.Kind() != jsontext.KindBeginArray:
+		return errInvalidBatch
+	}
+	if problem := p.open(envelope); problem != nil {
+		return problem
+	}
+	return p.calls(envelope.batch)
+}
+
+// open makes ready what the envelope says for all of its calls.
+func (p *parser) open(e rawEnvelope) *Error {
+	p.index = wholeBody
+	p.context = p.objectIn(e.context, diagnosticInvalidContext)
+	p.integrations = p.objectIn(e.integrations, diagnosticInvalidIntegrations)
+	p.sentAt = p.time(e.sentAt)
+	p.index = 0
+	if tooDeep(p.context, p.Limits.Depth-1) || tooDeep(p.integrations, p.Limits.Depth-1) {
+		return errTooDeep(p.Limits.Depth)
+	}
+	return nil
+}
+
+func (p *parser) calls(batch []byte) *Error {
+	r := newReader(batch)
+	defer r.release()
+	r.token(jsontext.KindBeginArray)
+	for ; r.more(jsontext.KindEndArray); p.index++ {
+		call, isObject := r.call()
+		if p.index == 0 && p.result.WriteKey == "" {
+			p.result.WriteKey = text(call.writeKey)
+		}
+		if p.index >= p.Limits.BatchCalls {
+			return errTooManyCalls(p.Limits.BatchCalls)
+		}
+		problem := errInvalidCall
+		if isObject {
+			problem = p.add(&call)
+		}
+		if p.merged > maxMergedBytes {
+			return errEnvelopeTooLarge()
+		}
+		if problem != nil {
+			p.result.Rejected = append(p.result.Rejected, Rejection{p.index, problem.Code, problem.Message})
+		}
+	}
+	return nil
+}
+
+// add takes a call into the result, unless there is a problem with it.
+func (p *parser) add(c *rawCall) *Error {
+	json := p.withContext(c)
+	switch {
+	case len(json) > p.Limits.CallBytes:
+		return errCallTooLarge(p.Limits.CallBytes)
+	case tooDeep(json, p.Limits.Depth):
+		return errTooDeep(p.Limits.Depth)
+	}
+	header, problem := p.header(c)
+	if problem != nil {
+		return problem
+	}
+	p.result.Messages = append(p.result.Messages, Message{Header: header, Routing: p.routing(c), JSON: json})
+	return nil
+}
+
+func (p *parser) diagnose(code string) {
+	p.result.Diagnostics = append(p.result.Diagnostics, Diagnostic{p.index, code})
+}
+
+// objectIn returns raw when it is an object. null, absent and [] are none, as PHP writes an empty one; anything else is
+// none too, but odd.
+func (p *parser) objectIn(raw jsontext.Value, oddity string) jsontext.Value {
+	switch raw.Kind() {
+	case jsontext.KindBeginObject:
+		return raw
+	case jsontext.KindInvalid, jsontext.KindNull:
+		return nil
+	case jsontext.KindBeginArray:
+		if isEmpty(raw) {
+			return nil
+		}
+	}
+	p.diagnose(oddity)
+	return nil
+}
+
+// isEmpty tells whether an object or array has nothing in it.
+func isEmpty(raw jsontext.Value) bool { return len(inside(raw)) == 0 }
+
+// inside returns what stands between an object's or array's brackets.
+func inside(raw jsontext.Value) []byte { return bytes.TrimSpace(raw[1 : len(raw)-1]) }

@@ -1,0 +1,109 @@
+package segment
+
+import (
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// maxMergedBytes bounds what an envelope's context and integrations may add to the calls of one batch: without it a small
+// body could become gigabytes.
+const maxMergedBytes = 16 << 20
+
+// sdkNames stand in `integrations` for the SDK's own service, which is no destination.
+var sdkNames = []string{"Segment.io", "Customer.io Data Pipelines", "RudderStack"}
+
+// withContext returns the call's JSON with the envelope's context under its own. The same member may then be there twice;
+// the call's own comes last, and the last one counts.
+func (p *parser) withContext(c *rawCall) []byte {
+	own := p.objectIn(c.context, diagnosticInvalidContext)
+	if p.context == nil || isEmpty(p.context) {
+		return c.json
+	}
+	merged := p.context
+	if own != nil && !isEmpty(own) {
+		merged = slices.Concat(jsontext.Value{'{'}, inside(p.context), []byte{','}, own[1:])
+	}
+	p.merged += len(p.context)
+	if c.contextAt == 0 {
+		return slices.Concat(c.json[:len(c.json)-1], []byte(`,"context":`), merged, []byte{'}'})
+	}
+	return slices.Concat(c.json[:c.contextAt], merged, c.json[c.contextAt+len(c.context):])
+}
+
+// routing returns the call's effective integrations, nil for none. Where a name is there twice the last one counts: the
+// call's own come after the envelope's, and what the device itself has sent comes after both.
+func (p *parser) routing(c *rawCall) []byte {
+	p.merged += len(p.integrations)
+	routing := appendSwitches(nil, p.integrations)
+	routing = appendSwitches(routing, p.objectIn(c.integrations, diagnosticInvalidIntegrations))
+	if routing == nil {
+		routing = appendSwitches(nil, p.contextIntegrations(c))
+	}
+	routing = appendBundled(routing, c.metadata)
+	if routing == nil {
+		return nil
+	}
+	return append(routing, '}')
+}
+
+// contextIntegrations is where Jitsu's SDK puts them.
+func (p *parser) contextIntegrations(c *rawCall) jsontext.Value {
+	for _, context := range [...]jsontext.Value{c.context, p.context} {
+		if context.Kind() != jsontext.KindBeginObject {
+			continue
+		}
+		if found := lastMember(context, "integrations"); !isBlank(found) {
+			return p.objectIn(found, diagnosticInvalidIntegrations)
+		}
+	}
+	return nil
+}
+
+// appendSwitches appends the members of an integrations object to dst, the start of another.
+func appendSwitches(dst []byte, integrations jsontext.Value) []byte {
+	if integrations == nil || isEmpty(integrations) {
+		return dst
+	}
+	r := newReader(integrations)
+	defer r.release()
+	r.token(jsontext.KindBeginObject)
+	for r.more(jsontext.KindEndObject) {
+		if name, value := r.member(); !slices.Contains(sdkNames, string(name)) {
+			dst = appendMember(dst, name, value)
+		}
+	}
+	return dst
+}
+
+// appendBundled switches off the destinations that the browser's SDK has sent to itself: `_metadata.bundled`.
+func appendBundled(dst []byte, metadata jsontext.Value) []byte {
+	if metadata.Kind() != jsontext.KindBeginObject {
+		return dst
+	}
+	bundled := lastMember(metadata, "bundled")
+	if bundled.Kind() != jsontext.KindBeginArray {
+		return dst
+	}
+	r := newReader(bundled)
+	defer r.release()
+	r.token(jsontext.KindBeginArray)
+	for r.more(jsontext.KindEndArray) {
+		name := unquote(r.value())
+		if len(name) > 0 && !slices.Contains(sdkNames, string(name)) && !slices.Contains(allNames, string(name)) {
+			dst = appendMember(dst, name, jsontext.Value("false"))
+		}
+	}
+	return dst
+}
+
+func appendMember(dst, name []byte, value jsontext.Value) []byte {
+	separator := byte(',')
+	if dst == nil {
+		separator = '{'
+	}
+	dst = append(dst, separator)
+	// The error only says that bad bytes were replaced.
+	dst, _ = jsontext.AppendQuote(dst, name)
+	return append(append(dst, ':'), value...)
+}

@@ -1,0 +1,84 @@
+package segment
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
+)
+
+// maxNumberLength bounds the digits that a number such as 1e999999999 may become. It is above every limit on ids.
+const maxNumberLength = 512
+
+// id reads an id: a string trimmed, or a number as its digits. null, "" and absent are all "". ok is false for any other
+// kind of value.
+func id(raw jsontext.Value) (id string, ok bool) {
+	switch raw.Kind() {
+	case jsontext.KindInvalid, jsontext.KindNull:
+		return "", true
+	case jsontext.KindString:
+		return string(bytes.TrimSpace(unquote(raw))), true
+	case jsontext.KindNumber:
+		return plainDecimal(string(raw))
+	}
+	return "", false
+}
+
+// plainDecimal writes a JSON number without exponent and without needless zeros: 1.0 and 1 are one id, as they are one
+// number to the SDKs' languages. Every digit is kept. ok is false when it would be absurdly long.
+func plainDecimal(number string) (plain string, ok bool) {
+	if len(number) > maxNumberLength {
+		return "", false
+	}
+	digits, negative := strings.CutPrefix(number, "-")
+	mantissa, exponent, _ := strings.Cut(strings.ToLower(digits), "e")
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	digits = strings.TrimLeft(whole+fraction, "0")
+	if digits == "" {
+		return "0", true
+	}
+	// The point stands this many digits from the end.
+	places := len(fraction)
+	if exponent != "" {
+		shift, err := strconv.Atoi(exponent)
+		if err != nil || shift > maxNumberLength || shift < -maxNumberLength {
+			return "", false
+		}
+		places -= shift
+	}
+	plain = placePoint(digits, places)
+	if negative {
+		plain = "-" + plain
+	}
+	return plain, len(plain) <= maxNumberLength
+}
+
+// placePoint puts the decimal point that many places from the end of the digits.
+func placePoint(digits string, places int) string {
+	if places <= 0 {
+		return digits + strings.Repeat("0", -places)
+	}
+	if missing := places - len(digits) + 1; missing > 0 {
+		digits = strings.Repeat("0", missing) + digits
+	}
+	point := len(digits) - places
+	fraction := strings.TrimRight(digits[point:], "0")
+	if fraction == "" {
+		return digits[:point]
+	}
+	return digits[:point] + "." + fraction
+}
+
+// newMessageID returns a new UUIDv4. It has to be unique, not secret, so the fast generator will do.
+func newMessageID() string {
+	var u uuid.UUID
+	binary.NativeEndian.PutUint64(u[:8], rand.Uint64())
+	binary.NativeEndian.PutUint64(u[8:], rand.Uint64())
+	u[6] = u[6]&0x0f | 0x40
+	u[8] = u[8]&0x3f | 0x80
+	return u.String()
+}

@@ -1,0 +1,155 @@
+package segment
+
+import (
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Decision is what a call's `integrations` say about one destination.
+type Decision struct {
+	// Enabled tells whether the destination gets the call.
+	Enabled bool
+	// Options are those given for the destination: nil when it was only switched, empty for an array.
+	Options map[string]any
+	// Diagnostics are codes for values that are no switch and for names that almost match.
+	Diagnostics []string
+}
+
+// Route reads a message's Routing for the destination that goes by these names. Case and spaces count unless lenient.
+//
+// A boolean switches; an object or an array switches on; anything else is as if absent. Where two of the names disagree,
+// false wins. Without any of the names All counts, and without All the destination gets the call. Routing that is not a
+// JSON object is as if absent.
+func Route(routing []byte, names []string, lenient bool) Decision {
+	if len(routing) == 0 {
+		return Decision{Enabled: true}
+	}
+	r := newReader(routing)
+	defer r.release()
+	var space [8]jsontext.Value
+	own := newSwitch(names, lenient, space[:0])
+	var allSpace [2]jsontext.Value
+	all := newSwitch(allNames, lenient, allSpace[:0])
+	r.token(jsontext.KindBeginObject)
+	for r.more(jsontext.KindEndObject) {
+		name, value := r.member()
+		own.read(name, value)
+		all.read(name, value)
+	}
+	r.token(jsontext.KindEndObject)
+	if r.end(); r.err != nil {
+		return Decision{Enabled: true, Diagnostics: []string{diagnosticInvalidIntegrations}}
+	}
+	own.settle()
+	all.settle()
+	decision := Decision{Diagnostics: own.diagnostics}
+	for _, code := range all.diagnostics {
+		decision.Diagnostics = addOnce(decision.Diagnostics, code)
+	}
+	switch {
+	case own.off:
+	case own.on:
+		decision.Enabled, decision.Options = true, own.options
+	default:
+		decision.Enabled = !all.off
+	}
+	return decision
+}
+
+// allNames switch every destination that is not named itself.
+var allNames = []string{"All", "all"}
+
+// nameSwitch gathers what is said under one destination's names.
+type nameSwitch struct {
+	names       []string
+	lenient     bool
+	values      []jsontext.Value // the last value under each name
+	on, off     bool
+	options     map[string]any
+	diagnostics []string
+}
+
+func newSwitch(names []string, lenient bool, space []jsontext.Value) nameSwitch {
+	return nameSwitch{names: names, lenient: lenient, values: slices.Grow(space, len(names))[:len(names)]}
+}
+
+// read notes a member of the integrations object.
+func (s *nameSwitch) read(name []byte, value jsontext.Value) {
+	near := false
+	for i, own := range s.names {
+		if string(name) == own {
+			s.values[i] = value
+			return
+		}
+		near = near || nearly(name, own)
+	}
+	if !near {
+		return
+	}
+	s.diagnostics = addOnce(s.diagnostics, diagnosticNearMiss)
+	if s.lenient {
+		s.apply(value)
+	}
+}
+
+// settle applies what was noted. The first name's options win, so it is applied last.
+func (s *nameSwitch) settle() {
+	for _, value := range slices.Backward(s.values) {
+		s.apply(value)
+	}
+}
+
+func (s *nameSwitch) apply(value jsontext.Value) {
+	switch value.Kind() {
+	case jsontext.KindInvalid:
+	case jsontext.KindTrue:
+		s.on = true
+	case jsontext.KindFalse:
+		s.off = true
+	case jsontext.KindBeginObject:
+		s.on, s.options = true, object(value)
+	case jsontext.KindBeginArray:
+		s.on = true
+		if s.options == nil {
+			s.options = map[string]any{}
+		}
+	default:
+		s.diagnostics = addOnce(s.diagnostics, diagnosticNotASwitch)
+	}
+}
+
+// nearly tells whether two names are the same but for ASCII case and spaces.
+func nearly(a []byte, b string) bool {
+	i, j := 0, 0
+	for {
+		for i < len(a) && a[i] == ' ' {
+			i++
+		}
+		for j < len(b) && b[j] == ' ' {
+			j++
+		}
+		if i == len(a) || j == len(b) {
+			return i == len(a) && j == len(b)
+		}
+		if lower(a[i]) != lower(b[j]) {
+			return false
+		}
+		i++
+		j++
+	}
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+func addOnce(list []string, word string) []string {
+	if slices.Contains(list, word) {
+		return list
+	}
+	return append(list, word)
+}

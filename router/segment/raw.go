@@ -1,0 +1,123 @@
+package segment
+
+import "github.com/go-json-experiment/json/jsontext"
+
+// rawCall is a call's members that mean something here, undecoded. Each is the last of its name.
+type rawCall struct {
+	json                                 jsontext.Value // the call whole
+	kind, action                         jsontext.Value
+	messageID                            jsontext.Value
+	userID, to, anonymousID              jsontext.Value
+	previousID, from, groupID            jsontext.Value
+	event                                jsontext.Value
+	timestamp, originalTimestamp, sentAt jsontext.Value
+	context, integrations, metadata      jsontext.Value
+	writeKey                             jsontext.Value
+
+	contextAt int // where context starts in json; 0 when there is none
+}
+
+// call reads the value that comes next. isObject is false when it is anything but an object.
+func (r *reader) call() (c rawCall, isObject bool) {
+	if r.peek() != jsontext.KindBeginObject {
+		r.value()
+		return c, false
+	}
+	r.token(jsontext.KindBeginObject)
+	start := r.offset() - 1
+	for r.more(jsontext.KindEndObject) {
+		name, value := r.member()
+		field := c.field(name)
+		if field == nil {
+			continue
+		}
+		*field = value
+		if field == &c.context {
+			c.contextAt = r.offset() - len(value) - start
+		}
+	}
+	r.token(jsontext.KindEndObject)
+	c.json = r.source[start:r.offset():r.offset()]
+	return c, true
+}
+
+func (c *rawCall) field(name []byte) *jsontext.Value {
+	switch string(name) {
+	case "type":
+		return &c.kind
+	case "action":
+		return &c.action
+	case "messageId":
+		return &c.messageID
+	case "userId":
+		return &c.userID
+	case "to":
+		return &c.to
+	case "anonymousId":
+		return &c.anonymousID
+	case "previousId":
+		return &c.previousID
+	case "from":
+		return &c.from
+	case "groupId":
+		return &c.groupID
+	case "event":
+		return &c.event
+	case "timestamp":
+		return &c.timestamp
+	case "originalTimestamp":
+		return &c.originalTimestamp
+	case "sentAt":
+		return &c.sentAt
+	case "context":
+		return &c.context
+	case "integrations":
+		return &c.integrations
+	case "_metadata":
+		return &c.metadata
+	case "writeKey":
+		return &c.writeKey
+	}
+	return nil
+}
+
+// rawEnvelope is a batch's members that mean something here, undecoded. Each is the last of its name.
+type rawEnvelope struct{ batch, context, integrations, sentAt, writeKey jsontext.Value }
+
+// envelope reads the value that comes next. isObject is false when it is anything but an object.
+func (r *reader) envelope() (e rawEnvelope, isObject bool) {
+	if r.peek() != jsontext.KindBeginObject {
+		r.value()
+		return e, false
+	}
+	r.token(jsontext.KindBeginObject)
+	for r.more(jsontext.KindEndObject) {
+		switch name, value := r.member(); string(name) {
+		case "batch":
+			e.batch = value
+		case "context":
+			e.context = value
+		case "integrations":
+			e.integrations = value
+		case "sentAt":
+			e.sentAt = value
+		case "writeKey":
+			e.writeKey = value
+		}
+	}
+	r.token(jsontext.KindEndObject)
+	return e, true
+}
+
+// lastMember returns the value of an object's last member of the name; nil when there is none.
+func lastMember(object jsontext.Value, wanted string) (last jsontext.Value) {
+	r := newReader(object)
+	defer r.release()
+	r.token(jsontext.KindBeginObject)
+	for r.more(jsontext.KindEndObject) {
+		if name, value := r.member(); string(name) == wanted {
+			last = value
+		}
+	}
+	return last
+}

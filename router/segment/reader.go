@@ -1,0 +1,176 @@
+package segment
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// SDKs do send duplicate names and invalid UTF-8: the last name wins, and a bad byte is read as U+FFFD.
+var readerOptions = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
+
+var errUnexpected = errors.New("unexpected JSON")
+
+// reader reads one piece of JSON. Its first error stays, and ends every loop.
+type reader struct {
+	decoder jsontext.Decoder
+	buffer  bytes.Buffer
+	source  []byte
+	err     error
+}
+
+var readers = sync.Pool{New: func() any { return new(reader) }}
+
+// newReader takes a reader from the pool; release gives it back.
+func newReader(source []byte) *reader {
+	r := readers.Get().(*reader)
+	r.reset(source)
+	return r
+}
+
+func (r *reader) release() {
+	r.reset(nil)
+	readers.Put(r)
+}
+
+func (r *reader) reset(source []byte) {
+	r.source, r.err = source, nil
+	r.buffer = *bytes.NewBuffer(source)
+	r.decoder.Reset(&r.buffer, readerOptions...)
+}
+
+// offset is the position in the source after what was read last.
+func (r *reader) offset() int { return int(r.decoder.InputOffset()) }
+
+// peek returns the kind of what comes next, without reading it.
+func (r *reader) peek() jsontext.Kind {
+	if r.err != nil {
+		return jsontext.KindInvalid
+	}
+	return r.decoder.PeekKind()
+}
+
+// value reads the next value. It is a part of the source.
+func (r *reader) value() jsontext.Value {
+	if r.err != nil {
+		return nil
+	}
+	value, err := r.decoder.ReadValue()
+	if err != nil {
+		r.err = err
+		return nil
+	}
+	end := r.offset()
+	return r.source[end-len(value) : end : end]
+}
+
+// token reads the next token, which must be of the kind.
+func (r *reader) token(kind jsontext.Kind) {
+	if r.err != nil {
+		return
+	}
+	token, err := r.decoder.ReadToken()
+	if err == nil && token.Kind() != kind {
+		err = errUnexpected
+	}
+	r.err = err
+}
+
+// member reads the next member of an object. The name is unescaped.
+func (r *reader) member() (name []byte, value jsontext.Value) {
+	return unquote(r.value()), r.value()
+}
+
+// more tells whether an object or array goes on.
+func (r *reader) more(end jsontext.Kind) bool {
+	kind := r.peek()
+	return r.err == nil && kind != end && kind != jsontext.KindInvalid
+}
+
+// end makes it an error when anything is left.
+func (r *reader) end() {
+	if r.err != nil {
+		return
+	}
+	if _, err := r.decoder.ReadToken(); err != io.EOF {
+		r.err = errUnexpected
+	}
+}
+
+// unquote returns what a JSON string says, as a part of raw where it can be; nil for anything but a string.
+func unquote(raw jsontext.Value) []byte {
+	if raw.Kind() != jsontext.KindString {
+		return nil
+	}
+	inner := raw[1 : len(raw)-1]
+	if bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
+		return inner
+	}
+	// The error only says that bad bytes were replaced.
+	text, _ := jsontext.AppendUnquote(make([]byte, 0, len(inner)), raw)
+	return text
+}
+
+// text returns what a JSON string says; "" for anything but a string.
+func text(raw jsontext.Value) string { return string(unquote(raw)) }
+
+// tooDeep tells whether JSON nests deeper than limit.
+func tooDeep(raw []byte, limit int) bool {
+	// Most calls have fewer brackets than levels are allowed, and counting them is much faster than following them.
+	if bytes.Count(raw, []byte{'{'})+bytes.Count(raw, []byte{'['}) <= limit {
+		return false
+	}
+	depth, inString := 0, false
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			if depth++; depth > limit {
+				return true
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return false
+}
+
+// notNumbers are what careless encoders, Python's among them, write for numbers that JSON does not have.
+var notNumbers = [][]byte{[]byte("NaN"), []byte("Infinity"), []byte("-Infinity")}
+
+// replaceNotNumbers returns source with every bare NaN, Infinity and -Infinity replaced by null, and whether there was one.
+func replaceNotNumbers(source []byte) (replaced []byte, found bool) {
+	inString, kept := false, 0
+	for i := 0; i < len(source); i++ {
+		switch c := source[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case !inString && (c == 'N' || c == 'I' || c == '-'):
+			if word := notNumberAt(source[i:]); word != nil {
+				replaced = append(append(replaced, source[kept:i]...), "null"...)
+				kept = i + len(word)
+				i = kept - 1
+			}
+		}
+	}
+	return append(replaced, source[kept:]...), kept > 0
+}
+
+func notNumberAt(source []byte) []byte {
+	for _, word := range notNumbers {
+		if bytes.HasPrefix(source, word) {
+			return word
+		}
+	}
+	return nil
+}
