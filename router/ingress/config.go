@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"aka/destinations/adapter"
+	"aka/router/segment"
 	"aka/router/strictyaml"
 )
 
@@ -80,4 +81,17 @@ func (l *Limits) Check(report func(key, format string, args ...any)) {
 	expect(l.ReadTimeout > 0, "read_timeout", "more than 0s")
 	expect(l.IdleTimeout > 0, "idle_timeout", "more than 0s")
 	expect(l.Connections >= 1, "connections", "at least 1, not %d", l.Connections)
+}
+
+// Segment returns what the parser is to hold a body to.
+func (l *Limits) Segment() segment.Limits {
+	limits := segment.Limits{CallBytes: int(l.CallBytes), BatchCalls: l.BatchCalls, Depth: l.Depth}
+	if l.Strict {
+		strict := segment.StrictLimits
+		limits.CallBytes = min(limits.CallBytes, strict.CallBytes)
+		limits.BatchCalls = min(limits.BatchCalls, strict.BatchCalls)
+		limits.Depth = min(limits.Depth, strict.Depth)
+		limits.MessageIDLength = strict.MessageIDLength
+	}
+	return limits
 }
