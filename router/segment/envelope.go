@@ -37,11 +37,11 @@ func (p *parser) routing(c *rawCall) []byte {
 	p.merged += len(p.integrations)
 	routing := appendSwitches(nil, p.integrations)
 	routing = appendSwitches(routing, p.objectIn(c.integrations, diagnosticInvalidIntegrations))
-	if routing == nil {
-		routing = appendSwitches(nil, p.contextIntegrations(c))
+	if len(routing) == 0 {
+		routing = appendSwitches(routing, p.contextIntegrations(c))
 	}
 	routing = appendBundled(routing, c.metadata)
-	if routing == nil {
+	if len(routing) == 0 {
 		return nil
 	}
 	return append(routing, '}')
@@ -67,6 +67,7 @@ func appendSwitches(dst []byte, integrations jsontext.Value) []byte {
 	}
 	r := newReader(integrations)
 	defer r.release()
+	dst = slices.Grow(dst, len(integrations)+1)
 	r.token(jsontext.KindBeginObject)
 	for r.more(jsontext.KindEndObject) {
 		if name, value := r.member(); !slices.Contains(sdkNames, string(name)) {
@@ -99,11 +100,12 @@ func appendBundled(dst []byte, metadata jsontext.Value) []byte {
 
 func appendMember(dst, name []byte, value jsontext.Value) []byte {
 	separator := byte(',')
-	if dst == nil {
+	if len(dst) == 0 {
 		separator = '{'
 	}
 	dst = append(dst, separator)
 	// The error only says that bad bytes were replaced.
 	dst, _ = jsontext.AppendQuote(dst, name)
-	return append(append(dst, ':'), value...)
+	dst = append(dst, ':')
+	return append(dst, value...)
 }

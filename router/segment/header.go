@@ -9,10 +9,14 @@ import (
 
 func (p *parser) header(c *rawCall) (Header, *Error) {
 	h := Header{ReceivedAt: p.ReceivedAt}
-	for _, read := range [...]func(*Header, *rawCall) *Error{p.readType, p.readIDs, p.readMessageID} {
-		if problem := read(&h, c); problem != nil {
-			return h, problem
-		}
+	if problem := p.readType(&h, c); problem != nil {
+		return h, problem
+	}
+	if problem := p.readMessageID(&h, c); problem != nil {
+		return h, problem
+	}
+	if problem := readIDs(&h, c); problem != nil {
+		return h, problem
 	}
 	if h.Type == Track && len(bytes.TrimSpace(unquote(c.event))) == 0 {
 		return h, errMissingEvent
@@ -41,7 +45,7 @@ func (p *parser) readType(h *Header, c *rawCall) *Error {
 	return nil
 }
 
-func (p *parser) readIDs(h *Header, c *rawCall) (problem *Error) {
+func readIDs(h *Header, c *rawCall) (problem *Error) {
 	read := func(raw jsontext.Value, code, field string) string {
 		id, ok := id(raw)
 		if !ok && problem == nil {

@@ -84,6 +84,9 @@ type Diagnostic struct {
 	Code  string
 }
 
+// typicalCallBytes says for how many calls of a batch to make room at first.
+const typicalCallBytes = 400
+
 // wholeBody is the Index of a diagnostic that belongs to no single call.
 const wholeBody = -1
 
@@ -179,6 +182,7 @@ func (p *parser) calls(batch []byte) *Error {
 	r := newReader(batch)
 	defer r.release()
 	r.token(jsontext.KindBeginArray)
+	p.result.Messages = make([]Message, 0, min(1+len(batch)/typicalCallBytes, p.Limits.BatchCalls))
 	for ; r.more(jsontext.KindEndArray); p.index++ {
 		call, isObject := r.call()
 		if p.index == 0 && p.result.WriteKey == "" {
