@@ -1,0 +1,329 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+)
+
+const (
+	// queueLength is how many requests may wait for the write before theirs.
+	queueLength = 4096
+	// publishTimeout leaves a client that gives up after 8 s the time to hear our answer.
+	publishTimeout = 4 * time.Second
+	// appendTimeout is the longest that Append waits in all.
+	appendTimeout = 5 * time.Second
+)
+
+// committer makes the log's order: it gathers the requests that wait while the previous write is in flight and commits
+// them as one frame. There is no timer: the fsync sets the pace.
+type committer struct {
+	j      *Journal
+	hasher keyHasher
+	queue  chan *request
+
+	closing sync.RWMutex // held for reading while a request is put into the queue
+	closed  bool
+
+	// Below belongs to run alone, after recovery.
+	seen    *dedupe
+	unsure  bool // the last write failed: the log may have grown without our knowing
+	frame   openFrame
+	windows windowMarks
+	now     func() time.Time
+}
+
+// request is one Append on its way.
+type request struct {
+	entries    []Entry
+	keys       []messageKey
+	records    []byte
+	ends       []int // where each record ends
+	duplicates int
+	done       chan error
+}
+
+// openFrame is the frame being gathered.
+type openFrame struct {
+	data    []byte
+	entries []Entry
+	keys    []messageKey
+	waiting []*request // those whose last call is in it
+}
+
+func newCommitter(j *Journal) *committer {
+	return &committer{
+		j: j, hasher: newKeyHasher(), queue: make(chan *request, queueLength),
+		seen: newDedupe(j.options.Dedupe, time.Now()), now: time.Now,
+	}
+}
+
+// append encodes in the caller's goroutine, so that the committer only copies.
+func (c *committer) append(ctx context.Context, entries []Entry) (int, error) {
+	r := &request{entries: entries, done: make(chan error, 1), keys: make([]messageKey, len(entries)), ends: make([]int, len(entries))}
+	for i := range entries {
+		e := &entries[i]
+		r.records = appendRecord(r.records, e)
+		r.ends[i] = len(r.records)
+		if size := len(r.record(i)); size > MaxEntry {
+			return 0, fmt.Errorf("journal: a call of %d bytes is over the limit of %d", size, MaxEntry)
+		}
+		r.keys[i] = c.hasher.key(e.Source, e.MessageID)
+	}
+	if err := c.enqueue(r); err != nil {
+		return 0, err
+	}
+	timeout := time.NewTimer(appendTimeout)
+	defer timeout.Stop()
+	select {
+	case err := <-r.done:
+		return r.duplicates, err
+	case <-timeout.C:
+		return 0, fmt.Errorf("%w: no answer from the disk in %s", ErrUnavailable, appendTimeout)
+	case <-ctx.Done():
+		return 0, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	}
+}
+
+func (r *request) record(i int) []byte {
+	start := 0
+	if i > 0 {
+		start = r.ends[i-1]
+	}
+	return r.records[start:r.ends[i]]
+}
+
+func (c *committer) enqueue(r *request) error {
+	c.closing.RLock()
+	defer c.closing.RUnlock()
+	if c.closed {
+		return ErrClosed
+	}
+	select {
+	case c.queue <- r:
+		return nil
+	default:
+		return fmt.Errorf("%w: %d requests wait already", ErrFull, queueLength)
+	}
+}
+
+func (c *committer) close() {
+	c.closing.Lock()
+	defer c.closing.Unlock()
+	if !c.closed {
+		c.closed = true
+		close(c.queue)
+	}
+}
+
+func (c *committer) run() {
+	for first := range c.queue {
+		if err := c.catchUp(); err != nil {
+			first.done <- fmt.Errorf("%w: %w", ErrUnavailable, err)
+			continue
+		}
+		c.take(first)
+		for more := true; more && len(c.frame.data) < maxFrame; {
+			select {
+			case next, open := <-c.queue:
+				if more = open; open {
+					c.take(next)
+				}
+			default:
+				more = false
+			}
+		}
+		c.flush()
+	}
+}
+
+// take puts a request's new calls into the open frame, flushing it whenever it is full.
+func (c *committer) take(r *request) {
+	now := c.now()
+	for i := range r.entries {
+		record := r.record(i)
+		if len(c.frame.data) > 0 && len(c.frame.data)+len(record) > maxFrame-frameOverhead {
+			if err := c.flush(); err != nil {
+				r.done <- err
+				return
+			}
+		}
+		// A replayed dead letter has a target: it was accepted before, and is meant to go again.
+		if r.entries[i].Target == "" {
+			if !c.seen.add(r.keys[i], now) {
+				r.duplicates++
+				continue
+			}
+			c.frame.keys = append(c.frame.keys, r.keys[i])
+		}
+		if len(c.frame.data) == 0 {
+			c.frame.data = beginFrame(c.frame.data, c.j.head.calls)
+		}
+		c.frame.data = append(c.frame.data, record...)
+		c.frame.entries = append(c.frame.entries, r.entries[i])
+	}
+	// Duplicates of calls in this very frame must wait for it too.
+	c.frame.waiting = append(c.frame.waiting, r)
+}
+
+// flush writes the open frame and answers everyone who waits for it.
+func (c *committer) flush() error {
+	f := c.frame
+	c.frame = openFrame{data: f.data[:0], waiting: f.waiting[:0:0], keys: f.keys[:0]}
+	var err error
+	if len(f.entries) > 0 {
+		err = c.write(&f)
+	}
+	if err != nil {
+		c.seen.forget(f.keys)
+	}
+	for _, r := range f.waiting {
+		r.done <- err
+	}
+	return err
+}
+
+func (c *committer) write(f *openFrame) error {
+	if c.unsure {
+		return fmt.Errorf("%w: the write before failed", ErrUnavailable)
+	}
+	start := c.now()
+	before := c.j.head.calls
+	seq, err := c.publish(endFrame(f.data))
+	if err != nil {
+		c.unsure = true
+		c.j.metrics.failed.Inc()
+		c.j.log.Warn("journal: write failed", zap.Error(err))
+		if isFull(err) {
+			return fmt.Errorf("%w: %w", ErrFull, err)
+		}
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	c.j.metrics.wrote(c.now().Sub(start), len(f.entries))
+	c.windows.mark(seq, c.now(), c.j.options.Dedupe)
+	c.j.landed(newFrame(seq, before, f.entries, len(f.data)))
+	return nil
+}
+
+// publish stores one frame, right behind the last one that we know: if the log has grown without our knowing, it refuses.
+func (c *committer) publish(data []byte) (seq uint64, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), publishTimeout)
+	defer cancel()
+	ack, err := c.j.store.js.PublishMsg(ctx, &nats.Msg{Subject: callsTopic, Data: data},
+		jetstream.WithExpectLastSequence(c.j.head.seq), jetstream.WithRetryAttempts(0))
+	if err != nil {
+		return 0, err
+	}
+	return ack.Sequence, nil
+}
+
+// catchUp takes in frames that were stored although their write seemed to fail. Their clients were told to try again, and
+// are recognized when they do.
+func (c *committer) catchUp() error {
+	if !c.unsure {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), publishTimeout)
+	defer cancel()
+	_, last, err := c.j.store.bounds(ctx)
+	if err != nil {
+		return err
+	}
+	for c.j.head.seq < last {
+		frames, err := c.j.store.readFrom(ctx, c.j.head.seq+1, nil)
+		if err != nil {
+			return err
+		}
+		if len(frames) == 0 {
+			return errors.New("the log's end cannot be read")
+		}
+		for _, raw := range frames {
+			frame, err := decodeFrame(raw.seq, raw.data)
+			if err != nil {
+				c.j.reportDamage(raw.seq, err)
+				frame = newFrame(raw.seq, c.j.head.calls, nil, 0)
+			}
+			c.remember(frame)
+			c.j.landed(frame)
+		}
+	}
+	c.unsure = false
+	return nil
+}
+
+// seed reads the dedupe window back from the log.
+func (c *committer) seed(ctx context.Context, last uint64) error {
+	start := c.now().Add(-c.j.options.Dedupe)
+	from := &start
+	for next := uint64(0); c.j.options.Dedupe > 0; from = nil {
+		frames, err := c.j.store.readFrom(ctx, next, from)
+		if err != nil {
+			return err
+		}
+		for _, raw := range frames {
+			c.windows.mark(raw.seq, raw.at, c.j.options.Dedupe)
+			if frame, err := decodeFrame(raw.seq, raw.data); err == nil {
+				c.remember(frame)
+			}
+			next = raw.seq + 1
+		}
+		if len(frames) == 0 || next > last {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (c *committer) remember(f *Frame) {
+	now := c.now()
+	for i := range f.Entries {
+		if e := &f.Entries[i]; e.Target == "" {
+			c.seen.add(c.hasher.key(e.Source, e.MessageID), now)
+		}
+	}
+}
+
+// windowStart returns the sequence from which on the log is needed to read the dedupe window back.
+func (c *committer) windowStart() uint64 { return c.windows.start(c.now(), c.j.options.Dedupe) }
+
+// windowMarks remembers, coarsely, which frame was the first to be written after which moment.
+type windowMarks struct {
+	mu    sync.Mutex
+	marks []windowMark
+}
+
+type windowMark struct {
+	seq uint64
+	at  time.Time
+}
+
+// marksPerWindow is how many marks a window has: the log keeps at most that fraction more than it must.
+const marksPerWindow = 32
+
+func (w *windowMarks) mark(seq uint64, at time.Time, window time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := len(w.marks); n == 0 || at.Sub(w.marks[n-1].at) >= window/marksPerWindow {
+		w.marks = append(w.marks, windowMark{seq, at})
+	}
+}
+
+func (w *windowMarks) start(now time.Time, window time.Duration) uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	// A mark also stands for the frames written shortly after it.
+	expired := window + window/marksPerWindow
+	for len(w.marks) > 1 && now.Sub(w.marks[1].at) > expired {
+		w.marks = w.marks[1:]
+	}
+	if len(w.marks) == 0 || len(w.marks) == 1 && now.Sub(w.marks[0].at) > expired {
+		return ^uint64(0)
+	}
+	return w.marks[0].seq
+}

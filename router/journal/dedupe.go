@@ -1,0 +1,73 @@
+package journal
+
+import (
+	"hash/maphash"
+	"time"
+)
+
+// messageKey is a 128-bit keyed hash of (source, messageId): small, and no client can make two collide.
+type messageKey [2]uint64
+
+type keyHasher [2]maphash.Seed
+
+func newKeyHasher() keyHasher { return keyHasher{maphash.MakeSeed(), maphash.MakeSeed()} }
+
+func (h keyHasher) key(source, messageID string) (k messageKey) {
+	for i, seed := range h {
+		var m maphash.Hash
+		m.SetSeed(seed)
+		_, _ = m.WriteString(source)
+		_ = m.WriteByte(0)
+		_, _ = m.WriteString(messageID)
+		k[i] = m.Sum64()
+	}
+	return k
+}
+
+// dedupe remembers which calls the log has accepted lately. It keeps them in two generations that take turns, so that an
+// id is remembered for at least the window and at most twice as long. It belongs to the committer: the one place that
+// makes the log's order is the one that decides what came first.
+type dedupe struct {
+	window       time.Duration
+	maxKeys      int
+	current, old map[messageKey]struct{}
+	turned       time.Time
+}
+
+// maxDedupeKeys bounds the memory of a generation: about 40 bytes a key.
+const maxDedupeKeys = 4 << 20
+
+func newDedupe(window time.Duration, now time.Time) *dedupe {
+	return &dedupe{window: window, maxKeys: maxDedupeKeys, current: map[messageKey]struct{}{}, old: map[messageKey]struct{}{}, turned: now}
+}
+
+// add remembers a key and tells whether it is new.
+func (d *dedupe) add(k messageKey, now time.Time) bool {
+	if d.window <= 0 {
+		return true
+	}
+	if now.Sub(d.turned) >= d.window || len(d.current) >= d.maxKeys {
+		d.old, d.current, d.turned = d.current, map[messageKey]struct{}{}, now
+	}
+	if d.has(k) {
+		return false
+	}
+	d.current[k] = struct{}{}
+	return true
+}
+
+func (d *dedupe) has(k messageKey) bool {
+	if _, seen := d.current[k]; seen {
+		return true
+	}
+	_, seen := d.old[k]
+	return seen
+}
+
+// forget takes back keys whose frame was not written.
+func (d *dedupe) forget(keys []messageKey) {
+	for _, k := range keys {
+		delete(d.current, k)
+		delete(d.old, k)
+	}
+}

@@ -1,0 +1,251 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"sync/atomic"
+	"time"
+
+	"aka/router/segment"
+)
+
+// A frame is what one write commits: a version byte, the number of calls accepted before it, then each call's record
+// behind its length, and a CRC-32C of all that. A record holds the header beside the JSON, so that a reader can filter and
+// sequence without parsing.
+const (
+	frameVersion = 1
+	// maxFrame keeps a frame under NATS' default max_payload of 1 MiB, so that any server takes it.
+	maxFrame = 900 << 10
+	// frameOverhead is what a frame needs beside its records, at the most.
+	frameOverhead = 1 + binary.MaxVarintLen64 + crc32.Size
+	// MaxEntry is the largest call, header and JSON together, that fits a frame.
+	MaxEntry = maxFrame - frameOverhead - binary.MaxVarintLen64
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// ErrDamaged is what a frame that fails its checks is.
+var ErrDamaged = errors.New("damaged frame")
+
+// Frame is a run of calls that were committed together, at one sequence of the log.
+type Frame struct {
+	// Seq is the frame's place in the log, from 1.
+	Seq uint64
+	// Before is how many calls the log had accepted before this frame.
+	Before uint64
+	// Entries are the calls, in order. They are shared: not to be modified.
+	Entries []Entry
+
+	size    int
+	decoded []atomic.Pointer[decodedCall]
+}
+
+type decodedCall struct {
+	call *segment.Call
+	err  error
+}
+
+// Call decodes the entry at index i. All readers of the frame share the result, which must not be modified.
+func (f *Frame) Call(i int) (*segment.Call, error) {
+	if d := f.decoded[i].Load(); d != nil {
+		return d.call, d.err
+	}
+	call, err := f.Entries[i].Decode()
+	f.decoded[i].Store(&decodedCall{call, err})
+	return call, err
+}
+
+// NewFrame makes a frame that is in no log, for tests of what reads frames.
+func NewFrame(seq, before uint64, entries []Entry) *Frame { return newFrame(seq, before, entries, 0) }
+
+func newFrame(seq, before uint64, entries []Entry, size int) *Frame {
+	return &Frame{Seq: seq, Before: before, Entries: entries, size: size, decoded: make([]atomic.Pointer[decodedCall], len(entries))}
+}
+
+// beginFrame starts a frame in dst.
+func beginFrame(dst []byte, before uint64) []byte {
+	return binary.AppendUvarint(append(dst, frameVersion), before)
+}
+
+// endFrame closes a frame that fills data.
+func endFrame(data []byte) []byte {
+	return binary.LittleEndian.AppendUint32(data, crc32.Checksum(data, castagnoli))
+}
+
+// appendRecord encodes an entry behind its length.
+func appendRecord(dst []byte, e *Entry) []byte {
+	strings := [...]string{e.Source, e.Target, e.MessageID, e.UserID, e.AnonymousID, e.PreviousID, e.GroupID}
+	size := 1 + 4*binary.MaxVarintLen64 + binary.MaxVarintLen32 + len(e.Routing) + len(e.JSON)
+	for _, s := range strings {
+		size += binary.MaxVarintLen32 + len(s)
+	}
+	start := len(dst)
+	// The length is written once it is known, in as many bytes as the upper bound needs.
+	dst = binary.AppendUvarint(dst, uint64(size))
+	lengthBytes := len(dst) - start
+	body := len(dst)
+
+	kind := byte(e.Type)
+	if e.PreviousIDDefaulted {
+		kind |= flagDefaulted
+	}
+	dst = append(dst, kind)
+	dst = appendTime(dst, e.ReceivedAt)
+	dst = appendTime(dst, e.Timestamp)
+	for _, s := range strings {
+		dst = binary.AppendUvarint(dst, uint64(len(s)))
+		dst = append(dst, s...)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(e.Routing)))
+	dst = append(dst, e.Routing...)
+	dst = append(dst, e.JSON...)
+	putPaddedUvarint(dst[start:start+lengthBytes], uint64(len(dst)-body))
+	return dst
+}
+
+const (
+	flagDefaulted = 0x80
+	typeMask      = 0x7f
+)
+
+// putPaddedUvarint fills all of dst with v, which must fit: longer than need be, but readable by Uvarint.
+func putPaddedUvarint(dst []byte, v uint64) {
+	for i := range dst {
+		dst[i] = byte(v)&0x7f | 0x80
+		v >>= 7
+	}
+	dst[len(dst)-1] &= 0x7f
+}
+
+func appendTime(dst []byte, t time.Time) []byte {
+	dst = binary.AppendVarint(dst, t.Unix())
+	return binary.AppendUvarint(dst, uint64(t.Nanosecond()))
+}
+
+// decodeFrame reads a frame back. The frame keeps data. Every failure is an ErrDamaged.
+func decodeFrame(seq uint64, data []byte) (*Frame, error) {
+	if len(data) < 1+crc32.Size {
+		return nil, fmt.Errorf("%w: %d bytes", ErrDamaged, len(data))
+	}
+	body, sum := data[:len(data)-crc32.Size], data[len(data)-crc32.Size:]
+	if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(sum) {
+		return nil, fmt.Errorf("%w: checksum", ErrDamaged)
+	}
+	if body[0] != frameVersion {
+		return nil, fmt.Errorf("%w: version %d, this program reads %d", ErrDamaged, body[0], frameVersion)
+	}
+	r := recordReader{data: body[1:]}
+	before := r.uvarint()
+	// One string for the whole frame: the entries' strings are parts of it.
+	r.text = string(r.data)
+	var entries []Entry
+	for r.err == nil && len(r.data) > 0 {
+		entries = append(entries, r.entry())
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	return newFrame(seq, before, entries, len(data)), nil
+}
+
+// recordReader reads off the front of data; text always ends where data does.
+type recordReader struct {
+	data []byte
+	text string
+	err  error
+}
+
+func (r *recordReader) entry() Entry {
+	size := r.uvarint()
+	if size > uint64(len(r.data)) {
+		r.fail("record of %d bytes", size)
+		return Entry{}
+	}
+	// The record is read by a reader of its own, so that a wrong length inside cannot reach into the next.
+	inner := recordReader{data: r.data[:size:size], text: r.text[len(r.text)-len(r.data):][:size]}
+	r.data = r.data[size:]
+	e := inner.record()
+	if inner.err != nil {
+		r.err = inner.err
+	}
+	return e
+}
+
+func (r *recordReader) record() (e Entry) {
+	kind := r.byte()
+	e.Type = segment.Type(kind & typeMask)
+	e.PreviousIDDefaulted = kind&flagDefaulted != 0
+	e.ReceivedAt = r.time()
+	e.Timestamp = r.time()
+	for _, s := range [...]*string{&e.Source, &e.Target, &e.MessageID, &e.UserID, &e.AnonymousID, &e.PreviousID, &e.GroupID} {
+		*s = r.string()
+	}
+	e.Routing = r.bytes(r.uvarint())
+	e.JSON = r.bytes(uint64(len(r.data)))
+	if r.err == nil && e.Type.String() == "" {
+		r.fail("type %d", e.Type)
+	}
+	return e
+}
+
+func (r *recordReader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.data)
+	return v + r.advance(n)
+}
+
+func (r *recordReader) time() time.Time {
+	seconds, n := binary.Varint(r.data)
+	r.advance(n)
+	nanos := r.uvarint()
+	if nanos >= uint64(time.Second) {
+		r.fail("%d nanoseconds", nanos)
+	}
+	return time.Unix(seconds, int64(nanos)).UTC()
+}
+
+func (r *recordReader) byte() byte {
+	if b := r.bytes(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (r *recordReader) bytes(n uint64) []byte {
+	if n > uint64(len(r.data)) {
+		r.fail("field of %d bytes", n)
+	}
+	if r.err != nil || n == 0 {
+		return nil
+	}
+	b := r.data[:n:n]
+	r.data = r.data[n:]
+	return b
+}
+
+func (r *recordReader) string() string {
+	n := r.uvarint()
+	at := len(r.text) - len(r.data)
+	if b := r.bytes(n); b == nil {
+		return ""
+	}
+	return r.text[at : at+int(n)]
+}
+
+// advance drops n bytes as binary.Uvarint returns it, where n <= 0 is a failure. It returns 0.
+func (r *recordReader) advance(n int) uint64 {
+	if n <= 0 {
+		r.fail("number")
+		return 0
+	}
+	r.data = r.data[n:]
+	return 0
+}
+
+func (r *recordReader) fail(format string, args ...any) {
+	if r.err == nil {
+		r.err = fmt.Errorf("%w: bad "+format, append([]any{ErrDamaged}, args...)...)
+	}
+	r.data = nil
+}

@@ -1,0 +1,189 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+)
+
+// Errors of Append. Nothing of the request is promised then: the client sends it again, and what was stored all the same
+// is recognized by its messageId.
+var (
+	// ErrFull tells that there is no room: the log has reached its size, or too many requests wait to be written.
+	ErrFull = errors.New("journal: full")
+	// ErrClosed tells that the journal takes no more.
+	ErrClosed = errors.New("journal: closed")
+	// ErrUnavailable tells that the write failed or took too long.
+	ErrUnavailable = errors.New("journal: unavailable")
+)
+
+// Journal is the open log. It is safe for concurrent use.
+type Journal struct {
+	options Options
+	log     *zap.Logger
+	metrics *metrics
+	store   *store
+	commits *committer
+
+	mu      sync.Mutex
+	head    head
+	recent  recentFrames
+	arrived chan struct{} // closed and replaced when the head moves
+
+	background sync.WaitGroup
+	stop       context.CancelFunc
+}
+
+// head is the end of the log.
+type head struct {
+	seq   uint64 // the last frame; 0 when there never was one
+	calls uint64 // how many calls the log has accepted up to it
+}
+
+// Open opens the journal in its folder, or makes a new one, and reads back what it needs to go on. It fails when another
+// process has the folder.
+func Open(ctx context.Context, options Options, log *zap.Logger, reg prometheus.Registerer) (*Journal, error) {
+	s, err := openStore(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	j := &Journal{options: options, log: log, store: s, arrived: make(chan struct{})}
+	j.metrics = newMetrics(reg, options)
+	j.commits = newCommitter(j)
+	if err := j.recover(ctx); err != nil {
+		s.close()
+		return nil, fmt.Errorf("open journal %s: %w", options.Dir, err)
+	}
+	background, stop := context.WithCancel(context.Background())
+	j.stop = stop
+	j.background.Go(func() { j.commits.run() })
+	j.background.Go(func() { j.refreshStats(background) })
+	return j, nil
+}
+
+// recover finds the log's end and reads the dedupe window back: clients retry exactly after a crash.
+func (j *Journal) recover(ctx context.Context) error {
+	first, last, err := j.store.bounds(ctx)
+	if err != nil {
+		return err
+	}
+	j.head.seq = last
+	if last > 0 && first <= last {
+		frame, err := j.read(ctx, last)
+		if err != nil {
+			return err
+		}
+		if frame != nil {
+			j.head.calls = frame.Before + uint64(len(frame.Entries))
+		}
+	}
+	return j.commits.seed(ctx, last)
+}
+
+// read returns the frame at exactly seq, or nil when it is missing or damaged.
+func (j *Journal) read(ctx context.Context, seq uint64) (*Frame, error) {
+	frames, err := j.store.readFrom(ctx, seq, nil)
+	if err != nil || len(frames) == 0 || frames[0].seq != seq {
+		return nil, err
+	}
+	frame, err := decodeFrame(seq, frames[0].data)
+	if err != nil {
+		j.reportDamage(seq, err)
+		return nil, nil
+	}
+	return frame, nil
+}
+
+// Close stops taking calls, finishes the write in flight and closes the log. Call it after every reader has stopped.
+func (j *Journal) Close() {
+	j.commits.close()
+	j.stop()
+	j.background.Wait()
+	j.store.close()
+}
+
+// Append returns once the calls are safe on disk. They keep their order, and stand behind the calls of every Append that
+// returned before this one began. duplicates is how many of them the log had already (by source and messageId, within the
+// dedupe window), which are not written again. On an error nothing is promised.
+func (j *Journal) Append(ctx context.Context, entries []Entry) (duplicates int, err error) {
+	if len(entries) == 0 {
+		return 0, nil
+	}
+	return j.commits.append(ctx, entries)
+}
+
+// Head returns how many calls the log has accepted in its life, and the position after the last of them.
+func (j *Journal) Head() (calls uint64, next Position) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.head.calls, Position{Seq: j.head.seq + 1}
+}
+
+// landed makes a frame that is on disk visible to readers.
+func (j *Journal) landed(f *Frame) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.head = head{seq: f.Seq, calls: f.Before + uint64(len(f.Entries))}
+	j.recent.add(f)
+	close(j.arrived)
+	j.arrived = make(chan struct{})
+}
+
+// Purge drops the frames below every destination's floor, save those that the dedupe window still needs and the last one,
+// which carries the count of calls.
+func (j *Journal) Purge(ctx context.Context, floor uint64) error {
+	keep := min(floor, j.commits.windowStart())
+	j.mu.Lock()
+	keep = min(keep, j.head.seq)
+	j.mu.Unlock()
+	if keep <= 1 {
+		return nil
+	}
+	return j.store.purge(ctx, keep)
+}
+
+// Stats is the size of the log.
+type Stats struct {
+	Bytes, MaxBytes uint64
+	Frames          uint64
+}
+
+// Stats returns the log's size as the store has it.
+func (j *Journal) Stats(ctx context.Context) (Stats, error) {
+	info, err := j.store.calls.Info(ctx)
+	if err != nil {
+		return Stats{}, err
+	}
+	return Stats{Bytes: info.State.Bytes, MaxBytes: uint64(j.options.MaxBytes), Frames: info.State.Msgs}, nil
+}
+
+// refreshStats keeps the size metrics fresh.
+func (j *Journal) refreshStats(ctx context.Context) {
+	tick := time.NewTicker(5 * time.Second)
+	defer tick.Stop()
+	for {
+		if stats, err := j.Stats(ctx); err == nil {
+			j.metrics.bytes.Set(float64(stats.Bytes))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (j *Journal) reportDamage(seq uint64, err error) {
+	j.metrics.damaged.Inc()
+	j.log.Error("journal: a frame cannot be read and its calls are lost", zap.Uint64("seq", seq), zap.Error(err))
+}
+
+func (j *Journal) reportGap(from, to uint64) {
+	j.metrics.missing.Add(float64(to - from))
+	j.log.Error("journal: frames are missing and their calls are lost", zap.Uint64("from", from), zap.Uint64("to", to-1))
+}

@@ -1,0 +1,394 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/zap"
+
+	"aka/router/segment"
+	"aka/router/strictyaml"
+)
+
+func TestWhatWasAppendedIsReadBackInOrderAfterARestart(t *testing.T) {
+	options := testOptions(t)
+	j := open(t, options)
+	const requests, callsEach, clients = 40, 3, 8
+	var clientsDone sync.WaitGroup
+	for client := range clients {
+		clientsDone.Go(func() {
+			for r := range requests {
+				var calls []Entry
+				for i := range callsEach {
+					calls = append(calls, entry(fmt.Sprintf("c%d", client), r*callsEach+i))
+				}
+				if _, err := j.Append(t.Context(), calls); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	clientsDone.Wait()
+	check := func(j *Journal) {
+		t.Helper()
+		next := map[string]int{}
+		var before uint64
+		for _, f := range readAll(t, j, 1) {
+			if f.Before != before {
+				t.Fatalf("frame %d says %d calls stand before it, not %d", f.Seq, f.Before, before)
+			}
+			before += uint64(len(f.Entries))
+			for _, e := range f.Entries {
+				if want := fmt.Sprintf("%s-%d", e.UserID, next[e.UserID]); e.MessageID != want {
+					t.Fatalf("got %s, want %s: a client's calls are out of order", e.MessageID, want)
+				}
+				next[e.UserID]++
+			}
+		}
+		if before != requests*callsEach*clients {
+			t.Fatalf("%d calls read, %d appended", before, requests*callsEach*clients)
+		}
+		if calls, _ := j.Head(); calls != before {
+			t.Fatalf("Head counts %d calls, not %d", calls, before)
+		}
+	}
+	check(j)
+	j.Close()
+	j = open(t, options)
+	check(j)
+}
+
+func TestADuplicateIsNotWrittenAgain(t *testing.T) {
+	options := testOptions(t)
+	j := open(t, options)
+	a, b := entry("u", 1), entry("u", 2)
+	otherSource := a
+	otherSource.Source = "shop"
+	appendCalls(t, j, 0, a)
+	appendCalls(t, j, 1, a, b)
+	appendCalls(t, j, 2, b, b)
+	appendCalls(t, j, 0, otherSource)
+	j.Close()
+
+	j = open(t, options)
+	appendCalls(t, j, 2, a, b)
+	var got []string
+	for _, f := range readAll(t, j, 1) {
+		for _, e := range f.Entries {
+			got = append(got, e.Source+"/"+e.MessageID)
+		}
+	}
+	if want := []string{"website/u-1", "website/u-2", "shop/u-1"}; !reflect.DeepEqual(got, want) {
+		t.Fatalf("got %v, want %v", got, want)
+	}
+}
+
+func TestADuplicateInOneRequestIsWrittenOnce(t *testing.T) {
+	j := open(t, testOptions(t))
+	appendCalls(t, j, 2, entry("u", 1), entry("u", 1), entry("u", 1))
+	if calls, _ := j.Head(); calls != 1 {
+		t.Fatalf("%d calls in the log, want 1", calls)
+	}
+}
+
+func TestDedupeForgetsAfterTheWindowAndNotBefore(t *testing.T) {
+	now := time.Unix(0, 0)
+	d := newDedupe(time.Minute, now)
+	key := newKeyHasher().key("s", "m")
+	if !d.add(key, now) || d.add(key, now.Add(59*time.Second)) {
+		t.Fatal("forgotten within the window")
+	}
+	if d.add(key, now.Add(61*time.Second)) {
+		t.Fatal("forgotten when the generations turned once")
+	}
+	if !d.add(key, now.Add(3*time.Minute)) && !d.add(key, now.Add(5*time.Minute)) {
+		t.Fatal("remembered for ever")
+	}
+}
+
+func TestALargeBatchIsSplitIntoFramesAndAllOfItIsKept(t *testing.T) {
+	j := open(t, testOptions(t))
+	var calls []Entry
+	for i := range 30 {
+		e := entry("u", i)
+		e.JSON = []byte(`{"pad":"` + strings.Repeat("x", 100<<10) + `"}`)
+		calls = append(calls, e)
+	}
+	appendCalls(t, j, 0, calls...)
+	frames := readAll(t, j, 1)
+	if len(frames) < 4 {
+		t.Fatalf("3 MB in %d frames", len(frames))
+	}
+	total := 0
+	for _, f := range frames {
+		total += len(f.Entries)
+	}
+	if total != len(calls) {
+		t.Fatalf("%d calls, want %d", total, len(calls))
+	}
+}
+
+func TestAFullJournalRefusesAndTakesCallsAgainAfterAPurge(t *testing.T) {
+	options := testOptions(t)
+	options.MaxBytes = 1 << 20
+	options.Dedupe = 0
+	j := open(t, options)
+	var err error
+	accepted := 0
+	for ; err == nil; accepted++ {
+		e := entry("u", accepted)
+		e.JSON = []byte(`{"pad":"` + strings.Repeat("x", 100<<10) + `"}`)
+		_, err = j.Append(t.Context(), []Entry{e})
+	}
+	accepted--
+	if !errors.Is(err, ErrFull) {
+		t.Fatalf("got %v, want ErrFull", err)
+	}
+	if got := len(readAll(t, j, 1)); got != accepted {
+		t.Fatalf("%d calls read, %d accepted", got, accepted)
+	}
+	_, next := j.Head()
+	if err := j.Purge(t.Context(), next.Seq); err != nil {
+		t.Fatal(err)
+	}
+	appendCalls(t, j, 0, entry("v", 1))
+	if calls, _ := j.Head(); calls != uint64(accepted)+1 {
+		t.Fatalf("Head counts %d calls after the purge, want %d", calls, accepted+1)
+	}
+	j.Close()
+	j = open(t, options)
+	if calls, _ := j.Head(); calls != uint64(accepted)+1 {
+		t.Fatalf("Head counts %d calls after purge and restart, want %d", calls, accepted+1)
+	}
+}
+
+func TestPurgeKeepsTheDedupeWindow(t *testing.T) {
+	options := testOptions(t)
+	j := open(t, options)
+	for i := range 5 {
+		appendCalls(t, j, 0, entry("u", i))
+	}
+	if err := j.Purge(t.Context(), 5); err != nil {
+		t.Fatal(err)
+	}
+	j.Close()
+	j = open(t, options)
+	appendCalls(t, j, 1, entry("u", 0))
+}
+
+func TestAWriteThatSeemedToFailIsTakenIn(t *testing.T) {
+	j := open(t, testOptions(t))
+	appendCalls(t, j, 0, entry("u", 1))
+	// The server stored a frame whose acknowledgement never came.
+	ghost := entry("u", 2)
+	data := endFrame(appendRecord(beginFrame(nil, 1), &ghost))
+	if _, err := j.store.js.PublishMsg(t.Context(), &nats.Msg{Subject: callsTopic, Data: data}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := j.Append(t.Context(), []Entry{entry("u", 3)}); !errors.Is(err, ErrUnavailable) {
+		t.Fatalf("got %v, want ErrUnavailable: the order is not known", err)
+	}
+	appendCalls(t, j, 1, ghost, entry("u", 3))
+	var got []string
+	for _, f := range readAll(t, j, 1) {
+		for _, e := range f.Entries {
+			got = append(got, e.MessageID)
+		}
+	}
+	if want := []string{"u-1", "u-2", "u-3"}; !reflect.DeepEqual(got, want) {
+		t.Fatalf("got %v, want %v", got, want)
+	}
+}
+
+func TestADamagedFrameIsCountedAndPassedOver(t *testing.T) {
+	options := testOptions(t)
+	j := open(t, options)
+	appendCalls(t, j, 0, entry("u", 1))
+	bad := entry("u", 2)
+	data := endFrame(appendRecord(beginFrame(nil, 1), &bad))
+	data[len(data)/2] ^= 1
+	if _, err := j.store.js.PublishMsg(t.Context(), &nats.Msg{Subject: callsTopic, Data: data}); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = j.Append(t.Context(), []Entry{entry("u", 3)})
+	appendCalls(t, j, 0, entry("u", 3))
+	j.Close()
+	j = open(t, options)
+	frames := readAll(t, j, 1)
+	if len(frames) != 2 || frames[1].Entries[0].MessageID != "u-3" {
+		t.Fatalf("read %d frames", len(frames))
+	}
+	if got := testutil.ToFloat64(j.metrics.damaged); got == 0 {
+		t.Fatal("the damage was not counted")
+	}
+}
+
+func TestAGapIsCounted(t *testing.T) {
+	j := open(t, testOptions(t))
+	for i := range 5 {
+		appendCalls(t, j, 0, entry("u", i))
+	}
+	if err := j.store.calls.DeleteMsg(t.Context(), 3); err != nil {
+		t.Fatal(err)
+	}
+	j.mu.Lock()
+	j.recent = recentFrames{}
+	j.mu.Unlock()
+	if got := len(readAll(t, j, 1)); got != 4 {
+		t.Fatalf("%d frames read, want 4", got)
+	}
+	if got := testutil.ToFloat64(j.metrics.missing); got != 1 {
+		t.Fatalf("%v frames counted as missing, want 1", got)
+	}
+}
+
+func TestTheSecondProcessOnAFolderIsRefusedWithTheFirstOnesPID(t *testing.T) {
+	options := testOptions(t)
+	open(t, options)
+	_, err := Open(t.Context(), options, zap.NewNop(), prometheus.NewRegistry())
+	if err == nil || !strings.Contains(err.Error(), strconv.Itoa(os.Getpid())) {
+		t.Fatalf("got %v, want an error naming process %d", err, os.Getpid())
+	}
+}
+
+func TestAReaderWaitsForWhatComes(t *testing.T) {
+	j := open(t, testOptions(t))
+	r := j.ReadFrom(1)
+	got := make(chan string)
+	go func() {
+		f, err := r.Next(t.Context())
+		if err != nil {
+			got <- err.Error()
+			return
+		}
+		got <- f.Entries[0].MessageID
+	}()
+	appendCalls(t, j, 0, entry("u", 1))
+	if id := <-got; id != "u-1" {
+		t.Fatal(id)
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := r.Next(cancelled); !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v, want the context's error", err)
+	}
+}
+
+func TestDeadLettersAreKeptListedReplayedAndDiscarded(t *testing.T) {
+	options := testOptions(t)
+	j := open(t, options)
+	appendCalls(t, j, 0, entry("u", 1), entry("u", 2))
+	for i, destination := range []string{"vero", "vero", "mixpanel"} {
+		d := &DeadLetter{Destination: destination, Reason: "refused", Detail: "no", Attempts: 3, Status: 400,
+			First: time.Unix(1, 0).UTC(), Last: time.Unix(2, 0).UTC(), Position: Position{1, i}, Entry: entry("u", i)}
+		for range 2 { // the second time as after a crash
+			if err := j.Bury(t.Context(), d); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	j.Close()
+	j = open(t, options)
+	list := func(destination string) (found []*DeadLetter) {
+		t.Helper()
+		if err := j.DeadLetters(t.Context(), destination, 0, func(d *DeadLetter) bool {
+			found = append(found, d)
+			return true
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	vero := list("vero")
+	if len(vero) != 2 || len(list("")) != 3 || len(list("kissmetrics")) != 0 {
+		t.Fatalf("listed %d for vero, %d in all", len(vero), len(list("")))
+	}
+	if d := vero[0]; d.Reason != "refused" || d.Attempts != 3 || d.Status != 400 || d.Entry.MessageID != "u-0" || d.Last != time.Unix(2, 0).UTC() {
+		t.Fatalf("got %+v", d)
+	}
+	if err := j.Replay(t.Context(), vero[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Discard(t.Context(), vero[1].ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Discard(t.Context(), vero[1].ID); !errors.Is(err, ErrNoDeadLetter) {
+		t.Fatalf("discarded twice: %v", err)
+	}
+	if err := j.Replay(t.Context(), 99); !errors.Is(err, ErrNoDeadLetter) {
+		t.Fatalf("got %v", err)
+	}
+	frames := readAll(t, j, 1)
+	if last := frames[len(frames)-1].Entries[0]; last.Target != "vero" || last.MessageID != "u-0" || len(list("")) != 1 {
+		t.Fatalf("replayed %+v, %d left", last, len(list("")))
+	}
+}
+
+func TestAppendAfterCloseIsRefused(t *testing.T) {
+	j := open(t, testOptions(t))
+	j.Close()
+	if _, err := j.Append(t.Context(), []Entry{entry("u", 1)}); !errors.Is(err, ErrClosed) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func testOptions(t testing.TB) Options {
+	o := DefaultOptions
+	o.Dir = t.TempDir()
+	o.MaxBytes = strictyaml.GiB
+	return o
+}
+
+func open(t testing.TB, o Options) *Journal {
+	t.Helper()
+	j, err := Open(t.Context(), o, zap.NewNop(), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(j.Close)
+	return j
+}
+
+func entry(user string, n int) Entry {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 123456789, time.UTC)
+	return Entry{Source: "website", Message: segment.Message{
+		Header: segment.Header{Type: segment.Track, MessageID: fmt.Sprintf("%s-%d", user, n), UserID: user, Timestamp: at, ReceivedAt: at},
+		JSON:   []byte(`{"type":"track","event":"Clicked"}`),
+	}}
+}
+
+func appendCalls(t testing.TB, j *Journal, duplicates int, entries ...Entry) {
+	t.Helper()
+	got, err := j.Append(t.Context(), entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != duplicates {
+		t.Fatalf("%d duplicates, want %d", got, duplicates)
+	}
+}
+
+func readAll(t testing.TB, j *Journal, from uint64) (frames []*Frame) {
+	t.Helper()
+	r := j.ReadFrom(from)
+	_, end := j.Head()
+	for r.next < end.Seq {
+		f, err := r.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		frames = append(frames, f)
+	}
+	return frames
+}

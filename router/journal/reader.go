@@ -1,0 +1,123 @@
+package journal
+
+import (
+	"context"
+	"fmt"
+)
+
+// Position is a call's place in the log. Positions are ordered as the calls were accepted.
+type Position struct {
+	// Seq is the frame's sequence, Index the call's place in it.
+	Seq   uint64
+	Index int
+}
+
+// Before tells whether p stands before q.
+func (p Position) Before(q Position) bool {
+	return p.Seq < q.Seq || p.Seq == q.Seq && p.Index < q.Index
+}
+
+// String returns "seq.index".
+func (p Position) String() string { return fmt.Sprintf("%d.%d", p.Seq, p.Index) }
+
+// Reader gives a log's frames in order. It belongs to one goroutine.
+type Reader struct {
+	j     *Journal
+	next  uint64
+	ahead []rawFrame // read from disk, not yet given
+}
+
+// ReadFrom returns a reader whose first frame is the one at seq, or the first one after it that the log still has.
+func (j *Journal) ReadFrom(seq uint64) *Reader { return &Reader{j: j, next: max(seq, 1)} }
+
+// Next returns the next frame, waiting for it if need be. Recent frames come from memory and are shared by all readers;
+// older ones are read from disk. What cannot be read any more is counted, logged and passed over. The error is that of the
+// context, or the store's.
+func (r *Reader) Next(ctx context.Context) (*Frame, error) {
+	for {
+		frame, head, arrived := r.j.lookup(r.next)
+		if frame != nil {
+			r.next, r.ahead = r.next+1, nil
+			return frame, nil
+		}
+		if r.next > head {
+			select {
+			case <-arrived:
+				continue
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
+		frame, err := r.fromDisk(ctx, head)
+		if err != nil || frame != nil {
+			return frame, err
+		}
+	}
+}
+
+// fromDisk returns the next frame from disk, or nil when it had to pass over something.
+func (r *Reader) fromDisk(ctx context.Context, head uint64) (*Frame, error) {
+	if len(r.ahead) == 0 {
+		var err error
+		if r.ahead, err = r.j.store.readFrom(ctx, r.next, nil); err != nil {
+			return nil, err
+		}
+	}
+	if len(r.ahead) == 0 { // nothing at or after next, though the log has reached head
+		r.skipTo(head + 1)
+		return nil, nil
+	}
+	raw := r.ahead[0]
+	r.ahead = r.ahead[1:]
+	if raw.seq > r.next {
+		r.skipTo(raw.seq)
+	}
+	r.next = raw.seq + 1
+	frame, err := decodeFrame(raw.seq, raw.data)
+	if err != nil {
+		r.j.reportDamage(raw.seq, err)
+		return nil, nil
+	}
+	return frame, nil
+}
+
+func (r *Reader) skipTo(seq uint64) {
+	r.j.reportGap(r.next, seq)
+	r.next = seq
+}
+
+// lookup returns the frame at seq if it is recent, the log's last sequence, and what closes when that moves.
+func (j *Journal) lookup(seq uint64) (f *Frame, head uint64, arrived <-chan struct{}) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.recent.at(seq), j.head.seq, j.arrived
+}
+
+// recentFrames keeps the newest frames, decoded, for the readers at the head of the log.
+type recentFrames struct {
+	frames []*Frame // of consecutive sequences
+	size   int
+}
+
+// maxRecent bounds the recent frames by their size on disk.
+const maxRecent = 8 << 20
+
+func (c *recentFrames) add(f *Frame) {
+	if n := len(c.frames); n > 0 && c.frames[n-1].Seq+1 != f.Seq {
+		c.frames, c.size = nil, 0
+	}
+	c.frames = append(c.frames, f)
+	c.size += f.size
+	for c.size > maxRecent && len(c.frames) > 1 {
+		c.size -= c.frames[0].size
+		c.frames[0] = nil
+		c.frames = c.frames[1:]
+	}
+}
+
+func (c *recentFrames) at(seq uint64) *Frame {
+	if len(c.frames) == 0 || seq < c.frames[0].Seq || seq > c.frames[len(c.frames)-1].Seq {
+		return nil
+	}
+	return c.frames[seq-c.frames[0].Seq]
+}

@@ -1,0 +1,258 @@
+package journal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	callsStream = "AKA_CALLS"
+	callsTopic  = "aka.calls"
+	deadStream  = "AKA_DEAD"
+	deadTopic   = "aka.dead."
+	progressKV  = "AKA_PROGRESS"
+
+	serverStartTimeout = 2 * time.Minute // a large log that was not closed cleanly is read through on start
+	requestTimeout     = 5 * time.Second
+)
+
+// store is the engine below the journal: JetStream in this process, over a folder that only this process may use. Nothing
+// above it knows that the server is embedded.
+type store struct {
+	lock   *os.File
+	server *server.Server
+	conn   *nats.Conn
+	js     jetstream.JetStream
+	calls  jetstream.Stream
+	dead   jetstream.Stream
+	kv     jetstream.KeyValue
+}
+
+func openStore(ctx context.Context, o Options) (*store, error) {
+	s := &store{}
+	if err := s.open(ctx, o); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *store) open(ctx context.Context, o Options) (err error) {
+	if s.lock, err = lockFolder(o.Dir); err != nil {
+		return err
+	}
+	if s.server, err = startServer(o); err != nil {
+		return err
+	}
+	s.conn, err = nats.Connect("", nats.InProcessServer(s.server), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
+	if err != nil {
+		return fmt.Errorf("connect to the embedded server: %w", err)
+	}
+	if s.js, err = jetstream.New(s.conn); err != nil {
+		return err
+	}
+	return s.openStreams(ctx, o)
+}
+
+func startServer(o Options) (*server.Server, error) {
+	ns, err := server.NewServer(&server.Options{
+		ServerName: "aka",
+		DontListen: true,
+		NoSigs:     true,
+		NoLog:      true,
+		JetStream:  true,
+		StoreDir:   o.Dir,
+		// Without it a power cut loses everything that was acknowledged since the last periodic sync.
+		SyncAlways:         true,
+		JetStreamMaxStore:  1 << 50, // the streams have limits of their own
+		JetStreamMaxMemory: 1 << 30,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open journal %s: %w", o.Dir, err)
+	}
+	ns.Start()
+	if !ns.ReadyForConnections(serverStartTimeout) {
+		ns.Shutdown()
+		return nil, fmt.Errorf("open journal %s: the embedded server was not ready after %s", o.Dir, serverStartTimeout)
+	}
+	return ns, nil
+}
+
+func (s *store) openStreams(ctx context.Context, o Options) (err error) {
+	s.calls, err = s.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name: callsStream, Subjects: []string{callsTopic},
+		Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
+		MaxBytes: int64(o.MaxBytes), AllowDirect: true,
+		// The log's own dedupe is by call; the server's, by frame, would only cost memory.
+		Duplicates: 100 * time.Millisecond,
+	})
+	if err != nil {
+		return fmt.Errorf("open journal %s: stream %s: %w", o.Dir, callsStream, err)
+	}
+	s.dead, err = s.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name: deadStream, Subjects: []string{deadTopic + ">"},
+		Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
+		MaxBytes: int64(o.DeadLetters.MaxBytes), MaxAge: o.DeadLetters.MaxAge, AllowDirect: true,
+		Duplicates: min(deadDuplicates, max(o.DeadLetters.MaxAge, 100*time.Millisecond)),
+	})
+	if err != nil {
+		return fmt.Errorf("open journal %s: stream %s: %w", o.Dir, deadStream, err)
+	}
+	s.kv, err = s.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: progressKV, History: 1, Storage: jetstream.FileStorage})
+	if err != nil {
+		return fmt.Errorf("open journal %s: bucket %s: %w", o.Dir, progressKV, err)
+	}
+	return nil
+}
+
+// close releases everything that was opened. What was acknowledged is on disk already.
+func (s *store) close() {
+	if s.conn != nil {
+		s.conn.Close()
+	}
+	if s.server != nil {
+		s.server.Shutdown()
+		s.server.WaitForShutdown()
+	}
+	if s.lock != nil {
+		_ = s.lock.Close()
+	}
+}
+
+// lockFolder makes the data folder and takes it for this process. The lock goes with the process, however it ends.
+func lockFolder(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	path := filepath.Join(dir, "lock")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		owner, _ := os.ReadFile(path)
+		_ = f.Close()
+		return nil, fmt.Errorf("open journal %s: in use by another aka (process %s)", dir, strings.TrimSpace(string(owner)))
+	}
+	_ = f.Truncate(0)
+	_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	return f, nil
+}
+
+// rawFrame is a stored message.
+type rawFrame struct {
+	seq  uint64
+	at   time.Time
+	data []byte
+}
+
+// Bounds on one read of the log.
+const (
+	readMessages = 256
+	readBytes    = 4 << 20
+)
+
+// readFrom returns the frames at seq and after, in order, as many as one read gives; none when there are none. A gap shows
+// in the sequences. startTime, when set, replaces seq.
+func (s *store) readFrom(ctx context.Context, seq uint64, startTime *time.Time) ([]rawFrame, error) {
+	request := directGet{Seq: seq, StartTime: startTime, Batch: readMessages, MaxBytes: readBytes}
+	if startTime != nil {
+		request.Seq = 0
+	}
+	body, err := json.Marshal(request)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	inbox := s.conn.NewRespInbox()
+	replies, err := s.conn.SubscribeSync(inbox)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = replies.Unsubscribe() }()
+	// A batch is bounded in count and bytes, and so is what waits here.
+	_ = replies.SetPendingLimits(-1, -1)
+	if err := s.conn.PublishRequest("$JS.API.DIRECT.GET."+callsStream, inbox, body); err != nil {
+		return nil, err
+	}
+	var frames []rawFrame
+	for {
+		reply, err := replies.NextMsgWithContext(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("read the log from %d: %w", seq, err)
+		}
+		switch status := reply.Header.Get("Status"); status {
+		case "":
+		case "204", "404": // the end of the batch, nothing there
+			return frames, nil
+		default:
+			return nil, fmt.Errorf("read the log from %d: status %s %s", seq, status, reply.Header.Get("Description"))
+		}
+		frame, err := rawFrameOf(reply)
+		if err != nil {
+			return nil, err
+		}
+		frames = append(frames, frame)
+	}
+}
+
+type directGet struct {
+	Seq       uint64     `json:"seq,omitempty"`
+	StartTime *time.Time `json:"start_time,omitempty"`
+	Batch     int        `json:"batch"`
+	MaxBytes  int        `json:"max_bytes"`
+}
+
+func rawFrameOf(m *nats.Msg) (f rawFrame, err error) {
+	if f.seq, err = strconv.ParseUint(m.Header.Get(jetstream.SequenceHeader), 10, 64); err != nil {
+		return f, fmt.Errorf("read the log: sequence: %w", err)
+	}
+	if f.at, err = time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer)); err != nil {
+		return f, fmt.Errorf("read the log: time: %w", err)
+	}
+	f.data = m.Data
+	return f, nil
+}
+
+// bounds returns the sequences of the first and last frame that the log holds. A log that was emptied has first = last+1; one
+// that never held any, 0 for both.
+func (s *store) bounds(ctx context.Context) (first, last uint64, err error) {
+	info, err := s.calls.Info(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	return info.State.FirstSeq, info.State.LastSeq, nil
+}
+
+// isFull tells whether the server refused a write for lack of room.
+func isFull(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && (api.ErrorCode == errCodeMaxBytes || api.ErrorCode == errCodeNoResources || api.ErrorCode == errCodeNoStorage)
+}
+
+// JetStream's error codes that nats.go does not name.
+const (
+	errCodeNoResources jetstream.ErrorCode = 10023
+	errCodeNoStorage   jetstream.ErrorCode = 10047
+	errCodeMaxBytes    jetstream.ErrorCode = 10077
+)
+
+// purge drops the frames below keep.
+func (s *store) purge(ctx context.Context, keep uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	return s.calls.Purge(ctx, jetstream.WithPurgeSequence(keep))
+}
