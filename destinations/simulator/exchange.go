@@ -1,0 +1,297 @@
+package simulator
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxBody bounds a body, before and after decompression.
+const maxBody = 64 << 20
+
+// secret stands for a credential wherever an exchange is shown.
+const secret = "<secret>"
+
+// Exchange is one HTTP exchange with an account. Credentials in it read <secret>.
+type Exchange struct {
+	// At is when it arrived, by the account's clock.
+	At     time.Time `json:"at"`
+	Method string    `json:"method"`
+	// Path is below the account's own, such as /import or /api/v2/users/track.
+	Path   string      `json:"path"`
+	Query  url.Values  `json:"query,omitempty"`
+	Header http.Header `json:"header,omitempty"`
+	// Records are what the exchange carried, decoded: JSON with numbers as json.Number, or a map of strings for
+	// parameters. Empty when nothing could be decoded.
+	Records []any `json:"records,omitempty"`
+	// Digest is a hash of method, path, query and body as they came: equal digests are equal bytes.
+	Digest string `json:"digest,omitempty"`
+	// Status is what was answered, or 0 when there was no answer (yet).
+	Status int `json:"status"`
+	// Fault is the fault that the exchange met, in a few words.
+	Fault string `json:"fault,omitempty"`
+
+	bytes int // that it counts for in the account's bound
+}
+
+func newExchange(r *http.Request, path string, at time.Time) *Exchange {
+	return &Exchange{
+		At: at, Method: r.Method, Path: path,
+		Query: maskQuery(r.URL.Query()), Header: maskHeader(r.Header),
+		bytes: 1024 + len(r.URL.RawQuery),
+	}
+}
+
+// secretParameters carry credentials, or, as Mixpanel's data, whole records with theirs, which are shown decoded.
+var secretParameters = []string{"_k", "auth_token", "tracking_api_key", "api_key", "token", "data"}
+
+func maskQuery(query url.Values) url.Values {
+	for _, name := range secretParameters {
+		if query.Has(name) {
+			query.Set(name, secret)
+		}
+	}
+	return query
+}
+
+func maskHeader(header http.Header) http.Header {
+	header = header.Clone()
+	for _, name := range []string{"Authorization", "Proxy-Authorization", "Cookie"} {
+		if header.Get(name) != "" {
+			header.Set(name, secret)
+		}
+	}
+	return header
+}
+
+// request is an exchange as the vendor sees it.
+type request struct {
+	now          time.Time
+	remote       string // the sender's IP address
+	method, path string
+	query        url.Values
+	header       http.Header
+	body         []byte
+	digest       string
+
+	items     []item
+	malformed error
+	tooLarge  bool
+	failed    []int // indexes of records that a fault refuses
+}
+
+// item is one record of a request.
+type item struct {
+	value any    // as decoded, the credential masked
+	token string // the credential
+	bytes int    // as sent
+}
+
+func newRequest(w http.ResponseWriter, r *http.Request, path string, now time.Time) (*request, error) {
+	in := &request{now: now, method: r.Method, path: path, query: r.URL.Query(), header: r.Header}
+	in.remote, _, _ = net.SplitHostPort(r.RemoteAddr)
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	in.tooLarge = errors.As(err, &tooLarge)
+	if err != nil && !in.tooLarge {
+		return nil, err
+	}
+	in.body = body
+	sum := sha256.New()
+	fmt.Fprintf(sum, "%s %s?%s\n", r.Method, path, r.URL.RawQuery)
+	sum.Write(body)
+	in.digest = hex.EncodeToString(sum.Sum(nil)[:16])
+	return in, nil
+}
+
+// fails tells whether a fault refuses the record at index i.
+func (in *request) fails(i int) bool { return slices.Contains(in.failed, i) }
+
+func (in *request) isGzip() bool { return strings.EqualFold(in.header.Get("Content-Encoding"), "gzip") }
+
+// gunzip replaces the body by what it holds.
+func (in *request) gunzip() error {
+	reader, err := gzip.NewReader(bytes.NewReader(in.body))
+	if err != nil {
+		return err
+	}
+	body, err := io.ReadAll(io.LimitReader(reader, maxBody+1))
+	if err != nil {
+		return err
+	}
+	if len(body) > maxBody {
+		in.tooLarge = true
+		return errors.New("body too large")
+	}
+	in.body = body
+	return nil
+}
+
+// parameters returns the query and, where there is a form body, its fields.
+func (in *request) parameters() (url.Values, error) {
+	all := url.Values{}
+	for name, values := range in.query {
+		all[name] = values
+	}
+	if !strings.HasPrefix(in.header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		return all, nil
+	}
+	form, err := url.ParseQuery(string(in.body))
+	for name, values := range form {
+		all[name] = values
+	}
+	return all, err
+}
+
+// decodeJSON reads exactly one JSON value, numbers as they were written.
+func decodeJSON(text []byte) (any, error) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		return nil, err
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return nil, errors.New("more than one JSON value")
+	}
+	return value, nil
+}
+
+// takeSecret masks the member of an object and returns what it was.
+func takeSecret(object map[string]any, name string) string {
+	value, ok := object[name]
+	if !ok {
+		return ""
+	}
+	object[name] = secret
+	return text(value)
+}
+
+// text returns a string as it is, a number by its digits, and "" for anything else.
+func text(value any) string {
+	switch v := value.(type) {
+	case string:
+		return v
+	case json.Number:
+		return v.String()
+	}
+	return ""
+}
+
+// answer is what goes back.
+type answer struct {
+	status      int
+	contentType string
+	body        []byte
+	header      map[string]string
+	drip        time.Duration // between bytes
+	size        int64         // the body is repeated to this size where it is above zero
+}
+
+func textAnswer(status int, body string) answer {
+	return answer{status: status, contentType: "text/plain; charset=utf-8", body: []byte(body)}
+}
+
+func jsonAnswer(status int, value any) answer {
+	body, err := json.Marshal(value)
+	if err != nil {
+		return textAnswer(http.StatusInternalServerError, err.Error())
+	}
+	return answer{status: status, contentType: "application/json", body: body}
+}
+
+func (out answer) write(ctx context.Context, w http.ResponseWriter) {
+	w.Header().Set("Content-Type", out.contentType)
+	for name, value := range out.header {
+		w.Header().Set(name, value)
+	}
+	switch {
+	case out.drip > 0:
+		w.WriteHeader(out.status)
+		dripBody(ctx, w, out)
+	case out.size > 0:
+		w.Header().Set("Content-Length", strconv.FormatInt(out.size, 10))
+		w.WriteHeader(out.status)
+		_, _ = io.CopyN(w, repeat(out.body), out.size)
+	default:
+		w.WriteHeader(out.status)
+		_, _ = w.Write(out.body)
+	}
+}
+
+// dripBody sends one byte at a time.
+func dripBody(ctx context.Context, w http.ResponseWriter, out answer) {
+	control := http.NewResponseController(w)
+	body := io.Reader(bytes.NewReader(out.body))
+	if out.size > 0 {
+		body = io.LimitReader(repeat(out.body), out.size)
+	}
+	one := make([]byte, 1)
+	for {
+		if _, err := io.ReadFull(body, one); err != nil {
+			return
+		}
+		if _, err := w.Write(one); err != nil || control.Flush() != nil || !pause(ctx, out.drip) {
+			return
+		}
+	}
+}
+
+// repeated reads the same text again and again, without end.
+type repeated struct {
+	text []byte
+	at   int
+}
+
+func repeat(text []byte) io.Reader {
+	if len(text) == 0 {
+		text = []byte("x")
+	}
+	return &repeated{text: bytes.Repeat(text, 1+4096/len(text))}
+}
+
+func (r *repeated) Read(p []byte) (int, error) {
+	n := copy(p, r.text[r.at:])
+	r.at = (r.at + n) % len(r.text)
+	return n, nil
+}
+
+// pause waits for d and reports whether it did: false when ctx ended before.
+func pause(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// resetConnection breaks the connection so that the client sees a reset, not an orderly end.
+func resetConnection(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler) // HTTP/2 cannot be hijacked; this aborts its stream
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = conn.Close()
+}
