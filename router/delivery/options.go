@@ -80,24 +80,25 @@ var orders = []adapter.Order{"", adapter.OrderIdentity, adapter.OrderStrict, ada
 
 // Check reports every value that is out of its range, by its key below the section.
 func (o *Options) Check(report func(key, format string, args ...any)) {
+	text := strictyaml.FormatDuration
 	expect := func(ok bool, key, format string, args ...any) {
 		if !ok {
 			report(key, "expected "+format, args...)
 		}
 	}
-	expect(o.Timeout > 0 && o.Timeout <= 10*time.Minute, "timeout", "more than 0s, up to 10m, not %s", o.Timeout)
+	expect(o.Timeout > 0 && o.Timeout <= 10*time.Minute, "timeout", "more than 0s, up to 10m, not %s", text(o.Timeout))
 	expect(o.Concurrency >= 1 && o.Concurrency <= 1024, "concurrency", "1 to 1024, not %d", o.Concurrency)
 	expect(slices.Contains(orders, o.Order), "order", "identity, strict or none, not %q", o.Order)
 	expect(o.Window >= max(o.Concurrency, 1) && o.Window <= 1_000_000, "window", "%d (concurrency) to 1000000, not %d", max(o.Concurrency, 1), o.Window)
 	expect(o.WindowBytes >= strictyaml.MiB, "window_bytes", "at least 1MiB, not %s", o.WindowBytes)
 	expect(o.Batch.MaxItems >= 1 && o.Batch.MaxItems <= 10_000, "batch.max_items", "1 to 10000, not %d", o.Batch.MaxItems)
-	expect(o.Batch.MaxWait <= time.Minute, "batch.max_wait", "up to 1m, not %s", o.Batch.MaxWait)
+	expect(o.Batch.MaxWait <= time.Minute, "batch.max_wait", "up to 1m, not %s", text(o.Batch.MaxWait))
 	expect(o.Rate >= 0, "rate", "calls per second or 0 for unlimited, not %v", o.Rate)
 	expect(o.Retry.Initial > 0, "retry.initial", "more than 0s")
-	expect(o.Retry.Max >= o.Retry.Initial, "retry.max", "at least retry.initial, %s, not %s", o.Retry.Initial, o.Retry.Max)
+	expect(o.Retry.Max >= o.Retry.Initial, "retry.max", "at least retry.initial, %s, not %s", text(o.Retry.Initial), text(o.Retry.Max))
 	expect(o.Retry.MaxAttempts >= 0, "retry.max_attempts", "a number or 0 for unlimited, not %d", o.Retry.MaxAttempts)
 	expect(o.Breaker.Failures >= 1, "breaker.failures", "at least 1, not %d", o.Breaker.Failures)
 	expect(o.Breaker.Cooldown > 0, "breaker.cooldown", "more than 0s")
-	expect(o.Breaker.MaxCooldown >= o.Breaker.Cooldown, "breaker.max_cooldown", "at least breaker.cooldown, %s, not %s", o.Breaker.Cooldown, o.Breaker.MaxCooldown)
-	expect(o.MaxBacklogAge == 0 || o.MaxBacklogAge >= time.Minute, "max_backlog_age", "0 for ever, or at least 1m, not %s", o.MaxBacklogAge)
+	expect(o.Breaker.MaxCooldown >= o.Breaker.Cooldown, "breaker.max_cooldown", "at least breaker.cooldown, %s, not %s", text(o.Breaker.Cooldown), text(o.Breaker.MaxCooldown))
+	expect(o.MaxBacklogAge == 0 || o.MaxBacklogAge >= time.Minute, "max_backlog_age", "0 for ever, or at least 1m, not %s", text(o.MaxBacklogAge))
 }

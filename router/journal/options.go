@@ -46,7 +46,7 @@ func (o *Options) Check(report func(key, format string, args ...any)) {
 		report("max_bytes", "expected at least 8MiB, not %s", o.MaxBytes)
 	}
 	if o.Dedupe > 24*time.Hour {
-		report("dedupe", "expected at most 24h, not %s", o.Dedupe)
+		report("dedupe", "expected at most 24h, not %s", strictyaml.FormatDuration(o.Dedupe))
 	}
 }
 
@@ -56,6 +56,6 @@ func (o *DeadLetterOptions) Check(report func(key, format string, args ...any)) 
 		report("max_bytes", "expected at least 1MiB, not %s", o.MaxBytes)
 	}
 	if o.MaxAge != 0 && o.MaxAge < time.Minute {
-		report("max_age", "expected 0 for ever, or at least 1m, not %s", o.MaxAge)
+		report("max_age", "expected 0 for ever, or at least 1m, not %s", strictyaml.FormatDuration(o.MaxAge))
 	}
 }

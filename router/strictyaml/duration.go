@@ -40,8 +40,8 @@ func nonNegative(value time.Duration, err error) (time.Duration, error) {
 	return value, nil
 }
 
-// formatDuration is the shortest text that parseDuration reads back: 90s, 24h, 30d.
-func formatDuration(value time.Duration) string {
+// FormatDuration returns the shortest text that a duration is read back from: 1m30s, 24h, 30d.
+func FormatDuration(value time.Duration) string {
 	if value > day && value%day == 0 {
 		return strconv.FormatInt(int64(value/day), 10) + "d"
 	}

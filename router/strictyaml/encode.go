@@ -43,7 +43,7 @@ func nodeOf(v reflect.Value) *yaml.Node {
 		return secretNode(v)
 	}
 	if duration, ok := v.Interface().(time.Duration); ok {
-		return stringNode(formatDuration(duration))
+		return stringNode(FormatDuration(duration))
 	}
 	if text, ok := v.Interface().(encoding.TextMarshaler); ok {
 		return textNode(text)
