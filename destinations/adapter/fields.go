@@ -39,3 +39,17 @@ func PersonTraits(call *segment.Call) map[string]any {
 	maps.Copy(traits, call.Traits)
 	return traits
 }
+
+// Cut returns at most so many characters of a text.
+func Cut(text string, characters int) string {
+	if len(text) <= characters {
+		return text
+	}
+	for i := range text {
+		if characters == 0 {
+			return text[:i]
+		}
+		characters--
+	}
+	return text
+}

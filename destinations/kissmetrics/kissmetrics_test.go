@@ -1,0 +1,11 @@
+package kissmetrics
+
+import (
+	"testing"
+
+	"aka/destinations/adapter/adaptertest"
+)
+
+func TestCases(t *testing.T) { adaptertest.Run(t, Vendor, "testdata") }
+
+func FuzzTranslate(f *testing.F) { adaptertest.Fuzz(f, Vendor, "testdata") }
