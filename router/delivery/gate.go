@@ -1,0 +1,122 @@
+package delivery
+
+import (
+	"errors"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+)
+
+// gate decides when exchanges may start: not while the destination counts as down, asked us to wait, or refuses our
+// credentials. When it is not known to be well, one exchange at a time goes, as a probe.
+type gate struct {
+	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
+	options BreakerOptions
+	// notBefore is when the next exchange may start.
+	notBefore time.Time
+	// openings counts how often the breaker opened since it was last closed: each makes the wait twice as long.
+	openings int
+	// held tells that the credentials were refused.
+	held bool
+	// probing tells that a probe is in flight.
+	probing bool
+	changed func(state string)
+}
+
+// The states of a destination, as shown.
+const (
+	stateOpen     = "open"      // the breaker is open: the destination is down
+	stateHalfOpen = "half_open" // a probe decides
+	stateClosed   = "closed"    // it is well
+	stateHeld     = "held"      // it refuses our credentials: its operator must act
+)
+
+var errExchange = errors.New("exchange failed")
+
+func newGate(options BreakerOptions, changed func(state string)) *gate {
+	g := &gate{options: options, changed: changed}
+	g.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		MaxRequests: 1,
+		// The wait itself grows, and is kept in notBefore: here it only must be over by then.
+		Timeout:       options.Cooldown / 2,
+		ReadyToTrip:   func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= uint32(options.Failures) },
+		OnStateChange: func(_ string, from, to gobreaker.State) { g.stateChanged(from, to) },
+	})
+	return g
+}
+
+func (g *gate) stateChanged(_, to gobreaker.State) {
+	switch to {
+	case gobreaker.StateOpen:
+		g.openings++
+		g.changed(stateOpen)
+	case gobreaker.StateClosed:
+		g.openings = 0
+		g.changed(stateClosed)
+	case gobreaker.StateHalfOpen:
+		g.changed(stateHalfOpen)
+	}
+}
+
+// well tells whether exchanges may go side by side.
+func (g *gate) well() bool { return !g.held && g.openings == 0 }
+
+// ready tells whether an exchange may start now. When not, wake is when to ask again; zero means after the probe that is
+// in flight.
+func (g *gate) ready(now time.Time) (ok bool, wake time.Time) {
+	if now.Before(g.notBefore) {
+		return false, g.notBefore
+	}
+	return g.well() || !g.probing, time.Time{}
+}
+
+// enter starts an exchange. The pass must be given back with leave.
+func (g *gate) enter() (p pass, ok bool) {
+	done, err := g.breaker.Allow()
+	if err != nil {
+		return pass{}, false
+	}
+	p = pass{done: done, probe: !g.well()}
+	g.probing = g.probing || p.probe
+	return p, true
+}
+
+// pass is what an exchange holds while it is in flight.
+type pass struct {
+	done  func(error)
+	probe bool
+}
+
+// leave ends an exchange and learns from it.
+func (g *gate) leave(p pass, now time.Time, failed, refused bool) {
+	if p.probe {
+		g.probing = false
+	}
+	openings := g.openings
+	if failed {
+		p.done(errExchange)
+	} else {
+		p.done(nil)
+	}
+	if g.openings > openings {
+		g.wait(now, doubled(g.options.Cooldown, g.options.MaxCooldown, g.openings-1))
+	}
+	switch {
+	case refused:
+		if !g.held {
+			g.held = true
+			g.changed(stateHeld)
+		}
+		g.wait(now, g.options.MaxCooldown)
+	case p.probe && g.held && !failed:
+		g.held = false
+		g.changed(stateClosed)
+	}
+}
+
+// wait keeps exchanges from starting for a while. A longer wait that stands already stays.
+func (g *gate) wait(now time.Time, d time.Duration) {
+	if until := now.Add(d); until.After(g.notBefore) {
+		g.notBefore = until
+	}
+}

@@ -1,0 +1,90 @@
+package delivery
+
+import (
+	"bytes"
+	"strings"
+	"time"
+
+	"aka/destinations/adapter"
+	"aka/router/journal"
+)
+
+// job is one call on its way to one destination. It belongs to the pipeline's loop, but for the time of an exchange, when
+// the exchange's goroutine reads it.
+type job struct {
+	Ticket[*job]
+	pos   journal.Position
+	entry *journal.Entry
+	// outcome is what the adapter made of the call. For a call that never reached the adapter it is a drop, or dead is set.
+	outcome adapter.Outcome
+	dead    adapter.Reason
+	detail  string
+	skipped bool // it is meant for another destination
+
+	step     int // the request that is to go next
+	attempts int
+	// failures counts those attempts that failed while the destination was otherwise well: only they use up max_attempts.
+	failures     int
+	failingSince time.Time
+	first, last  time.Time
+	status       int
+	// ambiguous tells that the current request was sent once and not answered.
+	ambiguous bool
+	// maxBatch bounds the batch that the job may travel in, after one was refused as too large. 0 is no bound.
+	maxBatch int
+
+	queued   time.Time
+	detached bool
+	size     int
+
+	older, newer *job // in the window
+}
+
+func (j *job) request() *adapter.Request { return &j.outcome.Requests[j.step] }
+
+// detach gives the job its own copy of the call, so that it does not keep the whole frame in memory while it waits.
+func (j *job) detach() {
+	if j.detached {
+		return
+	}
+	e := *j.entry
+	for _, s := range [...]*string{&e.Source, &e.Target, &e.MessageID, &e.UserID, &e.AnonymousID, &e.PreviousID, &e.GroupID} {
+		*s = strings.Clone(*s)
+	}
+	e.JSON, e.Routing = bytes.Clone(e.JSON), bytes.Clone(e.Routing)
+	j.entry, j.detached = &e, true
+}
+
+// window is the jobs that are held in memory, oldest first, bounded in count and bytes.
+type window struct {
+	oldest, newest *job
+	count, bytes   int
+}
+
+func (w *window) add(j *job) {
+	j.older = w.newest
+	if w.newest != nil {
+		w.newest.newer = j
+	} else {
+		w.oldest = j
+	}
+	w.newest = j
+	w.count++
+	w.bytes += j.size
+}
+
+func (w *window) remove(j *job) {
+	if j.older != nil {
+		j.older.newer = j.newer
+	} else {
+		w.oldest = j.newer
+	}
+	if j.newer != nil {
+		j.newer.older = j.older
+	} else {
+		w.newest = j.older
+	}
+	j.older, j.newer = nil, nil
+	w.count--
+	w.bytes -= j.size
+}

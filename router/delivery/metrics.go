@@ -1,0 +1,214 @@
+package delivery
+
+import (
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"aka/destinations/adapter"
+	"aka/router/journal"
+	"aka/router/segment"
+)
+
+// Metrics are the deliveries' metrics, of all destinations.
+type Metrics struct {
+	outcomes     *prometheus.CounterVec
+	retries      *prometheus.CounterVec
+	ambiguous    *prometheus.CounterVec
+	exchanges    *prometheus.CounterVec
+	diagnostics  *prometheus.CounterVec
+	saveFailures *prometheus.CounterVec
+	states       *prometheus.GaugeVec
+	window       *prometheus.GaugeVec
+	inFlight     *prometheus.GaugeVec
+	duration     *prometheus.HistogramVec
+	lag          *prometheus.HistogramVec
+	backlog      *backlogCollector
+}
+
+// NewMetrics makes and registers the metrics.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "aka", Name: name, Help: help}, append([]string{"destination"}, labels...))
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "aka", Name: name, Help: help}, append([]string{"destination"}, labels...))
+	}
+	histogram := func(name, help string, buckets []float64) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "aka", Name: name, Help: help, Buckets: buckets}, []string{"destination"})
+	}
+	m := &Metrics{
+		outcomes: counter("outcomes_total", "Calls that ended, by how: delivered, dropped with a reason, or dead (kept as a dead letter) with a reason.",
+			"type", "outcome", "reason"),
+		retries:      counter("retries_total", "Tries that failed and will be repeated."),
+		ambiguous:    counter("ambiguous_total", "Tries that were sent and got no answer: the vendor may have acted on them."),
+		exchanges:    counter("exchanges_total", "HTTP exchanges with the vendor, by the class of the answer or the kind of error.", "result"),
+		diagnostics:  counter("routing_diagnostics_total", "Oddities in the integrations of calls, as seen by the destination.", "code"),
+		saveFailures: counter("progress_save_failures_total", "Failed attempts to save the progress."),
+		states:       gauge("destination_state", "1 for the state that the destination is in: closed is well, open is down, half_open is being probed, held refuses our credentials.", "state"),
+		window:       gauge("window_calls", "Calls held in memory, waiting or in flight."),
+		inFlight:     gauge("exchanges_in_flight", "HTTP exchanges in flight."),
+		duration:     histogram("exchange_duration_seconds", "Time of one HTTP exchange with the vendor.", prometheus.ExponentialBuckets(0.001, 2.5, 12)),
+		lag:          histogram("delivery_lag_seconds", "Time from accepting a call to its delivery.", prometheus.ExponentialBuckets(0.001, 4, 14)),
+		backlog:      &backlogCollector{},
+	}
+	reg.MustRegister(m.outcomes, m.retries, m.ambiguous, m.exchanges, m.diagnostics, m.saveFailures, m.states, m.window, m.inFlight, m.duration, m.lag, m.backlog)
+	return m
+}
+
+// destinationMetrics are one destination's, resolved once: counting takes no lock and no lookup by strings.
+type destinationMetrics struct {
+	name         string
+	all          *Metrics
+	outcomes     map[outcomeKey]prometheus.Counter
+	exchanges    map[string]prometheus.Counter
+	retries      prometheus.Counter
+	ambiguous    prometheus.Counter
+	saveFailures prometheus.Counter
+	window       prometheus.Gauge
+	inFlight     prometheus.Gauge
+	duration     prometheus.Observer
+	lagSeconds   prometheus.Observer
+
+	head   func() (uint64, journal.Position)
+	ended  atomic.Uint64
+	oldest atomic.Int64 // Unix nanoseconds, 0 when nothing waits
+}
+
+type outcomeKey struct {
+	callType        segment.Type
+	outcome, reason string
+}
+
+var states = []string{stateClosed, stateOpen, stateHalfOpen, stateHeld}
+
+// destination makes one destination's metrics, all at zero so that zero is visible.
+func (m *Metrics) destination(name string) *destinationMetrics {
+	d := &destinationMetrics{
+		name: name, all: m, outcomes: map[outcomeKey]prometheus.Counter{}, exchanges: map[string]prometheus.Counter{},
+		retries: m.retries.WithLabelValues(name), ambiguous: m.ambiguous.WithLabelValues(name),
+		saveFailures: m.saveFailures.WithLabelValues(name), window: m.window.WithLabelValues(name), inFlight: m.inFlight.WithLabelValues(name),
+		duration: m.duration.WithLabelValues(name), lagSeconds: m.lag.WithLabelValues(name),
+	}
+	for _, t := range segment.Types {
+		d.counterOf(t, outcomeDelivered, "")
+		for _, r := range adapter.DropReasons {
+			d.counterOf(t, outcomeDropped, string(r))
+		}
+		for _, r := range adapter.DeadReasons {
+			d.counterOf(t, outcomeDead, string(r))
+		}
+	}
+	for class := 1; class <= 5; class++ {
+		d.exchanges[strconv.Itoa(class)+"xx"] = m.exchanges.WithLabelValues(name, strconv.Itoa(class)+"xx")
+	}
+	for _, kind := range errorKinds {
+		d.exchanges[kind] = m.exchanges.WithLabelValues(name, kind)
+	}
+	d.setState(stateClosed)
+	return d
+}
+
+func (d *destinationMetrics) counterOf(t segment.Type, outcome, reason string) prometheus.Counter {
+	key := outcomeKey{t, outcome, reason}
+	c := d.outcomes[key]
+	if c == nil {
+		c = d.all.outcomes.WithLabelValues(d.name, t.String(), outcome, reason)
+		d.outcomes[key] = c
+	}
+	return c
+}
+
+// outcome belongs to the pipeline's loop.
+func (d *destinationMetrics) outcome(t segment.Type, outcome, reason string) {
+	d.counterOf(t, outcome, reason).Inc()
+}
+
+func (d *destinationMetrics) diagnostic(code string) {
+	d.all.diagnostics.WithLabelValues(d.name, code).Inc()
+}
+
+func (d *destinationMetrics) exchange(r Response, took time.Duration) {
+	result := strconv.Itoa(r.Status/100) + "xx"
+	if r.Err != nil {
+		result = errorKind(r.Err)
+	}
+	if c := d.exchanges[result]; c != nil {
+		c.Inc()
+	} else {
+		d.exchanges[errOther].Inc()
+	}
+	d.duration.Observe(took.Seconds())
+}
+
+func (d *destinationMetrics) lag(took time.Duration) { d.lagSeconds.Observe(took.Seconds()) }
+
+func (d *destinationMetrics) setState(state string) {
+	for _, s := range states {
+		value := 0.0
+		if s == state {
+			value = 1
+		}
+		d.all.states.WithLabelValues(d.name, s).Set(value)
+	}
+}
+
+// follow starts to report the backlog.
+func (d *destinationMetrics) follow(head func() (uint64, journal.Position), ended uint64) {
+	d.head = head
+	d.ended.Store(ended)
+	d.all.backlog.add(d)
+}
+
+func (d *destinationMetrics) state(ended uint64, oldest time.Time, window, inFlight int) {
+	d.ended.Store(ended)
+	nanos := int64(0)
+	if !oldest.IsZero() {
+		nanos = oldest.UnixNano()
+	}
+	d.oldest.Store(nanos)
+	d.window.Set(float64(window))
+	d.inFlight.Set(float64(inFlight))
+}
+
+// backlogCollector works out the backlogs when they are asked for.
+type backlogCollector struct {
+	mu           sync.Mutex
+	destinations []*destinationMetrics
+}
+
+var (
+	backlogCalls = prometheus.NewDesc("aka_backlog_calls", "Accepted calls that have not ended at the destination.", []string{"destination"}, nil)
+	backlogAge   = prometheus.NewDesc("aka_backlog_seconds", "Age of the oldest call that has not ended at the destination, as far as it is read.", []string{"destination"}, nil)
+)
+
+func (c *backlogCollector) add(d *destinationMetrics) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.destinations = append(c.destinations, d)
+}
+
+// Describe implements prometheus.Collector.
+func (c *backlogCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- backlogCalls
+	ch <- backlogAge
+}
+
+// Collect implements prometheus.Collector.
+func (c *backlogCollector) Collect(ch chan<- prometheus.Metric) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, d := range c.destinations {
+		ended := d.ended.Load()
+		calls, _ := d.head()
+		age := 0.0
+		if oldest := d.oldest.Load(); oldest != 0 {
+			age = max(time.Since(time.Unix(0, oldest)).Seconds(), 0)
+		}
+		ch <- prometheus.MustNewConstMetric(backlogCalls, prometheus.GaugeValue, float64(max(calls, ended)-ended), d.name)
+		ch <- prometheus.MustNewConstMetric(backlogAge, prometheus.GaugeValue, age, d.name)
+	}
+}

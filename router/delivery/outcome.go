@@ -1,0 +1,250 @@
+package delivery
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"aka/destinations/adapter"
+	"aka/router/journal"
+	"aka/router/segment"
+)
+
+// How a call ends at a destination.
+const (
+	outcomeDelivered = "delivered"
+	outcomeDropped   = "dropped"
+	outcomeDead      = "dead"
+)
+
+// conclude takes in how an exchange ended: for the destination as a whole, and for each call of it.
+func (p *Pipeline) conclude(r result) {
+	now := time.Now()
+	p.inFlight--
+	p.metrics.exchange(r.response, r.took)
+	failed, refused := r.failed(), r.refused()
+	p.gate.leave(r.pass, now, failed, refused)
+	wait := retryAfter(r.response.RetryAfter, now)
+	if failed && wait > 0 {
+		p.gate.wait(now, wait)
+	}
+	p.noteError(r)
+	var back []*job
+	for i, j := range r.jobs {
+		j.status = r.response.Status
+		if r.response.Err != nil {
+			p.later(j, now, errorKind(r.response.Err), r.response.Ambiguous)
+			continue
+		}
+		switch v := r.verdicts[i]; v.Class {
+		case adapter.Delivered:
+			p.delivered(j, v, now)
+		case adapter.Later:
+			p.later(j, now, v.Detail, false)
+		case adapter.Operator:
+			j.attempts-- // it was not tried on its merits
+			back = append(back, j)
+		case adapter.Split:
+			if j.maxBatch = len(r.jobs) / 2; j.maxBatch == 0 {
+				p.giveUp(j, adapter.TooLarge, v.Detail, now)
+			} else {
+				back = append(back, j)
+			}
+		default:
+			p.giveUp(j, adapter.Refused, v.Detail, now)
+		}
+	}
+	p.queue.pushFront(back)
+}
+
+// failed tells whether the exchange says that the destination is not well.
+func (r *result) failed() bool {
+	if r.response.Err != nil {
+		return true
+	}
+	for _, v := range r.verdicts {
+		if v.Class != adapter.Later {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *result) refused() bool {
+	for _, v := range r.verdicts {
+		if v.Class == adapter.Operator {
+			return true
+		}
+	}
+	return false
+}
+
+// noteError logs a failure that will be retried, when it is another one than the last.
+func (p *Pipeline) noteError(r result) {
+	kind := ""
+	switch {
+	case r.response.Err != nil:
+		kind = errorKind(r.response.Err)
+	case r.failed() || r.refused():
+		kind = "status " + strconv.Itoa(r.response.Status)
+	}
+	if kind != "" && kind != p.lastError {
+		p.log.Warn("an exchange failed; it will be retried", zap.String("error", kind), zap.Int("status", r.response.Status), zap.Duration("duration", r.took))
+	}
+	p.lastError = kind
+}
+
+// delivered ends the current request of a call, and the call with its last one.
+func (p *Pipeline) delivered(j *job, v adapter.Verdict, now time.Time) {
+	j.step++
+	j.ambiguous, j.maxBatch = false, 0
+	j.failures, j.failingSince = 0, time.Time{}
+	if j.step < len(j.outcome.Requests) {
+		p.queue.push(j, now)
+		return
+	}
+	p.metrics.lag(now.Sub(j.entry.ReceivedAt))
+	p.finish(j, outcomeDelivered, v.Note, now)
+}
+
+// later tries a call again after a while, or gives up on it when it has failed for too long although the destination is
+// well. A failure of the whole destination is not held against its calls.
+func (p *Pipeline) later(j *job, now time.Time, detail string, ambiguous bool) {
+	j.detail = detail
+	if ambiguous {
+		j.ambiguous = true
+		p.metrics.ambiguous.Inc()
+	}
+	p.metrics.retries.Inc()
+	j.detach()
+	if !p.gate.well() {
+		p.retryAt(j, now.Add(p.Options.Retry.backoff(1)))
+		return
+	}
+	j.failures++
+	if j.failingSince.IsZero() {
+		j.failingSince = now
+	}
+	switch retry := p.Options.Retry; {
+	case retry.MaxAttempts > 0 && j.failures >= retry.MaxAttempts:
+		p.giveUp(j, adapter.MaxAttempts, detail, now)
+	case retry.MaxAge > 0 && now.Sub(j.failingSince) >= retry.MaxAge:
+		p.giveUp(j, adapter.Expired, detail, now)
+	default:
+		p.retryAt(j, now.Add(retry.backoff(j.failures)))
+	}
+}
+
+func (p *Pipeline) retryAt(j *job, at time.Time) {
+	p.timers.add(at, func() { p.queue.push(j, time.Now()) })
+}
+
+// finish ends a call that was in the window, and lets those behind it go.
+func (p *Pipeline) finish(j *job, outcome, reason string, now time.Time) {
+	p.end(j, outcome, reason)
+	p.window.remove(j)
+	if outcome == outcomeDelivered && j.entry.Type == segment.Alias && p.Destination.Settle > 0 {
+		p.timers.add(now.Add(p.Destination.Settle), func() { p.release(j) })
+		return
+	}
+	p.release(j)
+}
+
+func (p *Pipeline) release(j *job) {
+	now := time.Now()
+	p.ready = p.sequencer.Release(&j.Ticket, p.ready[:0])
+	for _, t := range p.ready {
+		p.advance(t.Value, now)
+	}
+}
+
+// end counts a call's outcome and marks it in the progress.
+func (p *Pipeline) end(j *job, outcome, reason string) {
+	p.progress.End(j.pos)
+	p.unsaved = true
+	p.metrics.outcome(j.entry.Type, outcome, reason)
+	if ce := p.log.Check(zap.DebugLevel, "call ended"); ce != nil {
+		ce.Write(zap.String("outcome", outcome), zap.String("reason", reason), zap.Stringer("type", j.entry.Type),
+			zap.String("message_id", j.entry.MessageID), zap.Int("attempt", j.attempts), zap.Int("status", j.status))
+	}
+}
+
+// giveUp makes a dead letter of a call whose turn it is.
+func (p *Pipeline) giveUp(j *job, reason adapter.Reason, detail string, now time.Time) {
+	j.dead, j.detail = reason, detail
+	p.bury(j, now)
+}
+
+// buryTooOld gives up on calls that have waited for longer than the backlog may, the oldest first. One that is in flight
+// ends as its exchange does.
+func (p *Pipeline) buryTooOld() {
+	now := time.Now()
+	for j := p.window.oldest; j != nil && p.tooOld(j, now); j = j.newer {
+		if j.dead != "" {
+			continue
+		}
+		switch {
+		case !j.Ready(): // its turn comes when those before it are buried
+			j.dead = adapter.TooOld
+		case p.queue.remove(j):
+			p.giveUp(j, adapter.TooOld, j.detail, now)
+		}
+	}
+}
+
+// bury stores a call as a dead letter. It keeps its people's order until that is done.
+func (p *Pipeline) bury(j *job, now time.Time) {
+	if j.first.IsZero() {
+		j.first, j.last = now, now
+	}
+	p.graves = append(p.graves, j)
+	if len(p.graves) == 1 {
+		p.digGrave()
+	}
+}
+
+// digGrave stores the first of the graves, aside from the loop.
+func (p *Pipeline) digGrave() {
+	j := p.graves[0]
+	d := &journal.DeadLetter{
+		Destination: p.Destination.Name, Reason: string(j.dead), Detail: p.detail(j.detail),
+		Attempts: j.attempts, Status: j.status, First: j.first, Last: j.last, Position: j.pos, Entry: *j.entry,
+	}
+	p.digging = true
+	go func() { p.buried <- p.Log.Bury(context.Background(), d) }()
+}
+
+// maxDetail bounds what is kept of a vendor's words, in bytes.
+const maxDetail = 512
+
+func (p *Pipeline) detail(text string) string {
+	text = p.Destination.Masker.Mask(text)
+	if len(text) > maxDetail {
+		text = text[:maxDetail]
+	}
+	return text
+}
+
+// burialRetry is the wait after a dead letter could not be stored.
+const burialRetry = time.Second
+
+// interred ends the call whose burial is done, and begins the next.
+func (p *Pipeline) interred(err error) {
+	p.digging = false
+	if err != nil {
+		p.log.Error("a dead letter could not be stored; trying again: is the disk full?", zap.Error(err))
+		p.timers.add(time.Now().Add(burialRetry), p.digGrave)
+		return
+	}
+	j := p.graves[0]
+	p.graves[0] = nil
+	p.graves = p.graves[1:]
+	p.log.Info("a call was given up on and kept as a dead letter", zap.String("reason", string(j.dead)), zap.Stringer("type", j.entry.Type),
+		zap.String("message_id", j.entry.MessageID), zap.Int("attempt", j.attempts), zap.Int("status", j.status))
+	p.finish(j, outcomeDead, string(j.dead), time.Now())
+	if len(p.graves) > 0 {
+		p.digGrave()
+	}
+}

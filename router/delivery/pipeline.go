@@ -1,0 +1,278 @@
+// Package delivery takes calls from the journal to the vendors: one Pipeline per destination, which shares nothing with the
+// others. A call passes filter, translate, sequence, send and outcome, in that order; see read.go, dispatch.go, outcome.go.
+package delivery
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/time/rate"
+
+	"aka/destinations"
+	"aka/destinations/adapter"
+	"aka/router/journal"
+	"aka/router/segment"
+)
+
+// Log is what a pipeline needs of the journal.
+type Log interface {
+	LoadProgress(ctx context.Context, destination string) (*journal.Progress, error)
+	SaveProgress(ctx context.Context, destination string, encoded []byte) error
+	Bury(ctx context.Context, d *journal.DeadLetter) error
+	// Head returns how many calls were accepted so far, and the position after the last.
+	Head() (calls uint64, next journal.Position)
+}
+
+// Frames gives the log's frames in order; journal.Reader is one.
+type Frames interface {
+	Next(ctx context.Context) (*journal.Frame, error)
+}
+
+// Config is what a pipeline is built from.
+type Config struct {
+	Destination *destinations.Destination
+	Options     Options
+	Log         Log
+	// Read opens the log at a frame.
+	Read func(from uint64) Frames
+	// Allowed returns the destinations that a source may use; none is all.
+	Allowed func(source string) []string
+	Sender  Sender
+	Logger  *zap.Logger
+	Metrics *Metrics
+}
+
+// Pipeline delivers the journal's calls to one destination: each once or more, in the order that identity needs.
+//
+// All its state belongs to one goroutine, the loop. Around it, one goroutine reads ahead and translates, one saves progress,
+// one buries the dead, and each exchange in flight has its own.
+type Pipeline struct {
+	Config
+	log     *zap.Logger
+	metrics *destinationMetrics
+
+	progress  *journal.Progress
+	sequencer *Sequencer[*job]
+	window    window
+	queue     *queue
+	gate      *gate
+	limiter   *rate.Limiter
+	timers    timers
+	inFlight  int
+	graves    []*job          // to be buried, oldest first
+	digging   bool            // the first of them is being buried
+	ready     []*Ticket[*job] // scratch
+	current   prepared
+	admitted  int // how many of current's jobs are in
+	unsaved   bool
+	lastError string
+	// suspectBelow is the end of the log at the start, when the run before crashed: calls before it may have been sent.
+	suspectBelow uint64
+
+	incoming chan prepared
+	results  chan result
+	buried   chan error
+	saves    chan savePoint
+
+	savedFloor atomic.Uint64
+	stop       context.CancelFunc
+	background sync.WaitGroup
+	stopped    chan struct{}
+	deadline   chan struct{} // closed when what is in flight is not waited for any more
+}
+
+// New makes a pipeline that is not running.
+func New(config Config) *Pipeline {
+	p := &Pipeline{
+		Config:    config,
+		log:       config.Logger.With(zap.String("destination", config.Destination.Name)),
+		metrics:   config.Metrics.destination(config.Destination.Name),
+		sequencer: NewSequencer[*job](),
+		queue:     newQueue(config.Options.Batch),
+		limiter:   newLimiter(config.Options.Rate),
+		incoming:  make(chan prepared, 1),
+		results:   make(chan result, config.Options.Concurrency),
+		buried:    make(chan error, 1),
+		saves:     make(chan savePoint, 1),
+		stopped:   make(chan struct{}),
+		deadline:  make(chan struct{}),
+	}
+	p.gate = newGate(config.Options.Breaker, p.stateChanged)
+	return p
+}
+
+// newLimiter allows so many calls a second, and a second's worth at once. 0 is no limit.
+func newLimiter(perSecond float64) *rate.Limiter {
+	if perSecond == 0 {
+		return nil
+	}
+	return rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond)))
+}
+
+// Start loads the progress and begins to deliver. A destination that is new gets the calls accepted from now on.
+func (p *Pipeline) Start(ctx context.Context) error {
+	progress, err := p.Log.LoadProgress(ctx, p.Destination.Name)
+	if err != nil {
+		return err
+	}
+	calls, head := p.Log.Head()
+	p.progress = progress
+	p.savedFloor.Store(progress.Floor())
+	if progress.Crashed() {
+		p.suspectBelow = head.Seq
+	}
+	if progress.Ended() > 0 && progress.Ended() < calls {
+		// An alias may have been delivered just before the stop: what waits behind it must not come too soon.
+		p.gate.wait(time.Now(), p.Destination.Settle)
+	}
+	p.metrics.follow(p.Log.Head, progress.Ended())
+
+	running, stop := context.WithCancel(context.Background())
+	p.stop = stop
+	p.background.Go(func() { p.read(running, progress.Floor()) })
+	p.background.Go(p.save)
+	go p.loop(running)
+	return nil
+}
+
+// Stop ends reading and sending, and returns once what is in flight has ended or ctx has, and the progress is saved. What
+// did not end stays in the journal.
+func (p *Pipeline) Stop(ctx context.Context) {
+	p.stop()
+	select {
+	case <-p.stopped:
+	case <-ctx.Done():
+		close(p.deadline)
+		<-p.stopped
+	}
+	p.background.Wait()
+}
+
+// Floor returns the first frame of the log that this destination still needs, as far as that is saved: below it the log
+// may be purged.
+func (p *Pipeline) Floor() uint64 { return p.savedFloor.Load() }
+
+// saveInterval is how often progress is saved. A crash repeats what has ended since, and what was in flight.
+const saveInterval = 250 * time.Millisecond
+
+func (p *Pipeline) loop(ctx context.Context) {
+	defer close(p.stopped)
+	tick := time.NewTicker(saveInterval)
+	defer tick.Stop()
+	alarm := time.NewTimer(time.Hour)
+	defer alarm.Stop()
+	for ctx.Err() == nil {
+		p.admit()
+		now := time.Now()
+		p.timers.run(now)
+		alarm.Reset(p.dispatch(now))
+		p.publishState()
+		incoming := p.incoming
+		if p.current.frame != nil {
+			incoming = nil // the window is full
+		}
+		select {
+		case p.current = <-incoming:
+		case r := <-p.results:
+			p.conclude(r)
+		case err := <-p.buried:
+			p.interred(err)
+		case <-alarm.C:
+		case <-tick.C:
+			p.saveSoon()
+			p.buryTooOld()
+		case <-ctx.Done():
+		}
+	}
+	p.finishInFlight()
+	p.saveLast()
+}
+
+// finishInFlight waits for the exchanges and the burial that are under way, and starts no more.
+func (p *Pipeline) finishInFlight() {
+	for p.inFlight > 0 || p.digging {
+		select {
+		case r := <-p.results:
+			p.conclude(r)
+		case err := <-p.buried:
+			p.interred(err)
+		case <-p.deadline:
+			p.log.Warn("stopped with exchanges in flight; they are repeated on the next start", zap.Int("in_flight", p.inFlight))
+			return
+		}
+	}
+}
+
+// savePoint is progress as it is to be saved.
+type savePoint struct {
+	encoded []byte
+	floor   uint64
+}
+
+func (p *Pipeline) savePoint(stopped bool) savePoint {
+	return savePoint{p.progress.Encode(stopped), p.progress.Floor()}
+}
+
+// saveSoon hands the progress to the goroutine that saves it, unless that is still busy.
+func (p *Pipeline) saveSoon() {
+	if !p.unsaved {
+		return
+	}
+	select {
+	case p.saves <- p.savePoint(false):
+		p.unsaved = false
+	default:
+	}
+}
+
+func (p *Pipeline) saveLast() {
+	p.saves <- p.savePoint(p.inFlight == 0)
+	close(p.saves)
+}
+
+func (p *Pipeline) save() {
+	for point := range p.saves {
+		if err := p.Log.SaveProgress(context.Background(), p.Destination.Name, point.encoded); err != nil {
+			p.metrics.saveFailures.Inc()
+			p.log.Warn("progress could not be saved; a crash now would repeat deliveries", zap.Error(err))
+			continue
+		}
+		p.savedFloor.Store(point.floor)
+	}
+}
+
+// publishState refreshes the gauges.
+func (p *Pipeline) publishState() {
+	oldest := time.Time{}
+	if p.window.oldest != nil {
+		oldest = p.window.oldest.entry.ReceivedAt
+	}
+	p.metrics.state(p.progress.Ended(), oldest, p.window.count, p.inFlight)
+}
+
+func (p *Pipeline) stateChanged(state string) {
+	p.metrics.setState(state)
+	switch state {
+	case stateOpen:
+		p.log.Warn("the destination counts as down; calls wait", zap.Duration("cooldown", p.Options.Breaker.Cooldown))
+	case stateHeld:
+		p.log.Error("the destination refuses our credentials: put the right ones into its settings and restart; calls wait meanwhile")
+	case stateClosed:
+		p.log.Info("the destination takes calls again")
+	}
+}
+
+// exclusive tells whether no other call of the same person may be under way beside this one.
+func (p *Pipeline) exclusive(t segment.Type) bool {
+	return p.order() == adapter.OrderStrict || t.ChangesIdentity()
+}
+
+func (p *Pipeline) order() adapter.Order {
+	if p.Options.Order != "" {
+		return p.Options.Order
+	}
+	return p.Destination.Order
+}

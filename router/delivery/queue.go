@@ -1,0 +1,140 @@
+package delivery
+
+import (
+	"slices"
+	"time"
+
+	"aka/destinations/adapter"
+)
+
+// queue holds the jobs that may go now. Those whose request may share a batch wait in a lane for each batch key, the
+// others in the lane that has none.
+type queue struct {
+	options BatchOptions
+	lanes   []*lane
+	byKey   map[string]*lane
+}
+
+type lane struct {
+	batch *adapter.Batch // nil for jobs that go alone
+	jobs  []*job
+	bytes int
+}
+
+func newQueue(options BatchOptions) *queue {
+	return &queue{options: options, byKey: map[string]*lane{}}
+}
+
+func (q *queue) push(j *job, now time.Time) {
+	j.queued = now
+	l := q.lane(j.request().Batch)
+	l.jobs = append(l.jobs, j)
+	l.bytes += len(j.request().Body)
+}
+
+// pushFront puts jobs back before all others, in their order.
+func (q *queue) pushFront(jobs []*job) {
+	for i := len(jobs) - 1; i >= 0; i-- {
+		l := q.lane(jobs[i].request().Batch)
+		l.jobs = slices.Insert(l.jobs, 0, jobs[i])
+		l.bytes += len(jobs[i].request().Body)
+	}
+}
+
+func (q *queue) lane(batch *adapter.Batch) *lane {
+	key := ""
+	if batch != nil {
+		key = "batch " + batch.Key
+	}
+	l := q.byKey[key]
+	if l == nil {
+		l = &lane{batch: batch}
+		q.byKey[key] = l
+		q.lanes = append(q.lanes, l)
+	}
+	return l
+}
+
+// pick takes the jobs of the next exchange out of the queue: at most limit of them, nil when none is due. A batch is due
+// when it is full, when its first job has waited long enough, or at once when idle. wake is when the next one will be.
+func (q *queue) pick(now time.Time, idle bool, limit int) (jobs []*job, wake time.Time) {
+	var next *lane
+	for _, l := range q.lanes {
+		if len(l.jobs) == 0 {
+			continue
+		}
+		if due := l.due(q.options); !idle && due.After(now) {
+			if wake.IsZero() || due.Before(wake) {
+				wake = due
+			}
+			continue
+		}
+		if next == nil || l.jobs[0].queued.Before(next.jobs[0].queued) {
+			next = l
+		}
+	}
+	if next == nil {
+		return nil, wake
+	}
+	return next.take(q.options, limit), time.Time{}
+}
+
+// due returns when the lane's first exchange should go: at once when it goes alone or is full.
+func (l *lane) due(o BatchOptions) time.Time {
+	first := l.jobs[0]
+	if l.batch == nil || len(l.jobs) >= l.maxItems(o) || l.batch.MaxBytes > 0 && l.bytes >= l.batch.MaxBytes {
+		return first.queued
+	}
+	return first.queued.Add(o.MaxWait)
+}
+
+func (l *lane) maxItems(o BatchOptions) int {
+	if l.batch.MaxItems > 0 {
+		return min(o.MaxItems, l.batch.MaxItems)
+	}
+	return o.MaxItems
+}
+
+func (l *lane) take(o BatchOptions, limit int) []*job {
+	n := 1
+	if l.batch != nil {
+		n = l.fitting(min(limit, l.maxItems(o)))
+	}
+	jobs := slices.Clone(l.jobs[:n])
+	clear(l.jobs[:n])
+	l.jobs = l.jobs[n:]
+	if len(l.jobs) == 0 {
+		l.jobs = nil // let the array go that the front was cut off
+	}
+	for _, j := range jobs {
+		l.bytes -= len(j.request().Body)
+	}
+	return jobs
+}
+
+// fitting returns how many of the first jobs go in one batch: at least one.
+func (l *lane) fitting(limit int) int {
+	bytes := 2
+	for i, j := range l.jobs {
+		if j.maxBatch > 0 {
+			limit = min(limit, j.maxBatch)
+		}
+		bytes += len(j.request().Body) + 1
+		if i > 0 && (i >= limit || l.batch.MaxBytes > 0 && bytes > l.batch.MaxBytes) {
+			return i
+		}
+	}
+	return len(l.jobs)
+}
+
+// remove takes one job out, wherever it stands.
+func (q *queue) remove(j *job) bool {
+	l := q.lane(j.request().Batch)
+	i := slices.Index(l.jobs, j)
+	if i < 0 {
+		return false
+	}
+	l.jobs = slices.Delete(l.jobs, i, i+1)
+	l.bytes -= len(j.request().Body)
+	return true
+}

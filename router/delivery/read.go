@@ -1,0 +1,162 @@
+package delivery
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"aka/destinations/adapter"
+	"aka/router/journal"
+)
+
+// prepared is a frame with a job for each of its calls, filtered and translated.
+type prepared struct {
+	frame *journal.Frame
+	jobs  []*job
+}
+
+// read reads the log from a frame on and prepares it, one frame ahead of the loop.
+func (p *Pipeline) read(ctx context.Context, from uint64) {
+	frames := p.Read(from)
+	for {
+		frame, err := frames.Next(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			p.log.Warn("the journal cannot be read; trying again", zap.Error(err))
+			if !pause(ctx, time.Second) {
+				return
+			}
+			continue
+		}
+		select {
+		case p.incoming <- p.prepare(frame):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (p *Pipeline) prepare(frame *journal.Frame) prepared {
+	jobs := make([]*job, len(frame.Entries))
+	for i := range jobs {
+		// Not one block for all: a call that waits long would keep the others in memory.
+		j := &job{pos: journal.Position{Seq: frame.Seq, Index: i}, entry: &frame.Entries[i]}
+		j.Value, j.size = j, len(j.entry.JSON)
+		p.translate(frame, i, j)
+		jobs[i] = j
+	}
+	return prepared{frame, jobs}
+}
+
+// translate filters one call and asks the adapter what it means.
+func (p *Pipeline) translate(frame *journal.Frame, i int, j *job) {
+	e := j.entry
+	if e.Target != "" && e.Target != p.Destination.Name {
+		j.skipped = true
+		return
+	}
+	decision, reason := p.Destination.Filter(p.Allowed(e.Source), &e.Message)
+	for _, code := range decision.Diagnostics {
+		p.metrics.diagnostic(code)
+	}
+	if reason != "" {
+		j.outcome = adapter.Drop(reason)
+		return
+	}
+	call, err := frame.Call(i)
+	if err != nil {
+		j.dead, j.detail = adapter.Undecodable, err.Error()
+		return
+	}
+	if decision.Options != nil {
+		// The frame's call is shared with the other destinations.
+		own := *call
+		own.Options = decision.Options
+		call = &own
+	}
+	j.outcome = p.Destination.Translate(call)
+	if j.outcome.Rejected != nil {
+		j.dead, j.detail = adapter.Rejected, j.outcome.Rejected.Error()
+	}
+}
+
+// admit takes the prepared calls in, in order, as far as the window has room.
+func (p *Pipeline) admit() {
+	if p.current.frame == nil {
+		return
+	}
+	if p.admitted == 0 {
+		p.progress.Begin(p.current.frame)
+		p.unsaved = true
+	}
+	now := time.Now()
+	for p.admitted < len(p.current.jobs) {
+		if p.window.count >= p.Options.Window || p.window.count > 0 && p.window.bytes >= int(p.Options.WindowBytes) {
+			return
+		}
+		j := p.current.jobs[p.admitted]
+		p.current.jobs[p.admitted] = nil
+		p.admitted++
+		if !p.progress.HasEnded(j.pos) {
+			p.enter(j, now)
+		}
+	}
+	p.current, p.admitted = prepared{}, 0
+}
+
+// enter gives a call its place in the window and in its people's order. What is not to be sent ends at once, whatever its
+// place: it changes nothing for anybody.
+func (p *Pipeline) enter(j *job, now time.Time) {
+	switch {
+	case j.skipped:
+		p.progress.End(j.pos)
+		return
+	case j.outcome.Dropped != "":
+		p.end(j, outcomeDropped, string(j.outcome.Dropped))
+		return
+	}
+	j.ambiguous = j.pos.Seq < p.suspectBelow
+	p.window.add(j)
+	if j.dead == "" && p.tooOld(j, now) {
+		j.dead = adapter.TooOld
+	}
+	if !p.addTicket(j) {
+		j.detach()
+		return
+	}
+	p.advance(j, now)
+}
+
+// addTicket queues the call behind those of the same people, and tells whether it may go at once.
+func (p *Pipeline) addTicket(j *job) bool {
+	if p.order() == adapter.OrderNone {
+		return p.sequencer.Add(&j.Ticket, nil, false)
+	}
+	var ids [MaxIDs]string
+	return p.sequencer.Add(&j.Ticket, j.entry.IDs(ids[:0]), p.exclusive(j.entry.Type))
+}
+
+// advance sends a call on whose turn it is: to the queue, or to its grave.
+func (p *Pipeline) advance(j *job, now time.Time) {
+	if j.dead != "" {
+		p.bury(j, now)
+		return
+	}
+	p.queue.push(j, now)
+}
+
+func (p *Pipeline) tooOld(j *job, now time.Time) bool {
+	return p.Options.MaxBacklogAge > 0 && now.Sub(j.entry.ReceivedAt) > p.Options.MaxBacklogAge
+}

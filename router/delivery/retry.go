@@ -1,0 +1,51 @@
+package delivery
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxRetryAfter caps what a vendor's Retry-After may ask for.
+const maxRetryAfter = 10 * time.Minute
+
+// backoff returns the wait before the next try after so many failed ones: a random part of a time that doubles each time.
+func (o RetryOptions) backoff(failed int) time.Duration {
+	return rand.N(doubled(o.Initial, o.Max, failed-1) + 1)
+}
+
+// doubled returns d doubled so many times, at most limit.
+func doubled(d, limit time.Duration, times int) time.Duration {
+	for ; times > 0 && d < limit; times-- {
+		d *= 2
+	}
+	return min(d, limit)
+}
+
+// retryAfter reads a Retry-After header: seconds or a date, capped. It returns 0 for anything else, and for what is past.
+func retryAfter(header string, now time.Time) time.Duration {
+	header = strings.TrimSpace(header)
+	if seconds, err := strconv.ParseInt(header, 10, 64); err == nil {
+		return capped(seconds, maxRetryAfter)
+	}
+	if isDigits(header) { // more seconds than a number holds
+		return maxRetryAfter
+	}
+	if date, err := http.ParseTime(header); err == nil {
+		return min(max(date.Sub(now), 0), maxRetryAfter)
+	}
+	return 0
+}
+
+func capped(seconds int64, limit time.Duration) time.Duration {
+	if seconds > int64(limit/time.Second) {
+		return limit
+	}
+	return time.Duration(max(seconds, 0)) * time.Second
+}
+
+func isDigits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}

@@ -1,0 +1,44 @@
+package delivery
+
+import (
+	"container/heap"
+	"time"
+)
+
+// timers are what the loop has to do at a certain time.
+type timers []timer
+
+type timer struct {
+	at time.Time
+	do func()
+}
+
+func (t *timers) add(at time.Time, do func()) { heap.Push(t, timer{at, do}) }
+
+// next returns when the first is due; zero when there is none.
+func (t timers) next() time.Time {
+	if len(t) == 0 {
+		return time.Time{}
+	}
+	return t[0].at
+}
+
+// run does all that is due.
+func (t *timers) run(now time.Time) {
+	for len(*t) > 0 && !(*t)[0].at.After(now) {
+		heap.Pop(t).(timer).do()
+	}
+}
+
+// Len, Less, Swap, Push and Pop implement heap.Interface.
+func (t timers) Len() int           { return len(t) }
+func (t timers) Less(i, j int) bool { return t[i].at.Before(t[j].at) }
+func (t timers) Swap(i, j int)      { t[i], t[j] = t[j], t[i] }
+func (t *timers) Push(x any)        { *t = append(*t, x.(timer)) }
+func (t *timers) Pop() any {
+	last := len(*t) - 1
+	x := (*t)[last]
+	(*t)[last] = timer{}
+	*t = (*t)[:last]
+	return x
+}
