@@ -13,20 +13,29 @@ const masked = "<secret>"
 
 // Secret is a token or password from the config. However it is printed, logged or marshalled, it shows as <secret>;
 // only Reveal gives the value, for the wire. In YAML every secret key has a twin ending in _file that names a file.
-type Secret struct{ value string }
+type Secret struct {
+	// A pointer, because fmt does not ask an unexported field how it prints: it would show the value, but not where this
+	// points to.
+	value *string
+}
 
 // NewSecret wraps a value.
-func NewSecret(value string) Secret { return Secret{value} }
+func NewSecret(value string) Secret { return Secret{&value} }
 
 // Reveal returns the value itself.
-func (s Secret) Reveal() string { return s.value }
+func (s Secret) Reveal() string {
+	if s.value == nil {
+		return ""
+	}
+	return *s.value
+}
 
 // IsSet tells whether there is a value.
-func (s Secret) IsSet() bool { return s.value != "" }
+func (s Secret) IsSet() bool { return s.Reveal() != "" }
 
 // String returns <secret>, or "" when there is no value.
 func (s Secret) String() string {
-	if s.value == "" {
+	if !s.IsSet() {
 		return ""
 	}
 	return masked
@@ -49,15 +58,16 @@ type Masker struct{ replacer *strings.Replacer }
 func NewMasker(secrets []Secret) *Masker {
 	forms := map[string]bool{}
 	for _, s := range secrets {
-		if len(s.value) < 4 {
+		value := s.Reveal()
+		if len(value) < 4 {
 			continue
 		}
-		forms[s.value] = true
-		forms[url.QueryEscape(s.value)] = true
-		forms[url.PathEscape(s.value)] = true
-		forms[base64.StdEncoding.EncodeToString([]byte(s.value+":"))] = true
+		forms[value] = true
+		forms[url.QueryEscape(value)] = true
+		forms[url.PathEscape(value)] = true
+		forms[base64.StdEncoding.EncodeToString([]byte(value+":"))] = true
 		for _, other := range secrets {
-			forms[base64.StdEncoding.EncodeToString([]byte(s.value+":"+other.value))] = true
+			forms[base64.StdEncoding.EncodeToString([]byte(value+":"+other.Reveal()))] = true
 		}
 	}
 	longestFirst := make([]string, 0, len(forms))
@@ -84,4 +94,4 @@ func (m *Masker) Mask(text string) string {
 }
 
 // SetSecret is how the config decoder fills in a secret.
-func (s *Secret) SetSecret(value string) { s.value = value }
+func (s *Secret) SetSecret(value string) { s.value = &value }

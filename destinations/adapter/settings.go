@@ -41,7 +41,7 @@ func (c Common) BaseURL(vendors string) (string, error) {
 		return vendors, nil
 	}
 	u, err := url.Parse(c.Endpoint)
-	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+	if err != nil || u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http") || strings.ContainsAny(c.Endpoint, "?#") || u.User != nil {
 		return "", Invalid("endpoint", "not an absolute http(s) URL without credentials and query, such as %s", vendors)
 	}
 	return strings.TrimRight(c.Endpoint, "/"), nil

@@ -57,7 +57,7 @@ func (s Shown) Mask(m *Masker) Shown {
 	s.JSON = maskValue(s.JSON, m)
 	query, header, form := map[string]string{}, map[string]string{}, map[string]any{}
 	for name, value := range s.Query {
-		query[name] = m.Mask(value)
+		query[m.Mask(name)] = m.Mask(value)
 	}
 	for name, value := range s.Header {
 		if strings.EqualFold(name, "Authorization") {
@@ -66,7 +66,7 @@ func (s Shown) Mask(m *Masker) Shown {
 		header[name] = m.Mask(value)
 	}
 	for name, value := range s.Form {
-		form[name] = maskValue(value, m)
+		form[m.Mask(name)] = maskValue(value, m)
 	}
 	s.Query, s.Header, s.Form = query, header, form
 	return s
@@ -79,7 +79,7 @@ func maskValue(value any, m *Masker) any {
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for name, inner := range v {
-			out[name] = maskValue(inner, m)
+			out[m.Mask(name)] = maskValue(inner, m)
 		}
 		return out
 	case []any:

@@ -1,0 +1,101 @@
+package adapter
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"gopkg.in/yaml.v3"
+)
+
+const canary = "c4nary/+ value"
+
+// A format verb must not matter, nor how deep the secret lies.
+func TestSecretNeverShowsItself(t *testing.T) {
+	type config struct {
+		Secret  Secret
+		Pointer *Secret
+		List    []Secret
+		Map     map[string]Secret
+		hidden  Secret
+	}
+	s := NewSecret(canary)
+	c := config{s, &s, []Secret{s}, map[string]Secret{"k": s}, s}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%20v", "%-20s", "%w"} {
+		for _, value := range []any{s, &s, c, &c} {
+			noLeak(t, verb, fmt.Sprintf(verb, value))
+		}
+	}
+	noLeak(t, "error", fmt.Errorf("open %v: %w", s, errors.New("no")).Error())
+	noLeak(t, "print", fmt.Sprint(c, s))
+	if got := fmt.Sprint(s); got != "<secret>" {
+		t.Errorf("got %s", got)
+	}
+	encoded, err := json.Marshal(map[string]any{"value": c, "key": map[Secret]int{s: 1}})
+	if err != nil {
+		t.Error(err)
+	}
+	noLeak(t, "json", string(encoded))
+	encoded, err = yaml.Marshal(c)
+	if err != nil {
+		t.Error(err)
+	}
+	noLeak(t, "yaml", string(encoded))
+}
+
+func TestUnsetSecretShowsNothing(t *testing.T) {
+	var s Secret
+	if s.IsSet() || s.String() != "" || fmt.Sprint(s) != "" || s.Reveal() != "" {
+		t.Errorf("got %q", s)
+	}
+	s.SetSecret(canary)
+	if !s.IsSet() || s.Reveal() != canary || s.String() != masked {
+		t.Errorf("got %q", s)
+	}
+}
+
+func TestMaskerFindsEveryForm(t *testing.T) {
+	m := NewMasker([]Secret{NewSecret("user+name"), NewSecret("pass word/1"), NewSecret("pass word")})
+	for _, text := range []string{
+		"token user+name end",
+		"https://x/?token=user%2Bname&a=b",
+		"https://x/pass%20word%2F1/a",
+		"q=pass+word%2F1",
+		"Basic dXNlcituYW1lOg==",             // user+name:
+		"Basic dXNlcituYW1lOnBhc3Mgd29yZC8x", // user+name:pass word/1
+		`{"error":"pass word/1 is no token"}`,
+	} {
+		got := m.Mask(text)
+		if !strings.Contains(got, masked) {
+			t.Errorf("%q stayed as it is", text)
+		}
+		for _, secret := range []string{"user+name", "user%2Bname", "pass", "dXNlc"} {
+			if strings.Contains(got, secret) {
+				t.Errorf("%q became %q", text, got)
+			}
+		}
+	}
+	if got := m.Mask("nothing here"); got != "nothing here" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestMaskerLeavesShortSecretsAndNilAlone(t *testing.T) {
+	if got := NewMasker([]Secret{NewSecret("abc"), {}}).Mask("abc of the alphabet"); got != "abc of the alphabet" {
+		t.Errorf("got %q", got)
+	}
+	var none *Masker
+	if got := none.Mask("text"); got != "text" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func noLeak(t *testing.T, how, text string) {
+	t.Helper()
+	hexadecimal := fmt.Sprintf("%x", canary)
+	if strings.Contains(text, "c4nary") || strings.Contains(strings.ToLower(text), hexadecimal) {
+		t.Errorf("%s shows the secret: %s", how, text)
+	}
+}

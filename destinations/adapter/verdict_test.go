@@ -1,0 +1,53 @@
+package adapter
+
+import (
+	"reflect"
+	"testing"
+
+	"aka/router/segment"
+)
+
+func TestStatusVerdict(t *testing.T) {
+	want := map[int]Class{
+		100: Never, 199: Never, 200: Delivered, 201: Delivered, 204: Delivered, 299: Delivered,
+		301: Never, 302: Never, 304: Never, 308: Never,
+		400: Never, 401: Operator, 402: Never, 403: Operator, 404: Never, 408: Later, 409: Never, 410: Never, 413: Split,
+		422: Never, 425: Later, 429: Later, 451: Never, 499: Never,
+		500: Later, 501: Later, 502: Later, 503: Later, 504: Later, 520: Later, 599: Later,
+		0: Never, -1: Never,
+	}
+	for status, class := range want {
+		if got := StatusVerdict(status); got != (Verdict{Class: class}) {
+			t.Errorf("%d: got %v, want %v", status, got.Class, class)
+		}
+	}
+}
+
+func TestEveryClassHasAName(t *testing.T) {
+	want := map[Class]string{Delivered: "delivered", Later: "later", Never: "never", Operator: "operator", Split: "split", 0: ""}
+	for class, name := range want {
+		if class.String() != name {
+			t.Errorf("got %q, want %q", class.String(), name)
+		}
+	}
+}
+
+func TestJudgeIsTheAdaptersWhereItHasOne(t *testing.T) {
+	requests := make([]Request, 2)
+	got := Judge(&spyAdapter{}, requests, Answer{Status: 503})
+	if !reflect.DeepEqual(got, []Verdict{{Class: Later}, {Class: Later}}) {
+		t.Errorf("by the status: %v", got)
+	}
+	got = Judge(&judging{}, requests, Answer{Status: 200})
+	if !reflect.DeepEqual(got, []Verdict{{Class: Never, Note: "no"}, {Class: Never, Note: "no"}}) {
+		t.Errorf("by the adapter: %v", got)
+	}
+}
+
+type judging struct{ Common }
+
+func (*judging) Translate(*segment.Call) Outcome { return Drop(NothingToSend) }
+
+func (*judging) Judge(requests []Request, _ Answer) []Verdict {
+	return Verdicts(len(requests), Verdict{Class: Never, Note: "no"})
+}
