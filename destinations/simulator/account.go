@@ -22,6 +22,8 @@ type Options struct {
 	Now func() time.Time
 	// Seed starts the dice of faults with a probability.
 	Seed uint64
+	// MaxBody bounds a request's body, before and after decompression; a larger one gets 413. Default: 64 MiB.
+	MaxBody int
 	// MaxExchanges and MaxExchangeBytes bound the exchanges that are kept: their number and the sum of their bodies. The
 	// oldest go first and are counted. Default: 10,000 and 16 MiB.
 	MaxExchanges, MaxExchangeBytes int
@@ -33,6 +35,9 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.MaxBody == 0 {
+		o.MaxBody = 64 << 20
 	}
 	if o.MaxExchanges == 0 {
 		o.MaxExchanges = 10_000
@@ -263,7 +268,7 @@ func (a *Account) serve(w http.ResponseWriter, r *http.Request, path string) {
 
 // read takes in the body and decodes it, and fills in the exchange.
 func (a *Account) read(w http.ResponseWriter, r *http.Request, path string, exchange *Exchange) (*request, error) {
-	in, err := newRequest(w, r, path, exchange.At)
+	in, err := newRequest(w, r, path, exchange.At, a.options.MaxBody)
 	if err != nil {
 		return nil, err
 	}
@@ -336,7 +341,7 @@ func (a *Account) process(in *request) answer {
 	defer a.mu.Unlock()
 	defer a.signal()
 	if in.tooLarge {
-		return textAnswer(http.StatusRequestEntityTooLarge, "simulator: body over 64 MiB")
+		return textAnswer(http.StatusRequestEntityTooLarge, "simulator: the body is too large")
 	}
 	return a.vendor.handle(in)
 }

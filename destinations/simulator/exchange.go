@@ -19,9 +19,6 @@ import (
 	"time"
 )
 
-// maxBody bounds a body, before and after decompression.
-const maxBody = 64 << 20
-
 // secret stands for a credential wherever an exchange is shown.
 const secret = "<secret>"
 
@@ -85,6 +82,7 @@ type request struct {
 	query        url.Values
 	header       http.Header
 	body         []byte
+	maxBody      int
 	digest       string
 
 	items     []item
@@ -100,10 +98,10 @@ type item struct {
 	bytes int    // as sent
 }
 
-func newRequest(w http.ResponseWriter, r *http.Request, path string, now time.Time) (*request, error) {
-	in := &request{now: now, method: r.Method, path: path, query: r.URL.Query(), header: r.Header}
+func newRequest(w http.ResponseWriter, r *http.Request, path string, now time.Time, maxBody int) (*request, error) {
+	in := &request{now: now, method: r.Method, path: path, query: r.URL.Query(), header: r.Header, maxBody: maxBody}
 	in.remote, _, _ = net.SplitHostPort(r.RemoteAddr)
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(maxBody)))
 	var tooLarge *http.MaxBytesError
 	in.tooLarge = errors.As(err, &tooLarge)
 	if err != nil && !in.tooLarge {
@@ -128,11 +126,11 @@ func (in *request) gunzip() error {
 	if err != nil {
 		return err
 	}
-	body, err := io.ReadAll(io.LimitReader(reader, maxBody+1))
+	body, err := io.ReadAll(io.LimitReader(reader, int64(in.maxBody)+1))
 	if err != nil {
 		return err
 	}
-	if len(body) > maxBody {
+	if len(body) > in.maxBody {
 		in.tooLarge = true
 		return errors.New("body too large")
 	}

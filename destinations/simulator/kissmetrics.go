@@ -161,11 +161,14 @@ func ownProperties(parameters map[string]any) map[string]any {
 // kissmetricsTime is _t in seconds, where _d=1 asks to go by it, else the time of arrival.
 func kissmetricsTime(t, d string, now time.Time) time.Time {
 	seconds, err := strconv.ParseInt(t, 10, 64)
-	if err != nil || d != "1" {
+	if err != nil || d != "1" || !isYear(seconds) {
 		return now
 	}
 	return time.Unix(seconds, 0).UTC()
 }
+
+// isYear tells whether the seconds since 1970 are in a year from 1 to 9999, as JSON needs it.
+func isYear(seconds int64) bool { return seconds >= -62135596800 && seconds <= 253402300799 }
 
 // withoutPunctuation is what Kissmetrics makes of names: commas and colons become spaces.
 func withoutPunctuation(name string) string {

@@ -183,11 +183,11 @@ func (m *mixpanel) importEvents(in *request) answer {
 			continue
 		}
 		failed = append(failed, failedRecord{i, event.insertID, wrong.field, wrong.message})
-		if in.query.Get("strict") != "1" {
+		if !isStrict(in) {
 			m.book.refuse(event.record(in), wrong.String())
 		}
 	}
-	if len(failed) == 0 || in.query.Get("strict") != "1" {
+	if len(failed) == 0 || !isStrict(in) {
 		return importAnswer(http.StatusOK, len(in.items), nil, "")
 	}
 	return importAnswer(http.StatusBadRequest, len(in.items)-len(failed), failed, "some data points in the request failed validation")
@@ -262,7 +262,7 @@ func (m *mixpanel) each(in *request, take func(*request, int) *fieldError) answe
 	return mixpanelVerdict(in, good, failed)
 }
 
-// isStrict tells whether an update endpoint is to name what is wrong; /track does not know how.
+// isStrict tells whether an endpoint is to say what is wrong; /track does not know how.
 func isStrict(in *request) bool {
 	return in.query.Get("strict") == "1" && mixpanelPath(in) != "/track"
 }

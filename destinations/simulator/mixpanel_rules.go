@@ -223,9 +223,8 @@ func checkOperation(operation string, value any) *fieldError {
 		}
 	}
 	for _, inner := range object {
-		_, isNumber := inner.(json.Number)
 		_, isList := inner.([]any)
-		if operation == "$add" && !isNumber {
+		if operation == "$add" && !isFinite(inner) {
 			return &fieldError{"$add", "not a number"}
 		}
 		if operation == "$union" && !isList {
@@ -271,10 +270,26 @@ func updateProfile(g *graph, id string, update map[string]any) {
 	}
 }
 
+func isFinite(value any) bool {
+	number, ok := value.(json.Number)
+	if !ok {
+		return false
+	}
+	_, err := number.Float64()
+	return err == nil
+}
+
+// sum adds what is finite; anything else counts as nothing.
 func sum(a, b any) json.Number {
-	x, _ := strconv.ParseFloat(text(a), 64)
-	y, _ := strconv.ParseFloat(text(b), 64)
-	return json.Number(strconv.FormatFloat(x+y, 'f', -1, 64))
+	total := 0.0
+	for _, value := range []any{a, b} {
+		if isFinite(value) {
+			number, _ := value.(json.Number).Float64()
+			total += number
+		}
+	}
+	total = max(-math.MaxFloat64, min(total, math.MaxFloat64))
+	return json.Number(strconv.FormatFloat(total, 'g', -1, 64))
 }
 
 func union(all, more []any) []any {

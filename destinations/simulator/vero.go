@@ -280,11 +280,11 @@ func veroTime(call *veroCall) time.Time {
 	extras, _ := call.body["extras"].(map[string]any)
 	switch created := extras["created_at"].(type) {
 	case string:
-		if t, err := time.Parse(time.RFC3339, created); err == nil {
+		if t, err := time.Parse(time.RFC3339, created); err == nil && isYear(t.Unix()) {
 			return t.UTC()
 		}
 	case json.Number:
-		if seconds, err := created.Int64(); err == nil {
+		if seconds, err := created.Int64(); err == nil && isYear(seconds) {
 			return time.Unix(seconds, 0).UTC()
 		}
 	}
