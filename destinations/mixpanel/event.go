@@ -1,0 +1,123 @@
+package mixpanel
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+
+	"github.com/google/uuid"
+
+	"aka/destinations/adapter"
+	"aka/router/segment"
+)
+
+// maxInsertID is the longest $insert_id that Mixpanel takes.
+const maxInsertID = 36
+
+// insertIDs is the namespace of the $insert_ids that are made of a messageId.
+var insertIDs = uuid.MustParse("6d1c9ee5-0f6e-4c0c-9f0e-52b4d6b6a5a1")
+
+// anyID guards ids of Mixpanel's own that the settings do not block.
+var anyID = adapter.NewGuard(nil)
+
+// reservedOnEvents are property names that would change what an event is, or who did it, or hide it
+// (https://docs.mixpanel.com/docs/data-structure/property-reference/reserved-properties). $ignore is not among them: whoever
+// sends it wants Mixpanel to drop the event.
+var reservedOnEvents = map[string]bool{
+	"distinct_id": true, "$distinct_id": true, "$user_id": true, "$device_id": true,
+	"$anon_id": true, "$identified_id": true, "$distinct_ids": true,
+	"token": true, "time": true, "$time": true, "$insert_id": true, "$event_name": true,
+	"ip": true, "$ip": true, "bucket": true, "$bucket": true,
+}
+
+// event builds one event. Its own properties win over what the call's context says, and nothing in either can override who
+// and when. Mixpanel itself cuts strings at 255 bytes and refuses what nests too deep or holds too much; it says so, and the
+// event is kept as a dead letter.
+func (t *translator) event(call *segment.Call, name string, own map[string]any) record {
+	properties := eventContext(call.Context)
+	if t.TraitsOnTrack {
+		traits, _ := call.Context["traits"].(map[string]any)
+		copyRenaming(properties, traits, reservedOnEvents, "trait_")
+	}
+	copyRenaming(properties, own, reservedOnEvents, "property_")
+	t.addGroups(properties, call)
+	maps.Copy(properties, t.identityOf(call, name, t.personOf(call)))
+	return record{name, properties}
+}
+
+// linkEvent is an event with nothing but both ids of a person, which is how the simplified mode learns of them.
+func (t *translator) linkEvent(call *segment.Call, name string, who person) record {
+	return record{name, t.identityOf(call, name, who)}
+}
+
+// identityOf returns the properties that make an event who did it, when, and unlike any other. The distinct_id is there even
+// when it is "", which is nobody: without one, Mixpanel would make a person of aka's address.
+func (t *translator) identityOf(call *segment.Call, name string, who person) map[string]any {
+	properties := map[string]any{
+		"distinct_id": who.distinctID,
+		"time":        call.Timestamp.UnixMilli(),
+		"$insert_id":  insertID(call.MessageID, name),
+		"ip":          ipOf(call.Context),
+	}
+	if who.userID != "" {
+		properties["$user_id"] = who.userID
+	}
+	if who.deviceID != "" {
+		properties["$device_id"] = who.deviceID
+	}
+	return properties
+}
+
+// insertID returns what Mixpanel knows a repeated event by. SDKs' messageIds are often longer than it takes.
+func insertID(messageID, event string) string {
+	if isInsertID(messageID) {
+		return messageID
+	}
+	return uuid.NewSHA1(insertIDs, []byte(messageID+"\n"+event)).String()
+}
+
+func isInsertID(id string) bool {
+	if id == "" || len(id) > maxInsertID {
+		return false
+	}
+	for _, c := range []byte(id) {
+		switch {
+		case c >= '0' && c <= '9', c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z', c == '-':
+		default:
+			return false
+		}
+	}
+	// The ids that stand for nobody are no $insert_id either.
+	return anyID.Check(&segment.Header{AnonymousID: id}) == ""
+}
+
+// ipOf returns the person's address, or "0" for none. Without it, Mixpanel would place the person where aka runs.
+func ipOf(context map[string]any) string {
+	ip := adapter.Text(context["ip"])
+	if _, err := netip.ParseAddr(ip); err != nil {
+		return "0"
+	}
+	return ip
+}
+
+// copyRenaming copies properties. Those with a reserved name keep their value under another.
+func copyRenaming(into, from map[string]any, reserved map[string]bool, prefix string) {
+	for name, value := range from {
+		if reserved[name] {
+			name = prefix + name
+		}
+		into[name] = value
+	}
+}
+
+// addGroups makes the event one of the group's too: a group sees only the events that carry its key
+// (https://docs.mixpanel.com/docs/data-structure/group-analytics/group-analytics-implementation).
+func (t *translator) addGroups(properties map[string]any, call *segment.Call) {
+	group := cmp.Or(call.GroupID, adapter.Text(call.Context["groupId"]))
+	if group != "" && properties["$group_id"] == nil {
+		properties["$group_id"] = group
+	}
+	for _, m := range t.membershipsIn(properties, group) {
+		properties[m.key] = m.ids
+	}
+}

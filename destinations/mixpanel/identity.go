@@ -1,0 +1,89 @@
+package mixpanel
+
+import (
+	"strings"
+
+	"github.com/google/uuid"
+
+	"aka/router/segment"
+)
+
+// devicePrefix marks a device's id in the simplified mode. A distinct_id without it is taken for a user's, for ever
+// (https://docs.mixpanel.com/docs/tracking-methods/id-management/migrating-to-simplified-id-merge-system).
+const devicePrefix = "$device:"
+
+// person is who a call is about. Any of the ids may be "".
+type person struct{ distinctID, userID, deviceID string }
+
+func (t *translator) personOf(call *segment.Call) person {
+	who := person{userID: call.UserID, deviceID: call.AnonymousID}
+	if t.IDMerge == Simplified {
+		who = simplify(who)
+	}
+	who.distinctID = who.userID
+	if who.userID == "" && who.deviceID != "" {
+		who.distinctID = t.anonymousPrefix() + who.deviceID
+	}
+	return who
+}
+
+// simplify takes ids that were read off a Mixpanel SDK for what they are: devices, whatever the call calls them.
+func simplify(who person) person {
+	who.deviceID = strings.TrimPrefix(who.deviceID, devicePrefix)
+	if device, ok := strings.CutPrefix(who.userID, devicePrefix); ok {
+		return person{deviceID: device}
+	}
+	return who
+}
+
+func (t *translator) anonymousPrefix() string {
+	if t.IDMerge == Simplified {
+		return devicePrefix
+	}
+	return ""
+}
+
+// Mixpanel's identity commands (https://docs.mixpanel.com/reference/identity-api).
+const (
+	createAliasEvent = "$create_alias"
+	identifyEvent    = "$identify"
+	mergeEvent       = "$merge"
+)
+
+// isCommand tells whether an event of this name would change identities.
+func isCommand(event string) bool {
+	switch strings.ToLower(strings.TrimSpace(event)) {
+	case createAliasEvent, identifyEvent, mergeEvent:
+		return true
+	}
+	return false
+}
+
+// record is an event or a command as Mixpanel takes it.
+type record struct {
+	Event      string         `json:"event"`
+	Properties map[string]any `json:"properties"`
+}
+
+// createAlias makes userId point to the previousId, which Mixpanel knows already. The other way round, all that follows
+// under the userId would belong to nobody.
+func (t *translator) createAlias(call *segment.Call) record {
+	return record{createAliasEvent, map[string]any{"distinct_id": call.PreviousID, "alias": call.UserID, "token": t.Token.Reveal()}}
+}
+
+func (t *translator) identifyAnonymous(userID, anonymousID string) record {
+	return record{identifyEvent, map[string]any{"$identified_id": userID, "$anon_id": anonymousID, "token": t.Token.Reveal()}}
+}
+
+func (t *translator) mergePair(one, other string) record {
+	return record{mergeEvent, map[string]any{"$distinct_ids": []string{one, other}, "token": t.Token.Reveal()}}
+}
+
+// isUUIDv4 tells whether $identify takes an anonymous id: Mixpanel refuses any other, in silence.
+func isUUIDv4(id string) bool {
+	if len(id) != len(uuid.Nil.String()) {
+		return false
+	}
+	parsed, err := uuid.Parse(id)
+	return err == nil && parsed.Version() == 4 && parsed.Variant() == uuid.RFC4122
+}

@@ -1,0 +1,102 @@
+package mixpanel
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+
+	"aka/destinations/adapter"
+)
+
+// reply is what Mixpanel answers: JSON, or a bare 1 or 0.
+type reply struct {
+	Status any    `json:"status"`
+	Error  string `json:"error"`
+	// Failed are the records that it refused. The others were taken, whatever the status.
+	Failed []failure `json:"failed_records"`
+}
+
+type failure struct {
+	Index   any    `json:"index"`
+	Field   string `json:"field"`
+	Message string `json:"message"`
+}
+
+// Judge implements adapter.Responder. An answer says more than its status does: a 400 may name the few records that it is
+// about, and a 200 may be a refusal.
+func (t *translator) Judge(requests []adapter.Request, answer adapter.Answer) []adapter.Verdict {
+	said, err := read(answer.Body)
+	verdict := adapter.StatusVerdict(answer.Status)
+	switch {
+	case verdict.Class != adapter.Delivered && verdict.Class != adapter.Never:
+	case len(said.Failed) > 0:
+		return said.perRecord(len(requests))
+	case said.refuses():
+		verdict.Class = adapter.Never
+	case verdict.Class == adapter.Delivered && (said.accepts() || requests[0].URL == t.events.url):
+		// A 200 of /import says by itself that everything was taken. Elsewhere only the body does.
+		return adapter.Verdicts(len(requests), verdict)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		// Only the start of an answer is read. Half the batch gets half the answer.
+		verdict.Class = adapter.Split
+	case verdict.Class == adapter.Delivered:
+		// Not an answer of Mixpanel's: a proxy's, perhaps. Better to send twice than to lose.
+		verdict.Class = adapter.Later
+	}
+	verdict.Detail = said.detail(answer.Body)
+	return adapter.Verdicts(len(requests), verdict)
+}
+
+// read decodes an answer as far as it can be. The error is io.ErrUnexpectedEOF when the answer was cut off.
+func read(body []byte) (said reply, err error) {
+	switch text := string(bytes.TrimSpace(body)); text {
+	case "0", "1":
+		return reply{Status: text}, nil
+	}
+	err = json.NewDecoder(bytes.NewReader(body)).Decode(&said)
+	return said, err
+}
+
+// detail is Mixpanel's own message, or else all that it said.
+func (r reply) detail(body []byte) string {
+	if r.Error != "" {
+		return r.Error
+	}
+	return string(bytes.TrimSpace(body))
+}
+
+// refuses tells whether nothing was taken.
+func (r reply) refuses() bool {
+	switch r.Status {
+	case 0.0, "0", false, "error":
+		return true
+	}
+	return r.Status == nil && r.Error != ""
+}
+
+// accepts tells whether the answer is one of Mixpanel's at all, and no refusal.
+func (r reply) accepts() bool { return r.Status != nil && !r.refuses() }
+
+// perRecord refuses the records that the answer names. One that it does not name well may be any: then all are refused, which
+// keeps them, and those that were taken already are known by their $insert_id when they are sent again.
+func (r reply) perRecord(n int) []adapter.Verdict {
+	verdicts := adapter.Verdicts(n, adapter.Verdict{Class: adapter.Delivered})
+	for _, f := range r.Failed {
+		index, ok := f.Index.(float64)
+		if !ok || index != math.Trunc(index) || index < 0 || index >= float64(n) {
+			return adapter.Verdicts(n, f.verdict())
+		}
+		verdicts[int(index)] = f.verdict()
+	}
+	return verdicts
+}
+
+func (f failure) verdict() adapter.Verdict {
+	text := f.Message
+	if f.Field != "" {
+		text = f.Field + ": " + text
+	}
+	return adapter.Verdict{Class: adapter.Never, Detail: text}
+}

@@ -1,0 +1,215 @@
+// Package mixpanel translates calls to Mixpanel's ingestion and identity APIs, in each of the three ways in which a Mixpanel
+// project may merge identities. A merge cannot be undone, and Mixpanel answers success to one that its mode ignores: what the
+// mode cannot express is never sent.
+package mixpanel
+
+import (
+	"errors"
+	"strings"
+
+	"aka/destinations/adapter"
+	"aka/router/segment"
+)
+
+// Vendor is Mixpanel in the table of destinations. Its calls carry their own time, so only identity needs an order. Mixpanel
+// has no options for a single call: an object in `integrations` says yes and no more.
+var Vendor = adapter.Vendor{
+	Names: []string{"Mixpanel", "Mixpanel (Legacy)", "Mixpanel (Actions)", "Actions Mixpanel"},
+	Order: adapter.OrderIdentity,
+	New:   New,
+}
+
+type translator struct {
+	Config
+	guard adapter.Guard
+
+	commands, events, profiles, groups endpoint
+
+	// operations are the profile operations of the traits that are not simply set.
+	operations map[string]operation
+	// counted and added are IncrementEvents and IncrementProperties.
+	counted, added map[string]bool
+}
+
+func newTranslator(config Config, base string) *translator {
+	t := &translator{
+		Config:     config,
+		guard:      adapter.NewGuard(config.BlockedIDs),
+		operations: map[string]operation{},
+		counted:    setOf(config.IncrementEvents),
+		added:      setOf(config.IncrementProperties),
+	}
+	t.connect(base)
+	t.operate(config.SetOnce, setOnce)
+	t.operate(config.Union, union)
+	t.operate(config.Append, appendTo)
+	return t
+}
+
+func setOf(names []string) map[string]bool {
+	set := make(map[string]bool, len(names))
+	for _, name := range names {
+		set[name] = true
+	}
+	return set
+}
+
+// Translate implements adapter.Adapter.
+func (t *translator) Translate(call *segment.Call) adapter.Outcome {
+	// The guard has seen the id with its prefix, which hides a blocked one.
+	if reason := t.guard.Check(&segment.Header{AnonymousID: t.personOf(call).deviceID}); reason != "" {
+		return adapter.Drop(reason)
+	}
+	switch call.Type {
+	case segment.Alias:
+		return t.alias(call)
+	case segment.Identify:
+		return t.identify(call)
+	case segment.Track:
+		return t.track(call)
+	case segment.Page, segment.Screen:
+		return t.page(call)
+	case segment.Group:
+		return t.group(call)
+	}
+	return adapter.Reject(errors.New("type: not one that Mixpanel takes"))
+}
+
+// alias tells Mixpanel that userId is a new name of previousId, as far as the project's mode can be told.
+func (t *translator) alias(call *segment.Call) adapter.Outcome {
+	switch t.IDMerge {
+	case Simplified:
+		return t.aliasSimplified(call)
+	case Original:
+		return t.aliasOriginal(call)
+	}
+	return t.send(t.commands, t.createAlias(call))
+}
+
+// aliasOriginal picks the command. $identify is the safest: it gives an anonymous id to one user only, so that two people
+// on one device stay two.
+func (t *translator) aliasOriginal(call *segment.Call) adapter.Outcome {
+	anonymous := isUUIDv4(call.PreviousID)
+	switch t.AliasStrategy {
+	case AliasMerge:
+		return t.send(t.events, t.mergePair(call.PreviousID, call.UserID))
+	case AliasIdentify:
+		if !anonymous {
+			return adapter.Drop(adapter.PreviousIDNotUUID)
+		}
+		return t.send(t.commands, t.identifyAnonymous(call.UserID, call.PreviousID))
+	case AliasAuto:
+		// A UUIDv4 may be a userId too: only one that the call itself calls anonymous is known to be.
+		if anonymous && call.PreviousID == call.AnonymousID {
+			return t.send(t.commands, t.identifyAnonymous(call.UserID, call.PreviousID))
+		}
+	}
+	return t.send(t.commands, t.createAlias(call))
+}
+
+// aliasSimplified links a device to its user by an event with both. Two users cannot be merged in this mode: an old userId
+// sent as a device would become a new one.
+func (t *translator) aliasSimplified(call *segment.Call) adapter.Outcome {
+	device, prefixed := strings.CutPrefix(call.PreviousID, devicePrefix)
+	isDevice := prefixed || call.PreviousID == call.AnonymousID
+	if t.LinkOnAlias == "" || !isDevice || device == "" || strings.HasPrefix(call.UserID, devicePrefix) {
+		return adapter.Drop(adapter.AliasUnsupported)
+	}
+	if reason := t.guard.Check(&segment.Header{PreviousID: device}); reason != "" {
+		return adapter.Drop(reason)
+	}
+	return t.send(t.events, t.linkEvent(call, t.LinkOnAlias, person{userID: call.UserID, deviceID: device, distinctID: call.UserID}))
+}
+
+// identify links the call's two ids where the mode has a way that never merges strangers, and updates the profile.
+func (t *translator) identify(call *segment.Call) adapter.Outcome {
+	var s sending
+	t.link(&s, call)
+	if !t.People {
+		return s.outcome(adapter.PeopleOff)
+	}
+	t.profile(&s, call, personProperties(call))
+	t.devices(&s, call)
+	return s.outcome(adapter.NothingToSend)
+}
+
+// link goes before the profile, so that what the profile says finds one person.
+func (t *translator) link(s *sending, call *segment.Call) {
+	who := t.personOf(call)
+	if who.userID == "" || who.deviceID == "" {
+		return
+	}
+	switch {
+	case t.IDMerge == Original && who.userID != who.deviceID && isUUIDv4(who.deviceID):
+		s.add(t.commands, t.identifyAnonymous(who.userID, who.deviceID))
+	case t.IDMerge == Simplified && t.LinkOnIdentify != "":
+		s.add(t.events, t.linkEvent(call, t.LinkOnIdentify, who))
+	}
+}
+
+// track sends the event, then what it adds to the user's profile.
+func (t *translator) track(call *segment.Call) adapter.Outcome {
+	name := strings.TrimSpace(call.Event)
+	switch {
+	case name == "":
+		return adapter.Reject(errors.New("event: required"))
+	case isCommand(name):
+		return adapter.Reject(errors.New("event: $identify, $create_alias and $merge are Mixpanel's identity commands; send an alias or identify call"))
+	}
+	var s sending
+	s.add(t.events, t.event(call, name, call.Properties))
+	t.increments(&s, call, name)
+	t.revenue(&s, call)
+	return s.outcome(adapter.NothingToSend)
+}
+
+// page sends pages and screens as events. One name for all of them, with the page among the properties, is what Mixpanel
+// advises.
+func (t *translator) page(call *segment.Call) adapter.Outcome {
+	if !t.PageEvents.Takes(call) {
+		return adapter.Drop(adapter.PageEventsOff)
+	}
+	name := pageEvent(call, t.PageEvents)
+	var s sending
+	s.add(t.events, t.event(call, name, adapter.PageProperties(call)))
+	t.increments(&s, call, name)
+	return s.outcome(adapter.NothingToSend)
+}
+
+func pageEvent(call *segment.Call, which adapter.PageEvents) string {
+	kind := "Page"
+	if call.Type == segment.Screen {
+		kind = "Screen"
+	}
+	switch {
+	case which == adapter.PagesAll:
+		return "Loaded a " + kind
+	case which == adapter.PagesNamed:
+		return "Viewed " + call.Name + " " + kind
+	case call.Name == "":
+		return "Viewed " + call.Category + " " + kind
+	}
+	return "Viewed " + call.Category + " " + call.Name + " " + kind
+}
+
+// group puts the person into the groups that the call names, then describes them.
+func (t *translator) group(call *segment.Call) adapter.Outcome {
+	if len(t.GroupKeys) == 0 {
+		return adapter.Drop(adapter.GroupsOff)
+	}
+	memberships := t.memberships(call)
+	if len(memberships) == 0 {
+		return adapter.Drop(adapter.GroupKeyMissing)
+	}
+	for _, m := range memberships {
+		if reason := t.checkGroups(m.ids); reason != "" {
+			return adapter.Drop(reason)
+		}
+	}
+	var s sending
+	if t.People {
+		t.profile(&s, call, propertiesOf(memberships))
+	}
+	t.describe(&s, call, memberships)
+	return s.outcome(adapter.NothingToSend)
+}
