@@ -200,13 +200,14 @@ func (p *Pipeline) bury(j *job, now time.Time) {
 		j.first, j.last = now, now
 	}
 	p.graves = append(p.graves, j)
-	if len(p.graves) == 1 {
-		p.digGrave()
-	}
+	p.dig()
 }
 
-// digGrave stores the first of the graves, aside from the loop.
-func (p *Pipeline) digGrave() {
+// dig stores the first of the graves, aside from the loop, one at a time.
+func (p *Pipeline) dig() {
+	if p.digging || p.resting || len(p.graves) == 0 {
+		return
+	}
 	j := p.graves[0]
 	d := &journal.DeadLetter{
 		Destination: p.Destination.Name, Reason: string(j.dead), Detail: p.detail(j.detail),
@@ -235,7 +236,11 @@ func (p *Pipeline) interred(err error) {
 	p.digging = false
 	if err != nil {
 		p.log.Error("a dead letter could not be stored; trying again: is the disk full?", zap.Error(err))
-		p.timers.add(time.Now().Add(burialRetry), p.digGrave)
+		p.resting = true
+		p.timers.add(time.Now().Add(burialRetry), func() {
+			p.resting = false
+			p.dig()
+		})
 		return
 	}
 	j := p.graves[0]
@@ -244,7 +249,5 @@ func (p *Pipeline) interred(err error) {
 	p.log.Info("a call was given up on and kept as a dead letter", zap.String("reason", string(j.dead)), zap.Stringer("type", j.entry.Type),
 		zap.String("message_id", j.entry.MessageID), zap.Int("attempt", j.attempts), zap.Int("status", j.status))
 	p.finish(j, outcomeDead, string(j.dead), time.Now())
-	if len(p.graves) > 0 {
-		p.digGrave()
-	}
+	p.dig()
 }

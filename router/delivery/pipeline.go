@@ -64,9 +64,9 @@ type Pipeline struct {
 	inFlight  int
 	graves    []*job          // to be buried, oldest first
 	digging   bool            // the first of them is being buried
+	resting   bool            // the last burial failed: the next one waits
 	ready     []*Ticket[*job] // scratch
-	current   prepared
-	admitted  int // how many of current's jobs are in
+	current   []*job          // of the frame that is being taken in, those that are not in the window yet
 	unsaved   bool
 	lastError string
 	// suspectBelow is the end of the log at the start, when the run before crashed: calls before it may have been sent.
@@ -118,13 +118,13 @@ func (p *Pipeline) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	calls, head := p.Log.Head()
+	_, head := p.Log.Head()
 	p.progress = progress
 	p.savedFloor.Store(progress.Floor())
 	if progress.Crashed() {
 		p.suspectBelow = head.Seq
 	}
-	if progress.Ended() > 0 && progress.Ended() < calls {
+	if progress.Ended() > 0 {
 		// An alias may have been delivered just before the stop: what waits behind it must not come too soon.
 		p.gate.wait(time.Now(), p.Destination.Settle)
 	}
@@ -171,11 +171,12 @@ func (p *Pipeline) loop(ctx context.Context) {
 		alarm.Reset(p.dispatch(now))
 		p.publishState()
 		incoming := p.incoming
-		if p.current.frame != nil {
+		if len(p.current) > 0 {
 			incoming = nil // the window is full
 		}
 		select {
-		case p.current = <-incoming:
+		case next := <-incoming:
+			p.begin(next)
 		case r := <-p.results:
 			p.conclude(r)
 		case err := <-p.buried:

@@ -92,28 +92,27 @@ func (p *Pipeline) translate(frame *journal.Frame, i int, j *job) {
 	}
 }
 
-// admit takes the prepared calls in, in order, as far as the window has room.
+// begin takes up the next frame.
+func (p *Pipeline) begin(next prepared) {
+	p.progress.Begin(next.frame)
+	p.unsaved = true
+	p.current = next.jobs
+}
+
+// admit takes the current frame's calls in, in order, as far as the window has room.
 func (p *Pipeline) admit() {
-	if p.current.frame == nil {
-		return
-	}
-	if p.admitted == 0 {
-		p.progress.Begin(p.current.frame)
-		p.unsaved = true
-	}
 	now := time.Now()
-	for p.admitted < len(p.current.jobs) {
+	for len(p.current) > 0 {
 		if p.window.count >= p.Options.Window || p.window.count > 0 && p.window.bytes >= int(p.Options.WindowBytes) {
 			return
 		}
-		j := p.current.jobs[p.admitted]
-		p.current.jobs[p.admitted] = nil
-		p.admitted++
+		j := p.current[0]
+		p.current[0] = nil
+		p.current = p.current[1:]
 		if !p.progress.HasEnded(j.pos) {
 			p.enter(j, now)
 		}
 	}
-	p.current, p.admitted = prepared{}, 0
 }
 
 // enter gives a call its place in the window and in its people's order. What is not to be sent ends at once, whatever its

@@ -95,7 +95,7 @@ func TestProgressKeepsExactlyWhatEnded(t *testing.T) {
 				}
 			case 1:
 				var err error
-				if p, err = decodeProgress(p.Encode(false)); err != nil {
+				if p, err = DecodeProgress(p.Encode(false)); err != nil {
 					t.Fatal(err)
 				}
 				for begun = int(p.Floor()) - 1; begun < len(sizes) && random.IntN(4) > 0; {
@@ -144,13 +144,13 @@ func FuzzDecodeProgress(f *testing.F) {
 	p.End(Position{4, 69})
 	f.Add(p.Encode(false))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		p, err := decodeProgress(data)
+		p, err := DecodeProgress(data)
 		if err != nil {
 			return
 		}
 		p.Begin(NewFrame(p.Floor(), 0, make([]Entry, 3)))
 		p.End(Position{p.Floor(), 1})
-		if _, err := decodeProgress(p.Encode(false)); err != nil {
+		if _, err := DecodeProgress(p.Encode(false)); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -155,7 +155,8 @@ func appendMarks(out []byte, delta uint64, marks []uint64) []byte {
 
 var errProgress = errors.New("saved progress cannot be read")
 
-func decodeProgress(data []byte) (*Progress, error) {
+// DecodeProgress reads what Encode wrote.
+func DecodeProgress(data []byte) (*Progress, error) {
 	if len(data) < 2 || data[0] != progressVersion {
 		return nil, errProgress
 	}
@@ -200,7 +201,7 @@ func (j *Journal) LoadProgress(ctx context.Context, destination string) (*Progre
 	if err != nil {
 		return nil, fmt.Errorf("load progress of %s: %w", destination, err)
 	}
-	p, err := decodeProgress(saved.Value())
+	p, err := DecodeProgress(saved.Value())
 	if err != nil {
 		return nil, fmt.Errorf("load progress of %s: %w", destination, err)
 	}

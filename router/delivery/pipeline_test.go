@@ -1,0 +1,944 @@
+package delivery
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+	"go.uber.org/zap"
+
+	"aka/destinations"
+	"aka/destinations/adapter"
+	"aka/router/journal"
+	"aka/router/segment"
+)
+
+func TestEveryCallArrivesOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{})
+		w.accept(track("a", 1), track("a", 2), track("b", 1))
+		w.accept(track("c", 1))
+		w.run()
+		synctest.Wait()
+		w.expectSent("a-1", "a-2", "b-1", "c-1")
+		w.expectOutcomes(map[string]int{"delivered": 4})
+		w.stop()
+	})
+}
+
+func TestWhatComesAfterAnAliasWaitsForItAndItsSettleTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{})
+		w.destination.Settle = 2 * time.Second
+		w.latency = time.Second
+		w.accept(track("visitor", 1), alias("visitor", "jane", 2), track("jane", 3), track("other", 4))
+		w.run()
+		time.Sleep(time.Minute)
+		alias, after, other := w.exchange("jane-2"), w.exchange("jane-3"), w.exchange("other-4")
+		if alias.start.Before(w.exchange("visitor-1").end) {
+			t.Error("the alias went before the call in front of it had ended")
+		}
+		if wait := after.start.Sub(alias.end); wait < 2*time.Second || wait > 3*time.Second {
+			t.Errorf("the call behind the alias waited %s, want the settle time", wait)
+		}
+		if other.start.After(w.exchange("visitor-1").end) {
+			t.Error("another person's call waited")
+		}
+		w.stop()
+	})
+}
+
+func TestAFailureIsRetriedWithTheSameBytesAndHoldsOnlyItsPerson(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{})
+		w.answer = func(id string, attempt int) Response {
+			if id == "a-1" && attempt <= 3 {
+				return Response{Status: 500}
+			}
+			return Response{Status: 200}
+		}
+		w.accept(identify("a", 1), track("a", 2), track("b", 3))
+		w.run()
+		time.Sleep(time.Minute)
+		w.expectSent("a-1", "b-3", "a-1", "a-1", "a-1", "a-2")
+		w.expectOutcomes(map[string]int{"delivered": 3})
+		w.stop()
+	})
+}
+
+func TestRetryAfterIsWaitedFor(t *testing.T) {
+	for _, c := range []struct {
+		header   string
+		from, to time.Duration
+	}{
+		{"7", 7 * time.Second, 9 * time.Second},
+		{"0", 0, 2 * time.Second},
+		{"-5", 0, 2 * time.Second},
+		{"1000000000", 10 * time.Minute, 11 * time.Minute},
+		{"99999999999999999999999", 10 * time.Minute, 11 * time.Minute},
+		{"soon", 0, 2 * time.Second},
+		{"date", 30 * time.Second, 32 * time.Second},
+	} {
+		t.Run(c.header, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				header := c.header
+				if header == "date" {
+					header = time.Now().Add(31 * time.Second).UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")
+				}
+				w := newWorld(t, Options{})
+				w.answer = func(id string, attempt int) Response {
+					if id == "a-1" && attempt == 1 {
+						return Response{Status: 429, RetryAfter: header}
+					}
+					return Response{Status: 200}
+				}
+				w.accept(track("a", 1))
+				w.run()
+				synctest.Wait()
+				asked := time.Now()
+				w.accept(track("b", 1))
+				time.Sleep(time.Hour)
+				for _, id := range []string{"a-1", "b-1"} {
+					if id == "b-1" && c.from == 0 {
+						continue
+					}
+					if wait := w.exchange(id).start.Sub(asked); wait < c.from || wait > c.to {
+						t.Errorf("%s went after %s, want %s to %s", id, wait, c.from, c.to)
+					}
+				}
+				w.stop()
+			})
+		})
+	}
+}
+
+func TestTheBreakerLeavesADestinationThatIsDownAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{Breaker: BreakerOptions{Failures: 5, Cooldown: 5 * time.Second, MaxCooldown: time.Minute}, Retry: RetryOptions{MaxAge: time.Minute, MaxAttempts: 4}})
+		down := true
+		w.answer = func(string, int) Response {
+			if down {
+				return Response{Status: 503}
+			}
+			return Response{Status: 200}
+		}
+		for i := range 100 {
+			w.accept(track(fmt.Sprint("u", i), 1))
+		}
+		w.run()
+		time.Sleep(time.Hour)
+		if sent := len(w.sent()); sent > 5+DefaultOptions.Concurrency+70 {
+			t.Errorf("%d exchanges with a destination that was down for an hour", sent)
+		}
+		for i, e := range w.sent() {
+			if i > 30 && e.start.Sub(w.sent()[i-1].start) < 30*time.Second {
+				t.Errorf("probes %d and %d are %s apart", i-1, i, e.start.Sub(w.sent()[i-1].start))
+			}
+		}
+		down = false
+		time.Sleep(10 * time.Minute)
+		w.expectOutcomes(map[string]int{"delivered": 100})
+		w.stop()
+	})
+}
+
+func TestRefusedCredentialsHoldTheDestinationAndLoseNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{Retry: RetryOptions{MaxAge: time.Hour, MaxAttempts: 3}})
+		rotated := true
+		w.answer = func(string, int) Response {
+			if rotated {
+				return Response{Status: 401}
+			}
+			return Response{Status: 200}
+		}
+		for i := range 50 {
+			w.accept(track(fmt.Sprint("u", i), 1))
+		}
+		w.run()
+		time.Sleep(48 * time.Hour)
+		if probes := len(w.sent()); probes > DefaultOptions.Concurrency+48*60 {
+			t.Errorf("%d exchanges in two days", probes)
+		}
+		w.expectOutcomes(map[string]int{})
+		rotated = false
+		time.Sleep(10 * time.Minute)
+		w.expectOutcomes(map[string]int{"delivered": 50})
+		w.stop()
+	})
+}
+
+func TestAPoisonCallEndsAsADeadLetterAndHoldsNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{Retry: RetryOptions{Initial: time.Second, Max: time.Minute, MaxAge: 24 * time.Hour}})
+		w.answer = func(id string, _ int) Response {
+			if id == "poison-1" {
+				return Response{Status: 500, Body: []byte("t0ken is " + strings.Repeat("x", 2000))}
+			}
+			return Response{Status: 200}
+		}
+		w.accept(identify("poison", 1), track("poison", 2))
+		w.run()
+		for i := range 30 {
+			w.accept(track("well", i))
+			time.Sleep(time.Hour)
+		}
+		w.expectOutcomes(map[string]int{"delivered": 31, "dead/expired": 1})
+		d := w.log.dead[0]
+		if d.Entry.MessageID != "poison-1" || d.Status != 500 || d.Attempts < 100 || d.Last.Sub(d.First) < 23*time.Hour {
+			t.Errorf("dead letter: %+v", d)
+		}
+		if w.exchange("poison-2").start.Before(d.Last) {
+			t.Error("the call behind it went before it had ended")
+		}
+		w.stop()
+	})
+}
+
+func TestARefusalBecomesADeadLetterWithWhatTheVendorSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{})
+		w.vendor.judge = func(n int, a adapter.Answer) []adapter.Verdict {
+			v := adapter.StatusVerdict(a.Status)
+			v.Detail = string(a.Body)
+			return adapter.Verdicts(n, v)
+		}
+		w.answer = func(string, int) Response {
+			return Response{Status: 400, Body: []byte("bad token s3cr3t" + strings.Repeat("x", 2000))}
+		}
+		w.accept(track("a", 1))
+		w.run()
+		time.Sleep(time.Second)
+		w.expectOutcomes(map[string]int{"dead/refused": 1})
+		if d := w.log.dead[0]; !strings.HasPrefix(d.Detail, "bad token <secret>x") || len(d.Detail) > maxDetail {
+			t.Errorf("detail: %q", d.Detail)
+		}
+		w.stop()
+	})
+}
+
+func TestATooLargeBatchIsHalvedUntilItFits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{})
+		w.vendor.batch = &adapter.Batch{Key: "import", MaxItems: 100}
+		w.batchAnswer = func(ids []string) Response {
+			if len(ids) > 3 || slices.Contains(ids, "a-5") {
+				return Response{Status: 413}
+			}
+			return Response{Status: 200}
+		}
+		w.latency = time.Second
+		for i := range 20 {
+			w.accept(track("a", i))
+		}
+		w.run()
+		time.Sleep(time.Minute)
+		w.expectOutcomes(map[string]int{"delivered": 19, "dead/too_large": 1})
+		if w.log.dead[0].Entry.MessageID != "a-5" {
+			t.Errorf("dead: %s", w.log.dead[0].Entry.MessageID)
+		}
+		w.stop()
+	})
+}
+
+func TestABatchHoldsWhatWaitsAndNoMoreThanItMay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{Concurrency: 1, Batch: BatchOptions{MaxItems: 2000, MaxWait: 100 * time.Millisecond}})
+		w.vendor.batch = &adapter.Batch{Key: "import", MaxItems: 10, MaxBytes: 100}
+		w.latency = time.Second
+		var calls []journal.Entry
+		for i := range 50 {
+			calls = append(calls, track("a", i))
+		}
+		w.accept(calls...)
+		w.run()
+		time.Sleep(time.Hour)
+		w.expectOutcomes(map[string]int{"delivered": 50})
+		for i, b := range w.batches {
+			if len(b) == 0 || len(b) > 10 {
+				t.Errorf("batch %d has %d items", i, len(b))
+			}
+		}
+		if len(w.batches) > 10 {
+			t.Errorf("50 calls went in %d batches", len(w.batches))
+		}
+		w.stop()
+	})
+}
+
+func TestRequestsOfOneCallGoInOrderAndResumeAtTheOneThatFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{})
+		w.vendor.steps = 3
+		w.answer = func(id string, attempt int) Response {
+			if id == "a-1/1" && attempt <= 2 {
+				return Response{Err: fasthttp.ErrTimeout, Ambiguous: true}
+			}
+			return Response{Status: 200}
+		}
+		w.accept(track("a", 1))
+		w.run()
+		time.Sleep(time.Minute)
+		w.expectSent("a-1/0", "a-1/1", "a-1/1", "a-1/1", "a-1/2")
+		w.expectOutcomes(map[string]int{"delivered": 1})
+		if !slices.Equal(w.vendor.ambiguous, []bool{false, true, false}) {
+			t.Errorf("the adapter was told of ambiguity: %v", w.vendor.ambiguous)
+		}
+		w.stop()
+	})
+}
+
+func TestARestartGoesOnWhereItStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{})
+		w.answer = func(id string, _ int) Response {
+			if id == "b-2" {
+				return Response{Status: 500}
+			}
+			return Response{Status: 200}
+		}
+		w.accept(track("a", 1), track("b", 2), track("c", 3))
+		w.run()
+		time.Sleep(time.Second)
+		w.stop()
+		w.accept(track("d", 4))
+		w.restart()
+		w.answer = nil
+		time.Sleep(time.Minute)
+		w.expectOutcomes(map[string]int{"delivered": 2})
+		again := w.sent()[len(w.sent())-2:]
+		if ids := []string{again[0].id, again[1].id}; !slices.Contains(ids, "b-2") || !slices.Contains(ids, "d-4") {
+			t.Errorf("after the restart %v were sent", ids)
+		}
+		if slices.Contains(w.vendor.ambiguous, true) {
+			t.Error("an orderly stop leaves nothing ambiguous")
+		}
+		w.stop()
+	})
+}
+
+func TestAfterACrashWhatMayHaveBeenSentIsAmbiguous(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{})
+		w.latency = time.Minute
+		w.accept(alias("old", "new", 1))
+		w.run()
+		time.Sleep(time.Second)
+		saved := w.log.progress
+		w.stop() // the alias is in flight, and ends
+		w.log.progress = saved
+		w.restart() // as if it had been killed
+		time.Sleep(10 * time.Minute)
+		if got := w.vendor.ambiguous; len(got) != 2 || !got[1] {
+			t.Errorf("the adapter was told of ambiguity: %v", got)
+		}
+		w.stop()
+	})
+}
+
+func TestStopWaitsForWhatIsInFlightAndNoLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{})
+		w.latency = 3 * time.Second
+		w.accept(track("a", 1))
+		w.run()
+		time.Sleep(time.Second)
+		start := time.Now()
+		w.stop()
+		if took := time.Since(start); took != 2*time.Second {
+			t.Errorf("stopping took %s", took)
+		}
+		w.expectOutcomes(map[string]int{"delivered": 1})
+
+		w.latency = time.Hour
+		w.accept(track("a", 2))
+		w.restart()
+		time.Sleep(time.Second)
+		start = time.Now()
+		w.stop()
+		if took := time.Since(start); took != stopTimeout {
+			t.Errorf("stopping took %s", took)
+		}
+		w.latency = 0
+		w.restart()
+		time.Sleep(time.Minute)
+		w.expectOutcomes(map[string]int{"delivered": 1})
+		w.stop()
+		time.Sleep(2 * time.Hour) // the abandoned exchange ends
+	})
+}
+
+func TestOldCallsOfADestinationThatIsDownBecomeDeadLetters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{Window: 20, MaxBacklogAge: time.Hour})
+		w.answer = func(string, int) Response { return Response{Err: fasthttp.ErrDialTimeout} }
+		for i := range 100 {
+			w.accept(identify("same", i))
+		}
+		w.run()
+		time.Sleep(50 * time.Minute)
+		w.expectOutcomes(map[string]int{})
+		time.Sleep(3 * time.Hour)
+		w.expectOutcomes(map[string]int{"dead/too_old": 100})
+		for i, d := range w.log.dead {
+			if want := fmt.Sprintf("same-%d", i); d.Entry.MessageID != want {
+				t.Fatalf("dead letter %d is %s: out of order", i, d.Entry.MessageID)
+			}
+		}
+		w.stop()
+	})
+}
+
+func TestADeadLetterThatCannotBeStoredIsNotForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{})
+		w.answer = func(string, int) Response { return Response{Status: 400} }
+		w.log.buryErr = errors.New("disk full")
+		w.accept(identify("a", 1), track("a", 2))
+		w.run()
+		time.Sleep(time.Minute)
+		w.expectOutcomes(map[string]int{})
+		w.log.setBuryErr(nil)
+		time.Sleep(time.Minute)
+		w.expectOutcomes(map[string]int{"dead/refused": 2})
+		w.stop()
+	})
+}
+
+func TestTheRateIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{Rate: 10})
+		for i := range 100 {
+			w.accept(track(fmt.Sprint("u", i), 1))
+		}
+		w.run()
+		start := time.Now()
+		time.Sleep(5 * time.Second)
+		if n := len(w.sent()); n < 55 || n > 61 {
+			t.Errorf("%d calls in 5 s at 10 a second, with a burst of 10", n)
+		}
+		time.Sleep(time.Minute)
+		w.expectOutcomes(map[string]int{"delivered": 100})
+		if took := w.sent()[99].start.Sub(start); took < 8*time.Second {
+			t.Errorf("all went in %s", took)
+		}
+		w.stop()
+	})
+}
+
+func TestTheWindowIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{Window: 50, Concurrency: 4})
+		w.latency = time.Hour
+		for i := range 30 {
+			var calls []journal.Entry
+			for n := range 10 {
+				calls = append(calls, track(fmt.Sprint("u", i), n))
+			}
+			w.accept(calls...)
+		}
+		w.run()
+		time.Sleep(time.Minute)
+		if n := w.pipeline.window.count; n != 50 {
+			t.Errorf("%d calls in the window, want 50", n)
+		}
+		w.latency = 0
+		time.Sleep(10 * time.Hour)
+		w.expectOutcomes(map[string]int{"delivered": 300})
+		w.stop()
+	})
+}
+
+// TestIdentityOrderHoldsThroughEverything runs random calls of few people against a destination with random latency,
+// failures, partial batches, breaker, refusals and restarts, and checks every exchange against the order of the journal.
+func TestIdentityOrderHoldsThroughEverything(t *testing.T) {
+	for seed := range uint64(150) {
+		synctest.Test(t, func(t *testing.T) { randomStory(t, seed) })
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+func randomStory(t *testing.T, seed uint64) {
+	random := rand.New(rand.NewPCG(seed, 2))
+	w := newWorld(t, Options{
+		Concurrency: 1 + random.IntN(8), Window: 8 + random.IntN(60), Retry: RetryOptions{Initial: 100 * time.Millisecond, Max: time.Second, MaxAttempts: 40},
+		Breaker: BreakerOptions{Failures: 1 + random.IntN(6), Cooldown: time.Second, MaxCooldown: 4 * time.Second},
+		Batch:   BatchOptions{MaxItems: 1 + random.IntN(5), MaxWait: 50 * time.Millisecond},
+		Order:   []adapter.Order{adapter.OrderIdentity, adapter.OrderStrict}[random.IntN(2)],
+	})
+	w.destination.Settle = time.Duration(random.IntN(2)) * 300 * time.Millisecond
+	if random.IntN(2) == 0 {
+		w.vendor.batch = &adapter.Batch{Key: "k", MaxItems: 4}
+	}
+	w.latency = time.Duration(random.IntN(200)) * time.Millisecond
+	w.random = random
+	w.answer = func(string, int) Response {
+		switch w.chance(20) {
+		case 0:
+			return Response{Status: 500}
+		case 1:
+			return Response{Err: fasthttp.ErrTimeout, Ambiguous: true}
+		case 2:
+			return Response{Status: 400}
+		case 3:
+			return Response{Status: 413}
+		}
+		if w.chance(200) == 0 {
+			return Response{Status: 401}
+		}
+		return Response{Status: 200}
+	}
+	people := []string{"a", "b", "c", "d"}
+	person := func() string { return people[random.IntN(len(people))] }
+	total := 0
+	w.run()
+	for range 12 {
+		for range random.IntN(12) {
+			total++
+			switch random.IntN(6) {
+			case 0:
+				w.accept(alias(person(), person(), total))
+			case 1:
+				w.accept(identify(person(), total))
+			case 2:
+				w.accept(track(person(), total), track(person(), total+1000))
+				total++
+			default:
+				w.accept(track(person(), total))
+			}
+		}
+		time.Sleep(time.Duration(random.IntN(2000)) * time.Millisecond)
+		if random.IntN(4) == 0 {
+			w.stop()
+			w.restart()
+		}
+	}
+	time.Sleep(10 * time.Minute)
+	w.stop()
+	w.checkOrder()
+	ended := 0
+	for _, n := range w.ended() {
+		ended += n
+	}
+	if ended != total {
+		t.Errorf("%d calls accepted, %d ended: %v", total, ended, w.ended())
+	}
+}
+
+// world is a pipeline between a log and a vendor that are made for tests, on a fake clock.
+type world struct {
+	t           *testing.T
+	log         *testLog
+	vendor      *testVendor
+	destination *destinations.Destination
+	options     Options
+	pipeline    *Pipeline
+	registry    *prometheus.Registry
+	earlier     map[string]int // outcomes of the pipelines before the last restart
+
+	mu          sync.Mutex
+	random      *rand.Rand
+	latency     time.Duration
+	answer      func(id string, attempt int) Response
+	batchAnswer func(ids []string) Response
+	attempts    map[string]int
+	exchanges   []exchanged
+	batches     [][]string
+}
+
+type exchanged struct {
+	id         string
+	start, end time.Time
+	ok         bool
+}
+
+const stopTimeout = 20 * time.Second
+
+func newWorld(t *testing.T, o Options) *world {
+	merged := DefaultOptions
+	set := func(dst *int, v int) {
+		if v != 0 {
+			*dst = v
+		}
+	}
+	set(&merged.Concurrency, o.Concurrency)
+	set(&merged.Window, o.Window)
+	set(&merged.Batch.MaxItems, o.Batch.MaxItems)
+	set(&merged.Breaker.Failures, o.Breaker.Failures)
+	set(&merged.Retry.MaxAttempts, o.Retry.MaxAttempts)
+	setTime := func(dst *time.Duration, v time.Duration) {
+		if v != 0 {
+			*dst = v
+		}
+	}
+	setTime(&merged.Batch.MaxWait, o.Batch.MaxWait)
+	setTime(&merged.Retry.Initial, o.Retry.Initial)
+	setTime(&merged.Retry.Max, o.Retry.Max)
+	setTime(&merged.Retry.MaxAge, o.Retry.MaxAge)
+	setTime(&merged.Breaker.Cooldown, o.Breaker.Cooldown)
+	setTime(&merged.Breaker.MaxCooldown, o.Breaker.MaxCooldown)
+	setTime(&merged.MaxBacklogAge, o.MaxBacklogAge)
+	merged.Rate = o.Rate
+	merged.Order = o.Order
+	vendor := &testVendor{steps: 1}
+	return &world{
+		t: t, log: newTestLog(), vendor: vendor, options: merged, attempts: map[string]int{}, earlier: map[string]int{},
+		destination: &destinations.Destination{Name: "vendor", Type: "vendor", Names: []string{"vendor"}, Order: adapter.OrderIdentity,
+			Adapter: vendor, Masker: adapter.NewMasker([]adapter.Secret{adapter.NewSecret("s3cr3t")})},
+	}
+}
+
+func (w *world) run() {
+	w.registry = prometheus.NewRegistry()
+	w.pipeline = New(Config{
+		Destination: w.destination, Options: w.options, Log: w.log, Read: w.log.readFrom, Allowed: func(string) []string { return nil },
+		Sender: w, Logger: zap.NewNop(), Metrics: NewMetrics(w.registry),
+	})
+	if err := w.pipeline.Start(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	w.pipeline.Stop(ctx)
+}
+
+// restart starts a new pipeline on the same log. Outcomes count anew; ended keeps the sum.
+func (w *world) restart() {
+	w.earlier = w.ended()
+	w.run()
+}
+
+func (w *world) accept(entries ...journal.Entry) { w.log.append(entries) }
+
+// Send plays the vendor.
+func (w *world) Send(_ context.Context, x Exchange) Response {
+	ids := idsOf(x.Body)
+	w.mu.Lock()
+	latency := w.latency
+	if w.random != nil && latency > 0 {
+		latency = time.Duration(w.random.Int64N(int64(latency))) + 1
+	}
+	at := len(w.exchanges)
+	for _, id := range ids {
+		w.exchanges = append(w.exchanges, exchanged{id: id, start: time.Now()})
+		w.attempts[id]++
+	}
+	w.batches = append(w.batches, ids)
+	attempt, answer, batchAnswer := w.attempts[ids[0]], w.answer, w.batchAnswer
+	w.mu.Unlock()
+
+	if latency > 0 {
+		time.Sleep(latency)
+	}
+	r := Response{Status: 200}
+	if answer != nil {
+		r = answer(ids[0], attempt)
+	}
+	if batchAnswer != nil {
+		r = batchAnswer(ids)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range ids {
+		w.exchanges[at+i].end = time.Now()
+		w.exchanges[at+i].ok = r.Err == nil && r.Status == 200
+	}
+	return r
+}
+
+func idsOf(body []byte) []string {
+	var one struct{ ID string }
+	if json.Unmarshal(body, &one) == nil {
+		return []string{one.ID}
+	}
+	var many []struct{ ID string }
+	if err := json.Unmarshal(body, &many); err != nil {
+		panic(err)
+	}
+	var ids []string
+	for _, m := range many {
+		ids = append(ids, m.ID)
+	}
+	return ids
+}
+
+func (w *world) chance(n int) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.random.IntN(n)
+}
+
+func (w *world) sent() []exchanged {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.exchanges)
+}
+
+// exchange returns the last exchange of a call.
+func (w *world) exchange(id string) exchanged {
+	w.t.Helper()
+	sent := w.sent()
+	for i := len(sent) - 1; i >= 0; i-- {
+		if sent[i].id == id {
+			return sent[i]
+		}
+	}
+	w.t.Fatalf("%s was not sent", id)
+	return exchanged{}
+}
+
+func (w *world) expectSent(ids ...string) {
+	w.t.Helper()
+	var got []string
+	for _, e := range w.sent() {
+		got = append(got, e.id)
+	}
+	slices.Sort(got)
+	slices.Sort(ids)
+	if !slices.Equal(got, ids) {
+		w.t.Errorf("sent %v\nwant %v", got, ids)
+	}
+}
+
+// ended counts the calls that ended, by outcome and reason, in all pipelines so far.
+func (w *world) ended() map[string]int {
+	total := map[string]int{}
+	for k, v := range w.earlier {
+		total[k] = v
+	}
+	for k, v := range w.outcomes() {
+		total[k] += v
+	}
+	return total
+}
+
+func (w *world) outcomes() map[string]int {
+	synctest.Wait()
+	families, err := w.registry.Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	got := map[string]int{}
+	for _, f := range families {
+		if f.GetName() != "aka_outcomes_total" {
+			continue
+		}
+		for _, m := range f.Metric {
+			labels := map[string]string{}
+			for _, l := range m.Label {
+				labels[l.GetName()] = l.GetValue()
+			}
+			if n := int(m.Counter.GetValue()); n > 0 {
+				got[strings.TrimSuffix(labels["outcome"]+"/"+labels["reason"], "/")] += n
+			}
+		}
+	}
+	return got
+}
+
+func (w *world) expectOutcomes(want map[string]int) {
+	w.t.Helper()
+	if got := w.outcomes(); fmt.Sprint(got) != fmt.Sprint(want) {
+		w.t.Errorf("outcomes %v, want %v", got, want)
+	}
+}
+
+// checkOrder checks all exchanges: no two calls that conflict overlap, and none is sent after a later one had begun.
+func (w *world) checkOrder() {
+	place := map[string]int{}
+	var entries []journal.Entry
+	for _, f := range w.log.frames {
+		for _, e := range f.Entries {
+			place[e.MessageID] = len(entries)
+			entries = append(entries, e)
+		}
+	}
+	conflict := func(a, b journal.Entry) bool {
+		strict := w.options.Order == adapter.OrderStrict
+		if !strict && !a.Type.ChangesIdentity() && !b.Type.ChangesIdentity() {
+			return false
+		}
+		for _, id := range a.IDs(nil) {
+			if slices.Contains(b.IDs(nil), id) {
+				return true
+			}
+		}
+		return false
+	}
+	sent := w.sent()
+	for i, a := range sent {
+		for _, b := range sent[i+1:] {
+			if a.id == b.id {
+				continue
+			}
+			earlier, later := a, b
+			if place[a.id] > place[b.id] {
+				earlier, later = b, a
+			}
+			first, second := entries[place[earlier.id]], entries[place[later.id]]
+			if !conflict(first, second) {
+				continue
+			}
+			if later.start.Before(earlier.end) {
+				w.t.Errorf("%s was sent %s before %s, which stands before it, had ended", later.id, earlier.end.Sub(later.start), earlier.id)
+			}
+			if first.Type == segment.Alias && earlier.ok && later.start.Sub(earlier.end) < w.destination.Settle {
+				w.t.Errorf("%s was sent %s after the alias %s", later.id, later.start.Sub(earlier.end), earlier.id)
+			}
+		}
+	}
+}
+
+// testVendor makes one request of each call, or several.
+type testVendor struct {
+	adapter.Common
+	steps int
+	batch *adapter.Batch
+	judge func(n int, a adapter.Answer) []adapter.Verdict
+
+	mu        sync.Mutex
+	ambiguous []bool
+}
+
+func (v *testVendor) Translate(c *segment.Call) adapter.Outcome {
+	if c.Event == "drop me" {
+		return adapter.Drop(adapter.NothingToSend)
+	}
+	if c.Event == "reject me" {
+		return adapter.Reject(errors.New("event: not this one"))
+	}
+	var requests []adapter.Request
+	for i := range v.steps {
+		id := c.MessageID
+		if v.steps > 1 {
+			id = fmt.Sprintf("%s/%d", id, i)
+		}
+		requests = append(requests, adapter.Request{Method: "POST", URL: "https://vendor.test/", Body: []byte(`{"id":"` + id + `"}`), Batch: v.batch})
+	}
+	return adapter.Send(requests...)
+}
+
+func (v *testVendor) Judge(requests []adapter.Request, a adapter.Answer) []adapter.Verdict {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.ambiguous = append(v.ambiguous, a.AfterAmbiguous)
+	if v.judge != nil {
+		return v.judge(len(requests), a)
+	}
+	return adapter.Verdicts(len(requests), adapter.StatusVerdict(a.Status))
+}
+
+// testLog is a log in memory.
+type testLog struct {
+	mu       sync.Mutex
+	frames   []*journal.Frame
+	calls    uint64
+	arrived  chan struct{}
+	progress []byte
+	dead     []*journal.DeadLetter
+	buryErr  error
+}
+
+func newTestLog() *testLog { return &testLog{arrived: make(chan struct{})} }
+
+func (l *testLog) append(entries []journal.Entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range entries {
+		entries[i].ReceivedAt = time.Now()
+	}
+	l.frames = append(l.frames, journal.NewFrame(uint64(len(l.frames)+1), l.calls, entries))
+	l.calls += uint64(len(entries))
+	close(l.arrived)
+	l.arrived = make(chan struct{})
+}
+
+func (l *testLog) LoadProgress(context.Context, string) (*journal.Progress, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.progress == nil {
+		return journal.NewProgress(journal.Position{Seq: 1}, 0), nil
+	}
+	return journal.DecodeProgress(l.progress)
+}
+
+func (l *testLog) SaveProgress(_ context.Context, _ string, encoded []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.progress = encoded
+	return nil
+}
+
+func (l *testLog) Bury(_ context.Context, d *journal.DeadLetter) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.buryErr == nil {
+		l.dead = append(l.dead, d)
+	}
+	return l.buryErr
+}
+
+func (l *testLog) setBuryErr(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.buryErr = err
+}
+
+func (l *testLog) Head() (uint64, journal.Position) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.calls, journal.Position{Seq: uint64(len(l.frames) + 1)}
+}
+
+func (l *testLog) readFrom(seq uint64) Frames { return &testReader{l, seq} }
+
+type testReader struct {
+	log  *testLog
+	next uint64
+}
+
+func (r *testReader) Next(ctx context.Context) (*journal.Frame, error) {
+	for {
+		r.log.mu.Lock()
+		arrived := r.log.arrived
+		if r.next <= uint64(len(r.log.frames)) {
+			f := r.log.frames[r.next-1]
+			r.log.mu.Unlock()
+			r.next++
+			return f, nil
+		}
+		r.log.mu.Unlock()
+		select {
+		case <-arrived:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func call(t segment.Type, user, previous string, n int) journal.Entry {
+	id := fmt.Sprintf("%s-%d", user, n)
+	return journal.Entry{Source: "s", Message: segment.Message{
+		Header: segment.Header{Type: t, MessageID: id, UserID: user, PreviousID: previous, Timestamp: time.Now()},
+		JSON:   []byte(`{"type":"` + t.String() + `","event":"x"}`),
+	}}
+}
+
+func track(user string, n int) journal.Entry           { return call(segment.Track, user, "", n) }
+func identify(user string, n int) journal.Entry        { return call(segment.Identify, user, "", n) }
+func alias(previous, user string, n int) journal.Entry { return call(segment.Alias, user, previous, n) }
