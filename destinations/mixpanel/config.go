@@ -144,8 +144,8 @@ func (c *Config) check() error {
 
 func (c *Config) checkIDMerge() error {
 	if c.IDMerge == "" {
-		return adapter.Invalid("id_merge", "required: legacy, original or simplified, as Mixpanel says under Settings > Project Settings > Identity Merge "+
-			"(Disabled, Original API or Simplified API)")
+		return adapter.Invalid("id_merge", "required: legacy, original or simplified, as Mixpanel says under "+
+			"Settings > Project Settings > Identity Merge (Disabled, Original API or Simplified API)")
 	}
 	return adapter.OneOf("id_merge", string(c.IDMerge), string(Legacy), string(Original), string(Simplified))
 }

@@ -45,9 +45,6 @@ var androidMappings = []mapping{
 	{"$android_app_version_code", "app", "build"},
 }
 
-// campaignNames are the fields of context.campaign whose UTM parameter has another name.
-var campaignNames = map[string]string{"name": "campaign"}
-
 func eventContext(context map[string]any) map[string]any {
 	properties := map[string]any{}
 	pick(properties, context, eventMappings)
@@ -73,7 +70,7 @@ func profileContext(context map[string]any) map[string]any {
 
 func pick(into, context map[string]any, mappings []mapping) {
 	for _, m := range mappings {
-		if value := adapter.Field(context, m.section, m.field); value != nil && value != "" {
+		if value := adapter.Field(context, m.section, m.field); says(value) {
 			into[m.property] = value
 		}
 	}
@@ -82,14 +79,16 @@ func pick(into, context map[string]any, mappings []mapping) {
 func addCampaign(into, context map[string]any) {
 	campaign, _ := context["campaign"].(map[string]any)
 	for field, value := range campaign {
-		if name, ok := campaignNames[field]; ok {
-			field = name
-		}
-		if value != nil && value != "" {
+		if field != "name" && says(value) {
 			into["utm_"+field] = value
 		}
 	}
+	if name := campaign["name"]; says(name) {
+		into["utm_campaign"] = name
+	}
 }
+
+func says(value any) bool { return value != nil && value != "" }
 
 const (
 	ios     = "ios"
@@ -121,6 +120,8 @@ func deviceToken(context map[string]any) (token, list string) {
 	return "", ""
 }
 
+const safari = "Safari"
+
 // signature is a word in the user agents of a browser or of an operating system. Browsers pretend to be those that came before
 // them, so the newest pretender stands first.
 type signature struct{ name, word string }
@@ -135,7 +136,7 @@ var browsers = []signature{
 	{"Firefox", "Firefox/"},
 	{"Chrome iOS", "CriOS/"},
 	{"Chrome", "Chrome/"},
-	{"Safari", "Version/"},
+	{safari, "Version/"},
 }
 
 var systems = []signature{
@@ -152,8 +153,8 @@ var systems = []signature{
 func addBrowser(into, context map[string]any) {
 	agent := adapter.Text(context["userAgent"])
 	browser, rest := find(browsers, agent)
-	if browser == "Safari" && !strings.Contains(rest, "Safari/") {
-		return
+	if browser == safari {
+		browser = whichSafari(rest)
 	}
 	if browser == "" {
 		return
@@ -165,6 +166,17 @@ func addBrowser(into, context map[string]any) {
 	if system, _ := find(systems, agent); system != "" && into["$os"] == nil {
 		into["$os"] = system
 	}
+}
+
+// whichSafari tells the one with a version from others that have one too.
+func whichSafari(rest string) string {
+	switch {
+	case !strings.Contains(rest, "Safari/"):
+		return ""
+	case strings.Contains(rest, "Mobile"):
+		return "Mobile Safari"
+	}
+	return safari
 }
 
 // find returns the name of the first signature in the text, and what follows it.

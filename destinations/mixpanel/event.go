@@ -100,11 +100,14 @@ func ipOf(context map[string]any) string {
 	return ip
 }
 
-// copyRenaming copies properties. Those with a reserved name keep their value under another.
+// copyRenaming copies properties. Those with a reserved name keep their value under another, unless that is taken.
 func copyRenaming(into, from map[string]any, reserved map[string]bool, prefix string) {
 	for name, value := range from {
 		if reserved[name] {
 			name = prefix + name
+			if _, taken := from[name]; taken {
+				continue
+			}
 		}
 		into[name] = value
 	}

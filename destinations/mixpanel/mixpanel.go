@@ -147,14 +147,17 @@ func (t *translator) link(s *sending, call *segment.Call) {
 	}
 }
 
-// track sends the event, then what it adds to the user's profile.
+var errCommand = errors.New("event: $identify, $create_alias and $merge are Mixpanel's identity commands; send an alias or identify call")
+
+// track sends the event, then what it adds to the user's profile. An identity command in an event's clothes is refused:
+// whoever knows a write key could merge anybody with anybody.
 func (t *translator) track(call *segment.Call) adapter.Outcome {
 	name := strings.TrimSpace(call.Event)
 	switch {
 	case name == "":
 		return adapter.Reject(errors.New("event: required"))
 	case isCommand(name):
-		return adapter.Reject(errors.New("event: $identify, $create_alias and $merge are Mixpanel's identity commands; send an alias or identify call"))
+		return adapter.Reject(errCommand)
 	}
 	var s sending
 	s.add(t.events, t.event(call, name, call.Properties))

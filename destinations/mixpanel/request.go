@@ -26,8 +26,8 @@ type endpoint struct {
 }
 
 // connect fills in the endpoints. Identity commands go alone, each with its own answer: they cannot be undone, and of several
-// Mixpanel says only whether any was good. Each record brings its own ip or none, hence ip=0 where it cannot: otherwise the
-// person would seem to be where aka runs.
+// Mixpanel says only whether any was good. Events and profiles say themselves where the person is; commands and groups cannot,
+// hence ip=0: otherwise they would seem to be where aka runs.
 func (t *translator) connect(base string) {
 	strict := "0"
 	if t.Strict {
@@ -58,7 +58,7 @@ func (t *translator) connect(base string) {
 		batch:  &adapter.Batch{Key: "engage", MaxItems: maxRecords, MaxBytes: maxProfileBytes},
 	}
 	t.groups = endpoint{
-		url:    base + "/groups?" + profileQuery.Encode(),
+		url:    base + "/groups?ip=0&" + profileQuery.Encode(),
 		header: plain,
 		batch:  &adapter.Batch{Key: "groups", MaxItems: maxRecords, MaxBytes: maxProfileBytes},
 	}
