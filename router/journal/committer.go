@@ -198,6 +198,7 @@ func (c *committer) write(f *openFrame) error {
 	seq, err := c.publish(endFrame(f.data))
 	if err != nil {
 		c.unsure = true
+		c.j.writeFailed(err, len(f.data))
 		c.j.metrics.failed.Inc()
 		c.j.log.Warn("journal: write failed", zap.Error(err))
 		if isFull(err) {

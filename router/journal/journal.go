@@ -34,6 +34,7 @@ type Journal struct {
 	head    head
 	recent  recentFrames
 	arrived chan struct{} // closed and replaced when the head moves
+	failed  *failedWrite  // nil when the last write landed
 
 	background sync.WaitGroup
 	stop       context.CancelFunc
@@ -130,6 +131,7 @@ func (j *Journal) landed(f *Frame) {
 	defer j.mu.Unlock()
 	j.head = head{seq: f.Seq, calls: f.Before + uint64(len(f.Entries))}
 	j.recent.add(f)
+	j.failed = nil
 	close(j.arrived)
 	j.arrived = make(chan struct{})
 }
