@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -125,9 +126,10 @@ func TestRetryAfterIsWaitedFor(t *testing.T) {
 func TestTheBreakerLeavesADestinationThatIsDownAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{Breaker: BreakerOptions{Failures: 5, Cooldown: 5 * time.Second, MaxCooldown: time.Minute}, Retry: RetryOptions{MaxAge: time.Minute, MaxAttempts: 4}})
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		w.answer = func(string, int) Response {
-			if down {
+			if down.Load() {
 				return Response{Status: 503}
 			}
 			return Response{Status: 200}
@@ -145,7 +147,7 @@ func TestTheBreakerLeavesADestinationThatIsDownAlone(t *testing.T) {
 				t.Errorf("probes %d and %d are %s apart", i-1, i, e.start.Sub(w.sent()[i-1].start))
 			}
 		}
-		down = false
+		down.Store(false)
 		time.Sleep(10 * time.Minute)
 		w.expectOutcomes(map[string]int{"delivered": 100})
 		w.stop()
@@ -155,9 +157,10 @@ func TestTheBreakerLeavesADestinationThatIsDownAlone(t *testing.T) {
 func TestRefusedCredentialsHoldTheDestinationAndLoseNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{Retry: RetryOptions{MaxAge: time.Hour, MaxAttempts: 3}})
-		rotated := true
+		var rotated atomic.Bool
+		rotated.Store(true)
 		w.answer = func(string, int) Response {
-			if rotated {
+			if rotated.Load() {
 				return Response{Status: 401}
 			}
 			return Response{Status: 200}
@@ -171,7 +174,7 @@ func TestRefusedCredentialsHoldTheDestinationAndLoseNothing(t *testing.T) {
 			t.Errorf("%d exchanges in two days", probes)
 		}
 		w.expectOutcomes(map[string]int{})
-		rotated = false
+		rotated.Store(false)
 		time.Sleep(10 * time.Minute)
 		w.expectOutcomes(map[string]int{"delivered": 50})
 		w.stop()
@@ -312,8 +315,8 @@ func TestARestartGoesOnWhereItStopped(t *testing.T) {
 		time.Sleep(time.Second)
 		w.stop()
 		w.accept(track("d", 4))
+		w.set(func() { w.answer = nil })
 		w.restart()
-		w.answer = nil
 		time.Sleep(time.Minute)
 		w.expectOutcomes(map[string]int{"delivered": 2})
 		again := w.sent()[len(w.sent())-2:]
@@ -334,9 +337,9 @@ func TestAfterACrashWhatMayHaveBeenSentIsAmbiguous(t *testing.T) {
 		w.accept(alias("old", "new", 1))
 		w.run()
 		time.Sleep(time.Second)
-		saved := w.log.progress
+		saved := w.log.saved()
 		w.stop() // the alias is in flight, and ends
-		w.log.progress = saved
+		w.log.setSaved(saved)
 		w.restart() // as if it had been killed
 		time.Sleep(10 * time.Minute)
 		if got := w.vendor.ambiguous; len(got) != 2 || !got[1] {
@@ -360,7 +363,7 @@ func TestStopWaitsForWhatIsInFlightAndNoLonger(t *testing.T) {
 		}
 		w.expectOutcomes(map[string]int{"delivered": 1})
 
-		w.latency = time.Hour
+		w.set(func() { w.latency = time.Hour })
 		w.accept(track("a", 2))
 		w.restart()
 		time.Sleep(time.Second)
@@ -369,7 +372,7 @@ func TestStopWaitsForWhatIsInFlightAndNoLonger(t *testing.T) {
 		if took := time.Since(start); took != stopTimeout {
 			t.Errorf("stopping took %s", took)
 		}
-		w.latency = 0
+		w.set(func() { w.latency = 0 })
 		w.restart()
 		time.Sleep(time.Minute)
 		w.expectOutcomes(map[string]int{"delivered": 1})
@@ -449,10 +452,11 @@ func TestTheWindowIsBounded(t *testing.T) {
 		}
 		w.run()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if n := w.pipeline.window.count; n != 50 {
 			t.Errorf("%d calls in the window, want 50", n)
 		}
-		w.latency = 0
+		w.set(func() { w.latency = 0 })
 		time.Sleep(10 * time.Hour)
 		w.expectOutcomes(map[string]int{"delivered": 300})
 		w.stop()
@@ -483,7 +487,7 @@ func randomStory(t *testing.T, seed uint64) {
 		w.vendor.batch = &adapter.Batch{Key: "k", MaxItems: 4}
 	}
 	w.latency = time.Duration(random.IntN(200)) * time.Millisecond
-	w.random = random
+	w.random = rand.New(rand.NewPCG(seed, 3)) // the vendor has its own
 	w.answer = func(string, int) Response {
 		switch w.chance(20) {
 		case 0:
@@ -621,6 +625,13 @@ func (w *world) stop() {
 func (w *world) restart() {
 	w.earlier = w.ended()
 	w.run()
+}
+
+// set changes what the vendor does.
+func (w *world) set(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
 }
 
 func (w *world) accept(entries ...journal.Entry) { w.log.append(entries) }
@@ -882,6 +893,18 @@ func (l *testLog) SaveProgress(_ context.Context, _ string, encoded []byte) erro
 	defer l.mu.Unlock()
 	l.progress = encoded
 	return nil
+}
+
+func (l *testLog) saved() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.progress
+}
+
+func (l *testLog) setSaved(progress []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.progress = progress
 }
 
 func (l *testLog) Bury(_ context.Context, d *journal.DeadLetter) error {
