@@ -1,0 +1,110 @@
+package ingress
+
+import (
+	"encoding/json"
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+
+	"aka/router/segment"
+)
+
+// retrySeconds is when a client may try again what was refused for lack of room. SDKs read it only as a whole number.
+const retrySeconds = 5
+
+var (
+	contentTypeJSON = []byte("application/json")
+	success         = []byte(`{"success":true}`)
+)
+
+// succeed answers that all is well, with exactly 200: some SDKs send again, without end, what was answered 202 or 204.
+func succeed(ctx *fasthttp.RequestCtx) {
+	ctx.SetContentTypeBytes(contentTypeJSON)
+	ctx.SetBody(success)
+}
+
+type batchAnswer struct {
+	Success  bool                `json:"success"`
+	Accepted int                 `json:"accepted"`
+	Rejected []segment.Rejection `json:"rejected"`
+}
+
+// succeedBatch answers 200 whatever was rejected: another status would make SDKs send, or lose, the good calls too.
+func succeedBatch(ctx *fasthttp.RequestCtx, result *segment.Result) {
+	answer := batchAnswer{Success: true, Accepted: len(result.Messages), Rejected: result.Rejected}
+	if answer.Rejected == nil {
+		answer.Rejected = []segment.Rejection{}
+	}
+	body, err := json.Marshal(answer)
+	if err != nil {
+		panic(err) // it is made of nothing but numbers and text
+	}
+	ctx.SetContentTypeBytes(contentTypeJSON)
+	ctx.SetBody(body)
+}
+
+// refusal is an answer that takes nothing.
+type refusal struct {
+	status  int
+	code    string
+	message string
+}
+
+// What is refused outside the parser. 400 is the one status that nearly all SDKs take as final; on 408, 429 and 5xx they
+// try again.
+var (
+	refusedRequest     = &refusal{fasthttp.StatusBadRequest, "invalid_request", "request: expected valid HTTP with a complete body"}
+	refusedTooLarge    = &refusal{fasthttp.StatusBadRequest, "body_too_large", "body: larger than the limit, as sent or decompressed"}
+	refusedEncoding    = &refusal{fasthttp.StatusBadRequest, "unsupported_encoding", "Content-Encoding: expected gzip, or none"}
+	refusedCompression = &refusal{fasthttp.StatusBadRequest, "invalid_encoding", "body: expected what Content-Encoding says"}
+
+	refusedHeaderTooLarge = &refusal{fasthttp.StatusBadRequest, "header_too_large", "request: expected " + strconv.Itoa(headerBytes) + " bytes of headers at most"}
+
+	refusedMissingKey = &refusal{fasthttp.StatusUnauthorized, "missing_write_key", "writeKey: expected one, as Basic user, X-Write-Key, in the query or in the body"}
+	refusedUnknownKey = &refusal{fasthttp.StatusUnauthorized, "unknown_write_key", "writeKey: not that of any source"}
+	refusedOrigin     = &refusal{fasthttp.StatusUnauthorized, "origin_not_allowed", "Origin: not among the source's allowed_origins"}
+
+	refusedNotFound = &refusal{fasthttp.StatusNotFound, "not_found", "path: nothing is served here"}
+	refusedMethod   = &refusal{fasthttp.StatusMethodNotAllowed, "method_not_allowed", "method: not for this path; Allow has those that are"}
+
+	refusedInternal = &refusal{fasthttp.StatusInternalServerError, "internal_error", "the request failed here; it may be sent again"}
+
+	refusedTimeout            = &refusal{fasthttp.StatusServiceUnavailable, "read_timeout", "request: expected it to be complete sooner"}
+	refusedOverloaded         = &refusal{fasthttp.StatusServiceUnavailable, "overloaded", "there is no room at the moment; send it again later"}
+	refusedUnavailable        = &refusal{fasthttp.StatusServiceUnavailable, "unavailable", "nothing can be accepted at the moment; send it again later"}
+	refusedTooManyConnections = &refusal{fasthttp.StatusServiceUnavailable, "too_many_connections", "too many connections are open; send it again later"}
+)
+
+// callRefusals are those that a request with calls can meet beside the parser's.
+var callRefusals = []*refusal{
+	refusedRequest, refusedTooLarge, refusedEncoding, refusedCompression, refusedTimeout,
+	refusedMissingKey, refusedUnknownKey, refusedOrigin, refusedOverloaded, refusedUnavailable,
+}
+
+// refusedContent is a body that can never be taken.
+func refusedContent(problem *segment.Error) *refusal {
+	return &refusal{fasthttp.StatusBadRequest, problem.Code, problem.Message}
+}
+
+// errorAnswer is the form of every error. Python's SDK tries again without code and message, Ruby's logs error.
+type errorAnswer struct {
+	Success bool   `json:"success"`
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Error   string `json:"error"`
+}
+
+func refuse(ctx *fasthttp.RequestCtx, r *refusal) {
+	body, err := json.Marshal(errorAnswer{Code: r.code, Message: r.message, Error: r.message})
+	if err != nil {
+		panic(err) // it is made of nothing but text
+	}
+	if r.status == fasthttp.StatusServiceUnavailable {
+		seconds := strconv.Itoa(retrySeconds)
+		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, seconds)
+		ctx.Response.Header.Set(headerRateLimitReset, seconds)
+	}
+	ctx.SetStatusCode(r.status)
+	ctx.SetContentTypeBytes(contentTypeJSON)
+	ctx.SetBody(body)
+}

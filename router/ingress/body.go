@@ -1,0 +1,123 @@
+package ingress
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/valyala/fasthttp"
+)
+
+const (
+	// strictBodyBytes is Segment's own limit on a body.
+	strictBodyBytes = 500_000
+	// drainFactor is how many times the limit is read of a body that is too large. SDKs send all of it before they read
+	// the answer, and take a connection that is reset meanwhile for a fault that passes: they would send it again.
+	drainFactor = 4
+	// keptBytes is the largest buffer that waits for the next request.
+	keptBytes = 1 << 20
+)
+
+// wire is the largest body as sent.
+func (l *Limits) wire() int {
+	if l.Strict {
+		return min(int(l.WireBytes), strictBodyBytes)
+	}
+	return int(l.WireBytes)
+}
+
+// decompressed is the largest body after decompression.
+func (l *Limits) decompressed() int {
+	if l.Strict {
+		return min(int(l.DecompressedBytes), strictBodyBytes)
+	}
+	return int(l.DecompressedBytes)
+}
+
+// body reads one request's body.
+type body struct {
+	content bytes.Buffer
+	limit   int64
+	wire    io.LimitedReader // what may still come, and one byte more
+	plain   io.LimitedReader // what may still come out of decompression, and one byte more
+	gzip    gzip.Reader
+}
+
+var bodies = sync.Pool{New: func() any { return new(body) }}
+
+func (b *body) release() {
+	b.wire.R, b.plain.R = nil, nil
+	if b.content.Cap() > keptBytes {
+		b.content = bytes.Buffer{}
+	}
+	bodies.Put(b)
+}
+
+// read returns the body, decompressed. It is good until release.
+func (b *body) read(ctx *fasthttp.RequestCtx, limits *Limits) ([]byte, *refusal) {
+	b.content.Reset()
+	stream := ctx.RequestBodyStream()
+	if stream == nil {
+		return nil, nil
+	}
+	if ctx.Request.Header.ContentLength() > limits.wire() {
+		return nil, refusedTooLarge
+	}
+	b.limit = int64(limits.wire())
+	b.wire = io.LimitedReader{R: stream, N: b.limit + 1}
+	b.plain = io.LimitedReader{R: &b.wire, N: int64(limits.decompressed()) + 1}
+	switch contentEncoding(ctx) {
+	case "", "identity":
+	case "gzip", "x-gzip":
+		b.plain.R = &b.gzip
+		if err := b.gzip.Reset(&b.wire); err != nil {
+			return nil, b.problem(ctx, err)
+		}
+	default:
+		return nil, refusedEncoding
+	}
+	_, err := b.content.ReadFrom(&b.plain)
+	return b.content.Bytes(), b.problem(ctx, err)
+}
+
+func contentEncoding(ctx *fasthttp.RequestCtx) string {
+	encoding := ctx.Request.Header.ContentEncoding()
+	if len(encoding) == 0 {
+		return ""
+	}
+	return strings.ToLower(string(bytes.TrimSpace(encoding)))
+}
+
+// problem says why a body was not read well; nil when it was.
+func (b *body) problem(ctx *fasthttp.RequestCtx, err error) *refusal {
+	compressed := b.plain.R != io.Reader(&b.wire)
+	switch {
+	case b.wire.N <= 0 || b.plain.N <= 0:
+		return refusedTooLarge
+	case isTimeout(err):
+		return refusedTimeout
+	case err != nil && compressed:
+		return refusedCompression
+	case err != nil || b.isCutShort(ctx):
+		return refusedRequest
+	}
+	return nil
+}
+
+// isCutShort tells whether less has come than Content-Length says: when the client goes away the stream just ends.
+func (b *body) isCutShort(ctx *fasthttp.RequestCtx) bool {
+	return b.limit+1-b.wire.N < int64(ctx.Request.Header.ContentLength())
+}
+
+// drain reads what is left of the body, some times the limit at most, and returns whether that was all.
+func drain(ctx *fasthttp.RequestCtx, limit int) bool {
+	stream := ctx.RequestBodyStream()
+	if stream == nil {
+		return true
+	}
+	_, err := io.CopyN(io.Discard, stream, int64(limit)*drainFactor)
+	return errors.Is(err, io.EOF)
+}

@@ -1,0 +1,130 @@
+package ingress
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+	"github.com/valyala/fasthttp/fasthttputil"
+	"go.uber.org/zap"
+
+	"aka/router/journal"
+)
+
+// FuzzHandler sends one request of any shape and checks what is promised of every answer.
+func FuzzHandler(f *testing.F) {
+	for _, seed := range []struct{ method, path, encoding, body string }{
+		{"POST", "/v1/alias", "", call},
+		{"POST", "/v1/batch", "", `{"batch":[` + call + `,{}]}`},
+		{"POST", "//b/?writeKey=x", "gzip", zipped(call)},
+		{"OPTIONS", "/v1/t", "", ""},
+		{"GET", "/health", "identity", "x"},
+		{"HEAD", "/%00/..", "br", "x"},
+	} {
+		f.Add(seed.method, seed.path, "X-Write-Key: "+testKey, seed.encoding, []byte(seed.body), true)
+		f.Add(seed.method, seed.path, basic(testKey), seed.encoding, []byte(seed.body), false)
+	}
+	config := testConfig()
+	config.Limits.CallBytes, config.Limits.WireBytes, config.Limits.DecompressedBytes = 1<<10, 2<<10, 8<<10
+	s := start(f, config)
+	f.Fuzz(func(t *testing.T, method, path, header, encoding string, body []byte, chunked bool) {
+		var request bytes.Buffer
+		fmt.Fprintf(&request, "%s %s HTTP/1.1\r\nHost: x\r\nOrigin: https://a.example\r\nConnection: close\r\n", method, path)
+		fmt.Fprintf(&request, "%s\r\nContent-Encoding: %s\r\n", header, encoding)
+		if chunked {
+			fmt.Fprintf(&request, "Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(body), body)
+		} else {
+			fmt.Fprintf(&request, "Content-Length: %d\r\n\r\n%s", len(body), body)
+		}
+		// What is no HTTP may name no Origin, or leave the server waiting for more.
+		sound := !strings.ContainsAny(method+path+header+encoding, "\r\n\x00") && len(header) < 1000
+		if !sound || len(body) == 0 && chunked {
+			t.Skip()
+		}
+		s.mustAnswerWell(t, request.String())
+	})
+}
+
+func (s *stand) mustAnswerWell(t *testing.T, request string) {
+	t.Helper()
+	got := s.raw(request)
+	method, _, _ := strings.Cut(request, " ")
+	response, err := http.ReadResponse(bufio.NewReader(strings.NewReader(got)), &http.Request{Method: method})
+	if err != nil {
+		t.Fatalf("%v: %q for %q", err, got, request)
+	}
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(statuses, response.StatusCode) || response.StatusCode == 500 {
+		t.Fatalf("%q for %q", got, request)
+	}
+	if method != "HEAD" {
+		answer{response, body}.code(t)
+	}
+	// The library hands over no headers of a request that it cannot read.
+	unread := strings.Contains(got, refusedRequest.code) || strings.Contains(got, refusedHeaderTooLarge.code)
+	if response.Header.Get("Access-Control-Allow-Origin") == "" && !unread && method != "HEAD" {
+		t.Fatalf("no CORS: %q for %q", got, request)
+	}
+}
+
+// nowhere is a journal that keeps nothing.
+type nowhere struct{}
+
+func (nowhere) Append(context.Context, []journal.Entry) (int, error) { return 0, nil }
+
+func BenchmarkHandler(b *testing.B) {
+	alias := `{"type":"alias","messageId":"ajs-next-1767323045000-4b3c2a1d-5e6f-4a7b-8c9d-0e1f2a3b4c5d","timestamp":"2026-01-02T03:04:03.000Z","sentAt":"2026-01-02T03:04:04.000Z","userId":"507f191e810c19729de860ea","previousId":"jen@email.com","integrations":{"All":true,"Vero":false},"context":{"ip":"198.51.100.7","library":{"name":"analytics.js","version":"2.11.1"},"userAgent":"Mozilla/5.0","locale":"en-US"}}`
+	batch := `{"batch":[` + strings.Repeat(alias+",", 99) + alias + `]}`
+	for _, c := range []struct{ name, path, body string }{{"alias", "/v1/alias", alias}, {"batch100", "/v1/batch", batch}} {
+		request := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: router\r\n%s\r\nContent-Length: %d\r\n\r\n%s", c.path, basic(testKey+":"), len(c.body), c.body)
+		server, err := New(testConfig(), nowhere{}, zap.NewNop(), prometheus.NewRegistry())
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(c.name, func(b *testing.B) { benchmarkServer(b, server.http, request) })
+		b.Run(c.name+"/empty", func(b *testing.B) {
+			benchmarkServer(b, &fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) {
+				_ = ctx.PostBody()
+				succeed(ctx)
+			}}, request)
+		})
+	}
+}
+
+// benchmarkServer sends one request after the other over a connection in memory.
+func benchmarkServer(b *testing.B, server *fasthttp.Server, request string) {
+	listener := fasthttputil.NewInmemoryListener()
+	go func() { _ = server.Serve(listener) }()
+	defer listener.Close()
+	conn, err := listener.Dial()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	answers := bufio.NewReader(conn)
+	var response fasthttp.Response
+	b.SetBytes(int64(len(request)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := io.WriteString(conn, request); err != nil {
+			b.Fatal(err)
+		}
+		if err := response.Read(answers); err != nil {
+			b.Fatal(err)
+		}
+		if response.StatusCode() != 200 {
+			b.Fatal(response.StatusCode())
+		}
+	}
+}

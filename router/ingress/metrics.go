@@ -1,0 +1,106 @@
+package ingress
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+
+	"aka/router/segment"
+)
+
+// statuses are all that the ingress answers.
+var statuses = []int{
+	fasthttp.StatusOK, fasthttp.StatusNoContent,
+	fasthttp.StatusBadRequest, fasthttp.StatusUnauthorized, fasthttp.StatusNotFound, fasthttp.StatusMethodNotAllowed,
+	fasthttp.StatusInternalServerError, fasthttp.StatusServiceUnavailable,
+}
+
+// metrics are counted by labels that are all known beforehand, so that each is there at zero and none comes from outside.
+type metrics struct {
+	received, rejected, duplicates *prometheus.CounterVec
+
+	// nobody counts what no source is known of.
+	nobody      *sourceCounters
+	diagnostics map[string]prometheus.Counter
+	requests    map[int]prometheus.Counter
+	duration    prometheus.Histogram
+}
+
+// sourceCounters count one source's calls.
+type sourceCounters struct {
+	received   map[segment.Type]prometheus.Counter
+	rejected   map[string]prometheus.Counter
+	duplicates prometheus.Counter
+}
+
+func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
+	var problems []error
+	vector := func(name, help string, labels ...string) *prometheus.CounterVec {
+		v := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "aka", Subsystem: "ingress", Name: name, Help: help}, labels)
+		problems = append(problems, registerer.Register(v))
+		return v
+	}
+	m := &metrics{
+		received:    vector("calls_received_total", "Calls that are safe in the journal.", "source", "type"),
+		rejected:    vector("calls_rejected_total", "Calls and whole bodies that were refused. Without a source the write key was missing or unknown.", "source", "code"),
+		duplicates:  vector("duplicates_total", "Calls that were in the journal already, by their messageId.", "source"),
+		diagnostics: map[string]prometheus.Counter{},
+		requests:    map[int]prometheus.Counter{},
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "aka", Subsystem: "ingress", Name: "accept_duration_seconds",
+			Help: "Time until a request's calls are safe in the journal, or refused there.", Buckets: prometheus.ExponentialBuckets(0.0001, 2.5, 13)}),
+	}
+	problems = append(problems, registerer.Register(m.duration))
+	diagnostics := vector("diagnostics_total", "Oddities in accepted calls.", "code")
+	for _, code := range segment.DiagnosticCodes {
+		m.diagnostics[code] = diagnostics.WithLabelValues(code)
+	}
+	requests := vector("requests_total", "Answers, by status.", "status")
+	for _, status := range statuses {
+		m.requests[status] = requests.WithLabelValues(strconv.Itoa(status))
+	}
+	m.nobody = &sourceCounters{rejected: m.rejections("")}
+	return m, errors.Join(problems...)
+}
+
+func (m *metrics) forSource(name string) *sourceCounters {
+	c := &sourceCounters{
+		received:   map[segment.Type]prometheus.Counter{},
+		rejected:   m.rejections(name),
+		duplicates: m.duplicates.WithLabelValues(name),
+	}
+	for _, t := range segment.Types {
+		c.received[t] = m.received.WithLabelValues(name, t.String())
+	}
+	return c
+}
+
+func (m *metrics) rejections(source string) map[string]prometheus.Counter {
+	counters := map[string]prometheus.Counter{}
+	for _, code := range segment.Codes {
+		counters[code] = m.rejected.WithLabelValues(source, code)
+	}
+	for _, r := range callRefusals {
+		counters[r.code] = m.rejected.WithLabelValues(source, r.code)
+	}
+	return counters
+}
+
+// of returns the counters of a source, or of none.
+func (m *metrics) of(from *source) *sourceCounters {
+	if from == nil {
+		return m.nobody
+	}
+	return from.counters
+}
+
+func (c *sourceCounters) accepted(result *segment.Result, duplicates int) {
+	for i := range result.Messages {
+		c.received[result.Messages[i].Type].Inc()
+	}
+	for _, r := range result.Rejected {
+		c.rejected[r.Code].Inc()
+	}
+	c.duplicates.Add(float64(duplicates))
+}

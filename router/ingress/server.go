@@ -1,0 +1,184 @@
+// Package ingress is the HTTP API that SDKs speak: Segment's, with the variations that SDKs are measured to have. A call
+// comes in as JSON and goes into the journal; only then is it answered 200.
+package ingress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+	"go.uber.org/zap"
+
+	"aka/router/journal"
+	"aka/router/segment"
+)
+
+// Journal is where accepted calls go.
+type Journal interface {
+	// Append returns once the entries are safe on disk, and how many of them were there before. An error means that
+	// nothing is promised; it is journal.ErrFull when there is no room. Append bounds its own time, to less than an SDK
+	// waits. It may keep the entries.
+	Append(ctx context.Context, entries []journal.Entry) (duplicates int, err error)
+}
+
+const (
+	// headerBytes bounds a request's line and headers. Each open connection has a buffer of this size.
+	headerBytes = 8 << 10
+	// writeTimeout is how long a client may take to read its answer.
+	writeTimeout = 30 * time.Second
+)
+
+// Server is the ingress. It is safe for concurrent use.
+type Server struct {
+	http    *fasthttp.Server
+	journal Journal
+	log     *zap.Logger
+	keys    keyring
+	limits  Limits
+	metrics *metrics
+
+	parserLimits segment.Limits
+
+	mu        sync.Mutex
+	listeners []net.Listener
+	stopped   bool
+}
+
+// New returns a server that is ready to Serve. It fails when a source has no write key or another's, and when the metrics
+// are registered already.
+func New(config Config, j Journal, logger *zap.Logger, registerer prometheus.Registerer) (*Server, error) {
+	m, err := newMetrics(registerer)
+	if err != nil {
+		return nil, fmt.Errorf("ingress metrics: %w", err)
+	}
+	keys, err := newKeyring(config.Sources, m)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{journal: j, log: logger, keys: keys, limits: config.Limits, metrics: m, parserLimits: config.Limits.Segment()}
+	s.http = &fasthttp.Server{
+		Handler:      s.handle,
+		ErrorHandler: s.failedToRead,
+		// Its messages quote what was sent, keys included.
+		Logger:                       log.New(io.Discard, "", 0),
+		ReadBufferSize:               headerBytes,
+		ReadTimeout:                  config.Limits.ReadTimeout,
+		WriteTimeout:                 writeTimeout,
+		IdleTimeout:                  config.Limits.IdleTimeout,
+		Concurrency:                  withReserve(config.Limits.Connections),
+		CloseOnShutdown:              true,
+		NoDefaultServerHeader:        true,
+		DisablePreParseMultipartForm: true,
+		// So that a body takes memory as it comes, whatever its Content-Length says, and one that is too large can be
+		// read to its end without being kept.
+		StreamRequestBody: true,
+	}
+	return s, nil
+}
+
+// withReserve leaves room above the limit for connections that are told so: beyond it the library answers in plain text.
+func withReserve(connections int) int { return connections + connections/8 + 64 }
+
+// Serve answers the listener's connections until Shutdown, and then returns nil.
+func (s *Server) Serve(listener net.Listener) error {
+	listener = &patientListener{Listener: listener}
+	if !s.add(listener) {
+		return listener.Close()
+	}
+	return s.http.Serve(listener)
+}
+
+func (s *Server) add(listener net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listeners = append(s.listeners, listener)
+	return !s.stopped
+}
+
+// Shutdown takes no more connections, answers the requests that are being read, closing their connections, and returns
+// once all is done or the context is.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if err := s.stop(); err != nil {
+		return fmt.Errorf("close listener: %w", err)
+	}
+	return s.http.ShutdownWithContext(ctx)
+}
+
+// stop closes the listeners itself: the library does not know those that it is not yet serving.
+func (s *Server) stop() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
+	var problems []error
+	for _, listener := range s.listeners {
+		problems = append(problems, listener.Close())
+	}
+	return errors.Join(problems...)
+}
+
+// handle is where every request that could be read comes through.
+func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.panicked(ctx, cause)
+		}
+		s.finish(ctx)
+	}()
+	if int(s.http.GetOpenConnectionsCount()) > s.limits.Connections {
+		ctx.SetConnectionClose()
+		refuse(ctx, refusedTooManyConnections)
+		return
+	}
+	s.route(ctx)
+}
+
+func (s *Server) panicked(ctx *fasthttp.RequestCtx, cause any) {
+	// What was panicked with may quote the body; a runtime error does not.
+	text := fmt.Sprintf("%T", cause)
+	if err, ok := cause.(runtime.Error); ok {
+		text = err.Error()
+	}
+	s.log.Error("ingress: panic", zap.String("error", text), zap.ByteString("stack", debug.Stack()))
+	ctx.Response.Reset()
+	ctx.SetConnectionClose()
+	refuse(ctx, refusedInternal)
+}
+
+// finish completes the answer, whatever it is.
+func (s *Server) finish(ctx *fasthttp.RequestCtx) {
+	// What is left of the body would be read as the next request.
+	if !drain(ctx, s.limits.wire()) {
+		ctx.SetConnectionClose()
+	}
+	allowOrigin(ctx)
+	s.metrics.requests[ctx.Response.StatusCode()].Inc()
+}
+
+// failedToRead answers a request that could not be read. The connection is closed after it.
+func (s *Server) failedToRead(ctx *fasthttp.RequestCtx, err error) {
+	var small *fasthttp.ErrSmallBuffer
+	switch {
+	case errors.As(err, &small):
+		refuse(ctx, refusedHeaderTooLarge)
+	case isTimeout(err):
+		refuse(ctx, refusedTimeout)
+	default:
+		refuse(ctx, refusedRequest)
+	}
+	allowOrigin(ctx)
+	s.metrics.requests[ctx.Response.StatusCode()].Inc()
+}
+
+func isTimeout(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(err, &timeout) && timeout.Timeout()
+}

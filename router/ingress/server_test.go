@@ -1,0 +1,824 @@
+package ingress
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp/fasthttputil"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"aka/destinations/adapter"
+	"aka/router/journal"
+)
+
+const (
+	testKey = "k3y-of-the-website"
+	call    = `{"type":"alias","messageId":"m1","userId":"new","previousId":"old"}`
+)
+
+// memory is a journal in memory.
+type memory struct {
+	mu      sync.Mutex
+	entries []journal.Entry
+	seen    map[string]bool
+	err     error
+	// When set, Append says that it has been called, and waits for hold to be closed.
+	called, hold chan struct{}
+}
+
+func (m *memory) Append(_ context.Context, entries []journal.Entry) (duplicates int, err error) {
+	if m.hold != nil {
+		m.called <- struct{}{}
+		<-m.hold
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err != nil {
+		return 0, m.err
+	}
+	for _, e := range entries {
+		key := e.Source + " " + e.MessageID
+		if m.seen[key] {
+			duplicates++
+			continue
+		}
+		if m.seen == nil {
+			m.seen = map[string]bool{}
+		}
+		m.seen[key] = true
+		m.entries = append(m.entries, e)
+	}
+	return duplicates, nil
+}
+
+// stand is a running server and a client of it.
+type stand struct {
+	*memory
+	server   *Server
+	listener *fasthttputil.InmemoryListener
+	registry *prometheus.Registry
+	logs     *observer.ObservedLogs
+	client   *http.Client
+}
+
+func testConfig() Config {
+	config := DefaultConfig
+	config.Sources = map[string]Source{
+		"website": {WriteKey: adapter.NewSecret(testKey)},
+		"pages":   {WriteKey: adapter.NewSecret("pages-key"), AllowedOrigins: []string{"https://app.example"}},
+		"jitsu":   {WriteKey: adapter.NewSecret("id:s3cret")},
+	}
+	return config
+}
+
+func start(t testing.TB, config Config) *stand {
+	t.Helper()
+	core, logs := observer.New(zapcore.DebugLevel)
+	s := &stand{memory: &memory{}, listener: fasthttputil.NewInmemoryListener(), registry: prometheus.NewRegistry(), logs: logs}
+	var err error
+	if s.server, err = New(config, s.memory, zap.New(core), s.registry); err != nil {
+		t.Fatal(err)
+	}
+	s.client = &http.Client{Transport: &http.Transport{
+		DialContext:        func(context.Context, string, string) (net.Conn, error) { return s.listener.Dial() },
+		DisableCompression: true,
+	}}
+	served := make(chan error, 1)
+	go func() { served <- s.server.Serve(s.listener) }()
+	t.Cleanup(func() {
+		s.client.CloseIdleConnections()
+		if err := s.server.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+type answer struct {
+	*http.Response
+	body []byte
+}
+
+// send sends a request. Each header is "Name: value".
+func (s *stand) send(t testing.TB, method, path, body string, headers ...string) answer {
+	t.Helper()
+	request, err := http.NewRequest(method, "http://router"+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		request.Header[name] = []string{value}
+	}
+	response, err := s.client.Do(request)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{response, content}
+}
+
+// post sends a body with the right write key.
+func (s *stand) post(t testing.TB, path, body string, headers ...string) answer {
+	t.Helper()
+	return s.send(t, "POST", path, body, append(headers, "X-Write-Key: "+testKey)...)
+}
+
+// code returns the error form's code, after checking the form; "" for a success.
+func (a answer) code(t testing.TB) string {
+	t.Helper()
+	if a.StatusCode == http.StatusNoContent {
+		return ""
+	}
+	var form struct {
+		Success              *bool
+		Code, Message, Error string
+	}
+	if err := json.Unmarshal(a.body, &form); err != nil || form.Success == nil {
+		t.Fatalf("%d: not the form of an answer: %q", a.StatusCode, a.body)
+	}
+	if got := a.Header.Get("Content-Type"); got != "application/json" || a.ContentLength != int64(len(a.body)) {
+		t.Fatalf("Content-Type %q, Content-Length %d for %d bytes", got, a.ContentLength, len(a.body))
+	}
+	if *form.Success != (a.StatusCode == 200) || *form.Success != (form.Code == "") || (form.Message == "") != *form.Success || form.Error != form.Message {
+		t.Fatalf("%d: %s", a.StatusCode, a.body)
+	}
+	return form.Code
+}
+
+func (s *stand) count(t testing.TB, metric string, labels ...string) (value float64, there bool) {
+	t.Helper()
+	families, err := s.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() != "aka_ingress_"+metric {
+			continue
+		}
+		for _, m := range family.Metric {
+			var got []string
+			for _, l := range m.Label {
+				got = append(got, l.GetName()+"="+l.GetValue())
+			}
+			if slices.Equal(got, labels) {
+				return m.GetCounter().GetValue(), true
+			}
+		}
+	}
+	return 0, false
+}
+
+func (s *stand) wantCount(t testing.TB, want float64, metric string, labels ...string) {
+	t.Helper()
+	if got, there := s.count(t, metric, labels...); !there || got != want {
+		t.Errorf("%s%v: %v, there %v; not %v", metric, labels, got, there, want)
+	}
+}
+
+func TestEveryPathOfTheSDKs(t *testing.T) {
+	types := map[string][]string{
+		"alias": {"alias", "a"}, "identify": {"identify", "i"}, "track": {"track", "t"},
+		"page": {"page", "p"}, "screen": {"screen", "s"}, "group": {"group", "g"},
+	}
+	s := start(t, testConfig())
+	for kind, paths := range types {
+		for _, path := range paths {
+			for _, form := range []string{"/v1/%s", "/%s", "/v1/%s/", "/%s//", "//v1//%s"} {
+				path := fmt.Sprintf(form, path)
+				s.entries, s.seen = nil, nil
+				got := s.post(t, path, `{"userId":"u","event":"e"}`)
+				if got.StatusCode != 200 || string(got.body) != `{"success":true}` || got.code(t) != "" {
+					t.Fatalf("%s: %d %s", path, got.StatusCode, got.body)
+				}
+				if len(s.entries) != 1 || s.entries[0].Type.String() != kind || s.entries[0].Source != "website" {
+					t.Fatalf("%s: %+v", path, s.entries)
+				}
+			}
+		}
+	}
+	for _, path := range []string{"batch", "import", "b", "batch/b"} {
+		for _, form := range []string{"/v1/%s", "/%s", "/v1/%s/", "/%s/", "/v1//%s"} {
+			path := fmt.Sprintf(form, path)
+			s.entries, s.seen = nil, nil
+			got := s.post(t, path, `{"batch":[`+call+`]}`)
+			if got.StatusCode != 200 || string(got.body) != `{"success":true,"accepted":1,"rejected":[]}` || len(s.entries) != 1 {
+				t.Fatalf("%s: %d %s", path, got.StatusCode, got.body)
+			}
+		}
+	}
+	for _, path := range []string{"/v1/m", "/m", "/m/"} {
+		if got := s.send(t, "POST", path, "anything"); got.StatusCode != 200 || got.code(t) != "" {
+			t.Errorf("%s: %d %s", path, got.StatusCode, got.body)
+		}
+	}
+}
+
+func TestHealth(t *testing.T) {
+	s := start(t, testConfig())
+	if got := s.send(t, "GET", "/health", ""); got.StatusCode != 200 || got.code(t) != "" {
+		t.Errorf("%d %s", got.StatusCode, got.body)
+	}
+	if got := s.send(t, "HEAD", "/health", ""); got.StatusCode != 200 || len(got.body) > 0 {
+		t.Errorf("%d %s", got.StatusCode, got.body)
+	}
+}
+
+func TestWhatIsNotServed(t *testing.T) {
+	s := start(t, testConfig())
+	for _, path := range []string{"/", "/v1", "/v2/track", "/v1/delete", "/track/x", "/v1/v1/track", "/../etc/passwd"} {
+		if got := s.post(t, path, call); got.StatusCode != 404 || got.code(t) != "not_found" {
+			t.Errorf("%s: %d %s", path, got.StatusCode, got.body)
+		}
+	}
+	for _, method := range []string{"GET", "PUT", "DELETE", "PATCH"} {
+		got := s.send(t, method, "/v1/track", "")
+		if got.StatusCode != 405 || got.code(t) != "method_not_allowed" || got.Header.Get("Allow") != "POST, OPTIONS" {
+			t.Errorf("%s: %d %s %v", method, got.StatusCode, got.body, got.Header)
+		}
+	}
+	if got := s.post(t, "/health", ""); got.StatusCode != 405 || got.Header.Get("Allow") != "GET, HEAD, OPTIONS" {
+		t.Errorf("%d %v", got.StatusCode, got.Header)
+	}
+}
+
+func basic(credentials string) string {
+	return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(credentials))
+}
+
+func TestEveryWayOfGivingTheWriteKey(t *testing.T) {
+	s := start(t, testConfig())
+	withKey := strings.Replace(call, "{", `{"writeKey":"`+testKey+`",`, 1)
+	unpadded := strings.TrimRight(basic(testKey), "=")
+	for name, c := range map[string]struct {
+		path, body string
+		headers    []string
+	}{
+		"header":               {body: call, headers: []string{"X-Write-Key: " + testKey}},
+		"header, any case":     {body: call, headers: []string{"x-write-KEY: " + testKey}},
+		"Basic":                {body: call, headers: []string{basic(testKey + ":")}},
+		"Basic, no colon":      {body: call, headers: []string{basic(testKey)}},
+		"Basic, a password":    {body: call, headers: []string{basic(testKey + ":secret")}},
+		"Basic, no padding":    {body: call, headers: []string{unpadded}},
+		"Basic, lower case":    {body: call, headers: []string{strings.Replace(basic(testKey), "Basic", "basic", 1)}},
+		"query":                {path: "?writeKey=" + testKey, body: call},
+		"body":                 {body: withKey},
+		"body, a Bearer token": {body: withKey, headers: []string{"Authorization: Bearer t0ken"}},
+		"body, an empty user":  {body: withKey, headers: []string{basic(":")}},
+		"body, an empty key":   {path: "?writeKey=", body: withKey, headers: []string{"X-Write-Key: "}},
+		"query, a Bearer":      {path: "?x=1&writeKey=" + testKey, body: call, headers: []string{"Authorization: Bearer t0ken"}},
+		"the first one counts": {path: "?writeKey=wrong", body: strings.Replace(withKey, testKey, "id:***", 1), headers: []string{"X-Write-Key: " + testKey, basic("wrong:")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := s.send(t, "POST", "/v1/alias"+c.path, c.body, c.headers...); got.StatusCode != 200 {
+				t.Errorf("%d %s", got.StatusCode, got.body)
+			}
+		})
+	}
+	for _, key := range []string{"X-Write-Key: id:s3cret", basic("id:s3cret"), basic("id:s3cret:")} {
+		s.entries, s.seen = nil, nil
+		if got := s.send(t, "POST", "/a", call, key); got.StatusCode != 200 || s.entries[0].Source != "jitsu" {
+			t.Errorf("%s: %d %+v", key, got.StatusCode, s.entries)
+		}
+	}
+	s.entries, s.seen = nil, nil
+	batch := `{"batch":[` + withKey + `]}`
+	if got := s.send(t, "POST", "/v1/batch", batch); got.StatusCode != 200 || len(s.entries) != 1 {
+		t.Errorf("%d %s", got.StatusCode, got.body)
+	}
+}
+
+func TestAWriteKeyThatIsMissingOrUnknown(t *testing.T) {
+	s := start(t, testConfig())
+	for name, c := range map[string]struct {
+		body, code string
+		headers    []string
+	}{
+		"none":             {call, "missing_write_key", nil},
+		"header":           {call, "unknown_write_key", []string{"X-Write-Key: wrong"}},
+		"a prefix":         {call, "unknown_write_key", []string{"X-Write-Key: " + testKey[:5]}},
+		"Basic":            {call, "unknown_write_key", []string{basic("wrong:" + testKey)}},
+		"half of a pair":   {call, "unknown_write_key", []string{basic("id:other")}},
+		"body":             {`{"writeKey":"wrong"}`, "unknown_write_key", nil},
+		"body, not a call": {`{"writeKey":"wrong","type":"alias"`, "unknown_write_key", nil},
+		"a huge one":       {call, "unknown_write_key", []string{"X-Write-Key: " + strings.Repeat("k", 5000)}},
+	} {
+		got := s.send(t, "POST", "/v1/alias", c.body, c.headers...)
+		if got.StatusCode != 401 || got.code(t) != c.code || got.Header.Get("Www-Authenticate") != "" {
+			t.Errorf("%s: %d %s", name, got.StatusCode, got.body)
+		}
+	}
+	if len(s.entries) > 0 {
+		t.Errorf("kept %+v", s.entries)
+	}
+	s.wantCount(t, 7, "calls_rejected_total", "code=unknown_write_key", "source=")
+	s.wantCount(t, 1, "calls_rejected_total", "code=missing_write_key", "source=")
+}
+
+func TestAnySingleCallThatIsInvalidIs400(t *testing.T) {
+	s := start(t, testConfig())
+	for body, code := range map[string]string{
+		``:              "invalid_json",
+		`{`:             "invalid_json",
+		`[]`:            "invalid_call",
+		`{}`:            "missing_user_id",
+		`{"userId":{}}`: "invalid_user_id",
+	} {
+		if got := s.post(t, "/v1/page", body); got.StatusCode != 400 || got.code(t) != code {
+			t.Errorf("%s: %d %s", body, got.StatusCode, got.body)
+		}
+	}
+	s.wantCount(t, 2, "calls_rejected_total", "code=invalid_json", "source=website")
+	s.wantCount(t, 1, "calls_rejected_total", "code=invalid_user_id", "source=website")
+}
+
+func TestABatchIs200WhateverItsCalls(t *testing.T) {
+	s := start(t, testConfig())
+	got := s.post(t, "/v1/batch", `{"batch":[`+call+`,{"type":"page"},{"type":"x","userId":"u"}]}`)
+	want := `{"success":true,"accepted":1,"rejected":[` +
+		`{"index":1,"code":"missing_user_id","message":"userId: expected a userId or an anonymousId"},` +
+		`{"index":2,"code":"invalid_type","message":"type: expected one of alias, identify, track, page, screen, group"}]}`
+	if got.StatusCode != 200 || string(got.body) != want {
+		t.Errorf("%d %s", got.StatusCode, got.body)
+	}
+	s.wantCount(t, 1, "calls_received_total", "source=website", "type=alias")
+	s.wantCount(t, 1, "calls_rejected_total", "code=missing_user_id", "source=website")
+	for _, empty := range []string{`{"batch":[]}`, `{"batch":[{}]}`} {
+		if got := s.post(t, "/v1/batch", empty); got.StatusCode != 200 || got.code(t) != "" {
+			t.Errorf("%s: %d %s", empty, got.StatusCode, got.body)
+		}
+	}
+	for body, code := range map[string]string{`{"batch":{}}`: "invalid_batch", `x`: "invalid_json"} {
+		if got := s.post(t, "/v1/batch", body); got.StatusCode != 400 || got.code(t) != code {
+			t.Errorf("%s: %d %s", body, got.StatusCode, got.body)
+		}
+	}
+}
+
+func TestADuplicateIs200AndCounted(t *testing.T) {
+	s := start(t, testConfig())
+	for range 3 {
+		if got := s.post(t, "/v1/alias", call); got.StatusCode != 200 {
+			t.Fatalf("%d %s", got.StatusCode, got.body)
+		}
+	}
+	s.wantCount(t, 2, "duplicates_total", "source=website")
+	if len(s.entries) != 1 {
+		t.Errorf("kept %d", len(s.entries))
+	}
+}
+
+func TestOnlyAJournalThatTookTheCallIs200(t *testing.T) {
+	for code, err := range map[string]error{
+		"overloaded":  fmt.Errorf("%w: 10 GiB", journal.ErrFull),
+		"unavailable": journal.ErrClosed,
+	} {
+		s := start(t, testConfig())
+		s.err = err
+		for _, path := range []string{"/v1/alias", "/v1/batch"} {
+			body := map[string]string{"/v1/alias": call, "/v1/batch": `{"batch":[` + call + `]}`}[path]
+			got := s.post(t, path, body, "Origin: https://a.example")
+			if got.StatusCode != 503 || got.code(t) != code || got.Header.Get("Retry-After") != "5" || got.Header.Get("X-Ratelimit-Reset") != "5" {
+				t.Errorf("%d %s %v", got.StatusCode, got.body, got.Header)
+			}
+			if exposed := got.Header.Get("Access-Control-Expose-Headers"); exposed != "Retry-After, X-RateLimit-Reset" {
+				t.Errorf("exposed %q", exposed)
+			}
+		}
+		s.wantCount(t, 2, "calls_rejected_total", "code="+code, "source=website")
+		s.wantCount(t, 0, "calls_received_total", "source=website", "type=alias")
+	}
+}
+
+func zipped(body string) string {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	_, _ = io.WriteString(w, body)
+	_ = w.Close()
+	return out.String()
+}
+
+func TestBodiesAsSDKsSendThem(t *testing.T) {
+	s := start(t, testConfig())
+	for name, c := range map[string]struct {
+		body    string
+		headers []string
+	}{
+		"no type":           {call, nil},
+		"text":              {call, []string{"Content-Type: text/plain"}},
+		"form":              {zipped(call), []string{"Content-Type: application/x-www-form-urlencoded", "Content-Encoding: gzip"}},
+		"multipart":         {call, []string{"Content-Type: multipart/form-data; boundary=x"}},
+		"charset":           {call, []string{"Content-Type: application/json; charset=UTF-8"}},
+		"gzip in capitals":  {zipped(call), []string{"Content-Encoding: GZIP"}},
+		"x-gzip":            {zipped(call), []string{"Content-Encoding: x-gzip"}},
+		"identity":          {call, []string{"Content-Encoding: Identity"}},
+		"gzip in two parts": {zipped(call[:9]) + zipped(call[9:]), []string{"Content-Encoding: gzip"}},
+		"byte order mark":   {"\ufeff" + call, nil},
+	} {
+		s.entries, s.seen = nil, nil
+		got := s.post(t, "/v1/alias", c.body, c.headers...)
+		if got.StatusCode != 200 || len(s.entries) != 1 || string(s.entries[0].JSON) != call {
+			t.Errorf("%s: %d %s", name, got.StatusCode, got.body)
+		}
+	}
+}
+
+func TestBodiesThatAreNotWhatTheySay(t *testing.T) {
+	s := start(t, testConfig())
+	for name, c := range map[string]struct{ body, encoding, code string }{
+		"not gzip":     {call, "gzip", "invalid_encoding"},
+		"empty":        {"", "gzip", "invalid_json"},
+		"cut short":    {zipped(call)[:40], "gzip", "invalid_encoding"},
+		"garbage":      {zipped(call) + "garbage", "gzip", "invalid_encoding"},
+		"a bad sum":    {zipped(call)[:len(zipped(call))-8] + "\x00\x00\x00\x00\x00\x00\x00\x00", "gzip", "invalid_encoding"},
+		"zipped twice": {zipped(zipped(call)), "gzip", "invalid_json"},
+		"two":          {zipped(zipped(call)), "gzip, gzip", "unsupported_encoding"},
+		"another":      {call, "compress", "unsupported_encoding"},
+	} {
+		got := s.post(t, "/v1/alias", c.body, "Content-Encoding: "+c.encoding)
+		if got.StatusCode != 400 || got.code(t) != c.code && name != "empty" {
+			t.Errorf("%s: %d %s", name, got.StatusCode, got.body)
+		}
+	}
+}
+
+func TestLimitsOnTheBody(t *testing.T) {
+	config := testConfig()
+	config.Limits.CallBytes, config.Limits.WireBytes, config.Limits.DecompressedBytes = 1<<10, 4<<10, 64<<10
+	s := start(t, config)
+	pad := func(size int) string { return call + strings.Repeat(" ", size-len(call)) }
+	for name, c := range map[string]struct {
+		body, code string
+		headers    []string
+	}{
+		"all of the wire":           {pad(4 << 10), "", nil},
+		"one byte more":             {pad(4<<10 + 1), "body_too_large", nil},
+		"more than is drained":      {pad(64 << 10), "body_too_large", nil},
+		"all of it, decompressed":   {zipped(pad(64 << 10)), "", []string{"Content-Encoding: gzip"}},
+		"one more, decompressed":    {zipped(pad(64<<10 + 1)), "body_too_large", []string{"Content-Encoding: gzip"}},
+		"a bomb":                    {zipped(strings.Repeat(" ", 8<<20)), "body_too_large", []string{"Content-Encoding: gzip"}},
+		"a call that is too large":  {strings.Replace(call, "{", `{"x":"`+strings.Repeat("x", 1<<10)+`",`, 1), "call_too_large", nil},
+		"of another encoding, huge": {pad(60 << 10), "body_too_large", []string{"Content-Encoding: compress"}},
+	} {
+		for _, chunked := range []bool{false, true} {
+			got := s.postAs(t, c.body, chunked, c.headers...)
+			code := got.code(t)
+			if code != c.code && !(chunked && code == "unsupported_encoding") || (code == "") != (got.StatusCode == 200) {
+				t.Errorf("%s, chunked %v: %d %s", name, chunked, got.StatusCode, got.body)
+			}
+		}
+	}
+}
+
+func (s *stand) postAs(t *testing.T, body string, chunked bool, headers ...string) answer {
+	t.Helper()
+	if !chunked {
+		return s.post(t, "/v1/alias", body, headers...)
+	}
+	request, err := http.NewRequest("POST", "http://router/v1/alias", io.MultiReader(strings.NewReader(body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("X-Write-Key", testKey)
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		request.Header.Set(name, value)
+	}
+	response, err := s.client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	content, _ := io.ReadAll(response.Body)
+	return answer{response, content}
+}
+
+func TestStrictLimitsAreSegments(t *testing.T) {
+	config := testConfig()
+	config.Limits.Strict = true
+	s := start(t, config)
+	if got := s.post(t, "/v1/alias", call+strings.Repeat(" ", 500_000)); got.code(t) != "body_too_large" {
+		t.Errorf("%s", got.body)
+	}
+	if got := s.post(t, "/v1/alias", strings.Replace(call, "{", `{"x":"`+strings.Repeat("x", 32<<10)+`",`, 1)); got.code(t) != "call_too_large" {
+		t.Errorf("%s", got.body)
+	}
+}
+
+func TestCORSOnEveryAnswer(t *testing.T) {
+	s := start(t, testConfig())
+	const origin = "https://shop.example"
+	for _, c := range []struct {
+		method, path, body string
+		status             int
+	}{
+		{"POST", "/v1/alias", call, 200},
+		{"POST", "/v1/alias", "x", 400},
+		{"POST", "/v1/nothing", "", 404},
+		{"GET", "/v1/alias", "", 405},
+		{"GET", "/health", "", 200},
+		{"OPTIONS", "/v1/alias", "", 204},
+	} {
+		got := s.send(t, c.method, c.path, c.body, "Origin: "+origin, "X-Write-Key: "+testKey)
+		h := got.Header
+		if got.StatusCode != c.status || h.Get("Access-Control-Allow-Origin") != origin || h.Get("Vary") != "Origin" || h.Get("Access-Control-Allow-Credentials") != "true" {
+			t.Errorf("%s %s: %d %v", c.method, c.path, got.StatusCode, h)
+		}
+	}
+	if got := s.send(t, "POST", "/v1/alias", call, "Origin: "+origin); got.StatusCode != 401 || got.Header.Get("Access-Control-Allow-Origin") != origin {
+		t.Errorf("%d %v", got.StatusCode, got.Header)
+	}
+	if got := s.post(t, "/v1/alias", call); got.Header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("no Origin, but %v", got.Header)
+	}
+}
+
+func TestAPreflightAllowsWhatIsAskedFor(t *testing.T) {
+	s := start(t, testConfig())
+	got := s.send(t, "OPTIONS", "/anything", "", "Origin: https://a.example", "Access-Control-Request-Method: POST",
+		"Access-Control-Request-Headers: authorization,x-retry-count", "Access-Control-Request-Private-Network: true")
+	h := got.Header
+	if got.StatusCode != 204 || len(got.body) > 0 ||
+		h.Get("Access-Control-Allow-Methods") != "GET, HEAD, POST, OPTIONS" || h.Get("Access-Control-Allow-Headers") != "authorization,x-retry-count" ||
+		h.Get("Access-Control-Max-Age") != "86400" || h.Get("Access-Control-Allow-Private-Network") != "true" {
+		t.Errorf("%d %v", got.StatusCode, h)
+	}
+	if got := s.send(t, "OPTIONS", "/v1/t", ""); got.StatusCode != 204 || got.Header.Get("Access-Control-Allow-Headers") != "" {
+		t.Errorf("%d %v", got.StatusCode, got.Header)
+	}
+}
+
+func TestASourceMayNameItsOrigins(t *testing.T) {
+	s := start(t, testConfig())
+	for origin, status := range map[string]int{"": 200, "https://app.example": 200, "https://APP.example": 200, "https://evil.example": 401, "null": 401} {
+		headers := []string{"X-Write-Key: pages-key"}
+		if origin != "" {
+			headers = append(headers, "Origin: "+origin)
+		}
+		got := s.send(t, "POST", "/v1/alias", call, headers...)
+		if got.StatusCode != status || status == 401 && got.code(t) != "origin_not_allowed" || got.Header.Get("Access-Control-Allow-Origin") != origin {
+			t.Errorf("%q: %d %s", origin, got.StatusCode, got.body)
+		}
+	}
+}
+
+func TestMetricsAreThereAtZero(t *testing.T) {
+	s := start(t, testConfig())
+	s.wantCount(t, 0, "calls_received_total", "source=pages", "type=screen")
+	s.wantCount(t, 0, "calls_rejected_total", "code=missing_event", "source=pages")
+	s.wantCount(t, 0, "calls_rejected_total", "code=overloaded", "source=pages")
+	s.wantCount(t, 0, "calls_rejected_total", "code=invalid_json", "source=")
+	s.wantCount(t, 0, "duplicates_total", "source=pages")
+	s.wantCount(t, 0, "diagnostics_total", "code=type_mismatch")
+	s.wantCount(t, 0, "requests_total", "status=503")
+	s.post(t, "/v1/alias", strings.Replace(call, "alias", "identify", 1))
+	s.wantCount(t, 1, "diagnostics_total", "code=type_mismatch")
+	s.wantCount(t, 1, "requests_total", "status=200")
+}
+
+func TestAPanicIs500AndShowsNothing(t *testing.T) {
+	s := start(t, testConfig())
+	s.server.journal = panicking{}
+	got := s.post(t, "/v1/alias", call, "Origin: https://a.example")
+	if got.StatusCode != 500 || got.code(t) != "internal_error" || got.Header.Get("Access-Control-Allow-Origin") == "" || strings.Contains(string(got.body), "old") {
+		t.Errorf("%d %s", got.StatusCode, got.body)
+	}
+	s.wantCount(t, 1, "requests_total", "status=500")
+	if s.logs.Len() != 1 {
+		t.Fatalf("%d lines", s.logs.Len())
+	}
+}
+
+type panicking struct{}
+
+func (panicking) Append(_ context.Context, entries []journal.Entry) (int, error) {
+	panic("with " + entries[0].PreviousID)
+}
+
+func TestNothingOfARequestIsLogged(t *testing.T) {
+	s := start(t, testConfig())
+	const canary = "c4n4ry"
+	s.post(t, "/v1/alias?"+canary, `{"userId":"`+canary+`","previousId":"`+canary+`"}`, "Origin: "+canary)
+	s.post(t, "/v1/"+canary, canary)
+	s.send(t, "POST", "/v1/alias?writeKey="+canary, call)
+	s.err = errors.New("disk")
+	s.post(t, "/v1/alias", `{"userId":"`+canary+`"}`)
+	s.server.journal = panicking{}
+	s.post(t, "/v1/alias", `{"previousId":"`+canary+`"}`)
+	s.raw("POST /" + canary + " HTTP/9\r\n" + canary + "\r\n\r\n")
+	for _, line := range s.logs.All() {
+		if text := fmt.Sprint(line.Message, line.ContextMap()); strings.Contains(text, canary) || strings.Contains(text, testKey) {
+			t.Errorf("logged: %s", text)
+		}
+	}
+}
+
+// raw sends bytes and returns all that is answered until the connection is closed.
+func (s *stand) raw(request string) string {
+	conn, err := s.listener.Dial()
+	if err != nil {
+		return err.Error()
+	}
+	defer conn.Close()
+	go func() { _, _ = io.WriteString(conn, request) }()
+	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return err.Error()
+	}
+	got, _ := io.ReadAll(conn)
+	return string(got)
+}
+
+func TestRequestsThatCannotBeReadHaveTheErrorFormToo(t *testing.T) {
+	config := testConfig()
+	config.Limits.ReadTimeout = 50 * time.Millisecond
+	s := start(t, config)
+	for name, c := range map[string]struct{ request, status, code string }{
+		"not HTTP":       {"hello\r\n\r\n", "400", "invalid_request"},
+		"a long header":  {"POST /v1/t HTTP/1.1\r\nHost: x\r\nCookie: " + strings.Repeat("c", headerBytes) + "\r\n\r\n", "400", "header_too_large"},
+		"two lengths":    {"POST /v1/t HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "400", "invalid_request"},
+		"bad chunks":     {"POST /v1/a HTTP/1.1\r\nHost: x\r\nX-Write-Key: " + testKey + "\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "400", "invalid_request"},
+		"a slow body":    {"POST /v1/a HTTP/1.1\r\nHost: x\r\nX-Write-Key: " + testKey + "\r\nContent-Length: 99\r\n\r\n{", "503", "read_timeout"},
+		"slow chunks":    {"POST /v1/a HTTP/1.1\r\nHost: x\r\nX-Write-Key: " + testKey + "\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", "503", "read_timeout"},
+		"slow and large": {"POST /v1/a HTTP/1.1\r\nHost: x\r\nX-Write-Key: " + testKey + "\r\nContent-Length: 20000\r\n\r\n" + strings.Repeat(" ", 10_000), "503", "read_timeout"},
+	} {
+		got := s.raw(c.request)
+		if !strings.HasPrefix(got, "HTTP/1.1 "+c.status) || !strings.Contains(got, `"code":"`+c.code+`"`) || !strings.Contains(got, "Connection: close") {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+func TestAnUnreadBodyIsNeverTheNextRequest(t *testing.T) {
+	config := testConfig()
+	config.Limits.CallBytes, config.Limits.WireBytes = 1<<10, 1<<10
+	s := start(t, config)
+	smuggled := "POST /v1/alias HTTP/1.1\r\nHost: x\r\nX-Write-Key: " + testKey + "\r\nConnection: close\r\nContent-Length: " + fmt.Sprint(len(call)) + "\r\n\r\n" + call
+	for _, first := range []string{"POST /v1/alias", "POST /nothing", "GET /health", "OPTIONS /v1/t", "DELETE /v1/t"} {
+		for _, size := range []int{len(smuggled), 3 << 10, 64 << 10} {
+			body := smuggled + strings.Repeat(" ", size-len(smuggled))
+			got := s.raw(first + " HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\nContent-Length: " + fmt.Sprint(size) + "\r\n\r\n" + body +
+				"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+			if len(s.entries) > 0 {
+				t.Fatalf("%s, %d bytes: the body was taken for a request: %q", first, size, got)
+			}
+			if answers := strings.Count(got, "HTTP/1.1 "); size < 4<<10 && answers != 2 || size > 5<<10 && answers != 1 {
+				t.Errorf("%s, %d bytes: %d answers", first, size, answers)
+			}
+		}
+	}
+}
+
+func TestOldHTTPAndExpect(t *testing.T) {
+	s := start(t, testConfig())
+	head := "\r\nX-Write-Key: " + testKey + "\r\nContent-Length: " + fmt.Sprint(len(call)) + "\r\n"
+	if got := s.raw("POST /v1/alias HTTP/1.0" + head + "\r\n" + call); !strings.Contains(got, " 200 OK") || !strings.HasSuffix(got, `{"success":true}`) {
+		t.Errorf("HTTP/1.0: %q", got)
+	}
+	got := s.raw("POST /v1/alias HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue" + head + "\r\n" + call)
+	if !strings.HasPrefix(got, "HTTP/1.1 100 Continue") || !strings.HasSuffix(got, `{"success":true}`) {
+		t.Errorf("Expect: %q", got)
+	}
+}
+
+func TestAnOversizedBodyIsAnsweredOverTCP(t *testing.T) {
+	s := start(t, testConfig())
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.server.Serve(listener) }()
+	request, _ := http.NewRequest("POST", "http://"+listener.Addr().String()+"/v1/batch", strings.NewReader(strings.Repeat(" ", 12<<20)))
+	request.Header.Set("X-Write-Key", testKey)
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != 400 {
+		t.Error(response.StatusCode)
+	}
+	_ = listener.Close()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTooManyConnectionsAreToldSo(t *testing.T) {
+	config := testConfig()
+	config.Limits.Connections = 1
+	s := start(t, config)
+	first, err := s.listener.Dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The first one has been answered, and stays open.
+	_, _ = io.WriteString(first, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+	if _, err := first.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	got := s.raw("GET /health HTTP/1.1\r\nHost: x\r\nOrigin: https://a.example\r\n\r\n")
+	if !strings.HasPrefix(got, "HTTP/1.1 503") || !strings.Contains(got, "too_many_connections") || !strings.Contains(got, "Access-Control-Allow-Origin: https://a.example") {
+		t.Errorf("%q", got)
+	}
+	_ = first.Close()
+}
+
+func TestShutdownFinishesWhatWasRead(t *testing.T) {
+	s := start(t, testConfig())
+	s.called, s.hold = make(chan struct{}), make(chan struct{})
+	answers := make(chan string)
+	go func() {
+		answers <- s.raw("POST /v1/alias HTTP/1.1\r\nHost: x\r\nX-Write-Key: " + testKey + "\r\nContent-Length: " + fmt.Sprint(len(call)) + "\r\n\r\n" + call)
+	}()
+	<-s.called
+	stopped := make(chan error)
+	go func() { stopped <- s.server.Shutdown(context.Background()) }()
+	// Once nobody listens any more, the call is let through.
+	for {
+		conn, err := s.listener.Dial()
+		if err != nil {
+			break
+		}
+		_ = conn.Close()
+	}
+	close(s.hold)
+	if got := <-answers; !strings.HasPrefix(got, "HTTP/1.1 200") || !strings.Contains(got, "Connection: close") {
+		t.Errorf("%q", got)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestShutdownGivesUpWithItsContext(t *testing.T) {
+	s := start(t, testConfig())
+	s.called, s.hold = make(chan struct{}), make(chan struct{})
+	go s.raw("POST /v1/alias HTTP/1.1\r\nHost: x\r\nX-Write-Key: " + testKey + "\r\nContent-Length: " + fmt.Sprint(len(call)) + "\r\n\r\n" + call)
+	<-s.called
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.server.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	close(s.hold)
+}
+
+func TestServeAfterShutdownReturns(t *testing.T) {
+	server, err := New(testConfig(), &memory{}, zap.NewNop(), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Shutdown(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if err := server.Serve(fasthttputil.NewInmemoryListener()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNewRefusesSourcesThatCannotBeToldApart(t *testing.T) {
+	for want, sources := range map[string]map[string]Source{
+		"sources.a.write_key: required": {"a": {}},
+		"sources.b.write_key: the same as that of sources.a": {
+			"a": {WriteKey: adapter.NewSecret("k")}, "b": {WriteKey: adapter.NewSecret("k")},
+		},
+	} {
+		config := DefaultConfig
+		config.Sources = sources
+		if _, err := New(config, &memory{}, zap.NewNop(), prometheus.NewRegistry()); err == nil || err.Error() != want {
+			t.Errorf("%v, not %s", err, want)
+		}
+	}
+	registry := prometheus.NewRegistry()
+	for i := range 2 {
+		if _, err := New(testConfig(), &memory{}, zap.NewNop(), registry); (err != nil) != (i == 1) {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+}
