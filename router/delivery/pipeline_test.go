@@ -294,8 +294,8 @@ func TestRequestsOfOneCallGoInOrderAndResumeAtTheOneThatFailed(t *testing.T) {
 		time.Sleep(time.Minute)
 		w.expectSent("a-1/0", "a-1/1", "a-1/1", "a-1/1", "a-1/2")
 		w.expectOutcomes(map[string]int{"delivered": 1})
-		if !slices.Equal(w.vendor.ambiguous, []bool{false, true, false}) {
-			t.Errorf("the adapter was told of ambiguity: %v", w.vendor.ambiguous)
+		if !slices.Equal(w.vendor.told(), []bool{false, true, false}) {
+			t.Errorf("the adapter was told of ambiguity: %v", w.vendor.told())
 		}
 		w.stop()
 	})
@@ -323,7 +323,7 @@ func TestARestartGoesOnWhereItStopped(t *testing.T) {
 		if ids := []string{again[0].id, again[1].id}; !slices.Contains(ids, "b-2") || !slices.Contains(ids, "d-4") {
 			t.Errorf("after the restart %v were sent", ids)
 		}
-		if slices.Contains(w.vendor.ambiguous, true) {
+		if slices.Contains(w.vendor.told(), true) {
 			t.Error("an orderly stop leaves nothing ambiguous")
 		}
 		w.stop()
@@ -342,7 +342,7 @@ func TestAfterACrashWhatMayHaveBeenSentIsAmbiguous(t *testing.T) {
 		w.log.setSaved(saved)
 		w.restart() // as if it had been killed
 		time.Sleep(10 * time.Minute)
-		if got := w.vendor.ambiguous; len(got) != 2 || !got[1] {
+		if got := w.vendor.told(); len(got) != 2 || !got[1] {
 			t.Errorf("the adapter was told of ambiguity: %v", got)
 		}
 		w.stop()
@@ -965,3 +965,10 @@ func call(t segment.Type, user, previous string, n int) journal.Entry {
 func track(user string, n int) journal.Entry           { return call(segment.Track, user, "", n) }
 func identify(user string, n int) journal.Entry        { return call(segment.Identify, user, "", n) }
 func alias(previous, user string, n int) journal.Entry { return call(segment.Alias, user, previous, n) }
+
+// told returns, for each answer, whether the adapter was told that an earlier try was ambiguous.
+func (v *testVendor) told() []bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Clone(v.ambiguous)
+}
