@@ -26,8 +26,8 @@ type endpoint struct {
 }
 
 // connect fills in the endpoints. The identity commands that /track takes go alone, each with its own answer: they cannot be
-// undone, and of several records /track says only whether any was good. Events and profiles say themselves where the person is; commands
-// and groups cannot, hence ip=0: otherwise they would seem to be where aka runs.
+// undone, and of several records /track says only whether any was good. Events and profiles say themselves where the person
+// is; commands and groups cannot, hence ip=0: otherwise they would seem to be where aka runs.
 func (t *translator) connect(base string) {
 	strict := "0"
 	if t.Strict {
