@@ -1,0 +1,138 @@
+// Package cli is the command line: one file per command. Arguments come in; results go to the standard output, the log and
+// what went wrong to the standard error.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"aka/router"
+)
+
+// The exit codes.
+const (
+	exitDone     = 0
+	exitFailed   = 1
+	exitWrongUse = 2
+)
+
+// Main runs the command that the arguments name and returns the process's exit code: 0 when it is done, 1 when it failed, 2
+// when it was used wrongly. What went wrong is told once, on errOut.
+func Main(args []string, in io.Reader, out, errOut io.Writer) int {
+	return run(context.Background(), args, in, out, errOut)
+}
+
+func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	command, err := root.ExecuteContextC(ctx)
+	return report(errOut, command, err)
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "aka",
+		Short: "Route Segment calls to many vendors, identities in order",
+		Long: `Aka takes calls as Segment's SDKs send them, keeps each on disk before it answers, and delivers it to every
+configured vendor in that vendor's own words. What changes an identity arrives in order, and never by accident.
+
+New here? Run "aka demo": it needs no config, no account and no network.`,
+		Example: `  aka demo                         what aka does, in one screen
+  aka serve --simulate             run the config with simulated vendors
+  aka check && aka serve           run it for real`,
+		Version:           versionText(),
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.AddCommand(newServe(), newCheck(), newExplain(), newSimulate(), newDemo(), newVersion())
+	markFailures(root)
+	return root
+}
+
+// failure is an error of a command that was used rightly.
+type failure struct{ error }
+
+func (f failure) Unwrap() error { return f.error }
+
+// usageError is how a command says that it was used wrongly, beyond what its flags and arguments tell by themselves.
+type usageError struct{ error }
+
+// wrongUse returns a usageError.
+func wrongUse(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// markFailures makes every command tell its own errors from those of the parsing before it, which are wrong use.
+func markFailures(command *cobra.Command) {
+	if run := command.RunE; run != nil {
+		command.RunE = func(command *cobra.Command, args []string) error {
+			err := run(command, args)
+			if err == nil || errors.As(err, &usageError{}) {
+				return err
+			}
+			return failure{err}
+		}
+	}
+	for _, below := range command.Commands() {
+		markFailures(below)
+	}
+}
+
+// report tells what went wrong and returns the exit code.
+func report(errOut io.Writer, command *cobra.Command, err error) int {
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &failure{}):
+		_, _ = fmt.Fprintln(errOut, failureText(err))
+		return exitFailed
+	}
+	_, _ = fmt.Fprintf(errOut, "aka: %s\nusage: %s\nRun \"%s --help\" for more.\n",
+		strings.TrimSpace(err.Error()), command.UseLine(), command.CommandPath())
+	return exitWrongUse
+}
+
+// failureText names aka before the error, and before each mistake of a config.
+func failureText(err error) string {
+	text := "aka: " + err.Error()
+	if mistakes := (*router.Mistakes)(nil); errors.As(err, &mistakes) {
+		text = strings.ReplaceAll(text, "\n", "\naka: ")
+	}
+	return text
+}
+
+var errStoppedAtOnce = errors.New("stopped at once by a second signal; what was accepted is in the journal")
+
+// untilSignalled runs what goes on until it is told to stop. The first SIGINT or SIGTERM ends its context, so that it can
+// stop in order. The second one is an error, and does not wait for it.
+func untilSignalled(ctx context.Context, run func(context.Context) error) error {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-signals:
+			if ctx.Err() != nil {
+				return errStoppedAtOnce
+			}
+			stop()
+		}
+	}
+}

@@ -1,0 +1,295 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"aka/destinations/simulator"
+	"aka/router"
+	"aka/router/segment"
+)
+
+// demoTimeout bounds the story, from its first call to the end of the last.
+const demoTimeout = 30 * time.Second
+
+func newDemo() *cobra.Command {
+	var keep bool
+	command := &cobra.Command{
+		Use:   "demo",
+		Short: "Show in one screen what aka does",
+		Long: `Demo runs a router and simulated vendors on loopback, sends a short story of two people who sign up, and shows what every
+vendor got of each call, and whom it takes for one person in the end. It needs no config, no account and no network, and
+leaves nothing behind.`,
+		Example: `  aka demo
+  aka demo --keep                  leave it running, to send calls of your own`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			return untilSignalled(command.Context(), func(ctx context.Context) error {
+				return demo(ctx, keep, command.OutOrStdout())
+			})
+		},
+	}
+	command.Flags().BoolVar(&keep, "keep", false, "leave it running until Ctrl-C, to send calls of your own")
+	return command
+}
+
+func demo(ctx context.Context, keep bool, out io.Writer) (err error) {
+	folder, err := os.MkdirTemp("", "aka-demo-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(folder)
+	s, err := openStage(ctx, folder)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	told, err := s.tell(ctx, story)
+	if err != nil {
+		return err
+	}
+	if _, err := io.WriteString(out, told.text()); err != nil {
+		return err
+	}
+	if keep {
+		_, _ = io.WriteString(out, s.invitation())
+		<-ctx.Done()
+	}
+	return told.verdict()
+}
+
+// stage is a router and its simulated vendors, running.
+type stage struct {
+	config  *router.Config
+	vendors simulation
+	router  *router.Router
+	witness witness
+	names   []string // of the destinations, sorted
+}
+
+func openStage(ctx context.Context, folder string) (*stage, error) {
+	vendors, err := startSimulation("127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	s := &stage{vendors: vendors, witness: newWitness()}
+	if err := s.open(ctx, folder); err != nil {
+		return nil, errors.Join(err, vendors.Close())
+	}
+	return s, nil
+}
+
+func (s *stage) open(ctx context.Context, folder string) (err error) {
+	path := filepath.Join(folder, "config.yaml")
+	if err := os.WriteFile(path, []byte(demoConfig), 0o600); err != nil {
+		return err
+	}
+	s.config, err = router.Load(path, router.LoadOptions{
+		Lookup:   func(name string) (string, bool) { return filepath.Join(folder, "data"), name == "DEMO_DIR" },
+		Simulate: s.vendors.endpoint,
+	})
+	if err != nil {
+		return err
+	}
+	s.names = slices.Sorted(maps.Keys(s.config.Destinations))
+	s.router = router.New(s.config, zap.New(s.witness))
+	return s.router.Start(ctx)
+}
+
+func (s *stage) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), s.config.ShutdownTimeout)
+	defer cancel()
+	s.router.Stop(ctx)
+	_ = s.vendors.Close()
+}
+
+// telling is the story as it went.
+type telling struct {
+	names         []string // of the destinations
+	acts          []toldAct
+	before, after map[string]simulator.Graph // by destination
+	ended         map[string]int             // how many calls, by outcome
+	problems      []string
+}
+
+type toldAct struct {
+	title string
+	calls []toldCall
+}
+
+// toldCall is what became of a call: a cell for each destination.
+type toldCall struct {
+	label string
+	cells []string
+}
+
+// tell sends the story call by call, and waits for the end of each before the next, so that what the vendors take meanwhile
+// is the call's.
+func (s *stage) tell(ctx context.Context, acts []act) (*telling, error) {
+	ctx, cancel := context.WithTimeout(ctx, demoTimeout)
+	defer cancel()
+	told := &telling{names: s.names, ended: map[string]int{}}
+	for i, a := range acts {
+		if i == actsBefore {
+			told.before = s.graphs()
+		}
+		played := toldAct{title: a.title}
+		for _, call := range a.calls {
+			call.MessageID = fmt.Sprintf("demo-%d", told.count()+len(played.calls)+1)
+			row, err := s.play(ctx, call, told)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", call.label(), err)
+			}
+			played.calls = append(played.calls, row)
+		}
+		told.acts = append(told.acts, played)
+	}
+	told.after = s.graphs()
+	s.inspect(told)
+	return told, nil
+}
+
+func (s *stage) graphs() map[string]simulator.Graph {
+	graphs := map[string]simulator.Graph{}
+	for _, name := range s.names {
+		graphs[name] = s.vendors.Account(name).Graph()
+	}
+	return graphs
+}
+
+// play sends one call and returns what became of it.
+func (s *stage) play(ctx context.Context, call demoCall, told *telling) (toldCall, error) {
+	expected, err := s.expect(call)
+	if err != nil {
+		return toldCall{}, err
+	}
+	before := map[string]int{}
+	for _, name := range s.names {
+		before[name] = len(s.vendors.Account(name).Records())
+	}
+	if err := s.send(ctx, call); err != nil {
+		return toldCall{}, err
+	}
+	endings, err := s.witness.wait(ctx, call.MessageID, len(s.names))
+	if err != nil {
+		return toldCall{}, err
+	}
+	row := toldCall{label: call.label()}
+	for _, name := range s.names {
+		f := fate{endings[name], expected[name], s.vendors.Account(name).Records()[before[name]:]}
+		row.cells = append(row.cells, f.cell())
+		told.ended[f.ending.outcome]++
+		if problem := f.problem(); problem != "" {
+			told.problems = append(told.problems, row.label+" at "+name+": "+problem)
+		}
+	}
+	return row, nil
+}
+
+// explained is how a call ends that explain says this of.
+var explained = map[string]string{
+	router.OutcomeSend: endedDelivered, router.OutcomeDrop: endedDropped, router.OutcomeReject: endedDead,
+}
+
+// expect returns how explain says that the call will end, by destination.
+func (s *stage) expect(call demoCall) (map[string]ending, error) {
+	callType, _ := segment.ParseType(call.Type)
+	explanation, err := s.config.Explain(call.body(), router.ExplainOptions{Type: callType})
+	if err != nil {
+		return nil, err
+	}
+	expected := map[string]ending{}
+	for _, d := range explanation.Calls[0].Destinations {
+		expected[d.Name] = ending{explained[d.Outcome], string(d.Reason)}
+	}
+	return expected, nil
+}
+
+// send posts the call as an SDK does.
+func (s *stage) send(ctx context.Context, call demoCall) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url(call.Type), bytes.NewReader(call.body()))
+	if err != nil {
+		return err
+	}
+	request.SetBasicAuth(demoWriteKey, "")
+	request.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err == nil && answer.StatusCode != http.StatusOK {
+		err = fmt.Errorf("the router answered %d: %s", answer.StatusCode, body)
+	}
+	return err
+}
+
+func (s *stage) url(callType string) string { return "http://" + s.router.Addr() + "/v1/" + callType }
+
+// inspect adds what no single call shows: what a vendor threw away without a word, and what the router warned of.
+func (s *stage) inspect(told *telling) {
+	for _, name := range s.names {
+		for _, refusal := range s.vendors.Account(name).Refusals() {
+			told.problems = append(told.problems, name+" threw away a "+refusal.Kind+": "+refusal.Reason)
+		}
+	}
+	told.problems = append(told.problems, s.witness.warned()...)
+}
+
+// invitation says how to go on by hand.
+func (s *stage) invitation() string {
+	return fmt.Sprintf(`
+It is still running, until Ctrl-C. Send a call of your own, and see whom Vero takes for one person then:
+
+  curl -u %s: -d '{"previousId":"user-7","userId":"bobby"}' %s
+  curl '%s'
+`, demoWriteKey, s.url("alias"), s.vendors.graphURL("vero"))
+}
+
+// fate is what became of a call at one destination.
+type fate struct {
+	ending, expected ending
+	taken            []simulator.Record // by the vendor
+}
+
+// problem returns what is wrong, or "".
+func (f fate) problem() string {
+	switch {
+	case f.ending != f.expected:
+		return fmt.Sprintf("it ended as %s %s, and not as %s %s", f.ending.outcome, f.ending.reason, f.expected.outcome, f.expected.reason)
+	case (len(f.taken) > 0) != (f.ending.outcome == endedDelivered):
+		return fmt.Sprintf("it was %s, and the vendor took %d records", f.ending.outcome, len(f.taken))
+	}
+	return ""
+}
+
+// count returns how many calls were told.
+func (t *telling) count() int {
+	n := 0
+	for _, a := range t.acts {
+		n += len(a.calls)
+	}
+	return n
+}
+
+// verdict returns an error that lists what went wrong.
+func (t *telling) verdict() error {
+	if len(t.problems) == 0 {
+		return nil
+	}
+	return fmt.Errorf("the demo went wrong:\n  %s", strings.Join(t.problems, "\n  "))
+}

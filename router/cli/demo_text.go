@@ -1,0 +1,160 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"aka/destinations/simulator"
+)
+
+// The widths of the demo's tables; together they fit into 120 columns.
+const (
+	callWidth = 32
+	cellWidth = 20
+	nameWidth = 20
+	gap       = "  "
+)
+
+// text shows the story: what each vendor got of each call, and whom it takes for one person.
+func (t *telling) text() string {
+	var out strings.Builder
+	out.WriteString("aka takes each call once and tells every vendor in its own words. Below: a call, and what each vendor got of it,\n" +
+		"or - why it got nothing. An alias makes two ids one person; hardly any vendor can undo that.\n\n")
+	t.calls(&out)
+	out.WriteString("\nWhom each vendor takes for one person, before the aliases and after. A line is a person.\n\n")
+	t.people(&out)
+	t.close(&out)
+	return out.String()
+}
+
+func (t *telling) calls(out *strings.Builder) {
+	widths := []int{callWidth}
+	for range t.names {
+		widths = append(widths, cellWidth)
+	}
+	writeRow(out, widths, append([]string{"CALL"}, headings(t.names)...))
+	for _, a := range t.acts {
+		fmt.Fprintf(out, "\n# %s\n", a.title)
+		for _, call := range a.calls {
+			writeRow(out, widths, append([]string{call.label}, call.cells...))
+		}
+	}
+}
+
+func headings(names []string) []string {
+	all := make([]string, len(names))
+	for i, name := range names {
+		all[i] = strings.ToUpper(name)
+	}
+	return all
+}
+
+func (t *telling) people(out *strings.Builder) {
+	before := 0
+	for _, graph := range t.before {
+		for _, line := range graphLines(graph) {
+			before = max(before, utf8.RuneCountInString(line))
+		}
+	}
+	widths := []int{nameWidth, before + len(gap), 120}
+	writeRow(out, widths, []string{"VENDOR", "BEFORE", "AFTER"})
+	for i, name := range t.names {
+		writeRow(out, widths, []string{headings(t.names)[i],
+			strings.Join(graphLines(t.before[name]), "\n"), strings.Join(graphLines(t.after[name]), "\n")})
+	}
+}
+
+// graphLines are a line per person.
+func graphLines(graph simulator.Graph) []string {
+	lines := make([]string, len(graph))
+	for i, person := range graph {
+		lines[i] = shortID(strings.Join(person.IDs, " + "))
+		switch n := len(person.Events); n {
+		case 0:
+		case 1:
+			lines[i] += " (1 event)"
+		default:
+			lines[i] += fmt.Sprintf(" (%d events)", n)
+		}
+	}
+	return lines
+}
+
+// close says in one line how it ended.
+func (t *telling) close(out *strings.Builder) {
+	end := "none lost, nobody merged by accident."
+	if len(t.problems) > 0 {
+		end = "and not all as they should."
+	}
+	fmt.Fprintf(out, "\n%d calls to %d vendors: %d delivered, %d dropped for a reason, %s\n",
+		t.count(), len(t.names), t.ended[endedDelivered], t.ended[endedDropped], end)
+}
+
+// cell shows what the vendor got, or why it got nothing.
+func (f fate) cell() string {
+	switch f.ending.outcome {
+	case endedDropped:
+		return "- " + f.ending.reason
+	case endedDelivered:
+		var got []string
+		for _, record := range f.taken {
+			got = append(got, recordText(record))
+		}
+		return strings.Join(got, "\n")
+	}
+	return f.ending.outcome + ": " + f.ending.reason
+}
+
+// recordText says what the vendor took: the name of an event, or what the vendor calls it.
+func recordText(r simulator.Record) string {
+	switch r.Kind {
+	case "event":
+		return r.Event
+	case "identify", "create_alias":
+		return "MERGE $" + r.Kind
+	case "alias":
+		return "MERGE alias"
+	case "reidentify":
+		return "RENAME reidentify"
+	}
+	return r.Kind
+}
+
+// writeRow writes cells side by side, each wrapped to its width and at its line breaks.
+func writeRow(out *strings.Builder, widths []int, cells []string) {
+	columns := make([][]string, len(cells))
+	height := 0
+	for i, cell := range cells {
+		columns[i] = wrap(cell, widths[i])
+		height = max(height, len(columns[i]))
+	}
+	for y := range height {
+		var line strings.Builder
+		for i, column := range columns {
+			text := ""
+			if y < len(column) {
+				text = column[y]
+			}
+			fmt.Fprintf(&line, "%-*s%s", widths[i], text, gap)
+		}
+		out.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
+}
+
+// wrap breaks lines that are too wide after a space or an underscore.
+func wrap(text string, width int) []string {
+	var lines []string
+	for line := range strings.SplitSeq(text, "\n") {
+		for utf8.RuneCountInString(line) > width {
+			at := strings.LastIndexAny(line[:width], " _") + 1
+			if at <= len("- ") {
+				at = width
+			}
+			lines = append(lines, strings.TrimRight(line[:at], " "))
+			line = "  " + line[at:]
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}

@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"runtime/debug"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"aka/router"
+)
+
+func newServe() *cobra.Command {
+	var path string
+	var simulate bool
+	command := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the router",
+		Long: `Serve takes calls from SDKs and delivers them, until SIGTERM or SIGINT. It then takes no more, finishes what is in flight
+within the config's shutdown_timeout, and goes on with the rest after its next start. A second signal stops it at once;
+what it has accepted is safe on disk either way.
+
+With --simulate it starts simulated vendors in its own process and sends to them whatever the config says. Secrets may be
+missing then, and the journal is a temporary folder: what waits in the real one stays for the real vendors.`,
+		Example: `  aka serve
+  aka serve --config /etc/aka/config.yaml
+  aka serve --simulate             no accounts needed; config.example.yaml runs as it is`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			start := serve
+			if simulate {
+				start = serveSimulated
+			}
+			return untilSignalled(command.Context(), func(ctx context.Context) error {
+				return start(ctx, configPath(path), command.ErrOrStderr())
+			})
+		},
+	}
+	addConfigFlag(command, &path)
+	command.Flags().BoolVar(&simulate, "simulate", false, "send to simulated vendors instead of the real ones")
+	return command
+}
+
+// serve runs the config until ctx ends. The log goes to logs.
+func serve(ctx context.Context, path string, logs io.Writer) error {
+	config, err := router.Load(path, router.LoadOptions{})
+	if err != nil {
+		return err
+	}
+	return runRouter(ctx, config, newLogger(config.Log, logs))
+}
+
+// serveSimulated does the same with no vendor and no journal of the config's own.
+func serveSimulated(ctx context.Context, path string, logs io.Writer) error {
+	vendors, err := startSimulation("127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer vendors.Close()
+	config, err := router.Load(path, router.LoadOptions{MissingSecret: simulatedSecret, Simulate: vendors.endpoint})
+	if err != nil {
+		return err
+	}
+	folder, err := os.MkdirTemp("", "aka-simulate-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(folder)
+	config.Journal.Dir = folder
+	log := newLogger(config.Log, logs)
+	log.Warn("SIMULATION: every destination is simulated in this process, and the journal is a temporary folder",
+		zap.String("simulator", vendors.URL()), zap.String("accounts", vendors.accountsURL()), zap.String("journal", folder))
+	return runRouter(ctx, config, log)
+}
+
+// runRouter starts a router, and stops it in order when ctx ends.
+func runRouter(ctx context.Context, config *router.Config, log *zap.Logger) error {
+	limitMemory(int64(config.MemoryLimit))
+	r := router.New(config, log)
+	if err := r.Start(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	log.Info("ready", zap.String("listen", r.Addr()),
+		zap.Strings("destinations", slices.Sorted(maps.Keys(config.Destinations))), zap.String("version", buildVersion()))
+	var failed error
+	select {
+	case <-ctx.Done():
+	case err := <-r.Failed():
+		failed = fmt.Errorf("serve: %w", err)
+	}
+	log.Info("stopping", zap.Duration("timeout", config.ShutdownTimeout))
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), config.ShutdownTimeout)
+	defer cancel()
+	r.Stop(stopping)
+	log.Info("stopped")
+	return failed
+}
+
+// limitMemory sets the soft limit, unless the environment has set one already.
+func limitMemory(bytes int64) {
+	if bytes > 0 && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(bytes)
+	}
+}
+
+// newLogger returns the log that the config asks for.
+func newLogger(config router.Log, to io.Writer) *zap.Logger {
+	keys := zap.NewProductionEncoderConfig()
+	keys.TimeKey, keys.EncodeTime = "time", zapcore.RFC3339NanoTimeEncoder
+	encoder := zapcore.NewJSONEncoder(keys)
+	if config.Format == "console" {
+		keys.EncodeDuration = zapcore.StringDurationEncoder
+		encoder = zapcore.NewConsoleEncoder(keys)
+	}
+	level, err := zapcore.ParseLevel(config.Level)
+	if err != nil {
+		level = zapcore.InfoLevel
+	}
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(to)), level))
+}

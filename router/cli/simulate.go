@@ -1,0 +1,108 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+	"gopkg.in/yaml.v3"
+
+	"aka/destinations/simulator"
+)
+
+// simulatedSecret is what stands for a secret where simulated vendors are: they take any.
+const simulatedSecret = "simulated"
+
+// simulation is the simulated vendors of this process.
+type simulation struct{ *simulator.Simulator }
+
+func startSimulation(address string) (simulation, error) {
+	started, err := simulator.Start(address)
+	return simulation{started}, err
+}
+
+// endpoint opens an account of the destination's name, and of its Mixpanel mode, and returns where it is.
+func (s simulation) endpoint(name, vendorType string, settings *yaml.Node) (string, error) {
+	var mode struct {
+		IDMerge string `yaml:"id_merge"`
+	}
+	if err := settings.Decode(&mode); err != nil {
+		return "", err
+	}
+	return s.Add(name, vendorType, simulator.Options{IDMerge: mode.IDMerge})
+}
+
+// accountsURL lists the accounts and what each holds.
+func (s simulation) accountsURL() string { return s.URL() + "/_control/accounts" }
+
+// graphURL shows whom an account takes for one person.
+func (s simulation) graphURL(account string) string {
+	return s.accountsURL() + "/" + account + "/graph?format=text"
+}
+
+// simulatedAccounts are what aka simulate serves: one per vendor, and per way in which Mixpanel merges identities.
+var simulatedAccounts = []struct{ name, vendor, idMerge, secretKey string }{
+	{"kissmetrics", "kissmetrics", "", "api_key"},
+	{"mixpanel-legacy", "mixpanel", "legacy", "token"},
+	{"mixpanel-original", "mixpanel", "original", "token"},
+	{"mixpanel-simplified", "mixpanel", "simplified", "token"},
+	{"vero", "vero", "", "auth_token"},
+}
+
+func newSimulate() *cobra.Command {
+	var listen string
+	command := &cobra.Command{
+		Use:   "simulate",
+		Short: "Serve simulated vendors, to try aka without accounts",
+		Long: `Simulate serves the vendors as their documentation describes them, in memory, until SIGINT or SIGTERM. What it prints is
+the destinations section of a config that sends to them. Its control API shows who each vendor takes for one person, and
+makes it fail in all the ways in which vendors do. Nothing guards that API, so listen on loopback only.`,
+		Example: `  aka simulate
+  aka simulate --listen 127.0.0.1:9900 > destinations.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			return untilSignalled(command.Context(), func(ctx context.Context) error {
+				return simulate(ctx, listen, command.OutOrStdout())
+			})
+		},
+	}
+	command.Flags().StringVar(&listen, "listen", "127.0.0.1:9900", "address to serve on, as host:port; port 0 is any free one")
+	return command
+}
+
+func simulate(ctx context.Context, listen string, out io.Writer) error {
+	vendors, err := startSimulation(listen)
+	if err != nil {
+		return err
+	}
+	defer vendors.Close()
+	if err := vendors.open(out); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// open adds the accounts and prints the config that sends to them.
+func (s simulation) open(out io.Writer) error {
+	text := fmt.Sprintf(`# Simulated vendors at %s, until Ctrl-C. They take any secret. What they hold:
+#   curl %s
+#   curl '%s'
+destinations:
+`, s.URL(), s.accountsURL(), s.graphURL("vero"))
+	for _, a := range simulatedAccounts {
+		endpoint, err := s.Add(a.name, a.vendor, simulator.Options{IDMerge: a.idMerge})
+		if err != nil {
+			return err
+		}
+		mode := ""
+		if a.idMerge != "" {
+			mode = "id_merge: " + a.idMerge + ", "
+		}
+		text += fmt.Sprintf("  %s:\n    type: %s\n    settings: { %s: %s, %sendpoint: %q }\n",
+			a.name, a.vendor, a.secretKey, simulatedSecret, mode, endpoint)
+	}
+	_, err := io.WriteString(out, text)
+	return err
+}
