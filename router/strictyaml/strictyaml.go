@@ -38,12 +38,18 @@ func (p Problem) Error() string {
 // secretSetter is a type whose value is a secret: its key has a twin ending in _file.
 type secretSetter interface{ SetSecret(value string) }
 
-// Limits on what a config may cost to read.
+// Limits on what a config may cost to read. An alias counts each time for all that it stands for.
 const (
-	maxNodes   = 100_000
-	maxDepth   = 32
-	fileSuffix = "_file"
+	maxValues = 100_000  // keys and values
+	maxBytes  = 10 << 20 // of values and of keys with their paths
+	maxDepth  = 32
+	maxKey    = 255
 )
+
+// maxProblems is how many mistakes are kept: nobody reads more.
+const maxProblems = 100
+
+const fileSuffix = "_file"
 
 // Decoder decodes nodes of one document and gathers its mistakes. The zero value with Lookup and ReadFile set is ready.
 //
@@ -58,21 +64,24 @@ type Decoder struct {
 	MissingSecret string
 
 	problems []Problem
+	mistakes int             // problems, and those that were too many to keep
 	failed   map[string]bool // keys that have a problem: a second one would only repeat the first
 	lines    map[string]int
 	origins  map[string]string // keys whose value came from elsewhere, and from where
 	secrets  []string
-	nodes    int
+
+	values, bytes int // what it cost so far
+	tooLarge      bool
 }
 
 // Decode fills in what into points to from the node, which stands at the key's path. Fields that the node says nothing of
 // keep their value. It returns whether this call found no mistake; Problems has them all.
 func (d *Decoder) Decode(node *yaml.Node, key string, into any) bool {
-	before := len(d.problems)
+	before := d.mistakes
 	if node != nil && node.Kind != 0 {
 		d.value(node, key, reflect.ValueOf(into).Elem(), 0)
 	}
-	return len(d.problems) == before
+	return d.mistakes == before
 }
 
 // Add reports a mistake at the key's path, on the line of the key or of the nearest section above it. Where the value came
@@ -92,7 +101,7 @@ func (d *Decoder) Add(key, format string, args ...any) {
 	d.report(line, key, message)
 }
 
-// Problems returns every mistake so far, in the order of the lines.
+// Problems returns the mistakes so far, in the order of the lines: all of them unless they are very many.
 func (d *Decoder) Problems() []Problem {
 	sort.SliceStable(d.problems, func(i, j int) bool { return d.problems[i].Line < d.problems[j].Line })
 	return d.problems
@@ -109,7 +118,13 @@ func (d *Decoder) report(line int, key, message string) {
 		return
 	}
 	d.failed[key] = true
-	d.problems = append(d.problems, Problem{line, key, message})
+	d.mistakes++
+	switch {
+	case d.mistakes <= maxProblems:
+		d.problems = append(d.problems, Problem{line, key, message})
+	case d.mistakes == maxProblems+1:
+		d.problems = append(d.problems, Problem{line, "", fmt.Sprintf("more mistakes than the %d that are shown", maxProblems)})
+	}
 }
 
 func (d *Decoder) value(node *yaml.Node, key string, into reflect.Value, depth int) {
@@ -119,13 +134,20 @@ func (d *Decoder) value(node *yaml.Node, key string, into reflect.Value, depth i
 	if node.Kind == yaml.DocumentNode {
 		node = node.Content[0]
 	}
+	if !d.afford(node, len(key)) {
+		return
+	}
 	d.note(&d.lines, key, node.Line)
-	if d.nodes++; d.nodes > maxNodes || depth > maxDepth {
-		d.report(node.Line, "", fmt.Sprintf("too large: more than %d values or %d levels", maxNodes, maxDepth))
+	if depth > maxDepth {
+		d.report(node.Line, key, fmt.Sprintf("nested deeper than %d levels", maxDepth))
 		return
 	}
 	if into.Type() == reflect.TypeFor[*yaml.Node]() {
 		into.Set(reflect.ValueOf(node))
+		return
+	}
+	if node.Style&yaml.TaggedStyle != 0 {
+		d.report(node.Line, key, "expected no tag, not "+node.Tag)
 		return
 	}
 	if node.Kind == yaml.ScalarNode && node.Tag == "!!null" {
@@ -154,6 +176,20 @@ func (d *Decoder) value(node *yaml.Node, key string, into reflect.Value, depth i
 	default:
 		d.scalar(node, key, into)
 	}
+}
+
+// afford counts a key or a value against what a document may cost. That it is too much is reported once.
+func (d *Decoder) afford(node *yaml.Node, pathBytes int) bool {
+	if d.tooLarge {
+		return false
+	}
+	d.values++
+	d.bytes += pathBytes + len(node.Value)
+	d.tooLarge = d.values > maxValues || d.bytes > maxBytes
+	if d.tooLarge {
+		d.report(node.Line, "", fmt.Sprintf("too large: more than %d values or %d MiB", maxValues, maxBytes>>20))
+	}
+	return !d.tooLarge
 }
 
 func (d *Decoder) mapping(node *yaml.Node, key string, into reflect.Value, depth int) {
@@ -193,11 +229,14 @@ func (d *Decoder) eachKey(node *yaml.Node, key string, do func(name, value *yaml
 	seen := map[string]int{}
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		name, value := node.Content[i], node.Content[i+1]
-		path := join(key, name.Value)
-		if name.Kind != yaml.ScalarNode {
-			d.report(name.Line, key, "expected a plain key, not "+kindOf(name))
+		if !d.afford(name, len(key)) {
+			return
+		}
+		if problem := keyProblem(name); problem != "" {
+			d.report(name.Line, key, problem)
 			continue
 		}
+		path := join(key, name.Value)
 		if first, twice := seen[name.Value]; twice {
 			d.report(name.Line, path, fmt.Sprintf("given twice, first on line %d", first))
 			continue
@@ -206,6 +245,21 @@ func (d *Decoder) eachKey(node *yaml.Node, key string, do func(name, value *yaml
 		d.note(&d.lines, path, name.Line)
 		do(name, value, path)
 	}
+}
+
+// keyProblem says why a node cannot be a key, or "".
+func keyProblem(name *yaml.Node) string {
+	switch {
+	case name.Kind != yaml.ScalarNode:
+		return "expected a plain key, not " + kindOf(name)
+	case name.Tag == "!!merge":
+		return "merging with << is not supported; give the keys themselves, or use an alias as a whole value"
+	case name.Style&yaml.TaggedStyle != 0:
+		return "expected a plain key, not one with the tag " + name.Tag
+	case len(name.Value) > maxKey:
+		return fmt.Sprintf("a key of more than %d bytes", maxKey)
+	}
+	return ""
 }
 
 func (d *Decoder) sequence(node *yaml.Node, key string, into reflect.Value, depth int) {
@@ -226,21 +280,22 @@ func (d *Decoder) scalar(node *yaml.Node, key string, into reflect.Value) {
 		return
 	}
 	secret, isSecret := into.Addr().Interface().(secretSetter)
-	text, missing, origin := d.expand(node.Value)
+	text, problem, origin := d.expand(node.Value)
 	if origin != "" {
 		d.noteOrigin(key, origin)
 	}
-	if missing != "" {
-		if !isSecret || d.MissingSecret == "" {
-			d.report(node.Line, key, "environment variable "+missing+" is not set")
-			return
-		}
-		text = d.MissingSecret
+	if isSecret && d.lines[key+fileSuffix] != 0 {
+		d.report(node.Line, key, "given both here and as "+key+fileSuffix)
+		return
+	}
+	if isSecret && d.MissingSecret != "" && (problem != "" || text == "") {
+		text, problem = d.MissingSecret, ""
+	}
+	if problem != "" {
+		d.report(node.Line, key, problem)
+		return
 	}
 	if isSecret {
-		if text == "" {
-			text = d.MissingSecret
-		}
 		d.setSecret(secret, text)
 		return
 	}
@@ -250,27 +305,39 @@ func (d *Decoder) scalar(node *yaml.Node, key string, into reflect.Value) {
 }
 
 func (d *Decoder) secretFile(node *yaml.Node, key string, secret secretSetter) {
-	path, missing, _ := d.expand(node.Value)
+	for node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	text, problem := "", "expected a path, not "+kindOf(node)
+	if node.Kind == yaml.ScalarNode {
+		text, problem = d.readSecret(node.Value, key)
+		if d.MissingSecret != "" && (problem != "" || text == "") {
+			text, problem = d.MissingSecret, ""
+		}
+	}
+	if d.lines[key] != 0 {
+		problem = "given both here and as " + key
+	}
+	if problem != "" {
+		d.report(node.Line, key+fileSuffix, problem)
+		d.failed[key] = true // that the secret is missing would only repeat it
+		return
+	}
+	d.setSecret(secret, text)
+}
+
+// readSecret returns what a file holds, or the problem with it. Line breaks at its end are no part of the secret.
+func (d *Decoder) readSecret(path, key string) (text, problem string) {
+	path, problem, _ = d.expand(path)
+	if problem != "" {
+		return "", problem
+	}
 	d.noteOrigin(key, "the file "+path)
-	content, err := []byte(nil), error(nil)
-	if missing == "" {
-		content, err = d.ReadFile(path)
+	content, err := d.ReadFile(path)
+	if err != nil {
+		return "", err.Error()
 	}
-	text := strings.TrimRight(string(content), "\r\n")
-	if d.MissingSecret != "" && (missing != "" || err != nil || text == "") {
-		text, err, missing = d.MissingSecret, nil, ""
-	}
-	switch {
-	case node.Kind != yaml.ScalarNode:
-		d.report(node.Line, key+fileSuffix, "expected a path, not "+kindOf(node))
-	case missing != "":
-		d.report(node.Line, key+fileSuffix, "environment variable "+missing+" is not set")
-	case err != nil:
-		d.report(node.Line, key+fileSuffix, err.Error())
-		d.failed[key] = true
-	default:
-		d.setSecret(secret, text)
-	}
+	return strings.TrimRight(string(content), "\r\n"), ""
 }
 
 func (d *Decoder) setSecret(secret secretSetter, value string) {
@@ -280,9 +347,9 @@ func (d *Decoder) setSecret(secret secretSetter, value string) {
 	}
 }
 
-// expand replaces ${NAME} and ${NAME:-default}; $${ stands for ${ itself. It returns the first variable that is neither
-// set nor has a default, and where the value came from.
-func (d *Decoder) expand(text string) (expanded, missing, origin string) {
+// expand replaces ${NAME} and ${NAME:-default}; $${ stands for ${ itself. It returns the first problem, such as a variable
+// that is neither set nor has a default, and where the value came from.
+func (d *Decoder) expand(text string) (expanded, problem, origin string) {
 	var out strings.Builder
 	for {
 		start := strings.Index(text, "${")
@@ -296,13 +363,13 @@ func (d *Decoder) expand(text string) (expanded, missing, origin string) {
 		}
 		end := strings.IndexByte(text[start:], '}')
 		if end < 0 {
-			break
+			return "", "expected } after ${; write $${ for ${ itself", origin
 		}
 		name, fallback, hasFallback := strings.Cut(text[start+2:start+end], ":-")
 		value, set := d.Lookup(name)
 		switch {
-		case !set && !hasFallback && missing == "":
-			missing = name
+		case !set && !hasFallback && problem == "":
+			problem = "environment variable " + name + " is not set"
 		case value == "" && hasFallback:
 			value = fallback
 		}
@@ -310,7 +377,7 @@ func (d *Decoder) expand(text string) (expanded, missing, origin string) {
 		out.WriteString(text[:start] + value)
 		text = text[start+end+1:]
 	}
-	return out.String() + text, missing, origin
+	return out.String() + text, problem, origin
 }
 
 func setScalar(into reflect.Value, text string) error {
@@ -373,7 +440,10 @@ func fieldsOf(of reflect.Value) map[string]reflect.Value {
 func suggestion(name string, fields map[string]reflect.Value) string {
 	best, bestDistance := "", 3
 	for known := range fields {
-		if distance := editDistance(name, known); distance < bestDistance || distance == bestDistance && best != "" && known < best {
+		if difference := len(name) - len(known); difference > 2 || difference < -2 {
+			continue
+		}
+		if distance := editDistance(name, known); distance < bestDistance || distance == bestDistance && known < best {
 			best, bestDistance = known, distance
 		}
 	}
