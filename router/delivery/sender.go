@@ -159,7 +159,6 @@ func errorKind(err error) string {
 		dns         *net.DNSError
 		op          *net.OpError
 		certificate *tls.CertificateVerificationError
-		alert       tls.AlertError
 		record      tls.RecordHeaderError
 		authority   x509.UnknownAuthorityError
 		host        x509.HostnameError
@@ -170,7 +169,8 @@ func errorKind(err error) string {
 	case errors.As(err, &dns):
 		return errDNS
 	case errors.Is(err, fasthttp.ErrTLSHandshakeTimeout),
-		errors.As(err, &certificate), errors.As(err, &alert), errors.As(err, &record),
+		errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"), // how crypto/tls marks alerts
+		errors.As(err, &certificate), errors.As(err, &record),
 		errors.As(err, &authority), errors.As(err, &host), errors.As(err, &invalid):
 		return errTLS
 	case errors.Is(err, fasthttp.ErrDialTimeout), errors.As(err, &op) && op.Op == "dial":

@@ -1,0 +1,185 @@
+package delivery
+
+import (
+	"compress/gzip"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestAnExchangeGoesOutAsItIs(t *testing.T) {
+	var got *http.Request
+	var body []byte
+	vendor := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		got = r
+		body, _ = io.ReadAll(r.Body)
+		w.Header().Set("Retry-After", "7")
+		w.WriteHeader(http.StatusTooManyRequests)
+		_, _ = io.WriteString(w, "slow down")
+	})
+	answer := sender().Send(context.Background(), Exchange{Method: "PUT", URL: vendor + "/a//b%2Fc/../d?x=1%202&y=%0d%0a",
+		Header: map[string]string{"Content-Type": "application/json", "Authorization": "Basic eDo="}, Body: []byte(`{"a":1}`)})
+	if answer.Err != nil || answer.Status != 429 || answer.RetryAfter != "7" || string(answer.Body) != "slow down" {
+		t.Fatalf("got %+v", answer)
+	}
+	if got.Method != "PUT" || got.RequestURI != "/a//b%2Fc/../d?x=1%202&y=%0d%0a" || string(body) != `{"a":1}` ||
+		got.Header.Get("Content-Type") != "application/json" || got.Header.Get("Authorization") != "Basic eDo=" {
+		t.Errorf("the vendor got %s %s %v %s", got.Method, got.RequestURI, got.Header, body)
+	}
+}
+
+func TestAGetHasNoBody(t *testing.T) {
+	vendor := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if body, _ := io.ReadAll(r.Body); r.Method != "GET" || len(body) > 0 || r.Header.Get("Content-Type") != "" {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+	})
+	if answer := sender().Send(context.Background(), Exchange{Method: "GET", URL: vendor + "/a?_k=k"}); answer.Status != 200 {
+		t.Fatalf("got %+v", answer)
+	}
+}
+
+func TestABodyIsCompressedWhenItsHeaderSaysSo(t *testing.T) {
+	vendor := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		z, err := gzip.NewReader(r.Body)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = io.Copy(w, z)
+	})
+	body := strings.Repeat("again ", 1000)
+	for range 3 { // with a used compressor too
+		answer := sender().Send(context.Background(), Exchange{Method: "POST", URL: vendor, Header: map[string]string{"Content-Encoding": "gzip"}, Body: []byte(body)})
+		if string(answer.Body) != body {
+			t.Fatalf("got %+v", answer)
+		}
+	}
+}
+
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("followed, with the token") })
+	vendor := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere, http.StatusTemporaryRedirect) })
+	if answer := sender().Send(context.Background(), Exchange{Method: "POST", URL: vendor, Body: []byte("x")}); answer.Status != 307 {
+		t.Fatalf("got %+v", answer)
+	}
+}
+
+func TestAHugeAnswerIsReadOnlyToItsStart(t *testing.T) {
+	vendor := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		line := []byte(strings.Repeat("x", 1<<16))
+		for range 1600 {
+			if _, err := w.Write(line); err != nil {
+				return
+			}
+		}
+	})
+	answer := sender().Send(context.Background(), Exchange{Method: "POST", URL: vendor})
+	if answer.Err != nil || answer.Status != 400 || len(answer.Body) > maxAnswer {
+		t.Fatalf("status %d, error %v, %d bytes", answer.Status, answer.Err, len(answer.Body))
+	}
+}
+
+func TestACompressedAnswerIsReadWithinBounds(t *testing.T) {
+	for size, want := range map[int]bool{1000: true, 100 << 20: false} {
+		vendor := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			_, _ = io.CopyN(z, zeros{}, int64(size))
+			_ = z.Close()
+		})
+		answer := sender().Send(context.Background(), Exchange{Method: "POST", URL: vendor})
+		if answer.Status != 200 || len(answer.Body) > maxAnswer || want != (len(answer.Body) == size) {
+			t.Errorf("%d zeros: status %d, error %v, %d bytes", size, answer.Status, answer.Err, len(answer.Body))
+		}
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+func TestAFailureTellsWhetherTheVendorMayHaveActed(t *testing.T) {
+	hang := make(chan struct{})
+	hanging := serve(t, func(http.ResponseWriter, *http.Request) { <-hang })
+	defer close(hang)
+	reset := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = conn.(*net.TCPConn).SetLinger(0)
+		_ = conn.Close()
+	})
+	drip := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "1000")
+		_, _ = w.Write([]byte("x"))
+		w.(http.Flusher).Flush()
+		<-hang
+	})
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = closed.Close()
+	selfSigned := httptest.NewTLSServer(http.NotFoundHandler())
+	defer selfSigned.Close()
+	old := httptest.NewUnstartedServer(http.NotFoundHandler())
+	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
+	old.StartTLS()
+	defer old.Close()
+
+	for _, c := range []struct {
+		name, url, kind string
+		ambiguous       bool
+	}{
+		{"hangs", hanging, errTimeout, true},
+		{"resets", reset, errReset, true},
+		{"drips", drip, errTimeout, true},
+		{"refuses the connection", "http://" + closed.Addr().String(), errDial, false},
+		{"has no such name", "http://does-not-exist.invalid", errDNS, false},
+		{"has a certificate nobody signed", selfSigned.URL, errTLS, false},
+		{"speaks an old TLS", old.URL, errTLS, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			answer := NewHTTPSender(Options{Timeout: 200 * time.Millisecond, Concurrency: 4}).Send(context.Background(), Exchange{Method: "POST", URL: c.url, Body: []byte("x")})
+			if answer.Err == nil {
+				t.Fatalf("got %+v", answer)
+			}
+			if kind := errorKind(answer.Err); kind != c.kind || answer.Ambiguous != c.ambiguous {
+				t.Errorf("kind %s, ambiguous %v, want %s, %v: %T %v", kind, answer.Ambiguous, c.kind, c.ambiguous, answer.Err, answer.Err)
+			}
+		})
+	}
+}
+
+func TestAConnectionIsUsedAgain(t *testing.T) {
+	peers := map[string]bool{}
+	vendor := serve(t, func(_ http.ResponseWriter, r *http.Request) { peers[r.RemoteAddr] = true })
+	s := sender()
+	for i := range 10 {
+		if answer := s.Send(context.Background(), Exchange{Method: "POST", URL: vendor, Body: fmt.Append(nil, i)}); answer.Status != 200 {
+			t.Fatalf("got %+v", answer)
+		}
+	}
+	if len(peers) != 1 {
+		t.Errorf("10 exchanges took %d connections", len(peers))
+	}
+}
+
+func sender() *HTTPSender { return NewHTTPSender(Options{Timeout: 10 * time.Second, Concurrency: 4}) }
+
+func serve(t *testing.T, handle http.HandlerFunc) string {
+	server := httptest.NewServer(handle)
+	t.Cleanup(server.Close)
+	return server.URL
+}
