@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
@@ -27,37 +28,35 @@ func FuzzHandler(f *testing.F) {
 		{"POST", "//b/?writeKey=x", "gzip", zipped(call)},
 		{"OPTIONS", "/v1/t", "", ""},
 		{"GET", "/health", "identity", "x"},
-		{"HEAD", "/%00/..", "br", "x"},
+		{"PUT", "/%00/..", "br", "x"},
 	} {
 		f.Add(seed.method, seed.path, "X-Write-Key: "+testKey, seed.encoding, []byte(seed.body), true)
 		f.Add(seed.method, seed.path, basic(testKey), seed.encoding, []byte(seed.body), false)
 	}
 	config := testConfig()
 	config.Limits.CallBytes, config.Limits.WireBytes, config.Limits.DecompressedBytes = 1<<10, 2<<10, 8<<10
+	// Some headers make the server wait for more.
+	config.Limits.ReadTimeout, config.Limits.IdleTimeout = 20*time.Millisecond, 20*time.Millisecond
 	s := start(f, config)
 	f.Fuzz(func(t *testing.T, method, path, header, encoding string, body []byte, chunked bool) {
 		var request bytes.Buffer
-		fmt.Fprintf(&request, "%s %s HTTP/1.1\r\nHost: x\r\nOrigin: https://a.example\r\nConnection: close\r\n", method, path)
-		fmt.Fprintf(&request, "%s\r\nContent-Encoding: %s\r\n", header, encoding)
+		fmt.Fprintf(&request, "%s %s HTTP/1.1\r\n%s\r\nContent-Encoding: %s\r\n", method, path, header, encoding)
+		fmt.Fprint(&request, "Host: x\r\nOrigin: https://a.example\r\nConnection: close\r\n")
 		if chunked {
 			fmt.Fprintf(&request, "Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(body), body)
 		} else {
 			fmt.Fprintf(&request, "Content-Length: %d\r\n\r\n%s", len(body), body)
 		}
-		// What is no HTTP may name no Origin, or leave the server waiting for more.
-		sound := !strings.ContainsAny(method+path+header+encoding, "\r\n\x00") && len(header) < 1000
-		if !sound || len(body) == 0 && chunked {
-			t.Skip()
+		if method != "" && method != "HEAD" {
+			s.mustAnswerWell(t, request.String())
 		}
-		s.mustAnswerWell(t, request.String())
 	})
 }
 
 func (s *stand) mustAnswerWell(t *testing.T, request string) {
 	t.Helper()
-	got := s.raw(request)
-	method, _, _ := strings.Cut(request, " ")
-	response, err := http.ReadResponse(bufio.NewReader(strings.NewReader(got)), &http.Request{Method: method})
+	got := strings.TrimPrefix(s.raw(request), "HTTP/1.1 100 Continue\r\n\r\n")
+	response, err := http.ReadResponse(bufio.NewReader(strings.NewReader(got)), nil)
 	if err != nil {
 		t.Fatalf("%v: %q for %q", err, got, request)
 	}
@@ -68,12 +67,10 @@ func (s *stand) mustAnswerWell(t *testing.T, request string) {
 	if !slices.Contains(statuses, response.StatusCode) || response.StatusCode == 500 {
 		t.Fatalf("%q for %q", got, request)
 	}
-	if method != "HEAD" {
-		answer{response, body}.code(t)
-	}
-	// The library hands over no headers of a request that it cannot read.
-	unread := strings.Contains(got, refusedRequest.code) || strings.Contains(got, refusedHeaderTooLarge.code)
-	if response.Header.Get("Access-Control-Allow-Origin") == "" && !unread && method != "HEAD" {
+	code := answer{response, body}.code(t)
+	// The library hands over nothing of a request whose headers it cannot read.
+	unread := []string{refusedRequest.code, refusedHeaderTooLarge.code, refusedTimeout.code}
+	if response.Header.Get("Access-Control-Allow-Origin") == "" && !slices.Contains(unread, code) {
 		t.Fatalf("no CORS: %q for %q", got, request)
 	}
 }
