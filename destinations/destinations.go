@@ -1,0 +1,101 @@
+// Package destinations is the table of vendors, and makes configured destinations of them. What goes to a destination and
+// what comes back passes through here as data; the sending is the router's.
+package destinations
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"aka/destinations/adapter"
+	"aka/destinations/kissmetrics"
+	"aka/destinations/mixpanel"
+	"aka/destinations/vero"
+	"aka/router/segment"
+)
+
+// Vendors is the table: a vendor's type in the config, and its adapter. A new vendor is one more line.
+var Vendors = map[string]adapter.Vendor{
+	"kissmetrics": kissmetrics.Vendor,
+	"mixpanel":    mixpanel.Vendor,
+	"vero":        vero.Vendor,
+}
+
+// Types returns the known vendor types, sorted.
+func Types() []string { return slices.Sorted(maps.Keys(Vendors)) }
+
+// Destination is one configured vendor. It is safe for concurrent use once it is set up.
+type Destination struct {
+	// Name is its name in the config, in metrics and in logs; Type is its vendor's.
+	Name, Type string
+	// Names are what it goes by in a call's `integrations`: its own name, the vendor's, and what the config adds.
+	Names []string
+	// Lenient forgives case and spaces in those names.
+	Lenient bool
+	// Order is how strictly one person's calls are kept in order. The vendor's, unless the config says otherwise.
+	Order adapter.Order
+	// Settle is how long calls of the same person wait after an alias was delivered.
+	Settle time.Duration
+	// Adapter is the vendor's translator. Call it through Translate, which guards it.
+	Adapter adapter.Adapter
+	// Masker hides the destination's secrets in text that is shown. Nil hides nothing.
+	Masker *adapter.Masker
+
+	guard adapter.Guard
+}
+
+// New builds a destination from its settings, with what its vendor says by default. The error lists every mistake in the
+// settings, each an *adapter.SettingError.
+func New(name, vendorType string, settings adapter.Settings) (*Destination, error) {
+	vendor, ok := Vendors[vendorType]
+	if !ok {
+		return nil, fmt.Errorf("unknown vendor %q; known are %s", vendorType, strings.Join(Types(), ", "))
+	}
+	a, err := vendor.New(settings)
+	if err != nil {
+		return nil, err
+	}
+	shared := a.Shared()
+	d := &Destination{
+		Name:    name,
+		Type:    vendorType,
+		Names:   append([]string{name}, vendor.Names...),
+		Order:   vendor.Order,
+		Adapter: a,
+		guard:   adapter.NewGuard(shared.BlockedIDs),
+	}
+	if shared.Settle != nil {
+		d.Settle = *shared.Settle
+	}
+	return d, nil
+}
+
+// Filter decides whether a call goes to this destination at all, by its header alone: the reason is "" when it does. allowed
+// are the destinations of the call's source; none listed is all of them. The decision is that of the call's `integrations`.
+func (d *Destination) Filter(allowed []string, m *segment.Message) (segment.Decision, adapter.Reason) {
+	if len(allowed) > 0 && !slices.Contains(allowed, d.Name) {
+		return segment.Decision{}, adapter.FilteredBySource
+	}
+	decision := d.Route(m)
+	if !decision.Enabled {
+		return decision, adapter.FilteredByIntegrations
+	}
+	return decision, ""
+}
+
+// Route reads what the call's `integrations` say about this destination.
+func (d *Destination) Route(m *segment.Message) segment.Decision {
+	return segment.Route(m.Routing, d.Names, d.Lenient)
+}
+
+// Translate says what the call means here, after the guard has checked its ids. The call is not modified.
+func (d *Destination) Translate(call *segment.Call) adapter.Outcome {
+	return d.guard.Translate(d.Adapter, call)
+}
+
+// Judge reads the answer to one exchange: one verdict per request, in order.
+func (d *Destination) Judge(requests []adapter.Request, answer adapter.Answer) []adapter.Verdict {
+	return adapter.Judge(d.Adapter, requests, answer)
+}

@@ -1,0 +1,146 @@
+package router
+
+import (
+	"maps"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+
+	"aka/destinations/adapter"
+)
+
+// namePattern keeps names fit for metrics' labels and the journal's subjects.
+var namePattern = regexp.MustCompile(`^[a-z0-9_-]{1,63}$`)
+
+func (l *loader) checkName(section, name string) {
+	if !namePattern.MatchString(name) {
+		l.decoder.Add(section, "a name is 1 to 63 of a-z, 0-9, _ and -")
+	}
+}
+
+// checkServer checks the keys that are the process's own.
+func (l *loader) checkServer() {
+	c, add := l.config, l.decoder.Add
+	listen, admin := l.address("listen", c.Listen), l.address("admin.listen", c.Admin.Listen)
+	if listen != nil && admin != nil && listen.conflicts(admin) {
+		add("admin.listen", "in conflict with listen, %s; the admin server needs a port of its own", c.Listen)
+	}
+	c.Limits.Check(l.below("limits"))
+	l.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	l.oneOf("log.format", c.Log.Format, "json", "console")
+	if c.ShutdownTimeout <= 0 {
+		add("shutdown_timeout", "expected more than 0s")
+	}
+}
+
+func (l *loader) checkStorage() {
+	c := l.config
+	c.Journal.Check(l.below("journal"))
+	c.DeadLetters.Check(l.below("dead_letters"))
+	if c.Journal.NATS != nil {
+		l.decoder.Add("journal.nats", "an external NATS cluster is not yet available; leave it out to use the embedded journal")
+	}
+}
+
+func (l *loader) oneOf(key, value string, words ...string) {
+	if err := adapter.OneOf(key, value, words...); err != nil {
+		l.decoder.Add(key, "%s", err.(*adapter.SettingError).Problem)
+	}
+}
+
+// checkSources comes after the destinations are known, and lists them all where a source does not choose.
+func (l *loader) checkSources() {
+	c, add := l.config, l.decoder.Add
+	if len(c.Sources) == 0 {
+		add("sources", "expected at least one")
+	}
+	if len(c.Destinations) == 0 {
+		add("destinations", "expected at least one")
+	}
+	owners := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(c.Sources)) {
+		l.checkSource(name, owners)
+	}
+}
+
+func (l *loader) checkSource(name string, owners map[string]string) {
+	section := "sources." + name
+	source := l.config.Sources[name]
+	l.checkName(section, name)
+	if source.WriteKey.IsSet() && source.WriteKey.Reveal() == l.options.MissingSecret {
+		source.WriteKey = adapter.NewSecret(name)
+	}
+	l.checkWriteKey(section+".write_key", name, source.WriteKey, owners)
+	l.checkOrigins(section+".allowed_origins", source.AllowedOrigins)
+	if source.Destinations == nil {
+		source.Destinations = slices.Sorted(maps.Keys(l.config.Destinations))
+	} else {
+		l.checkRoutes(section+".destinations", source.Destinations)
+	}
+	l.config.Sources[name] = source
+}
+
+// checkWriteKey never shows a key. owners are the sources by their keys so far.
+func (l *loader) checkWriteKey(key, source string, secret adapter.Secret, owners map[string]string) {
+	value := secret.Reveal()
+	if value == "" {
+		l.decoder.Add(key, "required")
+		return
+	}
+	// The effective config shows every key as the same mask, and is to be a config again.
+	if other, taken := owners[value]; taken && value != secret.String() {
+		l.decoder.Add(key, "the same as that of sources.%s", other)
+		return
+	}
+	owners[value] = source
+}
+
+func (l *loader) checkOrigins(key string, origins []string) {
+	for i, origin := range origins {
+		u, err := url.Parse(origin)
+		if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.Scheme+"://"+u.Host != origin {
+			l.decoder.Add(item(key, i), "expected an origin such as https://app.example, not %q", origin)
+		}
+	}
+}
+
+func (l *loader) checkRoutes(key string, names []string) {
+	if len(names) == 0 {
+		l.decoder.Add(key, "expected at least one; leave it out for all")
+	}
+	for i, name := range names {
+		if l.config.Destinations[name] == nil {
+			l.decoder.Add(item(key, i), "no destination is named %q", name)
+		}
+	}
+}
+
+func item(key string, i int) string { return key + "[" + strconv.Itoa(i) + "]" }
+
+// address is where a server listens.
+type address struct{ host, port string }
+
+func (l *loader) address(key, text string) *address {
+	host, port, err := net.SplitHostPort(text)
+	number, portErr := strconv.ParseUint(port, 10, 16)
+	if err != nil || portErr != nil {
+		l.decoder.Add(key, "expected host:port, such as :8080 or 127.0.0.1:8080, not %q", text)
+		return nil
+	}
+	return &address{host, strconv.FormatUint(number, 10)}
+}
+
+// conflicts tells whether two servers cannot both listen. Port 0 is any free one, and an unspecified host is all of them.
+func (a *address) conflicts(b *address) bool {
+	if a.port != b.port || a.port == "0" {
+		return false
+	}
+	return a.host == b.host || a.everywhere() || b.everywhere()
+}
+
+func (a *address) everywhere() bool {
+	ip := net.ParseIP(a.host)
+	return a.host == "" || ip != nil && ip.IsUnspecified()
+}

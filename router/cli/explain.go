@@ -1,0 +1,111 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"aka/router"
+	"aka/router/segment"
+)
+
+// maxExplained bounds what explain reads: the size of a large batch.
+const maxExplained = 16 << 20
+
+// explainFlags are the flags of aka explain.
+type explainFlags struct {
+	config, source string
+	output         choice
+	callType       choice
+	showSecrets    bool
+}
+
+func newExplain() *cobra.Command {
+	flags := explainFlags{output: choice{value: "text", words: []string{"text", "json"}}}
+	for _, t := range segment.Types {
+		flags.callType.words = append(flags.callType.words, t.String())
+	}
+	command := &cobra.Command{
+		Use:   "explain [FILE|-]",
+		Short: "Show what each destination would be sent for a call, without sending it",
+		Long: `Explain reads a body as an SDK would send it, from a file or from standard input: one call, a batch, or a JSON
+array of calls. For each call it shows what every destination would be sent, or why it would get nothing.
+Nothing is sent, and secrets may be missing from the environment.`,
+		Example: `  echo '{"type":"alias","previousId":"anon-1","userId":"jane"}' | aka explain`,
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			return explain(command.InOrStdin(), command.OutOrStdout(), flags, strings.Join(args, ""))
+		},
+	}
+	addConfigFlag(command, &flags.config)
+	command.Flags().StringVarP(&flags.source, "source", "s", "", "source that would have sent it (default: by its write key, else the only one)")
+	command.Flags().VarP(&flags.output, "output", "o", "how to show it: text or json")
+	command.Flags().Var(&flags.callType, "type", "type that the path would decide, as /v1/alias does (default: the call's own)")
+	command.Flags().BoolVar(&flags.showSecrets, "show-secrets", false, "show tokens and keys as they would go out")
+	return command
+}
+
+func explain(in io.Reader, out io.Writer, flags explainFlags, file string) error {
+	config, err := router.Load(configPath(flags.config), router.LoadOptions{MissingSecret: "missing-secret"})
+	if err != nil {
+		return err
+	}
+	body, err := readBody(in, file)
+	if err != nil {
+		return err
+	}
+	callType, _ := segment.ParseType(flags.callType.value)
+	explanation, err := config.Explain(body, router.ExplainOptions{
+		Source: flags.source, Type: callType, ShowSecrets: flags.showSecrets,
+	})
+	if err != nil {
+		return err
+	}
+	if flags.output.value == "text" {
+		return explanation.WriteText(out)
+	}
+	encoder := json.NewEncoder(out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(explanation)
+}
+
+// readBody reads the named file, or standard input for - and for none.
+func readBody(in io.Reader, file string) ([]byte, error) {
+	if file != "" && file != "-" {
+		opened, err := os.Open(file)
+		if err != nil {
+			return nil, err
+		}
+		defer opened.Close()
+		in = opened
+	}
+	body, err := io.ReadAll(io.LimitReader(in, maxExplained+1))
+	if err == nil && len(body) > maxExplained {
+		err = fmt.Errorf("the body is larger than %d MiB", maxExplained>>20)
+	}
+	return body, err
+}
+
+// choice is a flag that takes one of a few words.
+type choice struct {
+	value string
+	words []string
+}
+
+func (c *choice) String() string { return c.value }
+func (c *choice) Type() string   { return strings.Join(c.words, "|") }
+
+func (c *choice) Set(text string) error {
+	for _, word := range c.words {
+		if text == word {
+			c.value = text
+			return nil
+		}
+	}
+	return fmt.Errorf("expected one of %s", strings.Join(c.words, ", "))
+}

@@ -1,0 +1,99 @@
+// Package router builds everything from the config: sources at one end, destinations at the other, the journal between
+// them. It runs what it built, and stops it in order.
+package router
+
+import (
+	"time"
+
+	"aka/destinations"
+	"aka/router/delivery"
+	"aka/router/ingress"
+	"aka/router/journal"
+	"aka/router/strictyaml"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Config is the whole config. Load reads it from a file; DefaultConfig is that of a file that says nothing.
+type Config struct {
+	// Config is listen, sources and limits: what the ingress needs.
+	ingress.Config `yaml:",inline"`
+	// Destinations are the configured vendors, by name. At least one.
+	Destinations map[string]*Destination `yaml:"destinations"`
+	// Delivery holds what every destination goes by, unless its own section says otherwise.
+	Delivery    delivery.Options          `yaml:"delivery"`
+	Journal     Journal                   `yaml:"journal"`
+	DeadLetters journal.DeadLetterOptions `yaml:"dead_letters"`
+	Admin       Admin                     `yaml:"admin"`
+	Log         Log                       `yaml:"log"`
+	// MemoryLimit is the soft limit on the process's memory: the garbage collector works harder near it. 0 is none.
+	// Default 512MiB.
+	MemoryLimit strictyaml.Size `yaml:"memory_limit"`
+	// ShutdownTimeout is how long a stopping process may finish what it has begun. What is left stays in the journal.
+	// Above 0. Default 20s.
+	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
+}
+
+// Destination is one configured vendor.
+type Destination struct {
+	// Type is the vendor's. Default: the destination's name.
+	Type string `yaml:"type"`
+	// IntegrationNames are what it also goes by in a call's `integrations`, beside its own name and the vendor's.
+	IntegrationNames []string `yaml:"integration_names"`
+	// LenientNames forgives case and spaces in those names. Default false.
+	LenientNames bool `yaml:"lenient_names"`
+	// Settings are the vendor's. After Load they are the effective ones, their secrets masked.
+	Settings *yaml.Node `yaml:"settings"`
+	// Overrides are the keys of `delivery` that differ here. After Load they are all of Delivery's.
+	Overrides *yaml.Node `yaml:"delivery"`
+
+	// Delivery is what the destination goes by: the defaults, the vendor's order, and its overrides.
+	Delivery delivery.Options `yaml:"-"`
+	// Destination is what was built of it.
+	*destinations.Destination `yaml:"-"`
+}
+
+// Journal is the journal's section.
+type Journal struct {
+	journal.Options `yaml:",inline"`
+	// NATS is the place of an external cluster's address. It is refused.
+	NATS *yaml.Node `yaml:"nats"`
+}
+
+// Admin is the section of the operator's own server.
+type Admin struct {
+	// Listen is where health, metrics, dead letters and the live page are served, as host:port. Anyone who reaches it may
+	// read and replay calls, so it is not public. Default 127.0.0.1:9090.
+	Listen string `yaml:"listen"`
+}
+
+// Log is the section of the log, which goes to standard error.
+type Log struct {
+	// Level is the least important line that is written: debug, info, warn or error. Default info.
+	Level string `yaml:"level"`
+	// Format is json, or console for people. Default json.
+	Format string `yaml:"format"`
+}
+
+// DefaultConfig returns the config of a file that says nothing. It is not valid: it has no source and no destination.
+func DefaultConfig() *Config {
+	return &Config{
+		Config:          ingress.DefaultConfig,
+		Delivery:        delivery.DefaultOptions,
+		Journal:         Journal{Options: journal.DefaultOptions},
+		DeadLetters:     journal.DefaultOptions.DeadLetters,
+		Admin:           Admin{Listen: "127.0.0.1:9090"},
+		Log:             Log{Level: "info", Format: "json"},
+		MemoryLimit:     512 * strictyaml.MiB,
+		ShutdownTimeout: 20 * time.Second,
+	}
+}
+
+// Effective returns the config as YAML: every key with the value it has, secrets as <secret>. It is itself a config.
+func (c *Config) Effective() []byte {
+	text, err := strictyaml.Encode(c)
+	if err != nil {
+		panic("router: the config does not encode: " + err.Error())
+	}
+	return text
+}

@@ -1,0 +1,424 @@
+package router
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"aka/destinations"
+	"aka/destinations/adapter"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew; read what changed before committing it")
+
+// environment is what the configs of these tests may ask for.
+var environment = map[string]string{
+	"WRITE_KEY": "s3cret-write-key",
+	"EMPTY":     "",
+	"ENDPOINT":  "not a url",
+}
+
+func lookup(name string) (string, bool) {
+	value, ok := environment[name]
+	return value, ok
+}
+
+// Each broken config stands beside the exact and whole text of its error.
+func TestBrokenConfigsNameEveryMistake(t *testing.T) {
+	t.Chdir("testdata/config")
+	files, err := filepath.Glob("*.yaml")
+	if err != nil || len(files) < 20 {
+		t.Fatalf("%d broken configs (%v)", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(file, ".yaml"), func(t *testing.T) {
+			_, err := Load(file, LoadOptions{Lookup: lookup})
+			mistakes := (*Mistakes)(nil)
+			if !errors.As(err, &mistakes) {
+				t.Fatalf("the error is no *Mistakes: %v", err)
+			}
+			compareGolden(t, strings.TrimSuffix(file, ".yaml")+".err", err.Error()+"\n")
+			for _, secret := range []string{"s3cret-write-key", "token-1", "key-1"} {
+				if strings.Contains(err.Error(), secret) {
+					t.Errorf("the error shows a secret")
+				}
+			}
+		})
+	}
+}
+
+func compareGolden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s:\n got %s\nwant %s", path, got, want)
+	}
+}
+
+func TestUnreadableFilesAreMistakes(t *testing.T) {
+	folder := t.TempDir()
+	large := filepath.Join(folder, "large.yaml")
+	if err := os.WriteFile(large, []byte(strings.Repeat("# 16 bytes long\n", 2<<20/16)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	missing := filepath.Join(folder, "missing.yaml")
+	for path, want := range map[string]string{
+		missing: missing + ": no such file or directory",
+		folder:  folder + ": is a directory",
+		large:   large + ": the file is larger than 1MiB",
+	} {
+		if _, err := Load(path, LoadOptions{}); err == nil || err.Error() != want {
+			t.Errorf("got %v\nwant %s", err, want)
+		}
+	}
+}
+
+func TestAnAliasBombEndsSoon(t *testing.T) {
+	var bomb strings.Builder
+	bomb.WriteString("sources: { website: { write_key: dev } }\nx: &x\n")
+	for i := range 20_000 {
+		fmt.Fprintf(&bomb, "  k%d: 1\n", i)
+	}
+	bomb.WriteString("destinations:\n")
+	for i := range 20_000 {
+		fmt.Fprintf(&bomb, "  d%d: { type: vero, settings: *x }\n", i)
+	}
+	_, err := Load(write(t, bomb.String()), LoadOptions{})
+	if err == nil || len(err.Error()) > 1<<20 {
+		t.Errorf("got an error of %d bytes", len(fmt.Sprint(err)))
+	}
+}
+
+const minimal = `
+sources: { website: { write_key: dev } }
+destinations:
+  kissmetrics: { settings: { api_key: key-1 } }
+  mixpanel: { settings: { token: token-1, id_merge: simplified } }
+  vero: { settings: { auth_token: token-2 } }
+`
+
+// write makes a config file of the text.
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func load(t *testing.T, text string, options LoadOptions) *Config {
+	t.Helper()
+	if options.Lookup == nil {
+		options.Lookup = lookup
+	}
+	config, err := Load(write(t, text), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+const example = "../config.example.yaml"
+
+func TestTheExampleShowsTheDefaults(t *testing.T) {
+	shown, err := Load(example, LoadOptions{Lookup: lookup, MissingSecret: "unset"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := string(load(t, minimal, LoadOptions{}).Effective())
+	if got := string(shown.Effective()); got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+}
+
+// commented is a key of the example that is commented out.
+var commented = regexp.MustCompile(`(?m)^( *)# ([a-z_]+:( .*)?)$`)
+
+// wholeExample is the example with every key that it holds.
+func wholeExample(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return commented.ReplaceAllString(string(text), "$1$2")
+}
+
+func TestTheExampleShowsTheDefaultsOfWhatIsCommentedOutToo(t *testing.T) {
+	environment := func(string) (string, bool) { return "secret", true }
+	shown := decodeAny(t, load(t, wholeExample(t), LoadOptions{Lookup: environment}).Effective())
+	for path, want := range flattened(decodeAny(t, load(t, minimal, LoadOptions{}).Effective())) {
+		if got := at(shown, path); fmt.Sprint(got) != want {
+			t.Errorf("%s: the example says %v, the default is %s", path, got, want)
+		}
+	}
+}
+
+func TestTheExampleHasEveryKey(t *testing.T) {
+	shown := decodeAny(t, []byte(wholeExample(t)))
+	for _, key := range keysOf(reflect.TypeFor[Config](), "") {
+		key = strings.NewReplacer("sources.*", "sources.website", "destinations.*", "destinations.vero").Replace(key)
+		if key != "journal.nats" && at(shown, key) == nil {
+			t.Errorf("%s is not in the example", key)
+		}
+	}
+	for name, vendor := range destinations.Vendors {
+		into := &intoRecorder{}
+		_, _ = vendor.New(into)
+		for _, key := range keysOf(into.kind, "destinations."+name+".settings") {
+			if at(shown, key) == nil {
+				t.Errorf("%s is not in the example", key)
+			}
+		}
+	}
+}
+
+// intoRecorder finds out what a vendor decodes its settings into.
+type intoRecorder struct{ kind reflect.Type }
+
+func (r *intoRecorder) Decode(into any) error {
+	r.kind = reflect.TypeOf(into).Elem()
+	return nil
+}
+
+// keysOf lists the paths of every YAML key below a type; a map's keys are *.
+func keysOf(of reflect.Type, prefix string) []string {
+	switch {
+	case of.Kind() == reflect.Pointer && of != reflect.TypeFor[*yaml.Node]():
+		return keysOf(of.Elem(), prefix)
+	case of.Kind() == reflect.Map:
+		return keysOf(of.Elem(), prefix+".*")
+	case of.Kind() != reflect.Struct || of == reflect.TypeFor[adapter.Secret]():
+		return []string{prefix}
+	}
+	keys := []string{}
+	for i := range of.NumField() {
+		name, options, _ := strings.Cut(of.Field(i).Tag.Get("yaml"), ",")
+		switch {
+		case options == "inline":
+			keys = append(keys, keysOf(of.Field(i).Type, prefix)...)
+		case name != "" && name != "-":
+			keys = append(keys, keysOf(of.Field(i).Type, strings.TrimPrefix(prefix+"."+name, "."))...)
+		}
+	}
+	return keys
+}
+
+func decodeAny(t *testing.T, text []byte) any {
+	t.Helper()
+	var value any
+	if err := yaml.Unmarshal(text, &value); err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	return value
+}
+
+// at returns the value at a path of keys, or nil.
+func at(value any, path string) any {
+	for name := range strings.SplitSeq(path, ".") {
+		section, _ := value.(map[string]any)
+		value = section[name]
+	}
+	return value
+}
+
+// flattened lists every value of nested sections by its path.
+func flattened(value any) map[string]string {
+	all := map[string]string{}
+	section, ok := value.(map[string]any)
+	if !ok {
+		return map[string]string{"": fmt.Sprint(value)}
+	}
+	for name, inner := range section {
+		for path, text := range flattened(inner) {
+			all[strings.TrimSuffix(name+"."+path, ".")] = text
+		}
+	}
+	return all
+}
+
+func TestTheEffectiveConfigIsWholeMaskedAndAConfigAgain(t *testing.T) {
+	config, err := Load(example, LoadOptions{Lookup: lookup, MissingSecret: "unset"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	effective := string(config.Effective())
+	compareGolden(t, "testdata/effective.yaml", effective)
+	if again := string(load(t, effective, LoadOptions{}).Effective()); again != effective {
+		t.Errorf("got %s\nwant %s", again, effective)
+	}
+}
+
+func TestTheEffectiveConfigOfSeveralSourcesIsAConfigAgain(t *testing.T) {
+	config := load(t, `
+sources:
+  app: { write_key: app-key-1, destinations: [eu] }
+  website: { write_key: website-key-1, allowed_origins: ["https://app.example"] }
+destinations:
+  eu: { type: mixpanel, integration_names: ["$${x}", "null", "8080"], settings: { token: token-1, id_merge: legacy, region: eu, blocked_ids: [guest] } }
+  kissmetrics: { settings: { api_key: key-1, settle: 36h }, delivery: { rate: 0.5, retry: { max_age: 36h } } }
+`, LoadOptions{})
+	effective := string(config.Effective())
+	for _, secret := range []string{"app-key-1", "website-key-1", "token-1", "key-1"} {
+		if strings.Contains(effective, secret) {
+			t.Errorf("%s is not masked", secret)
+		}
+	}
+	again := load(t, effective, LoadOptions{})
+	if text := string(again.Effective()); text != effective {
+		t.Errorf("got %s\nwant %s", text, effective)
+	}
+	if got := again.Destinations["eu"].IntegrationNames[0]; got != "${x}" {
+		t.Errorf("an escaped name became %q", got)
+	}
+}
+
+func TestADestinationOverridesDeliveryKeyByKey(t *testing.T) {
+	config := load(t, `
+sources: { website: { write_key: dev } }
+destinations:
+  kissmetrics: { settings: { api_key: key-1 }, delivery: { concurrency: 4, retry: { max: 5m } } }
+  vero: { settings: { auth_token: token-1 } }
+delivery: { timeout: 3s, retry: { initial: 1s } }
+`, LoadOptions{})
+	own, other := config.Destinations["kissmetrics"], config.Destinations["vero"]
+	if d := own.Delivery; d.Concurrency != 4 || d.Timeout != 3*time.Second || d.Retry.Initial != time.Second || d.Retry.Max != 5*time.Minute {
+		t.Errorf("got %+v", d)
+	}
+	if d := other.Delivery; d.Concurrency != 16 || d.Retry.Max != time.Minute {
+		t.Errorf("the override reached another destination: %+v", d)
+	}
+	if own.Order != adapter.OrderIdentity || other.Order != adapter.OrderStrict {
+		t.Errorf("the orders are not the vendors': %s, %s", own.Order, other.Order)
+	}
+}
+
+func TestTheDefaultOrderReplacesTheVendors(t *testing.T) {
+	config := load(t, minimal+"delivery: { order: none }\n", LoadOptions{})
+	if d := config.Destinations["vero"]; d.Order != adapter.OrderNone || d.Delivery.Order != adapter.OrderNone {
+		t.Errorf("got %s and %s", d.Order, d.Delivery.Order)
+	}
+}
+
+func TestDestinationsAreBuiltAsConfigured(t *testing.T) {
+	d := load(t, `
+sources: { website: { write_key: dev } }
+destinations:
+  eu: { type: mixpanel, integration_names: [Mixpanel EU], lenient_names: true, settings: { token: token-1, id_merge: legacy } }
+`, LoadOptions{}).Destinations["eu"]
+	if d.Name != "eu" || d.Type != "mixpanel" || !d.Lenient || d.Settle != time.Second {
+		t.Errorf("got %+v", d.Destination)
+	}
+	for _, name := range []string{"eu", "Mixpanel", "Mixpanel EU"} {
+		if !slices.Contains(d.Names, name) {
+			t.Errorf("it does not go by %q but by %q", name, d.Names)
+		}
+	}
+	if got := d.Masker.Mask("token-1"); got != "<secret>" {
+		t.Errorf("its token shows as %s", got)
+	}
+}
+
+func TestASecretMayStandInAFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "write_key")
+	if err := os.WriteFile(file, []byte("from-file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(minimal, "write_key: dev", "write_key_file: "+file, 1)
+	if got := load(t, text, LoadOptions{}).Sources["website"].WriteKey.Reveal(); got != "from-file" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestASimulatedConfigNeedsNoSecretAndGoesNowhereElse(t *testing.T) {
+	seen := map[string]string{}
+	simulate := func(name, vendorType string, settings *yaml.Node) (string, error) {
+		var own struct {
+			IDMerge string `yaml:"id_merge"`
+		}
+		if err := settings.Decode(&own); err != nil {
+			return "", err
+		}
+		seen[name] = vendorType + " " + own.IDMerge
+		return "http://127.0.0.1:1/" + name, nil
+	}
+	config := load(t, `
+sources: { app: { write_key: "${NOT_SET}" }, website: { write_key: "${NOT_SET}" } }
+destinations:
+  eu: { type: mixpanel, settings: { token: "${NOT_SET}", id_merge: original, endpoint: "https://api-eu.mixpanel.com" } }
+  vero: { settings: { auth_token_file: /no/such/file } }
+`, LoadOptions{MissingSecret: "simulated", Simulate: simulate})
+	if want := map[string]string{"eu": "mixpanel original", "vero": "vero "}; !maps.Equal(seen, want) {
+		t.Errorf("the simulator was asked for %v, not %v", seen, want)
+	}
+	for _, d := range config.Destinations {
+		if got, want := d.Adapter.Shared().Endpoint, "http://127.0.0.1:1/"+d.Name; got != want {
+			t.Errorf("%s goes to %s, not %s", d.Name, got, want)
+		}
+	}
+	if got := config.Sources["app"].WriteKey.Reveal(); got != "app" {
+		t.Errorf("a missing write key became %q, not the source's name", got)
+	}
+}
+
+func TestASimulatorThatRefusesIsAMistakeOfTheDestination(t *testing.T) {
+	refuse := func(string, string, *yaml.Node) (string, error) {
+		return "", errors.New("no simulator for this vendor")
+	}
+	path := write(t, minimal)
+	_, err := Load(path, LoadOptions{Lookup: lookup, Simulate: refuse})
+	if want := path + ":5: destinations.mixpanel.settings.endpoint: no simulator for this vendor"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v\nwant %s", err, want)
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	files, _ := filepath.Glob("testdata/config/*.yaml")
+	for _, file := range append(files, example) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	folder := f.TempDir()
+	f.Fuzz(func(t *testing.T, text []byte) {
+		path := filepath.Join(folder, fmt.Sprint(os.Getpid())+".yaml")
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		config, err := Load(path, LoadOptions{Lookup: lookup, MissingSecret: "unset"})
+		if err != nil {
+			if mistakes := (*Mistakes)(nil); !errors.As(err, &mistakes) || len(mistakes.Problems) == 0 {
+				t.Fatalf("no mistakes in %v", err)
+			}
+			return
+		}
+		effective := config.Effective()
+		again := load(t, string(effective), LoadOptions{}).Effective()
+		if !bytes.Equal(again, effective) {
+			t.Fatalf("the effective config\n%s\nloads as\n%s", effective, again)
+		}
+	})
+}

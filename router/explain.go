@@ -1,0 +1,221 @@
+package router
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"aka/destinations/adapter"
+	"aka/router/segment"
+)
+
+// ExplainOptions say how a body would have arrived.
+type ExplainOptions struct {
+	// Source is the name of the source that would have sent it. "" is the one whose write key the body holds, else the only
+	// one that is configured.
+	Source string
+	// Type is the type that a single call's path would have decided, as /v1/alias does. Zero leaves it to the call.
+	Type segment.Type
+	// ReceivedAt is when it would have arrived. Default: now.
+	ReceivedAt time.Time
+	// ShowSecrets shows tokens and keys as they would go out.
+	ShowSecrets bool
+}
+
+// Explanation says what would become of a body, without sending anything.
+type Explanation struct {
+	// Source is the name of the source it was explained for.
+	Source string          `json:"source"`
+	Calls  []ExplainedCall `json:"calls"`
+}
+
+// ExplainedCall is one call of the body: refused at the door, or what each destination would make of it.
+type ExplainedCall struct {
+	// Index is the call's position in the body, from 0.
+	Index     int    `json:"index"`
+	Type      string `json:"type,omitempty"`
+	MessageID string `json:"message_id,omitempty"`
+	// Rejected says why the call would be refused. It has no destinations then.
+	Rejected *Rejection `json:"rejected"`
+	// Diagnostics are oddities that are only counted, such as "type_mismatch".
+	Diagnostics  []string               `json:"diagnostics,omitempty"`
+	Destinations []ExplainedDestination `json:"destinations"`
+}
+
+// Rejection is why a call would be refused, as the SDK would be told.
+type Rejection struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// The outcomes of a call at a destination.
+const (
+	OutcomeSend   = "send"
+	OutcomeDrop   = "drop"
+	OutcomeReject = "reject"
+)
+
+// ExplainedDestination is what one destination would make of a call.
+type ExplainedDestination struct {
+	Name string `json:"name"`
+	// Outcome is send, drop or reject.
+	Outcome string `json:"outcome"`
+	// Reason is why nothing would be sent: one of the closed set of reasons.
+	Reason adapter.Reason `json:"reason,omitempty"`
+	// Error says what is wrong with a call that is rejected.
+	Error string `json:"error,omitempty"`
+	// Diagnostics are oddities in the call's `integrations`, such as a name that almost matches.
+	Diagnostics []string `json:"diagnostics,omitempty"`
+	// Requests would go out in this order.
+	Requests []adapter.Shown `json:"requests,omitempty"`
+}
+
+// Explain says what each destination would be sent for each call of the body: one call, a batch envelope, or a JSON array
+// of calls. Nothing is sent or kept. The error, a *segment.Error where the body is to blame, means that there is no source to
+// explain for or that the whole batch would be refused.
+func (c *Config) Explain(body []byte, options ExplainOptions) (*Explanation, error) {
+	if options.ReceivedAt.IsZero() {
+		options.ReceivedAt = time.Now()
+	}
+	parsed, batch, err := c.parse(body, options)
+	refused := (*segment.Error)(nil)
+	if err != nil && (batch || !errors.As(err, &refused)) {
+		return nil, err
+	}
+	source, err := c.sourceOf(parsed.WriteKey, options.Source)
+	if err != nil {
+		return nil, err
+	}
+	explanation := &Explanation{Source: source}
+	if refused != nil {
+		explanation.Calls = []ExplainedCall{refusedCall(0, refused.Code, refused.Message)}
+	} else {
+		explanation.Calls = c.explainCalls(parsed, source, options)
+	}
+	explanation.diagnose(parsed.Diagnostics)
+	return explanation, nil
+}
+
+// notABatch is the code of a body that is no batch envelope, so that it may be a single call.
+const notABatch = "invalid_batch"
+
+// parse reads the body as a batch when it is one.
+func (c *Config) parse(body []byte, options ExplainOptions) (result *segment.Result, batch bool, err error) {
+	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
+	if bytes.HasPrefix(body, []byte("[")) {
+		body = slices.Concat([]byte(`{"batch":`), body, []byte("}"))
+	}
+	how := segment.Options{Batch: true, ReceivedAt: options.ReceivedAt, Limits: c.Limits.Segment()}
+	result, err = segment.Parse(body, how)
+	if refused := (*segment.Error)(nil); !errors.As(err, &refused) || refused.Code != notABatch {
+		return result, true, err
+	}
+	how.Batch, how.Type = false, options.Type
+	result, err = segment.Parse(body, how)
+	return result, false, err
+}
+
+// sourceOf returns the name of the source that a body belongs to.
+func (c *Config) sourceOf(writeKey, name string) (string, error) {
+	names := slices.Sorted(maps.Keys(c.Sources))
+	if name != "" {
+		if _, ok := c.Sources[name]; !ok {
+			return "", fmt.Errorf("no source is named %q; there are %s", name, strings.Join(names, ", "))
+		}
+		return name, nil
+	}
+	for _, name := range names {
+		if c.Sources[name].WriteKey.Reveal() == writeKey {
+			return name, nil
+		}
+	}
+	if len(names) > 1 {
+		return "", fmt.Errorf("the body holds no known write key: name one of the sources %s", strings.Join(names, ", "))
+	}
+	return names[0], nil
+}
+
+// explainCalls puts the accepted and the refused calls of a body back into one row.
+func (c *Config) explainCalls(parsed *segment.Result, source string, options ExplainOptions) []ExplainedCall {
+	calls := make([]ExplainedCall, 0, len(parsed.Messages)+len(parsed.Rejected))
+	messages, rejected := parsed.Messages, parsed.Rejected
+	for index := 0; len(messages)+len(rejected) > 0; index++ {
+		if len(rejected) > 0 && (rejected[0].Index == index || len(messages) == 0) {
+			calls = append(calls, refusedCall(index, rejected[0].Code, rejected[0].Message))
+			rejected = rejected[1:]
+			continue
+		}
+		calls = append(calls, c.explainCall(index, &messages[0], source, options))
+		messages = messages[1:]
+	}
+	return calls
+}
+
+func refusedCall(index int, code, message string) ExplainedCall {
+	return ExplainedCall{Index: index, Rejected: &Rejection{code, message}, Destinations: []ExplainedDestination{}}
+}
+
+func (c *Config) explainCall(index int, m *segment.Message, source string, options ExplainOptions) ExplainedCall {
+	explained := ExplainedCall{Index: index, Type: m.Type.String(), MessageID: m.MessageID}
+	for _, name := range slices.Sorted(maps.Keys(c.Destinations)) {
+		d := c.Destinations[name]
+		explained.Destinations = append(explained.Destinations, d.explain(m, c.Sources[source].Destinations, options.ShowSecrets))
+	}
+	return explained
+}
+
+// explain goes the way that delivery goes, up to the sending.
+func (d *Destination) explain(m *segment.Message, allowed []string, showSecrets bool) ExplainedDestination {
+	decision, reason := d.Filter(allowed, m)
+	explained := ExplainedDestination{Name: d.Name, Diagnostics: decision.Diagnostics}
+	if reason != "" {
+		explained.Outcome, explained.Reason = OutcomeDrop, reason
+		return explained
+	}
+	call, err := m.Decode()
+	if err != nil {
+		explained.Outcome, explained.Reason, explained.Error = OutcomeReject, adapter.Undecodable, err.Error()
+		return explained
+	}
+	call.Options = decision.Options
+	switch outcome := d.Translate(call); {
+	case outcome.Dropped != "":
+		explained.Outcome, explained.Reason = OutcomeDrop, outcome.Dropped
+	case outcome.Rejected != nil:
+		explained.Outcome, explained.Reason = OutcomeReject, adapter.Rejected
+		explained.Error = d.Masker.Mask(outcome.Rejected.Error())
+	default:
+		explained.Outcome = OutcomeSend
+		explained.Requests = d.show(outcome.Requests, showSecrets)
+	}
+	return explained
+}
+
+func (d *Destination) show(requests []adapter.Request, showSecrets bool) []adapter.Shown {
+	shown := make([]adapter.Shown, len(requests))
+	for i, request := range requests {
+		shown[i] = adapter.Show(request)
+		if !showSecrets {
+			shown[i] = shown[i].Mask(d.Masker)
+		}
+	}
+	return shown
+}
+
+// diagnose gives each oddity to its call; those of the envelope go to every one.
+func (e *Explanation) diagnose(diagnostics []segment.Diagnostic) {
+	slices.SortStableFunc(diagnostics, func(a, b segment.Diagnostic) int { return cmp.Compare(a.Index, b.Index) })
+	for i := range e.Calls {
+		call := &e.Calls[i]
+		for _, d := range diagnostics {
+			if d.Index == call.Index || d.Index < 0 {
+				call.Diagnostics = append(call.Diagnostics, d.Code)
+			}
+		}
+	}
+}

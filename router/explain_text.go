@@ -1,0 +1,150 @@
+package router
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"aka/destinations/adapter"
+)
+
+// WriteText renders the explanation for people: one block per call, one paragraph per destination.
+//
+//	call 0  alias  message m1
+//	  kissmetrics  send  GET https://trk.kissmetrics.io/a
+//	                       query  _n = jane
+//	                       query  _p = anon-1
+//	  vero         drop  previous_id_is_anonymous
+func (e *Explanation) WriteText(w io.Writer) error {
+	t := &textWriter{width: e.nameWidth()}
+	for i, call := range e.Calls {
+		if i > 0 {
+			t.line("")
+		}
+		t.call(call)
+	}
+	_, err := w.Write(t.out.Bytes())
+	return err
+}
+
+func (e *Explanation) nameWidth() int {
+	width := 0
+	for _, call := range e.Calls {
+		for _, d := range call.Destinations {
+			width = max(width, len(d.Name))
+		}
+	}
+	return width
+}
+
+type textWriter struct {
+	out   bytes.Buffer
+	width int // of the longest destination's name
+}
+
+// line writes one line. What comes from the call cannot break it or reach the terminal: it is quoted where it must be.
+func (t *textWriter) line(format string, args ...any) {
+	fmt.Fprintf(&t.out, format, args...)
+	t.out.WriteByte('\n')
+}
+
+func (t *textWriter) call(c ExplainedCall) {
+	t.line("call %d  %s  message %s", c.Index, cmp.Or(c.Type, "-"), cmp.Or(plain(c.MessageID), "-"))
+	if len(c.Diagnostics) > 0 {
+		t.line("  note: %s", strings.Join(c.Diagnostics, ", "))
+	}
+	if c.Rejected != nil {
+		t.line("  refused  %s: %s", c.Rejected.Code, c.Rejected.Message)
+	}
+	for _, d := range c.Destinations {
+		t.destination(d)
+	}
+}
+
+func (t *textWriter) destination(d ExplainedDestination) {
+	head := fmt.Sprintf("  %-*s  %-6s", t.width, d.Name, d.Outcome)
+	if d.Outcome != OutcomeSend {
+		t.line("%s  %s", head, reasonText(d))
+	}
+	for _, r := range d.Requests {
+		t.line("%s  %s %s", head, r.Method, plain(r.URL))
+		t.request(r, strings.Repeat(" ", len(head)+4))
+		head = fmt.Sprintf("  %-*s  %-6s", t.width, "", "then")
+	}
+	if len(d.Diagnostics) > 0 {
+		t.line("  %-*s  note: %s", t.width, "", strings.Join(d.Diagnostics, ", "))
+	}
+}
+
+func reasonText(d ExplainedDestination) string {
+	if d.Error == "" {
+		return string(d.Reason)
+	}
+	return string(d.Reason) + ": " + plain(d.Error)
+}
+
+func (t *textWriter) request(r adapter.Shown, indent string) {
+	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
+		t.line("%sheader  %s: %s", indent, plain(name), plain(r.Header[name]))
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Query)) {
+		t.line("%squery   %s = %s", indent, plain(name), plain(r.Query[name]))
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Form)) {
+		t.line("%sform    %s = %s", indent, plain(name), jsonText(r.Form[name], indent+"        "))
+	}
+	if r.JSON != nil {
+		t.line("%sjson    %s", indent, jsonText(r.JSON, indent+"        "))
+	}
+	if r.Text != "" {
+		t.line("%sbody    %s", indent, plain(r.Text))
+	}
+}
+
+// jsonText shows text as it is and anything else as indented JSON.
+func jsonText(value any, indent string) string {
+	if text, ok := value.(string); ok {
+		return plain(text)
+	}
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent(indent, "  ")
+	if err := encoder.Encode(value); err != nil {
+		return fmt.Sprint(value)
+	}
+	return escape(strings.TrimSuffix(out.String(), "\n"))
+}
+
+// plain quotes text that holds what a terminal would act on.
+func plain(text string) string {
+	if strings.ContainsFunc(text, unprintable) {
+		return strconv.Quote(text)
+	}
+	return text
+}
+
+// escape does for JSON what plain does for text; the encoder has left the line breaks only between values.
+func escape(text string) string {
+	if !strings.ContainsFunc(text, unprintable) {
+		return text
+	}
+	var out strings.Builder
+	for _, r := range text {
+		if r != '\n' && unprintable(r) {
+			fmt.Fprintf(&out, "\\u%04x", r)
+		} else {
+			out.WriteRune(r)
+		}
+	}
+	return out.String()
+}
+
+func unprintable(r rune) bool { return !unicode.IsPrint(r) }

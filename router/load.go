@@ -1,0 +1,336 @@
+package router
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"gopkg.in/yaml.v3"
+
+	"aka/destinations"
+	"aka/destinations/adapter"
+	"aka/router/strictyaml"
+)
+
+// maxConfigBytes is the largest config file.
+const maxConfigBytes = 1 << 20
+
+// LoadOptions change how a config is read. The zero value reads it for real.
+type LoadOptions struct {
+	// Lookup reads an environment variable. Default os.LookupEnv.
+	Lookup func(name string) (value string, ok bool)
+	// MissingSecret, when set, stands in for every secret whose variable or file is missing, so that a config can be tried
+	// without its secrets. A source's missing write key becomes the source's name.
+	MissingSecret string
+	// Simulate, when set, gives each destination the endpoint to use instead of its own. The settings are the effective
+	// ones, their secrets masked.
+	Simulate func(name, vendorType string, settings *yaml.Node) (endpoint string, err error)
+}
+
+// Mistakes is the error of a config: everything that is wrong with it.
+type Mistakes struct {
+	// File is the path as given.
+	File     string
+	Problems []strictyaml.Problem
+}
+
+// Error returns one line per mistake: "config.yaml:12: destinations.vero.settings.auth_token: required".
+func (m *Mistakes) Error() string {
+	lines := make([]string, len(m.Problems))
+	for i, p := range m.Problems {
+		place := m.File
+		if p.Line > 0 {
+			place += ":" + strconv.Itoa(p.Line)
+		}
+		if p.Key != "" {
+			place += ": " + p.Key
+		}
+		lines[i] = place + ": " + p.Message
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Load reads the config file and builds its destinations. The error, always *Mistakes, lists every mistake at once.
+func Load(path string, options LoadOptions) (*Config, error) {
+	document, problem := readDocument(path)
+	if problem != nil {
+		return nil, &Mistakes{path, []strictyaml.Problem{*problem}}
+	}
+	l := newLoader(options)
+	l.load(document)
+	if problems := l.decoder.Problems(); len(problems) > 0 {
+		return nil, &Mistakes{path, problems}
+	}
+	return l.config, nil
+}
+
+// readDocument parses the file's only document.
+func readDocument(path string) (*yaml.Node, *strictyaml.Problem) {
+	content, err := readLimited(path)
+	if err != nil {
+		return nil, &strictyaml.Problem{Message: err.Error()}
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(content))
+	document, second := &yaml.Node{}, &yaml.Node{}
+	switch err := decoder.Decode(document); {
+	case errors.Is(err, io.EOF) || err == nil && isNull(document):
+		return nil, &strictyaml.Problem{Message: "the file is empty"}
+	case err != nil:
+		return nil, syntaxProblem(content, err)
+	}
+	switch err := decoder.Decode(second); {
+	case errors.Is(err, io.EOF):
+		return document, nil
+	case err != nil:
+		return nil, syntaxProblem(content, err)
+	}
+	return nil, &strictyaml.Problem{Line: second.Line, Message: "a second document; a file holds one config"}
+}
+
+func readLimited(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, cause(err)
+	}
+	defer file.Close()
+	content, err := io.ReadAll(io.LimitReader(file, maxConfigBytes+1))
+	if err != nil {
+		return nil, cause(err)
+	}
+	if len(content) > maxConfigBytes {
+		return nil, fmt.Errorf("the file is larger than %s", strictyaml.Size(maxConfigBytes))
+	}
+	return content, nil
+}
+
+// cause leaves out the path, which stands before the message already.
+func cause(err error) error {
+	if path := (*os.PathError)(nil); errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+func isNull(document *yaml.Node) bool {
+	return len(document.Content) == 1 && document.Content[0].Tag == "!!null"
+}
+
+var (
+	yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+	// countsFromZero are the messages of yaml.v3's parser, whose lines are one too low, unlike its scanner's.
+	countsFromZero = regexp.MustCompile(`^did not find expected (key|node content|'-' indicator|',' or|<)`)
+)
+
+// syntaxProblem finds the line in a parser's error. Where it tells none, or hides what a person would look for, the bytes
+// are searched for that.
+func syntaxProblem(content []byte, err error) *strictyaml.Problem {
+	parts := yamlError.FindStringSubmatch(err.Error())
+	if parts == nil {
+		return &strictyaml.Problem{Message: "not YAML: " + err.Error()}
+	}
+	line, _ := strconv.Atoi(parts[1])
+	message := "not YAML: " + parts[2]
+	switch {
+	case countsFromZero.MatchString(parts[2]):
+		line++
+	case strings.Contains(parts[2], "tab character"), strings.Contains(parts[2], "cannot start any token"):
+		if tabbed := firstLine(content, hasTabbedIndentation); tabbed > 0 {
+			line, message = tabbed, "a tab in the indentation; YAML takes only spaces there"
+		}
+	case line == 0:
+		line = firstLine(content, isNotText)
+	}
+	return &strictyaml.Problem{Line: line, Message: message}
+}
+
+// firstLine returns the number of the first line for which found is true, or 0.
+func firstLine(content []byte, found func(line []byte) bool) int {
+	for i, line := range bytes.Split(content, []byte("\n")) {
+		if found(line) {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+func hasTabbedIndentation(line []byte) bool {
+	text := bytes.TrimLeft(line, " \t")
+	return len(text) > 0 && bytes.ContainsRune(line[:len(line)-len(text)], '\t')
+}
+
+func isNotText(line []byte) bool {
+	isControl := func(r rune) bool { return unicode.IsControl(r) && r != '\t' && r != '\r' }
+	return !utf8.Valid(line) || bytes.ContainsFunc(line, isControl)
+}
+
+// loader turns one document into a config and gathers what is wrong with it.
+type loader struct {
+	options LoadOptions
+	decoder *strictyaml.Decoder
+	config  *Config
+}
+
+func newLoader(options LoadOptions) *loader {
+	if options.Lookup == nil {
+		options.Lookup = os.LookupEnv
+	}
+	return &loader{
+		options: options,
+		decoder: &strictyaml.Decoder{Lookup: options.Lookup, ReadFile: readSecret, MissingSecret: options.MissingSecret},
+		config:  DefaultConfig(),
+	}
+}
+
+// readSecret bounds what a mistaken path, such as a device, may cost.
+func readSecret(path string) ([]byte, error) {
+	content, err := readLimited(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return content, nil
+}
+
+func (l *loader) load(document *yaml.Node) {
+	if ok := l.decoder.Decode(document, "", l.config); !ok && document.Content[0].Kind != yaml.MappingNode {
+		return
+	}
+	l.config.Journal.DeadLetters = l.config.DeadLetters
+	l.checkServer()
+	l.checkStorage()
+	l.config.Delivery.Check(l.below("delivery"))
+	for _, name := range slices.Sorted(maps.Keys(l.config.Destinations)) {
+		l.buildDestination(name)
+	}
+	l.checkSources()
+}
+
+// below returns the decoder's Add for keys below a section.
+func (l *loader) below(section string) func(key, format string, args ...any) {
+	return func(key, format string, args ...any) { l.decoder.Add(section+"."+key, format, args...) }
+}
+
+func (l *loader) buildDestination(name string) {
+	section := "destinations." + name
+	d := l.config.Destinations[name]
+	if d == nil {
+		d = &Destination{}
+		l.config.Destinations[name] = d
+	}
+	l.checkName(section, name)
+	if d.Type == "" {
+		d.Type = name
+	}
+	vendor, known := destinations.Vendors[d.Type]
+	if !known {
+		l.decoder.Add(section+".type", "unknown vendor %q; known are %s", d.Type, strings.Join(destinations.Types(), ", "))
+	}
+	l.overrideDelivery(section, d, vendor.Order)
+	if known {
+		l.buildVendor(name, section, d)
+	}
+}
+
+// overrideDelivery lays a destination's own keys over the defaults.
+func (l *loader) overrideDelivery(section string, d *Destination, vendors adapter.Order) {
+	d.Delivery = l.config.Delivery
+	l.decoder.Decode(d.Overrides, section+".delivery", &d.Delivery)
+	inherited := map[string]bool{}
+	l.config.Delivery.Check(func(key, _ string, _ ...any) { inherited[key] = true })
+	d.Delivery.Check(func(key, format string, args ...any) {
+		if !inherited[key] {
+			l.decoder.Add(section+".delivery."+key, format, args...)
+		}
+	})
+	if d.Delivery.Order == "" {
+		d.Delivery.Order = vendors
+	}
+	d.Overrides = strictyaml.Node(d.Delivery)
+}
+
+func (l *loader) buildVendor(name, section string, d *Destination) {
+	settings := &settings{loader: l, name: name, vendorType: d.Type, node: d.Settings, key: section + ".settings"}
+	built, err := destinations.New(name, d.Type, settings)
+	for _, mistake := range flatten(err) {
+		if setting := (*adapter.SettingError)(nil); errors.As(mistake, &setting) {
+			l.decoder.Add(settings.key+"."+setting.Key, "%s", setting.Problem)
+		} else {
+			l.decoder.Add(settings.key, "%v", mistake)
+		}
+	}
+	if err != nil {
+		return
+	}
+	if settings.failed != nil {
+		l.decoder.Add(settings.key+".endpoint", "%v", settings.failed)
+	}
+	built.Names = append(built.Names, d.IntegrationNames...)
+	built.Lenient = d.LenientNames
+	built.Order = d.Delivery.Order
+	built.Masker = adapter.NewMasker(settings.secrets)
+	d.Destination = built
+	d.Settings = strictyaml.Node(settings.into)
+}
+
+// flatten returns the errors that were joined into one.
+func flatten(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		if err == nil {
+			return nil
+		}
+		return []error{err}
+	}
+	var all []error
+	for _, inner := range joined.Unwrap() {
+		all = append(all, flatten(inner)...)
+	}
+	return all
+}
+
+// settings is one destination's section, for its vendor to decode.
+type settings struct {
+	loader           *loader
+	name, vendorType string
+	key              string
+	node             *yaml.Node
+
+	into    any
+	secrets []adapter.Secret
+	failed  error
+}
+
+// Decode reports to the loader what is wrong, and returns nil, so that the vendor goes on to its own checks and all
+// mistakes are known at once.
+func (s *settings) Decode(into any) error {
+	decoder := s.loader.decoder
+	before := len(decoder.Secrets())
+	ok := decoder.Decode(s.node, s.key, into)
+	for _, value := range decoder.Secrets()[before:] {
+		s.secrets = append(s.secrets, adapter.NewSecret(value))
+	}
+	s.into = into
+	if ok && s.loader.options.Simulate != nil {
+		s.failed = s.simulate(into)
+	}
+	return nil
+}
+
+// simulate overrides the endpoint, whatever the settings said.
+func (s *settings) simulate(into any) error {
+	endpoint, err := s.loader.options.Simulate(s.name, s.vendorType, strictyaml.Node(into))
+	if err != nil {
+		return err
+	}
+	override := strictyaml.Node(map[string]string{"endpoint": endpoint})
+	s.loader.decoder.Decode(override, s.key, into)
+	return nil
+}
