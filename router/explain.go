@@ -77,7 +77,7 @@ type ExplainedDestination struct {
 
 // Explain says what each destination would be sent for each call of the body: one call, a batch envelope, or a JSON array
 // of calls. Nothing is sent or kept. The error, a *segment.Error where the body is to blame, means that there is no source to
-// explain for or that the whole batch would be refused.
+// explain for or that the body would be refused whole.
 func (c *Config) Explain(body []byte, options ExplainOptions) (*Explanation, error) {
 	if options.ReceivedAt.IsZero() {
 		options.ReceivedAt = time.Now()

@@ -1,0 +1,304 @@
+package router
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"aka/destinations/adapter"
+	"aka/router/segment"
+)
+
+const explained = `
+sources:
+  app: { write_key: app-key, destinations: [vero] }
+  website: { write_key: website-key }
+destinations:
+  kissmetrics: { settings: { api_key: kissmetrics-key } }
+  mixpanel: { settings: { token: mixpanel-token, id_merge: simplified } }
+  vero: { settings: { auth_token: vero-token } }
+`
+
+// website is how most of these bodies arrive.
+var website = ExplainOptions{Source: "website", ReceivedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+
+func explainText(t *testing.T, body string, options ExplainOptions) string {
+	t.Helper()
+	explanation, err := load(t, explained, LoadOptions{}).Explain([]byte(body), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := explanation.WriteText(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// outcomes are the words of each call and destination, in order: "vero=send", "vero=drop same_ids".
+func outcomes(e *Explanation) (all []string) {
+	for _, call := range e.Calls {
+		if call.Rejected != nil {
+			all = append(all, call.Rejected.Code)
+		}
+		for _, d := range call.Destinations {
+			all = append(all, strings.TrimSuffix(d.Name+"="+d.Outcome+" "+string(d.Reason), " "))
+		}
+	}
+	return all
+}
+
+func TestExplainShowsAnAliasAtEachDestination(t *testing.T) {
+	body := `{"type":"alias","messageId":"m1","previousId":"jen@email.com","userId":"507f191e81"}`
+	explanation, err := load(t, explained, LoadOptions{}).Explain([]byte(body), website)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"source": "website", "calls": [{
+		"index": 0, "type": "alias", "message_id": "m1", "rejected": null,
+		"destinations": [
+			{"name": "kissmetrics", "outcome": "send", "requests": [{"method": "GET", "url": "https://trk.kissmetrics.io/a",
+				"query": {"_k": "<secret>", "_n": "507f191e81", "_p": "jen@email.com"}}]},
+			{"name": "mixpanel", "outcome": "drop", "reason": "alias_unsupported_by_simplified_id_merge"},
+			{"name": "vero", "outcome": "send", "requests": [{"method": "PUT", "url": "https://api.getvero.com/api/v2/users/reidentify",
+				"headers": {"Content-Type": "application/json"},
+				"json": {"auth_token": "<secret>", "id": "jen@email.com", "new_id": "507f191e81"}}]}
+		]}]}`
+	got, err := json.Marshal(explanation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(decodeJSON(t, got), decodeJSON(t, []byte(want))) {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+}
+
+func decodeJSON(t *testing.T, text []byte) (value any) {
+	t.Helper()
+	if err := json.Unmarshal(text, &value); err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+func TestExplainReadsForPeople(t *testing.T) {
+	got := explainText(t, `{"batch":[
+		{"type":"alias","messageId":"m1","previousId":"jen@email.com","userId":"507f191e81"},
+		{"type":"track","userId":"jane"}
+	]}`, website)
+	want := `call 0  alias  message m1
+  kissmetrics  send    GET https://trk.kissmetrics.io/a
+                         query   _k = <secret>
+                         query   _n = 507f191e81
+                         query   _p = jen@email.com
+  mixpanel     drop    alias_unsupported_by_simplified_id_merge
+  vero         send    PUT https://api.getvero.com/api/v2/users/reidentify
+                         header  Content-Type: application/json
+                         json    {
+                                   "auth_token": "<secret>",
+                                   "id": "jen@email.com",
+                                   "new_id": "507f191e81"
+                                 }
+
+call 1  -  message -
+  refused  missing_event: event: expected the name of the event, a string that is not empty
+`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestExplainSaysWhyNothingWouldBeSent(t *testing.T) {
+	config := load(t, explained, LoadOptions{})
+	for name, c := range map[string]struct {
+		body, source string
+		want         []string
+	}{
+		"same ids": {
+			`{"type":"alias","previousId":"jane","userId":"jane"}`, "app",
+			[]string{"kissmetrics=drop filtered_by_source", "mixpanel=drop filtered_by_source", "vero=drop same_ids"},
+		},
+		"integrations": {
+			`{"type":"alias","previousId":"a","userId":"jane","integrations":{"All":false,"Vero":true}}`, "website",
+			[]string{"kissmetrics=drop filtered_by_integrations", "mixpanel=drop filtered_by_integrations", "vero=send"},
+		},
+		"malformed options": {
+			`{"type":"identify","userId":"jane","integrations":{"All":false,"Vero":{"tags":7}}}`, "website",
+			[]string{"kissmetrics=drop filtered_by_integrations", "mixpanel=drop filtered_by_integrations", "vero=reject rejected"},
+		},
+		"refused calls between others": {
+			`{"batch":[{"type":"what"},{"type":"alias","previousId":"a","userId":"a"},7,{"type":"alias","previousId":"b","userId":"b"},{}]}`, "app",
+			[]string{
+				"invalid_type",
+				"kissmetrics=drop filtered_by_source", "mixpanel=drop filtered_by_source", "vero=drop same_ids",
+				"invalid_call",
+				"kissmetrics=drop filtered_by_source", "mixpanel=drop filtered_by_source", "vero=drop same_ids",
+				"invalid_type",
+			},
+		},
+		"one call that is refused": {`{"type":"alias"}`, "app", []string{"missing_user_id"}},
+	} {
+		explanation, err := config.Explain([]byte(c.body), ExplainOptions{Source: c.source})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if got := outcomes(explanation); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s:\n got %q\nwant %q", name, got, c.want)
+		}
+		for i, call := range explanation.Calls {
+			if call.Index != i {
+				t.Errorf("%s: call %d stands at %d", name, call.Index, i)
+			}
+		}
+	}
+}
+
+func TestExplainTakesOneCallABatchAndAnArray(t *testing.T) {
+	call := `{"type":"alias","messageId":"m1","previousId":"a","userId":"b"}`
+	single := explainText(t, call, website)
+	for _, body := range []string{`{"batch":[` + call + `]}`, " [\n" + call + "]\n", "\xef\xbb\xbf[" + call + "]"} {
+		if got := explainText(t, body, website); got != single {
+			t.Errorf("%s\n got %s\nwant %s", body, got, single)
+		}
+	}
+}
+
+func TestExplainTakesThePathsType(t *testing.T) {
+	explanation, err := load(t, explained, LoadOptions{}).Explain([]byte(`{"type":"track","previousId":"a","userId":"b"}`),
+		ExplainOptions{Source: "app", Type: segment.Alias})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := explanation.Calls[0]; got.Type != "alias" || !reflect.DeepEqual(got.Diagnostics, []string{"type_mismatch"}) {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestExplainRefusesAWholeBodyAsTheIngressWould(t *testing.T) {
+	config := load(t, explained+"limits: { batch_calls: 1 }\n", LoadOptions{})
+	call := `{"type":"alias","previousId":"a","userId":"b"}`
+	for body, want := range map[string]string{
+		"[" + call + "," + call + "]": "too_many_calls",
+		`{"type":`:                    "invalid_json",
+		"":                            "invalid_json",
+	} {
+		_, err := config.Explain([]byte(body), website)
+		if refused := (*segment.Error)(nil); !errors.As(err, &refused) || refused.Code != want {
+			t.Errorf("%s: got %v, not %s", body, err, want)
+		}
+	}
+}
+
+func TestExplainFindsTheSource(t *testing.T) {
+	config := load(t, explained, LoadOptions{})
+	single := load(t, minimal, LoadOptions{})
+	call := func(key string) []byte {
+		return []byte(`{"type":"alias","previousId":"a","userId":"b","writeKey":"` + key + `"}`)
+	}
+	for name, c := range map[string]struct {
+		config      *Config
+		key, source string
+		want        string
+	}{
+		"by its name":           {config, "website-key", "app", "app"},
+		"by the body's key":     {config, "website-key", "", "website"},
+		"the only one":          {single, "", "", "website"},
+		"the only one, any key": {single, "other", "", "website"},
+		"an unknown name":       {config, "", "blog", `no source is named "blog"; there are app, website`},
+		"none to choose":        {config, "other", "", "the body holds no known write key: name one of the sources app, website"},
+	} {
+		explanation, err := c.config.Explain(call(c.key), ExplainOptions{Source: c.source})
+		got := ""
+		if err != nil {
+			got = err.Error()
+		} else {
+			got = explanation.Source
+		}
+		if got != c.want {
+			t.Errorf("%s:\n got %s\nwant %s", name, got, c.want)
+		}
+	}
+}
+
+func TestExplainShowsSecretsOnlyWhenTold(t *testing.T) {
+	body := `{"type":"track","userId":"jane","event":"Bought"}`
+	shown := website
+	shown.ShowSecrets = true
+	masked, open := explainText(t, body, website), explainText(t, body, shown)
+	for _, secret := range []string{"kissmetrics-key", "mixpanel-token", "vero-token"} {
+		if strings.Contains(masked, secret) {
+			t.Errorf("%s is shown:\n%s", secret, masked)
+		}
+		credentials := base64.StdEncoding.EncodeToString([]byte(secret + ":"))
+		if strings.Contains(masked, credentials) {
+			t.Errorf("%s is shown as credentials:\n%s", secret, masked)
+		}
+		if !strings.Contains(open, secret) && !strings.Contains(open, credentials) {
+			t.Errorf("%s is not shown:\n%s", secret, open)
+		}
+	}
+}
+
+func TestExplainShowsSeveralRequestsInTheirOrder(t *testing.T) {
+	got := explainText(t, `{"type":"identify","messageId":"m1","userId":"jane","integrations":{"All":false,"Vero":{"tags":{"add":["vip"]}}}}`, website)
+	first, then := strings.Index(got, "send    POST https://api.getvero.com/api/v2/users/track"), strings.Index(got, "then    PUT https://api.getvero.com/api/v2/users/tags/edit")
+	if first < 0 || then < first {
+		t.Errorf("got\n%s", got)
+	}
+}
+
+func FuzzExplain(f *testing.F) {
+	for _, body := range []string{
+		`{"type":"alias","previousId":"a","userId":"b"}`,
+		`[{"type":"track","event":"x\u001b[1m","userId":"b","properties":{"a\nb":"\u009b"}},7]`,
+		`{"batch":[{"type":"identify","userId":"b","traits":{"a":NaN}}],"context":{"ip":"1.2.3.4"}}`,
+	} {
+		f.Add([]byte(body))
+	}
+	path := f.TempDir() + "/config.yaml"
+	if err := writeFile(path, explained); err != nil {
+		f.Fatal(err)
+	}
+	config, err := Load(path, LoadOptions{Lookup: lookup})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		explanation, err := config.Explain(body, website)
+		if err != nil {
+			return
+		}
+		for _, call := range explanation.Calls {
+			checkExplained(t, call)
+		}
+		var out bytes.Buffer
+		if err := explanation.WriteText(&out); err != nil {
+			t.Fatal(err)
+		}
+		if strings.ContainsFunc(out.String(), func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
+			t.Fatalf("the text holds what a terminal acts on: %q", out.String())
+		}
+		if _, err := json.Marshal(explanation); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// checkExplained checks that each destination has either requests or a reason.
+func checkExplained(t *testing.T, call ExplainedCall) {
+	if (call.Rejected == nil) == (len(call.Destinations) == 0) {
+		t.Fatalf("call %d has both or neither of a rejection and destinations", call.Index)
+	}
+	for _, d := range call.Destinations {
+		if (d.Outcome == OutcomeSend) == (len(d.Requests) == 0) || (d.Outcome == OutcomeSend) != (d.Reason == adapter.Reason("")) {
+			t.Fatalf("got %+v", d)
+		}
+	}
+}
