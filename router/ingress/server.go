@@ -179,6 +179,9 @@ func (s *Server) failedToRead(ctx *fasthttp.RequestCtx, err error) {
 }
 
 func isTimeout(err error) bool {
+	if err == nil {
+		return false
+	}
 	var timeout interface{ Timeout() bool }
 	return errors.As(err, &timeout) && timeout.Timeout()
 }

@@ -75,6 +75,10 @@ func errCallTooLarge(limit int) *Error {
 	return &Error{codeCallTooLarge, fmt.Sprintf("call: expected at most %d bytes", limit)}
 }
 
+func errHeaderTooLarge() *Error {
+	return &Error{codeCallTooLarge, fmt.Sprintf("call: expected ids and integrations of at most %d bytes together", maxHeaderBytes)}
+}
+
 func errTooDeep(limit int) *Error {
 	return &Error{codeTooDeep, fmt.Sprintf("call: expected at most %d levels of nesting", limit)}
 }

@@ -87,6 +87,9 @@ type Diagnostic struct {
 // typicalCallBytes says for how many calls of a batch to make room at first.
 const typicalCallBytes = 400
 
+// maxHeaderBytes bounds what is kept of a call beside its JSON, so that a limit on the JSON is one on the whole.
+const maxHeaderBytes = 64 << 10
+
 // wholeBody is the Index of a diagnostic that belongs to no single call.
 const wholeBody = -1
 
@@ -218,8 +221,16 @@ func (p *parser) add(c *rawCall) *Error {
 	if problem != nil {
 		return problem
 	}
-	p.result.Messages = append(p.result.Messages, Message{Header: header, Routing: p.routing(c), JSON: json})
+	message := Message{Header: header, Routing: p.routing(c), JSON: json}
+	if message.headerBytes() > maxHeaderBytes {
+		return errHeaderTooLarge()
+	}
+	p.result.Messages = append(p.result.Messages, message)
 	return nil
+}
+
+func (m *Message) headerBytes() int {
+	return len(m.MessageID) + len(m.UserID) + len(m.AnonymousID) + len(m.PreviousID) + len(m.GroupID) + len(m.Routing)
 }
 
 func (p *parser) diagnose(code string) {

@@ -181,6 +181,18 @@ func TestLimitsAreTheLastThatPass(t *testing.T) {
 	}
 }
 
+func TestWhatIsKeptBesideTheJSONIsBounded(t *testing.T) {
+	long := strings.Repeat("x", 64<<10)
+	for _, member := range []string{`"userId":"` + long + `"`, `"groupId":"` + long + `"`, `"integrations":{"Vero":"` + long + `"}`} {
+		if got := refusal(t, `{"type":"page","anonymousId":"a",`+member+`}`, Options{}); got != "call_too_large" {
+			t.Errorf("%.20s: %q", member, got)
+		}
+	}
+	if got := refusal(t, `{"type":"page","userId":"`+long[:60<<10]+`"}`, Options{}); got != "" {
+		t.Error(got)
+	}
+}
+
 func nested(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
 
 func TestMonstrousNestingIsRefused(t *testing.T) {
