@@ -12,8 +12,10 @@ const day = 24 * time.Hour
 
 var errDuration = errors.New("not a duration")
 
-// parseDuration reads what time.ParseDuration reads, and days before it: 30d, 1d12h. Nothing is negative.
-func parseDuration(text string) (time.Duration, error) {
+func parseDuration(text string) (time.Duration, error) { return ParseDuration(text) }
+
+// ParseDuration reads what time.ParseDuration reads, and days before it: 30d, 1d12h. Nothing is negative.
+func ParseDuration(text string) (time.Duration, error) {
 	days, rest, hasDays := strings.Cut(text, "d")
 	if !hasDays {
 		return nonNegative(time.ParseDuration(text))
