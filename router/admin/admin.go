@@ -1,0 +1,111 @@
+// Package admin is the operator's HTTP server: health, metrics, dead letters, and what would become of a call. It has an
+// address of its own, and who reaches that may read and replay calls.
+package admin
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"aka/router/journal"
+)
+
+// Journal is what the server needs of the journal; *journal.Journal is one.
+type Journal interface {
+	// Writable returns nil when calls can be written. It is cheap.
+	Writable(ctx context.Context) error
+	// DeadLetters visits those after the id, oldest first, of one destination or, when that is "", of all.
+	DeadLetters(ctx context.Context, destination string, after uint64, visit func(*journal.DeadLetter) bool) error
+	// DeadLetter, Replay and Discard return journal.ErrNoDeadLetter when there is none of that id.
+	DeadLetter(ctx context.Context, id uint64) (*journal.DeadLetter, error)
+	Replay(ctx context.Context, id uint64) error
+	Discard(ctx context.Context, id uint64) error
+}
+
+// Config is what a server is built from. Everything in it is required.
+type Config struct {
+	// Listen is the address as the config has it, host:port. Its host is one that requests may name.
+	Listen string
+	// Destinations are the names of the configured ones.
+	Destinations []string
+	Journal      Journal
+	// Started returns nil once everything runs, else what does not.
+	Started func() error
+	// Explain says what would become of a body from the named source, or from the one that its write key tells when that
+	// is "". The answer is shown as JSON. A *segment.Error blames the body.
+	Explain func(body []byte, source string) (any, error)
+	Metrics prometheus.Gatherer
+	Logger  *zap.Logger
+}
+
+const (
+	// maxBody bounds what a request may bring: a large batch to be explained.
+	maxBody = 16 << 20
+	// maxHeader bounds a request's line and headers.
+	maxHeader = 16 << 10
+
+	headerTimeout = 10 * time.Second
+	readTimeout   = time.Minute
+	writeTimeout  = 30 * time.Second
+	idleTimeout   = 2 * time.Minute
+)
+
+// Server is the operator's server. It is safe for concurrent use.
+type Server struct {
+	Config
+	host string // the host of Listen
+	http *http.Server
+	stop context.CancelFunc
+
+	// deciding is held while a dead letter is replayed or discarded: two who replay the same one would send it twice.
+	deciding sync.Mutex
+}
+
+// New returns a server that is ready to Serve.
+func New(config Config) *Server {
+	running, stop := context.WithCancel(context.Background())
+	s := &Server{Config: config, stop: stop}
+	if host, _, err := net.SplitHostPort(config.Listen); err == nil {
+		s.host = strings.ToLower(host)
+	}
+	s.http = &http.Server{
+		BaseContext:       func(net.Listener) context.Context { return running },
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          zap.NewStdLog(config.Logger.Named("admin")),
+	}
+	s.http.Handler = s.routes()
+	return s
+}
+
+// Handler returns what Serve answers with.
+func (s *Server) Handler() http.Handler { return s.http.Handler }
+
+// Serve answers the listener's connections until Shutdown, and then returns nil.
+func (s *Server) Serve(listener net.Listener) error {
+	if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Shutdown takes no more requests, lets a replay of many end after the dead letter that it is at, and returns once all is
+// answered. When the context ends before that, the connections are closed and its error is returned.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.stop()
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		_ = s.http.Close()
+	}
+	return err
+}

@@ -1,0 +1,101 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+
+	"aka/router/journal"
+)
+
+// problem is why a request was refused.
+type problem struct {
+	status int
+	// code is a constant lower_snake_case word, for programs; message is for people.
+	code, message string
+}
+
+// Error returns the message.
+func (p *problem) Error() string { return p.message }
+
+// errorBody is the form of every error, the same that SDKs get.
+type errorBody struct {
+	Success bool   `json:"success"`
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Error   string `json:"error"`
+	// Count is how many dead letters were replayed or discarded before the error.
+	Count int `json:"count,omitempty"`
+}
+
+// partly is an error that came after some of the work was done.
+type partly struct {
+	error
+	count int
+}
+
+// Unwrap returns the error itself.
+func (p *partly) Unwrap() error { return p.error }
+
+// answer makes a handler of a function whose result is shown as JSON.
+func (s *Server) answer(handle func(r *http.Request) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		result, err := handle(r)
+		// The work may have taken longer than an answer may.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
+		if err != nil {
+			s.refuse(w, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, result)
+	})
+}
+
+func (s *Server) refuse(w http.ResponseWriter, err error) {
+	p := problemOf(err)
+	if p.status == http.StatusInternalServerError {
+		s.Logger.Error("admin: a request failed", zap.Error(err))
+	}
+	body := errorBody{Code: p.code, Message: p.message, Error: p.message}
+	if done := (*partly)(nil); errors.As(err, &done) {
+		body.Count = done.count
+	}
+	writeJSON(w, p.status, body)
+}
+
+// problemOf finds the status and the code that an error stands for.
+func problemOf(err error) *problem {
+	if p := (*problem)(nil); errors.As(err, &p) {
+		return p
+	}
+	message := err.Error()
+	switch {
+	case errors.Is(err, journal.ErrNoDeadLetter):
+		return &problem{http.StatusNotFound, "not_found", "there is no dead letter of this id; it may have been replayed or discarded"}
+	case errors.Is(err, journal.ErrDamaged):
+		return &problem{http.StatusInternalServerError, "damaged", message + "; discard it by its id to get at those behind it"}
+	case errors.Is(err, journal.ErrFull):
+		return &problem{http.StatusServiceUnavailable, "journal_full", message}
+	case errors.Is(err, journal.ErrClosed), errors.Is(err, journal.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		return &problem{http.StatusServiceUnavailable, "journal_unavailable", message}
+	case errors.Is(err, context.Canceled):
+		return &problem{http.StatusServiceUnavailable, "stopped", "stopped before all was done"}
+	}
+	return &problem{http.StatusInternalServerError, "internal", message}
+}
+
+func refuse(w http.ResponseWriter, p *problem) {
+	writeJSON(w, p.status, errorBody{Code: p.code, Message: p.message, Error: p.message})
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(body)
+}

@@ -1,0 +1,310 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"aka/router/journal"
+)
+
+func TestTheListShowsEverythingButTheCall(t *testing.T) {
+	f := newFixture(t)
+	f.want(t, "GET", "/dead-letters", "", 200, `{"dead_letters":[]}`)
+	f.bury(t, letter{destination: "vero"})
+	var page DeadLetters
+	f.ask(t, "GET", "/dead-letters", "", &page)
+	got := page.DeadLetters[0]
+	if since := got.Last.Sub(got.First); since != time.Hour || time.Since(got.Last) > time.Minute {
+		t.Errorf("first %s, last %s", got.First, got.Last)
+	}
+	got.First, got.Last = time.Time{}, time.Time{}
+	want := DeadLetter{ID: 1, Destination: "vero", Type: "alias", Reason: "refused", Detail: "not a user", Status: 400, Attempts: 3,
+		Source: "website", MessageID: "m1", ReceivedAt: day.Add(time.Minute)}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+}
+
+func TestTheListIsFiltered(t *testing.T) {
+	f := newFixture(t)
+	f.bury(t,
+		letter{destination: "vero", age: 50 * time.Hour},
+		letter{destination: "mixpanel", age: 3 * time.Hour},
+		letter{destination: "vero", reason: "too_old", age: 2 * time.Hour},
+		letter{destination: "vero", age: time.Hour},
+		letter{destination: "gone", age: 0},
+	)
+	for query, want := range map[string][]uint64{
+		"":                                {1, 2, 3, 4, 5},
+		"destination=vero":                {1, 3, 4},
+		"destination=mixpanel":            {2},
+		"reason=refused":                  {1, 2, 4, 5},
+		"reason=max_attempts":             {},
+		"destination=vero&reason=too_old": {3},
+		"since=150m":                      {3, 4, 5},
+		"since=2d":                        {2, 3, 4, 5},
+		"since=2d1h&destination=vero":     {3, 4},
+		"since=" + url.QueryEscape(time.Now().Add(-90*time.Minute).Format(time.RFC3339)): {4, 5},
+		"since=2000-01-01T00:00:00%2B02:00&limit=2":                                      {1, 2},
+		"after=3":                          {4, 5},
+		"after=9":                          {},
+		"after=1&destination=vero&limit=1": {3},
+	} {
+		if got := f.ids(t, query); !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, want %v", query, got, want)
+		}
+	}
+}
+
+func TestTheListComesInPages(t *testing.T) {
+	f := newFixture(t)
+	for range 5 {
+		f.bury(t, letter{destination: "vero"}, letter{destination: "mixpanel"})
+	}
+	var pages []string
+	for after := uint64(0); ; {
+		var page DeadLetters
+		f.ask(t, "GET", fmt.Sprintf("/dead-letters?destination=vero&limit=2&after=%d", after), "", &page)
+		ids := ""
+		for _, d := range page.DeadLetters {
+			ids += fmt.Sprint(d.ID, " ")
+		}
+		pages = append(pages, ids)
+		if after = page.Next; after == 0 {
+			break
+		}
+	}
+	if want := []string{"1 3 ", "5 7 ", "9 "}; !slices.Equal(pages, want) {
+		t.Fatalf("got %q, want %q", pages, want)
+	}
+}
+
+func TestAFilterThatMeansNothingIsRefusedEverywhere(t *testing.T) {
+	f := newFixture(t)
+	f.bury(t, letter{destination: "vero"})
+	for query, want := range map[string]string{
+		"destination=acme":               `unknown_destination destination: "acme" is not known; there are mixpanel, vero`,
+		"destination=":                   `unknown_destination destination: "" is not known; there are mixpanel, vero`,
+		"destination=vero&destination=x": `invalid_destination destination: given more than once`,
+		"reason=bad":                     `unknown_reason reason: "bad" is not known; there are expired, max_attempts, refused, rejected, too_large, too_old, undecodable`,
+		"since=yesterday":                `invalid_since since: expected a duration such as 24h or 7d, or a time such as 2026-01-02T15:04:05Z, not "yesterday"`,
+		"since=-1h":                      `invalid_since since: expected a duration such as 24h or 7d, or a time such as 2026-01-02T15:04:05Z, not "-1h"`,
+		"since=":                         `invalid_since since: expected a duration such as 24h or 7d, or a time such as 2026-01-02T15:04:05Z, not ""`,
+		"after=-1":                       `invalid_after after: expected the id of a dead letter, a number, not "-1"`,
+		"after=99999999999999999999":     `invalid_after after: expected the id of a dead letter, a number, not "99999999999999999999"`,
+		"limit=0":                        `invalid_limit limit: expected 1 to MOST, not "0"`,
+		"limit=100001":                   `invalid_limit limit: expected 1 to MOST, not "100001"`,
+		"limit=many":                     `invalid_limit limit: expected 1 to MOST, not "many"`,
+		"destinaton=vero":                `unknown_parameter query: "destinaton" is no parameter here; there are destination, reason, since, after, limit`,
+		"reason=%":                       `invalid_query query: invalid URL escape "%"`,
+	} {
+		for request, most := range map[string]string{"GET /dead-letters": "1000", "POST /dead-letters/replay": "100000", "POST /dead-letters/discard": "100000"} {
+			method, path, _ := strings.Cut(request, " ")
+			var body errorBody
+			status := f.ask(t, method, path+"?"+query, "", &body)
+			if got := body.Code + " " + body.Message; status != 400 || got != strings.Replace(want, "MOST", most, 1) {
+				t.Errorf("%s?%s: got %d %s", request, query, status, got)
+			}
+		}
+	}
+	if left := f.ids(t, ""); len(left) != 1 {
+		t.Fatal("a refused request took the dead letter")
+	}
+}
+
+func TestOneIsShownWithItsCall(t *testing.T) {
+	f := newFixture(t)
+	f.bury(t,
+		letter{destination: "vero", call: `{"type":"alias","userId":"<b>","n":12345678901234567890}`},
+		letter{destination: "vero", reason: "undecodable", call: `{"type":`},
+	)
+	for path, want := range map[string]string{
+		"/dead-letters/1": `"message_id":"m1","received_at":"2026-01-02T00:01:00Z","call":{"type":"alias","userId":"<b>","n":12345678901234567890}}`,
+		"/dead-letters/2": `"call":"{\"type\":"}`,
+	} {
+		if status, body, _ := f.do(t, "GET", path, ""); status != 200 || !strings.HasSuffix(strings.TrimSpace(body), want) {
+			t.Errorf("%s: got %d %s", path, status, body)
+		}
+	}
+}
+
+func TestOneIsReplayedOnce(t *testing.T) {
+	f := newFixture(t)
+	f.bury(t, letter{destination: "vero"}, letter{destination: "mixpanel"})
+	f.want(t, "POST", "/dead-letters/1/replay", "", 200, `{"success":true,"count":1}`)
+	if status, _, _ := f.do(t, "POST", "/dead-letters/1/replay", ""); status != 404 {
+		t.Errorf("got %d for the second time", status)
+	}
+	if got := f.log(t); !slices.Equal(got, []string{"vero m1"}) {
+		t.Errorf("the log has %v", got)
+	}
+	if got := f.ids(t, ""); !slices.Equal(got, []uint64{2}) {
+		t.Errorf("%v are left", got)
+	}
+}
+
+func TestOneIsReplayedOnceHoweverManyAsk(t *testing.T) {
+	f := newFixture(t)
+	f.bury(t, letter{destination: "vero"})
+	var done atomic.Int32
+	var asking sync.WaitGroup
+	for range 8 {
+		asking.Go(func() {
+			if status, _, _ := f.do(t, "POST", "/dead-letters/1/replay", ""); status == 200 {
+				done.Add(1)
+			}
+		})
+	}
+	asking.Wait()
+	if got := f.log(t); len(got) != 1 || done.Load() != 1 {
+		t.Fatalf("replayed %d times, and %d were told so", len(got), done.Load())
+	}
+}
+
+func TestOneIsDiscarded(t *testing.T) {
+	f := newFixture(t)
+	f.bury(t, letter{destination: "vero"}, letter{destination: "gone"})
+	f.want(t, "DELETE", "/dead-letters/1", "", 200, `{"success":true,"count":1}`)
+	f.want(t, "DELETE", "/dead-letters/2", "", 200, `{"success":true,"count":1}`)
+	if got, left := f.log(t), f.ids(t, ""); len(got) != 0 || len(left) != 0 {
+		t.Errorf("the log has %v, and %v are left", got, left)
+	}
+}
+
+func TestADeadLetterOfADestinationThatIsGoneStays(t *testing.T) {
+	f := newFixture(t)
+	f.bury(t, letter{destination: "gone"}, letter{destination: "vero"}, letter{destination: "gone"})
+	var body errorBody
+	if status := f.ask(t, "POST", "/dead-letters/1/replay", "", &body); status != 409 || body.Code != "destination_gone" {
+		t.Errorf("got %d %+v", status, body)
+	}
+	f.want(t, "POST", "/dead-letters/replay?limit=1", "", 200, `{"success":true,"count":1,"skipped":2}`)
+	if got := f.ids(t, ""); !slices.Equal(got, []uint64{1, 3}) {
+		t.Errorf("%v are left", got)
+	}
+}
+
+func TestAllThatMatchAreReplayedInTheOrderOfTheirCalls(t *testing.T) {
+	f := newFixture(t)
+	f.bury(t,
+		letter{destination: "vero", receivedAt: day.Add(3 * time.Hour)},
+		letter{destination: "mixpanel", receivedAt: day},
+		letter{destination: "vero", receivedAt: day.Add(time.Hour)}, // was replayed, and died again
+		letter{destination: "vero", receivedAt: day.Add(time.Hour)},
+		letter{destination: "vero", receivedAt: day, reason: "too_old"},
+		letter{destination: "vero", receivedAt: day.Add(2 * time.Hour)},
+	)
+	f.want(t, "POST", "/dead-letters/replay?destination=vero&reason=refused&limit=3", "", 200, `{"success":true,"count":3,"more":true}`)
+	f.want(t, "POST", "/dead-letters/replay?destination=vero&reason=refused&limit=3", "", 200, `{"success":true,"count":1}`)
+	f.want(t, "POST", "/dead-letters/replay?destination=vero&reason=refused&limit=3", "", 200, `{"success":true,"count":0}`)
+	if got, want := f.log(t), []string{"vero m3", "vero m4", "vero m1", "vero m6"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if got := f.ids(t, ""); !slices.Equal(got, []uint64{2, 5}) {
+		t.Errorf("%v are left", got)
+	}
+}
+
+func TestAllThatMatchAreDiscarded(t *testing.T) {
+	f := newFixture(t)
+	f.bury(t, letter{destination: "vero"}, letter{destination: "gone"}, letter{destination: "vero", age: 48 * time.Hour}, letter{destination: "mixpanel"})
+	f.want(t, "POST", "/dead-letters/discard?since=24h&after=1", "", 200, `{"success":true,"count":2}`)
+	if got := f.ids(t, ""); !slices.Equal(got, []uint64{1, 3}) {
+		t.Errorf("%v are left", got)
+	}
+	f.want(t, "POST", "/dead-letters/discard", "", 200, `{"success":true,"count":2}`)
+	if got, left := f.log(t), f.ids(t, ""); len(got) != 0 || len(left) != 0 {
+		t.Errorf("the log has %v, and %v are left", got, left)
+	}
+}
+
+func TestAnErrorHalfwayTellsHowManyWereDone(t *testing.T) {
+	f := newFixture(t)
+	f.bury(t, letter{destination: "vero"}, letter{destination: "vero"}, letter{destination: "vero"})
+	failing := &hooked{Journal: f.journal}
+	failing.beforeReplay = func() {
+		if len(f.log(t)) == 2 {
+			f.journal.Close()
+		}
+	}
+	config := f.config()
+	config.Journal = failing
+	answer := httptest.NewRecorder()
+	request := httptest.NewRequest("POST", "http://localhost/dead-letters/replay", nil)
+	New(config).Handler().ServeHTTP(answer, request)
+	if body := answer.Body.String(); answer.Code < 500 || !strings.Contains(body, `"count":2`) {
+		t.Fatalf("got %d %s", answer.Code, body)
+	}
+}
+
+func TestTheJournalsErrorsKeepTheirMeaning(t *testing.T) {
+	for _, c := range []struct {
+		err    error
+		status int
+		code   string
+	}{
+		{journal.ErrNoDeadLetter, 404, "not_found"},
+		{fmt.Errorf("read dead letter 7: %w: checksum", journal.ErrDamaged), 500, "damaged"},
+		{fmt.Errorf("%w: no room", journal.ErrFull), 503, "journal_full"},
+		{journal.ErrClosed, 503, "journal_unavailable"},
+		{fmt.Errorf("%w: why", journal.ErrUnavailable), 503, "journal_unavailable"},
+		{fmt.Errorf("read: %w", context.DeadlineExceeded), 503, "journal_unavailable"},
+		{fmt.Errorf("read: %w", context.Canceled), 503, "stopped"},
+		{errors.New("what else"), 500, "internal"},
+	} {
+		if p := problemOf(c.err); p.status != c.status || p.code != c.code {
+			t.Errorf("%v: got %d %s, want %d %s", c.err, p.status, p.code, c.status, c.code)
+		}
+	}
+}
+
+func FuzzFilter(f *testing.F) {
+	for _, seed := range []string{"", "destination=vero&reason=refused&since=24h&after=7&limit=10", "since=2026-01-02T15:04:05Z", "since=1d12h", "limit=-1", "a=%zz;b"} {
+		f.Add(seed)
+	}
+	s := New(Config{Destinations: []string{"mixpanel", "vero"}, Metrics: prometheus.NewRegistry(), Logger: zap.NewNop()})
+	f.Fuzz(func(t *testing.T, query string) {
+		r := httptest.NewRequest("GET", "http://localhost/", nil)
+		r.URL.RawQuery = query
+		got, err := s.filter(r, listLimits)
+		if err != nil {
+			if p := (*problem)(nil); !errors.As(err, &p) || p.status != 400 {
+				t.Fatalf("%q: %v", query, err)
+			}
+			return
+		}
+		if got.limit < 1 || got.limit > listLimits.most || got.destination != "" && !s.isConfigured(got.destination) {
+			t.Fatalf("%q: %+v", query, got)
+		}
+	})
+}
+
+// log lists the calls that were replayed, by destination and message id.
+func (f *fixture) log(t testing.TB) (calls []string) {
+	t.Helper()
+	_, end := f.journal.Head()
+	reader := f.journal.ReadFrom(1)
+	for seq := uint64(1); seq < end.Seq; {
+		frame, err := reader.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range frame.Entries {
+			calls = append(calls, e.Target+" "+e.MessageID)
+		}
+		seq = frame.Seq + 1
+	}
+	return calls
+}

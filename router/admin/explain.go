@@ -1,0 +1,33 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"aka/router/segment"
+)
+
+// explain says what would become of the body. It takes the content for JSON whatever its type, as SDKs are taken.
+func (s *Server) explain(r *http.Request) (any, error) {
+	query, err := readQuery(r, "source")
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(r.Body)
+	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
+		return nil, &problem{http.StatusRequestEntityTooLarge, "body_too_large", fmt.Sprintf("body: expected at most %d bytes", large.Limit)}
+	}
+	if err != nil {
+		return nil, &problem{http.StatusBadRequest, "body_unreadable", "body: " + err.Error()}
+	}
+	explanation, err := s.Explain(body, query["source"])
+	if blame := (*segment.Error)(nil); errors.As(err, &blame) {
+		return nil, &problem{http.StatusBadRequest, blame.Code, blame.Message}
+	}
+	if err != nil {
+		return nil, &problem{http.StatusBadRequest, "unknown_source", "source: " + err.Error()}
+	}
+	return explanation, nil
+}

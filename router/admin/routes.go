@@ -1,0 +1,125 @@
+package admin
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+const index = `aka, the operator's server
+
+GET    /healthz                    200 while the process lives
+GET    /readyz                     200 while calls can be taken, else 503 and why
+GET    /metrics                    metrics for Prometheus
+GET    /dead-letters               calls that were given up on, oldest first
+GET    /dead-letters/{id}          one of them, with the call
+POST   /dead-letters/{id}/replay   send it to its destination again
+DELETE /dead-letters/{id}          remove it for good
+POST   /dead-letters/replay        replay all that match
+POST   /dead-letters/discard       discard all that match
+POST   /explain?source=NAME        what each destination would be sent for a body, without sending it
+
+Dead letters are chosen by destination=NAME, reason=REASON, since=24h (or a time, RFC 3339), after=ID and limit=N.
+`
+
+// routes is the whole API, with what holds for every request of it.
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/{$}", methods{"GET": http.HandlerFunc(showIndex)})
+	mux.Handle("/healthz", methods{"GET": http.HandlerFunc(alive)})
+	mux.Handle("/readyz", methods{"GET": http.HandlerFunc(s.ready)})
+	mux.Handle("/metrics", methods{"GET": promhttp.HandlerFor(s.Metrics, promhttp.HandlerOpts{ErrorLog: s.http.ErrorLog})})
+	mux.Handle("/dead-letters", methods{"GET": s.answer(s.list)})
+	mux.Handle("/dead-letters/{id}", methods{"GET": s.answer(s.show), "DELETE": s.answer(s.discard)})
+	mux.Handle("/dead-letters/{id}/replay", methods{"POST": s.answer(s.replay)})
+	mux.Handle("/dead-letters/replay", methods{"POST": s.answer(s.replayAll)})
+	mux.Handle("/dead-letters/discard", methods{"POST": s.answer(s.discardAll)})
+	mux.Handle("/explain", methods{"POST": s.answer(s.explain)})
+	mux.Handle("/", http.HandlerFunc(notFound))
+	return withHeaders(s.onlyKnownHosts(onlySameOrigin(mux)))
+}
+
+func showIndex(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte(index))
+}
+
+func notFound(w http.ResponseWriter, _ *http.Request) {
+	refuse(w, &problem{http.StatusNotFound, "not_found", "there is nothing at this path; GET / lists what there is"})
+}
+
+// methods are the handlers of one path. HEAD goes as GET; every other method is refused.
+type methods map[string]http.Handler
+
+// ServeHTTP implements http.Handler.
+func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	if handler, ok := m[method]; ok {
+		handler.ServeHTTP(w, r)
+		return
+	}
+	allowed := slices.Sorted(maps.Keys(m))
+	if m[http.MethodGet] != nil {
+		allowed = append(allowed, http.MethodHead)
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	refuse(w, &problem{http.StatusMethodNotAllowed, "method_not_allowed", "expected " + strings.Join(allowed, " or ")})
+}
+
+// withHeaders sets what every answer has, and bounds every body.
+func withHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// anyHost are the paths that probes and scrapers reach under whatever name; no call can be read or changed there.
+var anyHost = []string{"/healthz", "/readyz", "/metrics"}
+
+// onlyKnownHosts keeps web pages out whose own name was made to lead here (DNS rebinding): to the browser, they and this
+// server are one origin.
+func (s *Server) onlyKnownHosts(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.isOurs(r.Host) && !slices.Contains(anyHost, r.URL.Path) {
+			message := fmt.Sprintf("host: expected an IP address, localhost or the host of admin.listen, not %q", r.Host)
+			refuse(w, &problem{http.StatusForbidden, "unknown_host", message})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// isOurs tells whether nobody else can own the name in a Host header.
+func (s *Server) isOurs(hostport string) bool {
+	host := hostport
+	if name, _, err := net.SplitHostPort(hostport); err == nil {
+		host = name
+	}
+	host = strings.ToLower(host)
+	if host == "localhost" || host != "" && host == s.host {
+		return true
+	}
+	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil
+}
+
+// onlySameOrigin refuses what changes anything on behalf of another site's page.
+func onlySameOrigin(next http.Handler) http.Handler {
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, &problem{http.StatusForbidden, "cross_origin", "origin: a page of another site may change nothing here"})
+	}))
+	return protection.Handler(next)
+}
