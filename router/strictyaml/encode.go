@@ -96,9 +96,7 @@ func addPair(node *yaml.Node, name string, value reflect.Value) {
 	if inner == nil {
 		return
 	}
-	key := &yaml.Node{}
-	key.SetString(name)
-	node.Content = append(node.Content, key, inner)
+	node.Content = append(node.Content, plainNode(name), inner)
 }
 
 func sequenceNode(v reflect.Value) *yaml.Node {
@@ -134,7 +132,15 @@ func textNode(value encoding.TextMarshaler) *yaml.Node {
 
 // stringNode escapes what the decoder would expand.
 func stringNode(text string) *yaml.Node {
+	return plainNode(strings.ReplaceAll(text, "${", "$${"))
+}
+
+// plainNode quotes lines rather than write them as a block, which loses those that are empty.
+func plainNode(text string) *yaml.Node {
 	node := &yaml.Node{}
-	node.SetString(strings.ReplaceAll(text, "${", "$${"))
+	node.SetString(text)
+	if node.Style == yaml.LiteralStyle {
+		node.Style = yaml.DoubleQuotedStyle
+	}
 	return node
 }

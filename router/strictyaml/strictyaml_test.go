@@ -15,6 +15,13 @@ type secret struct{ value string }
 
 func (s *secret) SetSecret(value string) { s.value = value }
 
+func (s secret) String() string {
+	if s.value == "" {
+		return ""
+	}
+	return "<secret>"
+}
+
 type common struct {
 	Endpoint string `yaml:"endpoint"`
 }
