@@ -32,7 +32,7 @@ func Main(args []string, in io.Reader, out, errOut io.Writer) int {
 
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
 	root := newRoot()
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...)) // for nil it would take the process's own
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errOut)
@@ -42,7 +42,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "aka",
+		Use:   "aka [command]",
 		Short: "Route Segment calls to many vendors, identities in order",
 		Long: `Aka takes calls as Segment's SDKs send them, keeps each on disk before it answers, and delivers it to every
 configured vendor in that vendor's own words. What changes an identity arrives in order, and never by accident.
@@ -72,6 +72,14 @@ type usageError struct{ error }
 
 // wrongUse returns a usageError.
 func wrongUse(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// noArguments is for commands that take flags only.
+func noArguments(command *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return wrongUse("%s takes no argument, such as %q", command.CommandPath(), args[0])
+	}
+	return nil
+}
 
 // markFailures makes every command tell its own errors from those of the parsing before it, which are wrong use.
 func markFailures(command *cobra.Command) {

@@ -35,7 +35,7 @@ vendor got of each call, and whom it takes for one person in the end. It needs n
 leaves nothing behind.`,
 		Example: `  aka demo
   aka demo --keep                  leave it running, to send calls of your own`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			return untilSignalled(command.Context(), func(ctx context.Context) error {
 				return demo(ctx, keep, command.OutOrStdout())

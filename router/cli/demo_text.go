@@ -14,6 +14,7 @@ const (
 	cellWidth = 20
 	nameWidth = 20
 	gap       = "  "
+	indent    = "  " // of a line that goes on
 )
 
 // text shows the story: what each vendor got of each call, and whom it takes for one person.
@@ -87,7 +88,7 @@ func (t *telling) close(out *strings.Builder) {
 	if len(t.problems) > 0 {
 		end = "and not all as they should."
 	}
-	fmt.Fprintf(out, "\n%d calls to %d vendors: %d delivered, %d dropped for a reason, %s\n",
+	fmt.Fprintf(out, "\n%d calls to %d destinations: %d delivered, %d dropped for a reason, %s\n",
 		t.count(), len(t.names), t.ended[endedDelivered], t.ended[endedDropped], end)
 }
 
@@ -142,19 +143,26 @@ func writeRow(out *strings.Builder, widths []int, cells []string) {
 	}
 }
 
-// wrap breaks lines that are too wide after a space or an underscore.
+// wrap breaks lines that are too wide after a space or an underscore, where there is one.
 func wrap(text string, width int) []string {
 	var lines []string
 	for line := range strings.SplitSeq(text, "\n") {
-		for utf8.RuneCountInString(line) > width {
-			at := strings.LastIndexAny(line[:width], " _") + 1
-			if at <= len("- ") {
-				at = width
-			}
-			lines = append(lines, strings.TrimRight(line[:at], " "))
-			line = "  " + line[at:]
+		rest := []rune(line)
+		for len(rest) > width {
+			at := breakIn(rest[:width])
+			lines = append(lines, strings.TrimRight(string(rest[:at]), " "))
+			rest = []rune(indent + strings.TrimLeft(string(rest[at:]), " "))
 		}
-		lines = append(lines, line)
+		lines = append(lines, string(rest))
 	}
 	return lines
+}
+
+func breakIn(line []rune) int {
+	for at := len(line); at > len(indent); at-- {
+		if line[at-1] == ' ' || line[at-1] == '_' {
+			return at
+		}
+	}
+	return len(line)
 }

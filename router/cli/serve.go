@@ -31,7 +31,7 @@ missing then, and the journal is a temporary folder: what waits in the real one 
 		Example: `  aka serve
   aka serve --config /etc/aka/config.yaml
   aka serve --simulate             no accounts needed; config.example.yaml runs as it is`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			start := serve
 			if simulate {

@@ -60,7 +60,7 @@ the destinations section of a config that sends to them. Its control API shows w
 makes it fail in all the ways in which vendors do. Nothing guards that API, so listen on loopback only.`,
 		Example: `  aka simulate
   aka simulate --listen 127.0.0.1:9900 > destinations.yaml`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			return untilSignalled(command.Context(), func(ctx context.Context) error {
 				return simulate(ctx, listen, command.OutOrStdout())

@@ -1,0 +1,65 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"aka/router"
+)
+
+func TestSimulatePrintsDestinationsThatAConfigTakes(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	reader, writer := io.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- simulate(ctx, "127.0.0.1:0", writer) }()
+	printed := readUntil(t, reader, "vero/api/v2\" }\n")
+
+	path := writeConfig(t, "sources: { website: { write_key: dev } }\n"+printed)
+	config, err := router.Load(path, router.LoadOptions{Lookup: os.LookupEnv})
+	if err != nil {
+		t.Fatalf("%v, in\n%s", err, printed)
+	}
+	if len(config.Destinations) != len(simulatedAccounts) {
+		t.Errorf("%d destinations of %d", len(config.Destinations), len(simulatedAccounts))
+	}
+	for name, destination := range config.Destinations {
+		if !strings.Contains(string(config.Effective()), "/"+name) || destination.Type == "" {
+			t.Errorf("%s has no endpoint of its own", name)
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("ended with %v", err)
+	}
+}
+
+func TestSimulatePrintsWhereToLook(t *testing.T) {
+	vendors := newSimulation(t)
+	var printed strings.Builder
+	if err := vendors.open(&printed); err != nil {
+		t.Fatal(err)
+	}
+	var accounts []struct{ Endpoint string }
+	getJSON(t, vendors.accountsURL(), &accounts)
+	if len(accounts) != len(simulatedAccounts) || !strings.Contains(printed.String(), vendors.accountsURL()) {
+		t.Errorf("accounts %v, printed\n%s", accounts, &printed)
+	}
+	for _, account := range accounts {
+		if !strings.Contains(printed.String(), account.Endpoint) {
+			t.Errorf("%s is not printed", account.Endpoint)
+		}
+	}
+}
+
+func TestSimulateFailsWhereItCannotListen(t *testing.T) {
+	vendors := newSimulation(t)
+	taken := strings.TrimPrefix(vendors.URL(), "http://")
+	got := runAka(t, "simulate", "--listen", taken)
+	if got.code != exitFailed || !strings.Contains(got.errOut, "address already in use") || got.out != "" {
+		t.Errorf("exit code %d, out %q, errors %q", got.code, got.out, got.errOut)
+	}
+}
