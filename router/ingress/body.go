@@ -44,11 +44,13 @@ type body struct {
 	wire    io.LimitedReader // what may still come, and one byte more
 	plain   io.LimitedReader // what may still come out of decompression, and one byte more
 	gzip    gzip.Reader
+	share   share
 }
 
 var bodies = sync.Pool{New: func() any { return new(body) }}
 
 func (b *body) release() {
+	b.share.giveBack()
 	b.wire.R, b.plain.R = nil, nil
 	if b.content.Cap() > keptBytes {
 		b.content = bytes.Buffer{}
@@ -57,7 +59,7 @@ func (b *body) release() {
 }
 
 // read returns the body, decompressed. It is good until release.
-func (b *body) read(ctx *fasthttp.RequestCtx, limits *Limits) ([]byte, *refusal) {
+func (b *body) read(ctx *fasthttp.RequestCtx, limits *Limits, room *room) ([]byte, *refusal) {
 	b.content.Reset()
 	stream := ctx.RequestBodyStream()
 	if stream == nil {
@@ -79,7 +81,8 @@ func (b *body) read(ctx *fasthttp.RequestCtx, limits *Limits) ([]byte, *refusal)
 	default:
 		return nil, refusedEncoding
 	}
-	_, err := b.content.ReadFrom(&b.plain)
+	b.share = share{reader: &b.plain, room: room}
+	_, err := b.content.ReadFrom(&b.share)
 	return b.content.Bytes(), b.problem(ctx, err)
 }
 
@@ -97,6 +100,8 @@ func (b *body) problem(ctx *fasthttp.RequestCtx, err error) *refusal {
 	switch {
 	case b.wire.N <= 0 || b.plain.N <= 0:
 		return refusedTooLarge
+	case errors.Is(err, errNoRoom):
+		return refusedOverloaded
 	case isTimeout(err):
 		return refusedTimeout
 	case err != nil && compressed:

@@ -57,7 +57,7 @@ func (s *Server) understand(ctx *fasthttp.RequestCtx, e endpoint) (*source, *seg
 func (s *Server) read(ctx *fasthttp.RequestCtx, e endpoint) (*segment.Result, *refusal) {
 	b := bodies.Get().(*body)
 	defer b.release()
-	content, refused := b.read(ctx, &s.limits)
+	content, refused := b.read(ctx, &s.limits, &s.room)
 	if refused != nil {
 		return &segment.Result{}, refused
 	}

@@ -45,6 +45,7 @@ type Server struct {
 	keys    keyring
 	limits  Limits
 	metrics *metrics
+	room    room
 
 	parserLimits segment.Limits
 
@@ -65,6 +66,7 @@ func New(config Config, j Journal, logger *zap.Logger, registerer prometheus.Reg
 		return nil, err
 	}
 	s := &Server{journal: j, log: logger, keys: keys, limits: config.Limits, metrics: m, parserLimits: config.Limits.Segment()}
+	s.room.size = largestBodies * int64(s.limits.decompressed())
 	s.http = &fasthttp.Server{
 		Handler:      s.handle,
 		ErrorHandler: s.failedToRead,

@@ -516,6 +516,29 @@ func (s *stand) postAs(t *testing.T, body string, chunked bool, headers ...strin
 	return answer{response, content}
 }
 
+func TestLargeBodiesShareTheirRoom(t *testing.T) {
+	s := start(t, testConfig())
+	large := call + strings.Repeat(" ", 100<<10)
+	s.server.room.taken.Store(s.server.room.size)
+	for _, body := range []string{large, zipped(large)} {
+		encoding := map[bool]string{true: "identity", false: "gzip"}[body == large]
+		got := s.post(t, "/v1/alias", body, "Content-Encoding: "+encoding)
+		if got.StatusCode != 503 || got.code(t) != "overloaded" || got.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: %d %s", encoding, got.StatusCode, got.body)
+		}
+	}
+	if got := s.post(t, "/v1/alias", call); got.StatusCode != 200 {
+		t.Errorf("a single call: %d %s", got.StatusCode, got.body)
+	}
+	s.server.room.taken.Store(0)
+	if got := s.post(t, "/v1/alias", large); got.StatusCode != 200 {
+		t.Errorf("%d %s", got.StatusCode, got.body)
+	}
+	if taken := s.server.room.taken.Load(); taken != 0 {
+		t.Errorf("%d bytes are not given back", taken)
+	}
+}
+
 func TestStrictLimitsAreSegments(t *testing.T) {
 	config := testConfig()
 	config.Limits.Strict = true
