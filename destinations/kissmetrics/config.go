@@ -15,7 +15,8 @@ type Config struct {
 	// APIKey names the product that the data goes to. Required. Kissmetrics answers 200 to a wrong one too.
 	APIKey adapter.Secret `yaml:"api_key"`
 	// PrefixProperties puts a track's event before the name of each of its properties, as "event - property": Kissmetrics
-	// keeps all properties of a person in one place, where equal names overwrite each other. Default false.
+	// keeps all properties of a person in one place, where equal names overwrite each other. Those of pages, screens and
+	// groups are always led by "Page - ", "Screen - " and "Group - ". Default false.
 	PrefixProperties bool `yaml:"prefix_properties"`
 	// AliasOnIdentify also merges the anonymousId of every identify with its userId. Two people who share a browser become
 	// one for good, so it is off by default.

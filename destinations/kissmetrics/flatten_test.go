@@ -58,6 +58,50 @@ func TestNamesAndValuesAreBounded(t *testing.T) {
 	}
 }
 
+// Whatever a sender calls things, the parameters that Kissmetrics itself reads are ours.
+func FuzzReservedParameters(f *testing.F) {
+	f.Add("E", "_p", "x", true)
+	f.Add("_k", "__n", "&_d=0", false)
+	f.Add("Order Completed", " _t", "\r\n", true)
+	f.Fuzz(func(t *testing.T, event, key, value string, prefixed bool) {
+		vendor := &translator{Config: Config{APIKey: adapter.NewSecret("k3y-of-km"), PrefixProperties: prefixed}, base: endpoint}
+		properties := map[string]any{key: value, "nested": map[string]any{key: value}, "products": []any{map[string]any{key: value}}}
+		call := &segment.Call{
+			Header: segment.Header{Type: segment.Track, UserID: "bob", Timestamp: time.Unix(1262304000, 0)},
+			Event:  event, Properties: properties,
+		}
+		for i, request := range vendor.Translate(call).Requests {
+			parameters := parametersOf(t, request)
+			want := map[string]string{"_k": "k3y-of-km", "_p": "bob", "_t": "1262304000", "_d": "1"}
+			if i == 0 {
+				want["_n"] = adapter.Cut(strings.TrimSpace(event), maxName)
+			}
+			for name, values := range parameters {
+				if len(values) != 1 || strings.HasPrefix(name, "_") && values[0] != want[name] {
+					t.Errorf("%q is %q", name, values)
+				}
+				delete(want, name)
+			}
+			if len(want) > 0 {
+				t.Errorf("missing: %v", want)
+			}
+		}
+	})
+}
+
+func parametersOf(t *testing.T, r adapter.Request) url.Values {
+	t.Helper()
+	_, query, _ := strings.Cut(r.URL, "?")
+	if r.Body != nil {
+		query = string(r.Body)
+	}
+	parameters, err := url.ParseQuery(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parameters
+}
+
 func translate(event string, properties map[string]any) adapter.Outcome {
 	t := &translator{base: endpoint}
 	return t.Translate(&segment.Call{

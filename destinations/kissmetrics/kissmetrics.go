@@ -69,19 +69,19 @@ func (t *translator) alias(call *segment.Call, previousID, userID string) adapte
 	parameters := t.sender(call)
 	parameters.Set("_p", previousID)
 	parameters.Set("_n", userID)
-	// /a is documented for GET only, and without the user agent it always fits.
-	if len(parameters.Encode()) > maxQuery {
+	query := parameters.Encode()
+	if len(query) > maxQuery {
+		// /a is documented for GET only, and without the user agent it always fits.
 		parameters.Del("_ua")
+		query = parameters.Encode()
 	}
-	return t.get("/a", parameters.Encode())
+	return t.get("/a", query)
 }
 
 func (t *translator) identify(call *segment.Call) adapter.Outcome {
 	set, f := t.person(call, 0), newFlattener()
 	f.object(set, "", adapter.PersonTraits(call))
-	if call.UserID != "" {
-		f.known(set, "id", call.UserID)
-	}
+	f.known(set, "id", call.UserID)
 	if f.written == 0 {
 		return adapter.Drop(adapter.NothingToSend)
 	}
@@ -96,7 +96,7 @@ func (t *translator) track(call *segment.Call) adapter.Outcome {
 	name := strings.TrimSpace(call.Event)
 	prefix := ""
 	if t.PrefixProperties {
-		prefix = name + " - "
+		prefix = bareKey(name) + " - "
 	}
 	if isOrderCompleted(name) {
 		return t.order(call, name, prefix)
