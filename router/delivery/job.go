@@ -33,7 +33,12 @@ type job struct {
 	// maxBatch bounds the batch that the job may travel in, after one was refused as too large. 0 is no bound.
 	maxBatch int
 
-	queued   time.Time
+	entered time.Time // the window
+	queued  time.Time
+	waiting bool   // for the time of its next try
+	parking bool   // it is being parked
+	parked  uint64 // its id once it is
+
 	detached bool
 	size     int
 

@@ -23,6 +23,7 @@ type Metrics struct {
 	saveFailures *prometheus.CounterVec
 	states       *prometheus.GaugeVec
 	window       *prometheus.GaugeVec
+	parked       *prometheus.GaugeVec
 	inFlight     *prometheus.GaugeVec
 	duration     *prometheus.HistogramVec
 	lag          *prometheus.HistogramVec
@@ -50,12 +51,13 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		saveFailures: counter("progress_save_failures_total", "Failed attempts to save the progress."),
 		states:       gauge("destination_state", "1 for the state that the destination is in: closed is well, open is down, half_open is being probed, held refuses our credentials.", "state"),
 		window:       gauge("window_calls", "Calls held in memory, waiting or in flight."),
+		parked:       gauge("parked_calls", "Calls kept aside because they keep failing while others pass, and those behind them."),
 		inFlight:     gauge("exchanges_in_flight", "HTTP exchanges in flight."),
 		duration:     histogram("exchange_duration_seconds", "Time of one HTTP exchange with the vendor.", prometheus.ExponentialBuckets(0.001, 2.5, 12)),
 		lag:          histogram("delivery_lag_seconds", "Time from accepting a call to its delivery.", prometheus.ExponentialBuckets(0.001, 4, 14)),
 		backlog:      &backlogCollector{},
 	}
-	reg.MustRegister(m.outcomes, m.retries, m.ambiguous, m.exchanges, m.diagnostics, m.saveFailures, m.states, m.window, m.inFlight, m.duration, m.lag, m.backlog)
+	reg.MustRegister(m.outcomes, m.retries, m.ambiguous, m.exchanges, m.diagnostics, m.saveFailures, m.states, m.window, m.parked, m.inFlight, m.duration, m.lag, m.backlog)
 	return m
 }
 
@@ -69,6 +71,7 @@ type destinationMetrics struct {
 	ambiguous    prometheus.Counter
 	saveFailures prometheus.Counter
 	window       prometheus.Gauge
+	parked       prometheus.Gauge
 	inFlight     prometheus.Gauge
 	duration     prometheus.Observer
 	lagSeconds   prometheus.Observer
@@ -90,7 +93,7 @@ func (m *Metrics) destination(name string) *destinationMetrics {
 	d := &destinationMetrics{
 		name: name, all: m, outcomes: map[outcomeKey]prometheus.Counter{}, exchanges: map[string]prometheus.Counter{},
 		retries: m.retries.WithLabelValues(name), ambiguous: m.ambiguous.WithLabelValues(name),
-		saveFailures: m.saveFailures.WithLabelValues(name), window: m.window.WithLabelValues(name), inFlight: m.inFlight.WithLabelValues(name),
+		saveFailures: m.saveFailures.WithLabelValues(name), window: m.window.WithLabelValues(name), parked: m.parked.WithLabelValues(name), inFlight: m.inFlight.WithLabelValues(name),
 		duration: m.duration.WithLabelValues(name), lagSeconds: m.lag.WithLabelValues(name),
 	}
 	for _, t := range segment.Types {
@@ -163,7 +166,7 @@ func (d *destinationMetrics) follow(head func() (uint64, journal.Position), ende
 	d.all.backlog.add(d)
 }
 
-func (d *destinationMetrics) state(ended uint64, oldest time.Time, window, inFlight int) {
+func (d *destinationMetrics) state(ended uint64, oldest time.Time, window, parked, inFlight int) {
 	d.ended.Store(ended)
 	nanos := int64(0)
 	if !oldest.IsZero() {
@@ -171,6 +174,7 @@ func (d *destinationMetrics) state(ended uint64, oldest time.Time, window, inFli
 	}
 	d.oldest.Store(nanos)
 	d.window.Set(float64(window))
+	d.parked.Set(float64(parked))
 	d.inFlight.Set(float64(inFlight))
 }
 

@@ -138,13 +138,26 @@ func (p *Pipeline) later(j *job, now time.Time, detail string, ambiguous bool) {
 }
 
 func (p *Pipeline) retryAt(j *job, at time.Time) {
-	p.timers.add(at, func() { p.queue.push(j, time.Now()) })
+	j.waiting = true
+	p.timers.add(at, func() {
+		j.waiting = false
+		p.advance(j, time.Now())
+	})
 }
 
-// finish ends a call that was in the window, and lets those behind it go.
+// finish ends a call that was in the window or parked, and lets those behind it go.
 func (p *Pipeline) finish(j *job, outcome, reason string, now time.Time) {
 	p.end(j, outcome, reason)
+	if j.parked != 0 {
+		p.unpark(j, outcome)
+		return
+	}
 	p.window.remove(j)
+	p.letGo(j, outcome, now)
+}
+
+// letGo gives the call's ids back: after an alias was delivered, when the vendor has had time to settle.
+func (p *Pipeline) letGo(j *job, outcome string, now time.Time) {
 	if outcome == outcomeDelivered && j.entry.Type == segment.Alias && p.Destination.Settle > 0 {
 		p.timers.add(now.Add(p.Destination.Settle), func() { p.release(j) })
 		return
@@ -179,9 +192,13 @@ func (p *Pipeline) giveUp(j *job, reason adapter.Reason, detail string, now time
 
 // buryTooOld gives up on calls that have waited for longer than the backlog may, the oldest first. One that is in flight
 // ends as its exchange does.
-func (p *Pipeline) buryTooOld() {
-	now := time.Now()
-	for j := p.window.oldest; j != nil && p.tooOld(j, now); j = j.newer {
+func (p *Pipeline) buryTooOld(now time.Time) {
+	p.buryTooOldOf(&p.parked, now)
+	p.buryTooOldOf(&p.window, now)
+}
+
+func (p *Pipeline) buryTooOldOf(w *window, now time.Time) {
+	for j := w.oldest; j != nil && p.tooOld(j, now); j = j.newer {
 		if j.dead != "" {
 			continue
 		}
@@ -199,22 +216,19 @@ func (p *Pipeline) bury(j *job, now time.Time) {
 	if j.first.IsZero() {
 		j.first, j.last = now, now
 	}
-	p.graves = append(p.graves, j)
-	p.dig()
-}
-
-// dig stores the first of the graves, aside from the loop, one at a time.
-func (p *Pipeline) dig() {
-	if p.digging || p.resting || len(p.graves) == 0 {
-		return
-	}
-	j := p.graves[0]
 	d := &journal.DeadLetter{
 		Destination: p.Destination.Name, Reason: string(j.dead), Detail: p.detail(j.detail),
 		Attempts: j.attempts, Status: j.status, First: j.first, Last: j.last, Position: j.pos, Entry: *j.entry,
 	}
-	p.digging = true
-	go func() { p.buried <- p.Log.Bury(context.Background(), d) }()
+	p.chore(chore{
+		what: "a dead letter could not be stored",
+		do:   func(ctx context.Context) error { return p.Log.Bury(ctx, d) },
+		done: func() {
+			p.log.Info("a call was given up on and kept as a dead letter", zap.String("reason", string(j.dead)), zap.Stringer("type", j.entry.Type),
+				zap.String("message_id", j.entry.MessageID), zap.Int("attempt", j.attempts), zap.Int("status", j.status))
+			p.finish(j, outcomeDead, string(j.dead), time.Now())
+		},
+	})
 }
 
 // maxDetail bounds what is kept of a vendor's words, in bytes.
@@ -226,28 +240,4 @@ func (p *Pipeline) detail(text string) string {
 		text = text[:maxDetail]
 	}
 	return text
-}
-
-// burialRetry is the wait after a dead letter could not be stored.
-const burialRetry = time.Second
-
-// interred ends the call whose burial is done, and begins the next.
-func (p *Pipeline) interred(err error) {
-	p.digging = false
-	if err != nil {
-		p.log.Error("a dead letter could not be stored; trying again: is the disk full?", zap.Error(err))
-		p.resting = true
-		p.timers.add(time.Now().Add(burialRetry), func() {
-			p.resting = false
-			p.dig()
-		})
-		return
-	}
-	j := p.graves[0]
-	p.graves[0] = nil
-	p.graves = p.graves[1:]
-	p.log.Info("a call was given up on and kept as a dead letter", zap.String("reason", string(j.dead)), zap.Stringer("type", j.entry.Type),
-		zap.String("message_id", j.entry.MessageID), zap.Int("attempt", j.attempts), zap.Int("status", j.status))
-	p.finish(j, outcomeDead, string(j.dead), time.Now())
-	p.dig()
 }

@@ -1,5 +1,6 @@
 // Package delivery takes calls from the journal to the vendors: one Pipeline per destination, which shares nothing with the
-// others. A call passes filter, translate, sequence, send and outcome, in that order; see read.go, dispatch.go, outcome.go.
+// others. A call passes filter, translate, sequence, send and outcome, in that order; see read.go, dispatch.go, outcome.go. parking.go is for calls
+// that fail alone.
 package delivery
 
 import (
@@ -22,6 +23,9 @@ type Log interface {
 	LoadProgress(ctx context.Context, destination string) (*journal.Progress, error)
 	SaveProgress(ctx context.Context, destination string, encoded []byte) error
 	Bury(ctx context.Context, d *journal.DeadLetter) error
+	Park(ctx context.Context, p *journal.Parked) (id uint64, err error)
+	Unpark(ctx context.Context, id uint64) error
+	Parked(ctx context.Context, destination string, visit func(*journal.Parked)) error
 	// Head returns how many calls were accepted so far, and the position after the last.
 	Head() (calls uint64, next journal.Position)
 }
@@ -48,7 +52,7 @@ type Config struct {
 // Pipeline delivers the journal's calls to one destination: each once or more, in the order that identity needs.
 //
 // All its state belongs to one goroutine, the loop. Around it, one goroutine reads ahead and translates, one saves progress,
-// one buries the dead, and each exchange in flight has its own.
+// one does chores on the disk, and each exchange in flight has its own.
 type Pipeline struct {
 	Config
 	log     *zap.Logger
@@ -62,19 +66,22 @@ type Pipeline struct {
 	limiter   *rate.Limiter
 	timers    timers
 	inFlight  int
-	graves    []*job          // to be buried, oldest first
-	digging   bool            // the first of them is being buried
-	resting   bool            // the last burial failed: the next one waits
-	ready     []*Ticket[*job] // scratch
-	current   []*job          // of the frame that is being taken in, those that are not in the window yet
-	unsaved   bool
-	lastError string
+	parked    window // those that are kept aside, beside the window
+	// parkedBefore are the positions of those that an earlier run has kept aside.
+	parkedBefore map[journal.Position]bool
+	chores       []chore
+	busy         bool            // the first chore is being done
+	resting      bool            // the last chore failed: it waits
+	ready        []*Ticket[*job] // scratch
+	current      []*job          // of the frame that is being taken in, those that are not in the window yet
+	unsaved      bool
+	lastError    string
 	// suspectBelow is the end of the log at the start, when the run before crashed: calls before it may have been sent.
 	suspectBelow uint64
 
 	incoming chan prepared
 	results  chan result
-	buried   chan error
+	chored   chan error
 	saves    chan savePoint
 
 	savedFloor atomic.Uint64
@@ -95,7 +102,7 @@ func New(config Config) *Pipeline {
 		limiter:   newLimiter(config.Options.Rate),
 		incoming:  make(chan prepared, 1),
 		results:   make(chan result, config.Options.Concurrency),
-		buried:    make(chan error, 1),
+		chored:    make(chan error, 1),
 		saves:     make(chan savePoint, 1),
 		stopped:   make(chan struct{}),
 		deadline:  make(chan struct{}),
@@ -127,6 +134,9 @@ func (p *Pipeline) Start(ctx context.Context) error {
 	if progress.Ended() > 0 {
 		// An alias may have been delivered just before the stop: what waits behind it must not come too soon.
 		p.gate.wait(time.Now(), p.Destination.Settle)
+	}
+	if err := p.readParked(ctx); err != nil {
+		return err
 	}
 	p.metrics.follow(p.Log.Head, progress.Ended())
 
@@ -179,12 +189,13 @@ func (p *Pipeline) loop(ctx context.Context) {
 			p.begin(next)
 		case r := <-p.results:
 			p.conclude(r)
-		case err := <-p.buried:
-			p.interred(err)
+		case err := <-p.chored:
+			p.choreDone(err)
 		case <-alarm.C:
 		case <-tick.C:
 			p.saveSoon()
-			p.buryTooOld()
+			p.buryTooOld(time.Now())
+			p.parkStragglers(time.Now())
 		case <-ctx.Done():
 		}
 	}
@@ -194,12 +205,12 @@ func (p *Pipeline) loop(ctx context.Context) {
 
 // finishInFlight waits for the exchanges and the burial that are under way, and starts no more.
 func (p *Pipeline) finishInFlight() {
-	for p.inFlight > 0 || p.digging {
+	for p.inFlight > 0 || p.busy {
 		select {
 		case r := <-p.results:
 			p.conclude(r)
-		case err := <-p.buried:
-			p.interred(err)
+		case err := <-p.chored:
+			p.choreDone(err)
 		case <-p.deadline:
 			p.log.Warn("stopped with exchanges in flight; they are repeated on the next start", zap.Int("in_flight", p.inFlight))
 			return
@@ -251,7 +262,10 @@ func (p *Pipeline) publishState() {
 	if p.window.oldest != nil {
 		oldest = p.window.oldest.entry.ReceivedAt
 	}
-	p.metrics.state(p.progress.Ended(), oldest, p.window.count, p.inFlight)
+	if p.parked.oldest != nil {
+		oldest = p.parked.oldest.entry.ReceivedAt
+	}
+	p.metrics.state(p.progress.Ended()-min(p.progress.Ended(), uint64(p.parked.count)), oldest, p.window.count, p.parked.count, p.inFlight)
 }
 
 func (p *Pipeline) stateChanged(state string) {

@@ -418,6 +418,72 @@ func TestADeadLetterThatCannotBeStoredIsNotForgotten(t *testing.T) {
 	})
 }
 
+func TestACallThatFailsAloneIsKeptAsideWithThoseBehindItAndHoldsUpNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{Order: adapter.OrderStrict})
+		w.answer = func(id string, _ int) Response {
+			if id == "poison-1" {
+				return Response{Status: 500}
+			}
+			return Response{Status: 200}
+		}
+		w.accept(track("poison", 1), track("well", 2), track("poison", 3))
+		w.run()
+		time.Sleep(2 * time.Minute)
+		w.accept(track("poison", 4), track("well", 5))
+		time.Sleep(2 * time.Minute)
+		if got := w.log.parkedIDs(); !slices.Equal(got, []string{"poison-1", "poison-3", "poison-4"}) {
+			t.Errorf("kept aside: %v", got)
+		}
+		if floor := w.pipeline.Floor(); floor != 3 {
+			t.Errorf("the floor is at %d: the calls that are kept aside hold it up", floor)
+		}
+		w.expectOutcomes(map[string]int{"delivered": 2})
+		w.stop()
+
+		w.accept(track("poison", 6))
+		w.restart()
+		time.Sleep(time.Minute)
+		w.expectOutcomes(map[string]int{})
+		w.set(func() { w.answer = nil })
+		time.Sleep(2 * time.Minute)
+		w.expectOutcomes(map[string]int{"delivered": 4})
+		sent := w.sent()
+		var last []string
+		for _, e := range sent[len(sent)-4:] {
+			last = append(last, e.id)
+		}
+		if !slices.Equal(last, []string{"poison-1", "poison-3", "poison-4", "poison-6"}) {
+			t.Errorf("sent last: %v", last)
+		}
+		if got := w.log.parkedIDs(); len(got) > 0 {
+			t.Errorf("still kept aside: %v", got)
+		}
+		w.stop()
+	})
+}
+
+func TestACallThatCannotBeKeptAsideStaysWhereItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{Retry: RetryOptions{MaxAge: time.Hour}})
+		w.log.parkErr = errors.New("full")
+		w.answer = func(id string, _ int) Response {
+			if id == "poison-1" {
+				return Response{Status: 500}
+			}
+			return Response{Status: 200}
+		}
+		w.accept(identify("poison", 1), track("poison", 2))
+		w.run()
+		for i := range 100 {
+			w.accept(track("well", i))
+			time.Sleep(time.Minute)
+		}
+		w.expectOutcomes(map[string]int{"delivered": 101, "dead/expired": 1})
+		w.stop()
+	})
+}
+
 func TestTheRateIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{Rate: 10})
@@ -466,18 +532,23 @@ func TestTheWindowIsBounded(t *testing.T) {
 // TestIdentityOrderHoldsThroughEverything runs random calls of few people against a destination with random latency,
 // failures, partial batches, breaker, refusals and restarts, and checks every exchange against the order of the journal.
 func TestIdentityOrderHoldsThroughEverything(t *testing.T) {
+	parkings := 0
 	for seed := range uint64(150) {
-		synctest.Test(t, func(t *testing.T) { randomStory(t, seed) })
+		synctest.Test(t, func(t *testing.T) { parkings += randomStory(t, seed) })
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}
 	}
+	if parkings < 100 {
+		t.Errorf("only %d calls were kept aside: the stories are too tame", parkings)
+	}
 }
 
-func randomStory(t *testing.T, seed uint64) {
+// randomStory returns how many calls were kept aside in it.
+func randomStory(t *testing.T, seed uint64) int {
 	random := rand.New(rand.NewPCG(seed, 2))
 	w := newWorld(t, Options{
-		Concurrency: 1 + random.IntN(8), Window: 8 + random.IntN(60), Retry: RetryOptions{Initial: 100 * time.Millisecond, Max: time.Second, MaxAttempts: 40},
+		Concurrency: 1 + random.IntN(8), Window: 8 + random.IntN(60), Retry: RetryOptions{Initial: 100 * time.Millisecond, Max: 10 * time.Second, MaxAttempts: 400},
 		Breaker: BreakerOptions{Failures: 1 + random.IntN(6), Cooldown: time.Second, MaxCooldown: 4 * time.Second},
 		Batch:   BatchOptions{MaxItems: 1 + random.IntN(5), MaxWait: 50 * time.Millisecond},
 		Order:   []adapter.Order{adapter.OrderIdentity, adapter.OrderStrict}[random.IntN(2)],
@@ -488,7 +559,11 @@ func randomStory(t *testing.T, seed uint64) {
 	}
 	w.latency = time.Duration(random.IntN(200)) * time.Millisecond
 	w.random = rand.New(rand.NewPCG(seed, 3)) // the vendor has its own
-	w.answer = func(string, int) Response {
+	w.stubborn = map[string]bool{}
+	w.answer = func(id string, _ int) Response {
+		if w.isStubborn(id) {
+			return Response{Status: 500}
+		}
 		switch w.chance(20) {
 		case 0:
 			return Response{Status: 500}
@@ -524,11 +599,15 @@ func randomStory(t *testing.T, seed uint64) {
 			}
 		}
 		time.Sleep(time.Duration(random.IntN(2000)) * time.Millisecond)
+		if random.IntN(3) == 0 {
+			time.Sleep(2 * time.Minute) // long enough to be kept aside
+		}
 		if random.IntN(4) == 0 {
 			w.stop()
 			w.restart()
 		}
 	}
+	w.set(func() { w.stubborn = nil })
 	time.Sleep(10 * time.Minute)
 	w.stop()
 	w.checkOrder()
@@ -539,6 +618,10 @@ func randomStory(t *testing.T, seed uint64) {
 	if ended != total {
 		t.Errorf("%d calls accepted, %d ended: %v", total, ended, w.ended())
 	}
+	if left := w.log.parkedIDs(); len(left) > 0 {
+		t.Errorf("still kept aside: %v", left)
+	}
+	return w.log.parkings
 }
 
 // world is a pipeline between a log and a vendor that are made for tests, on a fake clock.
@@ -557,6 +640,7 @@ type world struct {
 	latency     time.Duration
 	answer      func(id string, attempt int) Response
 	batchAnswer func(ids []string) Response
+	stubborn    map[string]bool
 	attempts    map[string]int
 	exchanges   []exchanged
 	batches     [][]string
@@ -686,6 +770,19 @@ func idsOf(body []byte) []string {
 		ids = append(ids, m.ID)
 	}
 	return ids
+}
+
+// isStubborn tells whether the vendor fails on a call every time: on one in ten, while stubborn is set.
+func (w *world) isStubborn(id string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stubborn == nil {
+		return false
+	}
+	if _, known := w.stubborn[id]; !known {
+		w.stubborn[id] = w.random.IntN(10) == 0
+	}
+	return w.stubborn[id]
 }
 
 func (w *world) chance(n int) int {
@@ -863,6 +960,9 @@ type testLog struct {
 	progress []byte
 	dead     []*journal.DeadLetter
 	buryErr  error
+	parked   []*journal.Parked
+	parkings int
+	parkErr  error
 }
 
 func newTestLog() *testLog { return &testLog{arrived: make(chan struct{})} }
@@ -914,6 +1014,50 @@ func (l *testLog) Bury(_ context.Context, d *journal.DeadLetter) error {
 		l.dead = append(l.dead, d)
 	}
 	return l.buryErr
+}
+
+func (l *testLog) Park(_ context.Context, p *journal.Parked) (uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.parkErr != nil {
+		return 0, l.parkErr
+	}
+	for _, known := range l.parked {
+		if known.Position == p.Position {
+			return known.ID, nil
+		}
+	}
+	l.parkings++
+	kept := *p
+	kept.ID = uint64(l.parkings)
+	l.parked = append(l.parked, &kept)
+	return kept.ID, nil
+}
+
+func (l *testLog) Unpark(_ context.Context, id uint64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.parked = slices.DeleteFunc(l.parked, func(p *journal.Parked) bool { return p.ID == id })
+	return nil
+}
+
+func (l *testLog) Parked(_ context.Context, _ string, visit func(*journal.Parked)) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.parked {
+		again := *p
+		visit(&again)
+	}
+	return nil
+}
+
+func (l *testLog) parkedIDs() (ids []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.parked {
+		ids = append(ids, p.Entry.MessageID)
+	}
+	return ids
 }
 
 func (l *testLog) setBuryErr(err error) {

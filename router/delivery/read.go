@@ -8,6 +8,7 @@ import (
 
 	"aka/destinations/adapter"
 	"aka/router/journal"
+	"aka/router/segment"
 )
 
 // prepared is a frame with a job for each of its calls, filtered and translated.
@@ -54,14 +55,14 @@ func (p *Pipeline) prepare(frame *journal.Frame) prepared {
 		// Not one block for all: a call that waits long would keep the others in memory.
 		j := &job{pos: journal.Position{Seq: frame.Seq, Index: i}, entry: &frame.Entries[i]}
 		j.Value, j.size = j, len(j.entry.JSON)
-		p.translate(frame, i, j)
+		p.translate(j, func() (*segment.Call, error) { return frame.Call(i) })
 		jobs[i] = j
 	}
 	return prepared{frame, jobs}
 }
 
 // translate filters one call and asks the adapter what it means.
-func (p *Pipeline) translate(frame *journal.Frame, i int, j *job) {
+func (p *Pipeline) translate(j *job, decode func() (*segment.Call, error)) {
 	e := j.entry
 	if e.Target != "" && e.Target != p.Destination.Name {
 		j.skipped = true
@@ -75,7 +76,7 @@ func (p *Pipeline) translate(frame *journal.Frame, i int, j *job) {
 		j.outcome = adapter.Drop(reason)
 		return
 	}
-	call, err := frame.Call(i)
+	call, err := decode()
 	if err != nil {
 		j.dead, j.detail = adapter.Undecodable, err.Error()
 		return
@@ -109,7 +110,11 @@ func (p *Pipeline) admit() {
 		j := p.current[0]
 		p.current[0] = nil
 		p.current = p.current[1:]
-		if !p.progress.HasEnded(j.pos) {
+		switch {
+		case p.progress.HasEnded(j.pos):
+		case p.parkedBefore[j.pos]:
+			p.progress.End(j.pos)
+		default:
 			p.enter(j, now)
 		}
 	}
@@ -127,6 +132,7 @@ func (p *Pipeline) enter(j *job, now time.Time) {
 		return
 	}
 	j.ambiguous = j.pos.Seq < p.suspectBelow
+	j.entered = now
 	p.window.add(j)
 	if j.dead == "" && p.tooOld(j, now) {
 		j.dead = adapter.TooOld
@@ -149,11 +155,14 @@ func (p *Pipeline) addTicket(j *job) bool {
 
 // advance sends a call on whose turn it is: to the queue, or to its grave.
 func (p *Pipeline) advance(j *job, now time.Time) {
-	if j.dead != "" {
+	switch {
+	case j.parking:
+		return // what parks it goes on with it
+	case j.dead != "":
 		p.bury(j, now)
-		return
+	default:
+		p.queue.push(j, now)
 	}
-	p.queue.push(j, now)
 }
 
 func (p *Pipeline) tooOld(j *job, now time.Time) bool {

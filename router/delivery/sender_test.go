@@ -66,7 +66,9 @@ func TestABodyIsCompressedWhenItsHeaderSaysSo(t *testing.T) {
 
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	elsewhere := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("followed, with the token") })
-	vendor := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere, http.StatusTemporaryRedirect) })
+	vendor := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere, http.StatusTemporaryRedirect)
+	})
 	if answer := sender().Send(context.Background(), Exchange{Method: "POST", URL: vendor, Body: []byte("x")}); answer.Status != 307 {
 		t.Fatalf("got %+v", answer)
 	}

@@ -2,19 +2,14 @@ package journal
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
-
-// deadDuplicates is how long a dead letter that is written twice, around a crash, is recognized.
-const deadDuplicates = 10 * time.Minute
 
 // DeadLetter is a call that a destination has given up on.
 type DeadLetter struct {
@@ -47,15 +42,10 @@ func (j *Journal) Bury(ctx context.Context, d *DeadLetter) error {
 	if err != nil {
 		return err
 	}
-	data := binary.AppendUvarint(nil, uint64(len(meta)))
-	data = append(data, meta...)
-	frame := appendRecord(beginFrame(nil, 0), &d.Entry)
-	data = append(data, endFrame(frame)...)
-
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	id := d.Destination + "@" + d.Position.String()
-	if _, err := j.store.js.PublishMsg(ctx, &nats.Msg{Subject: deadTopic + d.Destination, Data: data}, jetstream.WithMsgID(id)); err != nil {
+	if _, err := j.store.js.PublishMsg(ctx, &nats.Msg{Subject: deadTopic + d.Destination, Data: withMeta(meta, &d.Entry)}, jetstream.WithMsgID(id)); err != nil {
 		return fmt.Errorf("bury a call of %s: %w", d.Destination, err)
 	}
 	return nil
@@ -68,23 +58,13 @@ func (j *Journal) DeadLetters(ctx context.Context, destination string, after uin
 	if destination != "" {
 		filter = deadTopic + destination
 	}
-	for next := after + 1; ; {
-		stored, err := j.store.dead.GetMsg(ctx, next, jetstream.WithGetMsgSubject(filter))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return nil
-		}
+	return j.store.each(ctx, j.store.dead, filter, after+1, func(id uint64, data []byte) (bool, error) {
+		d, err := decodeDeadLetter(id, data)
 		if err != nil {
-			return fmt.Errorf("read the dead letters: %w", err)
+			return false, fmt.Errorf("read dead letter %d: %w", id, err)
 		}
-		d, err := decodeDeadLetter(stored.Sequence, stored.Data)
-		if err != nil {
-			return fmt.Errorf("read dead letter %d: %w", stored.Sequence, err)
-		}
-		if !visit(d) {
-			return nil
-		}
-		next = stored.Sequence + 1
-	}
+		return visit(d), nil
+	})
 }
 
 // DeadLetter returns the one of that id, or ErrNoDeadLetter.
@@ -102,7 +82,7 @@ func (j *Journal) DeadLetter(ctx context.Context, id uint64) (*DeadLetter, error
 // Discard removes a dead letter for good, or returns ErrNoDeadLetter.
 func (j *Journal) Discard(ctx context.Context, id uint64) error {
 	err := j.store.dead.DeleteMsg(ctx, id)
-	if errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+	if isGone(err) {
 		return ErrNoDeadLetter
 	}
 	if err != nil {
@@ -126,21 +106,11 @@ func (j *Journal) Replay(ctx context.Context, id uint64) error {
 }
 
 func decodeDeadLetter(id uint64, data []byte) (*DeadLetter, error) {
-	size, n := binary.Uvarint(data)
-	if n <= 0 || size > uint64(len(data)-n) {
-		return nil, fmt.Errorf("%w: dead letter", ErrDamaged)
-	}
 	d := &DeadLetter{}
-	if err := json.Unmarshal(data[n:n+int(size)], d); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	frame, err := decodeFrame(0, data[n+int(size):])
+	entry, err := readMeta(data, d)
 	if err != nil {
 		return nil, err
 	}
-	if len(frame.Entries) != 1 {
-		return nil, fmt.Errorf("%w: %s calls in a dead letter", ErrDamaged, strconv.Itoa(len(frame.Entries)))
-	}
-	d.ID, d.Entry = id, frame.Entries[0]
+	d.ID, d.Entry = id, entry
 	return d, nil
 }

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -248,4 +249,29 @@ func (r *recordReader) fail(format string, args ...any) {
 		r.err = fmt.Errorf("%w: bad "+format, append([]any{ErrDamaged}, args...)...)
 	}
 	r.data = nil
+}
+
+// withMeta puts a JSON object before an entry's frame: how a single call is kept beside the log.
+func withMeta(meta []byte, e *Entry) []byte {
+	data := append(binary.AppendUvarint(nil, uint64(len(meta))), meta...)
+	return append(data, endFrame(appendRecord(beginFrame(nil, 0), e))...)
+}
+
+// readMeta reads what withMeta wrote.
+func readMeta(data []byte, meta any) (Entry, error) {
+	size, n := binary.Uvarint(data)
+	if n <= 0 || size > uint64(len(data)-n) {
+		return Entry{}, fmt.Errorf("%w: bad length", ErrDamaged)
+	}
+	if err := json.Unmarshal(data[n:n+int(size)], meta); err != nil {
+		return Entry{}, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	frame, err := decodeFrame(0, data[n+int(size):])
+	if err != nil {
+		return Entry{}, err
+	}
+	if len(frame.Entries) != 1 {
+		return Entry{}, fmt.Errorf("%w: %d calls instead of one", ErrDamaged, len(frame.Entries))
+	}
+	return frame.Entries[0], nil
 }

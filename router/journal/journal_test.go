@@ -392,3 +392,38 @@ func readAll(t testing.TB, j *Journal, from uint64) (frames []*Frame) {
 	}
 	return frames
 }
+
+func TestParkedCallsAreKeptInOrderUntilTheyAreRemoved(t *testing.T) {
+	options := testOptions(t)
+	j := open(t, options)
+	ids := map[string]uint64{}
+	for i, destination := range []string{"vero", "mixpanel", "vero", "vero"} {
+		p := &Parked{Destination: destination, Position: Position{5, i}, Attempts: i, First: time.Unix(1, 0).UTC(), Ambiguous: true, Entry: entry("u", i)}
+		for range 2 { // the second time as after a crash
+			id, err := j.Park(t.Context(), p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if known, again := ids[p.Entry.MessageID]; again && known != id {
+				t.Fatalf("parked twice: %d and %d", known, id)
+			}
+			ids[p.Entry.MessageID] = id
+		}
+	}
+	for range 2 {
+		if err := j.Unpark(t.Context(), ids["u-2"]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j.Close()
+	j = open(t, options)
+	var got []string
+	if err := j.Parked(t.Context(), "vero", func(p *Parked) {
+		got = append(got, fmt.Sprint(p.Entry.MessageID, p.Position, p.Attempts, p.Ambiguous, p.ID == ids[p.Entry.MessageID]))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"u-05.0 0 true true", "u-35.3 3 true true"}; fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Fatalf("got %v, want %v", got, want)
+	}
+}

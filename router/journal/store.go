@@ -18,14 +18,18 @@ import (
 )
 
 const (
-	callsStream = "AKA_CALLS"
-	callsTopic  = "aka.calls"
-	deadStream  = "AKA_DEAD"
-	deadTopic   = "aka.dead."
-	progressKV  = "AKA_PROGRESS"
+	callsStream  = "AKA_CALLS"
+	callsTopic   = "aka.calls"
+	deadStream   = "AKA_DEAD"
+	deadTopic    = "aka.dead."
+	parkedStream = "AKA_PARKED"
+	parkedTopic  = "aka.parked."
+	progressKV   = "AKA_PROGRESS"
 
 	serverStartTimeout = 2 * time.Minute // a large log that was not closed cleanly is read through on start
 	requestTimeout     = 5 * time.Second
+	// repeatWindow is how long a dead letter or a parked call that is written twice, around a crash, is recognized.
+	repeatWindow = 10 * time.Minute
 )
 
 // store is the engine below the journal: JetStream in this process, over a folder that only this process may use. Nothing
@@ -37,6 +41,7 @@ type store struct {
 	js     jetstream.JetStream
 	calls  jetstream.Stream
 	dead   jetstream.Stream
+	parked jetstream.Stream
 	kv     jetstream.KeyValue
 }
 
@@ -105,10 +110,18 @@ func (s *store) openStreams(ctx context.Context, o Options) (err error) {
 		Name: deadStream, Subjects: []string{deadTopic + ">"},
 		Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
 		MaxBytes: int64(o.DeadLetters.MaxBytes), MaxAge: o.DeadLetters.MaxAge, AllowDirect: true,
-		Duplicates: min(deadDuplicates, max(o.DeadLetters.MaxAge, 100*time.Millisecond)),
+		Duplicates: min(repeatWindow, max(o.DeadLetters.MaxAge, 100*time.Millisecond)),
 	})
 	if err != nil {
 		return fmt.Errorf("open journal %s: stream %s: %w", o.Dir, deadStream, err)
+	}
+	s.parked, err = s.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name: parkedStream, Subjects: []string{parkedTopic + ">"},
+		Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
+		MaxBytes: max(int64(o.MaxBytes)/4, 1<<20), AllowDirect: true, Duplicates: repeatWindow,
+	})
+	if err != nil {
+		return fmt.Errorf("open journal %s: stream %s: %w", o.Dir, parkedStream, err)
 	}
 	s.kv, err = s.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: progressKV, History: 1, Storage: jetstream.FileStorage})
 	if err != nil {
@@ -255,4 +268,22 @@ func (s *store) purge(ctx context.Context, keep uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	return s.calls.Purge(ctx, jetstream.WithPurgeSequence(keep))
+}
+
+// each calls visit for the messages of a stream that match the subject, from a sequence on, until it returns false.
+func (s *store) each(ctx context.Context, stream jetstream.Stream, subject string, from uint64, visit func(id uint64, data []byte) (bool, error)) error {
+	for {
+		stored, err := stream.GetMsg(ctx, from, jetstream.WithGetMsgSubject(subject))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read %s: %w", subject, err)
+		}
+		more, err := visit(stored.Sequence, stored.Data)
+		if err != nil || !more {
+			return err
+		}
+		from = stored.Sequence + 1
+	}
 }

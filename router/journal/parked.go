@@ -1,0 +1,75 @@
+package journal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Parked is a call that keeps failing at one destination while others pass. It is kept aside, so that it holds up neither
+// the progress nor the purge.
+type Parked struct {
+	// ID names it in this journal; 0 until it is stored.
+	ID          uint64   `json:"-"`
+	Destination string   `json:"destination"`
+	Position    Position `json:"position"`
+	// Attempts and Failures count its tries so far; First is the time of the first, FailingSince of the first failure that
+	// counts against it.
+	Attempts     int       `json:"attempts"`
+	Failures     int       `json:"failures"`
+	First        time.Time `json:"first"`
+	FailingSince time.Time `json:"failing_since"`
+	// Ambiguous tells that the vendor may have acted on it.
+	Ambiguous bool  `json:"ambiguous"`
+	Entry     Entry `json:"-"`
+}
+
+// Park stores a call aside and returns its id once it is safe on disk. To park a call again, as after a crash, gives the
+// id that it has.
+func (j *Journal) Park(ctx context.Context, p *Parked) (id uint64, err error) {
+	meta, err := json.Marshal(p)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	message := &nats.Msg{Subject: parkedTopic + p.Destination, Data: withMeta(meta, &p.Entry)}
+	ack, err := j.store.js.PublishMsg(ctx, message, jetstream.WithMsgID(p.Destination+"@"+p.Position.String()))
+	if err != nil {
+		return 0, fmt.Errorf("park a call of %s: %w", p.Destination, err)
+	}
+	return ack.Sequence, nil
+}
+
+// Unpark removes a parked call that has ended. One that is gone already is no error.
+func (j *Journal) Unpark(ctx context.Context, id uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	if err := j.store.parked.DeleteMsg(ctx, id); err != nil && !isGone(err) {
+		return fmt.Errorf("remove a parked call: %w", err)
+	}
+	return nil
+}
+
+// Parked calls visit for a destination's parked calls, in the order in which they were parked.
+func (j *Journal) Parked(ctx context.Context, destination string, visit func(*Parked)) error {
+	return j.store.each(ctx, j.store.parked, parkedTopic+destination, 1, func(id uint64, data []byte) (bool, error) {
+		p := &Parked{}
+		entry, err := readMeta(data, p)
+		if err != nil {
+			return false, fmt.Errorf("read parked call %d: %w", id, err)
+		}
+		p.ID, p.Entry = id, entry
+		visit(p)
+		return true, nil
+	})
+}
+
+func isGone(err error) bool {
+	return errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful)
+}
