@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -51,7 +52,7 @@ type Server struct {
 
 	mu        sync.Mutex
 	listeners []net.Listener
-	stopped   bool
+	stopping  atomic.Bool
 }
 
 // New returns a server that is ready to Serve. It fails when a source has no write key or another's, and when the metrics
@@ -77,7 +78,6 @@ func New(config Config, j Journal, logger *zap.Logger, registerer prometheus.Reg
 		WriteTimeout:                 writeTimeout,
 		IdleTimeout:                  config.Limits.IdleTimeout,
 		Concurrency:                  withReserve(config.Limits.Connections),
-		CloseOnShutdown:              true,
 		NoDefaultServerHeader:        true,
 		DisablePreParseMultipartForm: true,
 		// So that a body takes memory as it comes, whatever its Content-Length says, and one that is too large can be
@@ -103,7 +103,7 @@ func (s *Server) add(listener net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.listeners = append(s.listeners, listener)
-	return !s.stopped
+	return !s.stopping.Load()
 }
 
 // Shutdown takes no more connections, answers the requests that are being read, closing their connections, and returns
@@ -119,7 +119,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) stop() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stopped = true
+	s.stopping.Store(true)
 	var problems []error
 	for _, listener := range s.listeners {
 		problems = append(problems, listener.Close())
@@ -158,7 +158,7 @@ func (s *Server) panicked(ctx *fasthttp.RequestCtx, cause any) {
 // finish completes the answer, whatever it is.
 func (s *Server) finish(ctx *fasthttp.RequestCtx) {
 	// What is left of the body would be read as the next request.
-	if !drain(ctx, s.limits.wire()) {
+	if !drain(ctx, s.limits.wire()) || s.stopping.Load() {
 		ctx.SetConnectionClose()
 	}
 	allowOrigin(ctx)
