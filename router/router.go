@@ -8,12 +8,14 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.uber.org/zap"
 
+	"aka/router/admin"
 	"aka/router/delivery"
 	"aka/router/ingress"
 	"aka/router/journal"
@@ -28,11 +30,13 @@ type Router struct {
 	journal   *journal.Journal
 	pipelines []*delivery.Pipeline
 	ingress   *ingress.Server
+	admin     *admin.Server
 
-	listener   net.Listener
-	background sync.WaitGroup
-	stopPurge  context.CancelFunc
-	failed     chan error
+	listener, adminListener net.Listener
+	started                 atomic.Bool
+	background              sync.WaitGroup
+	stopPurge               context.CancelFunc
+	failed                  chan error
 }
 
 // New makes a router that is not running.
@@ -58,6 +62,9 @@ func (r *Router) start(ctx context.Context) (err error) {
 	if r.journal, err = journal.Open(ctx, options, r.log, r.registry); err != nil {
 		return err
 	}
+	if err := r.startAdmin(); err != nil {
+		return err
+	}
 	metrics := delivery.NewMetrics(r.registry)
 	for _, name := range slices.Sorted(maps.Keys(r.config.Destinations)) {
 		p := r.pipeline(r.config.Destinations[name], metrics)
@@ -76,6 +83,33 @@ func (r *Router) start(ctx context.Context) (err error) {
 	background, stop := context.WithCancel(context.Background())
 	r.stopPurge = stop
 	r.background.Go(func() { r.purge(background) })
+	r.started.Store(true)
+	return nil
+}
+
+var errStarting = errors.New("starting, or stopping")
+
+func (r *Router) startAdmin() (err error) {
+	r.admin = admin.New(admin.Config{
+		Listen:       r.config.Admin.Listen,
+		Destinations: slices.Sorted(maps.Keys(r.config.Destinations)),
+		Journal:      r.journal,
+		Started: func() error {
+			if !r.started.Load() {
+				return errStarting
+			}
+			return nil
+		},
+		Explain: func(body []byte, source string) (any, error) {
+			return r.config.Explain(body, ExplainOptions{Source: source})
+		},
+		Metrics: r.registry,
+		Logger:  r.log,
+	})
+	if r.adminListener, err = net.Listen("tcp", r.config.Admin.Listen); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	r.serve(r.adminListener, r.admin.Serve)
 	return nil
 }
 
@@ -110,9 +144,13 @@ func (r *Router) Failed() <-chan error { return r.failed }
 // Addr returns the address where SDKs send.
 func (r *Router) Addr() string { return r.listener.Addr().String() }
 
+// AdminAddr returns the address of the operator's server.
+func (r *Router) AdminAddr() string { return r.adminListener.Addr().String() }
+
 // Stop takes no more calls, finishes what is in flight as long as ctx lasts, saves the progress and closes the journal.
 // What has not ended is delivered after the next start.
 func (r *Router) Stop(ctx context.Context) {
+	r.started.Store(false)
 	if r.ingress != nil {
 		if err := r.ingress.Shutdown(ctx); err != nil {
 			r.log.Warn("stopped while requests were being read", zap.Error(err))
@@ -125,6 +163,9 @@ func (r *Router) Stop(ctx context.Context) {
 	stopping.Wait()
 	if r.stopPurge != nil {
 		r.stopPurge()
+	}
+	if r.admin != nil {
+		_ = r.admin.Shutdown(ctx) // it is there to be asked until everything else has stopped
 	}
 	r.background.Wait()
 	if r.journal != nil {

@@ -89,7 +89,7 @@ func runRouter(ctx context.Context, config *router.Config, log *zap.Logger) erro
 		}
 		return err
 	}
-	log.Info("ready", zap.String("listen", r.Addr()),
+	log.Info("ready", zap.String("listen", r.Addr()), zap.String("admin", r.AdminAddr()),
 		zap.Strings("destinations", slices.Sorted(maps.Keys(config.Destinations))), zap.String("version", buildVersion()))
 	var failed error
 	select {
@@ -116,6 +116,7 @@ func limitMemory(bytes int64) {
 func newLogger(config router.Log, to io.Writer) *zap.Logger {
 	keys := zap.NewProductionEncoderConfig()
 	keys.TimeKey, keys.EncodeTime = "time", zapcore.RFC3339NanoTimeEncoder
+	keys.EncodeDuration = zapcore.StringDurationEncoder
 	encoder := zapcore.NewJSONEncoder(keys)
 	if config.Format == "console" {
 		keys.EncodeDuration = zapcore.StringDurationEncoder
