@@ -27,10 +27,8 @@ func Route(routing []byte, names []string, lenient bool) Decision {
 	}
 	r := newReader(routing)
 	defer r.release()
-	var space [8]jsontext.Value
-	own := newSwitch(names, lenient, space[:0])
-	var allSpace [2]jsontext.Value
-	all := newSwitch(allNames, lenient, allSpace[:0])
+	own := newSwitch(names, lenient)
+	all := newSwitch(allNames, lenient)
 	r.token(jsontext.KindBeginObject)
 	for r.more(jsontext.KindEndObject) {
 		name, value := r.member()
@@ -70,8 +68,8 @@ type nameSwitch struct {
 	diagnostics []string
 }
 
-func newSwitch(names []string, lenient bool, space []jsontext.Value) nameSwitch {
-	return nameSwitch{names: names, lenient: lenient, values: slices.Grow(space, len(names))[:len(names)]}
+func newSwitch(names []string, lenient bool) nameSwitch {
+	return nameSwitch{names: names, lenient: lenient, values: make([]jsontext.Value, len(names))}
 }
 
 // read notes a member of the integrations object.
