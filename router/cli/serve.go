@@ -119,7 +119,6 @@ func newLogger(config router.Log, to io.Writer) *zap.Logger {
 	keys.EncodeDuration = zapcore.StringDurationEncoder
 	encoder := zapcore.NewJSONEncoder(keys)
 	if config.Format == "console" {
-		keys.EncodeDuration = zapcore.StringDurationEncoder
 		encoder = zapcore.NewConsoleEncoder(keys)
 	}
 	level, err := zapcore.ParseLevel(config.Level)
