@@ -120,7 +120,7 @@ func failureText(err error) string {
 	return text
 }
 
-var errStoppedAtOnce = errors.New("stopped at once by a second signal; what was accepted is in the journal")
+var errStoppedAtOnce = errors.New("stopped at once by a second signal")
 
 // untilSignalled runs what goes on until it is told to stop. The first SIGINT or SIGTERM ends its context, so that it can
 // stop in order. The second one is an error, and does not wait for it.

@@ -138,24 +138,20 @@ type toldCall struct {
 
 // tell sends the story call by call, and waits for the end of each before the next, so that what the vendors take meanwhile
 // is the call's.
-func (s *stage) tell(ctx context.Context, acts []act) (*telling, error) {
+func (s *stage) tell(ctx context.Context, story []act) (*telling, error) {
 	ctx, cancel := context.WithTimeout(ctx, demoTimeout)
 	defer cancel()
 	told := &telling{names: s.names, ended: map[string]int{}}
-	for i, a := range acts {
+	for i, a := range story {
 		if i == actsBefore {
 			told.before = s.graphs()
 		}
-		played := toldAct{title: a.title}
+		told.acts = append(told.acts, toldAct{title: a.title})
 		for _, call := range a.calls {
-			call.MessageID = fmt.Sprintf("demo-%d", told.count()+len(played.calls)+1)
-			row, err := s.play(ctx, call, told)
-			if err != nil {
+			if err := s.play(ctx, call, told); err != nil {
 				return nil, fmt.Errorf("%s: %w", call.label(), err)
 			}
-			played.calls = append(played.calls, row)
 		}
-		told.acts = append(told.acts, played)
 	}
 	told.after = s.graphs()
 	s.inspect(told)
@@ -170,33 +166,30 @@ func (s *stage) graphs() map[string]simulator.Graph {
 	return graphs
 }
 
-// play sends one call and returns what became of it.
-func (s *stage) play(ctx context.Context, call demoCall, told *telling) (toldCall, error) {
+// play sends one call and adds what became of it.
+func (s *stage) play(ctx context.Context, call demoCall, told *telling) error {
+	call.MessageID = fmt.Sprintf("demo-%d", told.count()+1)
 	expected, err := s.expect(call)
 	if err != nil {
-		return toldCall{}, err
+		return err
 	}
 	before := map[string]int{}
 	for _, name := range s.names {
 		before[name] = len(s.vendors.Account(name).Records())
 	}
 	if err := s.send(ctx, call); err != nil {
-		return toldCall{}, err
+		return err
 	}
 	endings, err := s.witness.wait(ctx, call.MessageID, len(s.names))
 	if err != nil {
-		return toldCall{}, err
+		return err
 	}
-	row := toldCall{label: call.label()}
-	for _, name := range s.names {
-		f := fate{endings[name], expected[name], s.vendors.Account(name).Records()[before[name]:]}
-		row.cells = append(row.cells, f.cell())
-		told.ended[f.ending.outcome]++
-		if problem := f.problem(); problem != "" {
-			told.problems = append(told.problems, row.label+" at "+name+": "+problem)
-		}
+	fates := make([]fate, len(s.names))
+	for i, name := range s.names {
+		fates[i] = fate{name, endings[name], expected[name], s.vendors.Account(name).Records()[before[name]:]}
 	}
-	return row, nil
+	told.add(call.label(), fates)
+	return nil
 }
 
 // explained is how a call ends that explain says this of.
@@ -244,7 +237,7 @@ func (s *stage) url(callType string) string { return "http://" + s.router.Addr()
 func (s *stage) inspect(told *telling) {
 	for _, name := range s.names {
 		for _, refusal := range s.vendors.Account(name).Refusals() {
-			told.problems = append(told.problems, name+" threw away a "+refusal.Kind+": "+refusal.Reason)
+			told.problems = append(told.problems, name+" threw away what it got ("+refusal.Kind+"): "+refusal.Reason)
 		}
 	}
 	told.problems = append(told.problems, s.witness.warned()...)
@@ -262,6 +255,7 @@ It is still running, until Ctrl-C. Send a call of your own, and see whom Vero ta
 
 // fate is what became of a call at one destination.
 type fate struct {
+	destination      string
 	ending, expected ending
 	taken            []simulator.Record // by the vendor
 }
@@ -275,6 +269,20 @@ func (f fate) problem() string {
 		return fmt.Sprintf("it was %s, and the vendor took %d records", f.ending.outcome, len(f.taken))
 	}
 	return ""
+}
+
+// add takes in a call of the last act.
+func (t *telling) add(label string, fates []fate) {
+	row := toldCall{label: label}
+	for _, f := range fates {
+		row.cells = append(row.cells, f.cell())
+		t.ended[f.ending.outcome]++
+		if problem := f.problem(); problem != "" {
+			t.problems = append(t.problems, label+" at "+f.destination+": "+problem)
+		}
+	}
+	last := &t.acts[len(t.acts)-1]
+	last.calls = append(last.calls, row)
 }
 
 // count returns how many calls were told.

@@ -95,7 +95,7 @@ func TestDemoFailsWhenAVendorThrowsACallAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	verdict := told.verdict()
-	for _, want := range []string{"at kissmetrics: it was delivered, and the vendor took 0 records", "kissmetrics threw away a alias: fault"} {
+	for _, want := range []string{"at kissmetrics: it was delivered, and the vendor took 0 records", "kissmetrics threw away what it got (alias): fault"} {
 		if verdict == nil || !strings.Contains(verdict.Error(), want) {
 			t.Errorf("the verdict is %v, without %q", verdict, want)
 		}
