@@ -21,7 +21,7 @@ import (
 	"aka/router"
 )
 
-const alias = `{"type":"alias","messageId":"m1","previousId":"jen@email.com","userId":"507f191e81"}`
+const aliasOfJen = `{"type":"alias","messageId":"m1","previousId":"jen@email.com","userId":"507f191e81"}`
 
 func TestServeIsReadyTakesCallsAndStopsInOrder(t *testing.T) {
 	vendors := newSimulation(t, "kissmetrics")
@@ -30,7 +30,8 @@ func TestServeIsReadyTakesCallsAndStopsInOrder(t *testing.T) {
 	if ready.Level != "info" || len(ready.Destinations) != 1 || ready.Destinations[0] != "kissmetrics" || ready.Version == "" {
 		t.Errorf("the line is %+v", ready)
 	}
-	post(t, ready.Listen, "dev", alias)
+	getJSON(t, "http://"+ready.Admin+"/dead-letters", &struct{}{})
+	post(t, ready.Listen, "dev", aliasOfJen)
 	account := vendors.Account("kissmetrics")
 	if err := account.Wait(t.Context(), func() bool { return len(account.Records()) == 1 }); err != nil {
 		t.Fatal(err)
@@ -76,7 +77,7 @@ func TestServeSimulateRunsTheExampleAsItIs(t *testing.T) {
 		t.Errorf("the loud line is %+v", loud)
 	}
 	ready := server.line(t, "ready")
-	post(t, ready.Listen, "dev", alias)
+	post(t, ready.Listen, "dev", aliasOfJen)
 	var accounts []struct{ Name string }
 	getJSON(t, loud.Accounts, &accounts)
 	if len(accounts) != len(ready.Destinations) {
@@ -119,7 +120,7 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	process := startProcess(t, "serve", "--config", servingConfig(t, vendors, "shutdown_timeout: 10m\ndelivery: { timeout: 10m }\n"))
-	post(t, process.line(t, "ready").Listen, "dev", alias)
+	post(t, process.line(t, "ready").Listen, "dev", aliasOfJen)
 	if err := account.Wait(t.Context(), func() bool { return len(account.Exchanges()) == 1 }); err != nil {
 		t.Fatal(err)
 	}
@@ -179,8 +180,8 @@ func TestLogIsAsTheConfigSays(t *testing.T) {
 
 // logged is a line of the log, as JSON.
 type logged struct {
-	Level, Msg, Listen, Version, Journal, Accounts string
-	Destinations                                   []string
+	Level, Msg, Listen, Admin, Version, Journal, Accounts string
+	Destinations                                          []string
 }
 
 // serving is a run that goes on, by its log.
