@@ -19,7 +19,7 @@ func newCheck() *cobra.Command {
 		Short: "Check the config and show every value that it has",
 		Long: `Check reads the config as serve would, secrets too, and lists every mistake with its file and line.
 A config without mistakes is shown as it is in effect: every default filled in, secrets masked.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			config, err := router.Load(configPath(path), router.LoadOptions{})
 			if err != nil {

@@ -11,10 +11,11 @@ import (
 
 	"aka/router"
 	"aka/router/segment"
+	"aka/router/strictyaml"
 )
 
 // maxExplained bounds what explain reads: the size of a large batch.
-const maxExplained = 16 << 20
+const maxExplained = 16 * strictyaml.MiB
 
 // explainFlags are the flags of aka explain.
 type explainFlags struct {
@@ -84,11 +85,14 @@ func readBody(in io.Reader, file string) ([]byte, error) {
 		defer opened.Close()
 		in = opened
 	}
-	body, err := io.ReadAll(io.LimitReader(in, maxExplained+1))
-	if err == nil && len(body) > maxExplained {
-		err = fmt.Errorf("the body is larger than %d MiB", maxExplained>>20)
+	body, err := io.ReadAll(io.LimitReader(in, int64(maxExplained)+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the body: %w", err)
 	}
-	return body, err
+	if len(body) > int(maxExplained) {
+		return nil, fmt.Errorf("the body is larger than %s", maxExplained)
+	}
+	return body, nil
 }
 
 // choice is a flag that takes one of a few words.

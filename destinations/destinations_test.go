@@ -1,0 +1,130 @@
+package destinations
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"aka/destinations/adapter"
+	"aka/router/segment"
+)
+
+// settings decode by filling in what a test wants.
+type settings func(into any)
+
+func (s settings) Decode(into any) error {
+	s(into)
+	return nil
+}
+
+// kind is a vendor of these tests' own: it sends every call it is asked about, and remembers nothing.
+type kind struct{ adapter.Common }
+
+func (*kind) Translate(*segment.Call) adapter.Outcome {
+	return adapter.Send(adapter.Request{Method: "POST", URL: "https://vendor.example"})
+}
+
+func newDestination(t *testing.T, common adapter.Common) *Destination {
+	t.Helper()
+	Vendors["kind"] = adapter.Vendor{Names: []string{"Kind"}, Order: adapter.OrderStrict, New: func(s adapter.Settings) (adapter.Adapter, error) {
+		k := &kind{}
+		return k, s.Decode(&k.Common)
+	}}
+	t.Cleanup(func() { delete(Vendors, "kind") })
+	d, err := New("mine", "kind", settings(func(into any) { *into.(*adapter.Common) = common }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func message(t *testing.T, body string) *segment.Message {
+	t.Helper()
+	result, err := segment.Parse([]byte(body), segment.Options{ReceivedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &result.Messages[0]
+}
+
+func TestEveryVendorHasNamesAndAnOrder(t *testing.T) {
+	for vendorType, vendor := range Vendors {
+		if len(vendor.Names) == 0 || vendor.Order == "" || vendor.New == nil {
+			t.Errorf("%s: got %+v", vendorType, vendor)
+		}
+	}
+}
+
+func TestNewTakesWhatTheVendorSays(t *testing.T) {
+	settle := 3 * time.Second
+	d := newDestination(t, adapter.Common{Settle: &settle})
+	if d.Name != "mine" || d.Type != "kind" || d.Order != adapter.OrderStrict || d.Settle != settle || !slices.Equal(d.Names, []string{"mine", "Kind"}) {
+		t.Errorf("got %+v", d)
+	}
+}
+
+func TestNewListsTheMistakesOfTheSettings(t *testing.T) {
+	_, err := New("vero", "vero", settings(func(any) {}))
+	if mistake := (*adapter.SettingError)(nil); !errors.As(err, &mistake) || mistake.Key != "auth_token" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestNewRefusesAnUnknownVendor(t *testing.T) {
+	_, err := New("mine", "nobody", settings(func(any) {}))
+	if want := `unknown vendor "nobody"; known are kissmetrics, mixpanel, vero`; err == nil || err.Error() != want {
+		t.Errorf("got %v\nwant %s", err, want)
+	}
+}
+
+func TestFilterAsksTheSourceThenTheCall(t *testing.T) {
+	d := newDestination(t, adapter.Common{})
+	const plain, off, options = `{"type":"track","event":"e","userId":"u"}`,
+		`{"type":"track","event":"e","userId":"u","integrations":{"Kind":false}}`,
+		`{"type":"track","event":"e","userId":"u","integrations":{"All":false,"mine":{"a":1}}}`
+	for _, c := range []struct {
+		allowed []string
+		body    string
+		want    adapter.Reason
+	}{
+		{nil, plain, ""},
+		{[]string{"other", "mine"}, plain, ""},
+		{[]string{"other"}, plain, adapter.FilteredBySource},
+		{[]string{"other"}, off, adapter.FilteredBySource},
+		{nil, off, adapter.FilteredByIntegrations},
+		{nil, options, ""},
+	} {
+		decision, reason := d.Filter(c.allowed, message(t, c.body))
+		if reason != c.want || decision.Enabled != (reason == "") {
+			t.Errorf("%q, %s: got %+v, %q", c.allowed, c.body, decision, reason)
+		}
+	}
+	if decision, _ := d.Filter(nil, message(t, options)); decision.Options["a"] == nil {
+		t.Errorf("the call's options are lost: %+v", decision)
+	}
+}
+
+func TestTranslateGuardsTheAdapter(t *testing.T) {
+	d := newDestination(t, adapter.Common{BlockedIDs: []string{"guest"}})
+	for body, want := range map[string]adapter.Reason{
+		`{"type":"alias","previousId":"a","userId":"a"}`: adapter.SameIDs,
+		`{"type":"track","event":"e","userId":"Guest"}`:  adapter.BlockedID,
+		`{"type":"track","event":"e","userId":"jane"}`:   "",
+	} {
+		call, err := message(t, body).Decode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := d.Translate(call); got.Dropped != want || (len(got.Requests) > 0) != (want == "") {
+			t.Errorf("%s: got %+v", body, got)
+		}
+	}
+}
+
+func TestJudgeReadsTheStatusWhereTheVendorSaysNothing(t *testing.T) {
+	verdicts := newDestination(t, adapter.Common{}).Judge(make([]adapter.Request, 2), adapter.Answer{Status: 503})
+	if len(verdicts) != 2 || verdicts[1].Class != adapter.Later {
+		t.Errorf("got %+v", verdicts)
+	}
+}
