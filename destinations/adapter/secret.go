@@ -51,14 +51,18 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 func (s Secret) MarshalYAML() (any, error) { return s.String(), nil }
 
 // Masker replaces secrets in text that others wrote or that is made to be sent: vendors' answers, URLs, headers.
-type Masker struct{ replacer *strings.Replacer }
+type Masker struct {
+	whole    map[string]bool
+	replacer *strings.Replacer
+}
 
 // NewMasker masks the given secrets, also where they stand URL-encoded or as Basic credentials. Secrets of fewer than
-// four bytes are left alone: they would mask ordinary text.
+// four bytes are masked only where they stand alone: inside a text they would mask ordinary words.
 func NewMasker(secrets []Secret) *Masker {
-	forms := map[string]bool{}
+	forms, whole := map[string]bool{}, map[string]bool{}
 	for _, s := range secrets {
 		value := s.Reveal()
+		whole[value] = value != ""
 		if len(value) < 4 {
 			continue
 		}
@@ -82,13 +86,16 @@ func NewMasker(secrets []Secret) *Masker {
 	for _, form := range longestFirst {
 		pairs = append(pairs, form, masked)
 	}
-	return &Masker{strings.NewReplacer(pairs...)}
+	return &Masker{whole, strings.NewReplacer(pairs...)}
 }
 
 // Mask returns text with every secret in it replaced by <secret>. A nil Masker changes nothing.
 func (m *Masker) Mask(text string) string {
 	if m == nil {
 		return text
+	}
+	if m.whole[text] {
+		return masked
 	}
 	return m.replacer.Replace(text)
 }

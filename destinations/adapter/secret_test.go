@@ -99,3 +99,12 @@ func noLeak(t *testing.T, how, text string) {
 		t.Errorf("%s shows the secret: %s", how, text)
 	}
 }
+
+func TestAShortSecretIsMaskedWhereItStandsAlone(t *testing.T) {
+	m := NewMasker([]Secret{NewSecret("k"), NewSecret("")})
+	for text, want := range map[string]string{"k": "<secret>", "kiosk": "kiosk", "": ""} {
+		if got := m.Mask(text); got != want {
+			t.Errorf("Mask(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
