@@ -1,0 +1,22 @@
+# A static binary in an empty image. Build: docker build -t aka .
+FROM golang:1.26 AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+ARG VERSION=""
+RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X aka/router/cli.version=${VERSION}" -o /aka . \
+ && install -d -m 0700 /data
+
+FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=build /aka /aka
+COPY --from=build /src/config.example.yaml /config.example.yaml
+COPY --from=build --chown=65532:65532 /data /data
+USER 65532:65532
+# Mount config.yaml at /config.yaml. Its journal.dir, ./data by default, is this volume.
+VOLUME /data
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["/aka", "health"]
+ENTRYPOINT ["/aka"]
+CMD ["serve"]
