@@ -12,8 +12,6 @@ const day = 24 * time.Hour
 
 var errDuration = errors.New("not a duration")
 
-func parseDuration(text string) (time.Duration, error) { return ParseDuration(text) }
-
 // ParseDuration reads what time.ParseDuration reads, and days before it: 30d, 1d12h. Nothing is negative.
 func ParseDuration(text string) (time.Duration, error) {
 	days, rest, hasDays := strings.Cut(text, "d")

@@ -79,12 +79,12 @@ func TestParseDuration(t *testing.T) {
 		"0": 0, "0s": 0, "500ms": 500 * time.Millisecond, "1h30m": 90 * time.Minute, "1.5h": 90 * time.Minute,
 		"1d": day, "30d": 30 * day, "1d12h": 36 * time.Hour, "0d5s": 5 * time.Second,
 	} {
-		if got, err := parseDuration(text); err != nil || got != want {
+		if got, err := ParseDuration(text); err != nil || got != want {
 			t.Errorf("%s: got %v, %v", text, got, err)
 		}
 	}
 	for _, text := range []string{"", "5", "-1s", "1d-1h", "-1d", "1.5d", "d", "1d24h", "1dd", "1h1d", "999999999999d", "106752d", "1e9h", "1 d"} {
-		if got, err := parseDuration(text); err == nil {
+		if got, err := ParseDuration(text); err == nil {
 			t.Errorf("%q was read as %v", text, got)
 		}
 	}
@@ -98,7 +98,7 @@ func TestFormatDurationIsReadBack(t *testing.T) {
 		if got := FormatDuration(value); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
-		if back, err := parseDuration(want); err != nil || back != value {
+		if back, err := ParseDuration(want); err != nil || back != value {
 			t.Errorf("%s was read back as %v, %v", want, back, err)
 		}
 	}

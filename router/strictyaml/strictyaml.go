@@ -385,7 +385,7 @@ func setScalar(into reflect.Value, text string) error {
 		return target.UnmarshalText([]byte(text))
 	}
 	if into.Type() == reflect.TypeFor[time.Duration]() {
-		value, err := parseDuration(text)
+		value, err := ParseDuration(text)
 		if err != nil {
 			return fmt.Errorf("expected a duration such as 500ms, 10s, 24h or 30d, not %q", text)
 		}
