@@ -9,7 +9,11 @@ import (
 	"strconv"
 
 	"aka/destinations/adapter"
+	"aka/router/strictyaml"
 )
+
+// minMemory is what the process needs to do more than collect garbage.
+const minMemory = 64 * strictyaml.MiB
 
 // namePattern keeps names fit for metrics' labels and the journal's subjects.
 var namePattern = regexp.MustCompile(`^[a-z0-9_-]{1,63}$`)
@@ -30,6 +34,9 @@ func (l *loader) checkServer() {
 	c.Limits.Check(l.below("limits"))
 	l.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	l.oneOf("log.format", c.Log.Format, "json", "console")
+	if c.MemoryLimit != 0 && c.MemoryLimit < minMemory {
+		add("memory_limit", "expected 0 for none, or at least %s, not %s", minMemory, c.MemoryLimit)
+	}
 	if c.ShutdownTimeout <= 0 {
 		add("shutdown_timeout", "expected more than 0s")
 	}

@@ -26,8 +26,8 @@ type Config struct {
 	DeadLetters journal.DeadLetterOptions `yaml:"dead_letters"`
 	Admin       Admin                     `yaml:"admin"`
 	Log         Log                       `yaml:"log"`
-	// MemoryLimit is the soft limit on the process's memory: the garbage collector works harder near it. 0 is none.
-	// Default 512MiB.
+	// MemoryLimit is the soft limit on the process's memory: the garbage collector works harder near it. 0 is none, else at
+	// least 64MiB. Default 512MiB.
 	MemoryLimit strictyaml.Size `yaml:"memory_limit"`
 	// ShutdownTimeout is how long a stopping process may finish what it has begun. What is left stays in the journal.
 	// Above 0. Default 20s.

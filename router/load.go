@@ -52,9 +52,9 @@ func (m *Mistakes) Error() string {
 			place += ":" + strconv.Itoa(p.Line)
 		}
 		if p.Key != "" {
-			place += ": " + p.Key
+			place += ": " + plain(p.Key)
 		}
-		lines[i] = place + ": " + p.Message
+		lines[i] = place + ": " + plain(p.Message)
 	}
 	return strings.Join(lines, "\n")
 }
@@ -226,17 +226,24 @@ func (l *loader) buildDestination(name string) {
 		l.config.Destinations[name] = d
 	}
 	l.checkName(section, name)
-	if d.Type == "" {
-		d.Type = name
-	}
-	vendor, known := destinations.Vendors[d.Type]
-	if !known {
-		l.decoder.Add(section+".type", "unknown vendor %q; known are %s", d.Type, strings.Join(destinations.Types(), ", "))
-	}
+	vendor, known := l.vendorOf(section, name, d)
 	l.overrideDelivery(section, d, vendor.Order)
 	if known {
 		l.buildVendor(name, section, d)
 	}
+}
+
+// vendorOf finds the vendor of a destination's type, which is its name when it gives none.
+func (l *loader) vendorOf(section, name string, d *Destination) (vendor adapter.Vendor, known bool) {
+	problem := "unknown vendor %q; known are %s"
+	if d.Type == "" {
+		d.Type = name
+		problem = "required where the name, %q, is no vendor's; known are %s"
+	}
+	if vendor, known = destinations.Vendors[d.Type]; !known {
+		l.decoder.Add(section+".type", problem, d.Type, strings.Join(destinations.Types(), ", "))
+	}
+	return vendor, known
 }
 
 // overrideDelivery lays a destination's own keys over the defaults.
