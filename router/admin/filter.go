@@ -31,9 +31,15 @@ func (f *filter) matches(d *journal.DeadLetter) bool {
 // limits are how many dead letters one request is about: when it does not say, and at most.
 type limits struct{ usual, most int }
 
+// The most dead letters that one request is about.
+const (
+	MaxList = 1000
+	MaxBulk = 100_000
+)
+
 var (
-	listLimits = limits{100, 1000}
-	bulkLimits = limits{1000, 100_000}
+	listLimits = limits{100, MaxList}
+	bulkLimits = limits{1000, MaxBulk}
 )
 
 // filter reads the query. It forgives nothing: what it leaves out may be replayed or discarded.

@@ -1,0 +1,160 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"aka/router"
+	"aka/router/admin"
+)
+
+// maxAnswer bounds what is read of an answer: a page of a list, or one call.
+const maxAnswer = 64 << 20
+
+// adminClient asks a running aka at its admin address.
+type adminClient struct {
+	base string // the address as a URL
+}
+
+// client finds the address. Of the config no more than that is needed, so its secrets may be missing here.
+func (f *deadFlags) client() (*adminClient, error) {
+	if f.admin != "" {
+		base, err := adminURL(f.admin)
+		if err != nil {
+			return nil, wrongUse("--admin: %w", err)
+		}
+		return &adminClient{base}, nil
+	}
+	config, err := router.Load(configPath(f.config), router.LoadOptions{MissingSecret: "missing-secret"})
+	if err != nil {
+		return nil, fmt.Errorf("no --admin, and no config to take the address from: %w", err)
+	}
+	base, err := adminURL(config.Admin.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("admin.listen: %w; name the address with --admin", err)
+	}
+	return &adminClient{base}, nil
+}
+
+// adminURL makes a URL of an address to listen at, or takes the URL that it is.
+func adminURL(address string) (string, error) {
+	if strings.Contains(address, "://") {
+		parsed, err := url.Parse(address)
+		if err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
+			return "", fmt.Errorf("expected host:port or a URL, not %q", address)
+		}
+		return strings.TrimRight(address, "/"), nil
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", fmt.Errorf("expected host:port or a URL, not %q", address)
+	}
+	if number, err := strconv.ParseUint(port, 10, 16); err != nil || number == 0 {
+		return "", fmt.Errorf("expected a port that can be asked, not %q", port)
+	}
+	return "http://" + net.JoinHostPort(reachable(host), port), nil
+}
+
+// reachable returns the host at which a server can be asked that listens at all of them.
+func reachable(host string) string {
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case host == "" || err == nil && ip == netip.IPv4Unspecified():
+		return "127.0.0.1"
+	case err == nil && ip.IsUnspecified():
+		return "::1"
+	}
+	return host
+}
+
+// list reads as many pages as the limit needs; 0 is all. Next tells that there are more.
+func (c *adminClient) list(ctx context.Context, query url.Values, limit int) (admin.DeadLetters, error) {
+	all := admin.DeadLetters{DeadLetters: []admin.DeadLetter{}}
+	for {
+		size := admin.MaxList
+		if limit > 0 {
+			size = min(size, limit-len(all.DeadLetters))
+		}
+		query.Set("limit", strconv.Itoa(size))
+		query.Set("after", strconv.FormatUint(all.Next, 10))
+		var page admin.DeadLetters
+		if err := c.do(ctx, http.MethodGet, "/dead-letters", query, &page); err != nil {
+			return all, err
+		}
+		all.DeadLetters = append(all.DeadLetters, page.DeadLetters...)
+		all.Next = page.Next
+		if page.Next == 0 || len(all.DeadLetters) == limit {
+			return all, nil
+		}
+	}
+}
+
+func (c *adminClient) show(ctx context.Context, id string) (letter admin.DeadLetter, err error) {
+	if err := c.do(ctx, http.MethodGet, "/dead-letters/"+id, nil, &letter); err != nil {
+		return letter, deadLetterError(id, err)
+	}
+	return letter, nil
+}
+
+func deadLetterError(id string, err error) error { return fmt.Errorf("dead letter %s: %w", id, err) }
+
+// do sends one request and decodes the answer. A refusal is a *refusal.
+func (c *adminClient) do(ctx context.Context, method, path string, query url.Values, into any) error {
+	request, err := http.NewRequestWithContext(ctx, method, c.base+path+"?"+query.Encode(), nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return c.unreachable(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if err != nil {
+		return c.unreachable(err)
+	}
+	if response.StatusCode == http.StatusOK && json.Unmarshal(body, into) == nil {
+		return nil
+	}
+	refused := &refusal{}
+	if response.StatusCode == http.StatusOK || json.Unmarshal(body, refused) != nil || refused.Message == "" {
+		return fmt.Errorf("%s answers (%s), but not as aka's admin server does: is it another program's address?", c.base, plain(response.Status))
+	}
+	return refused
+}
+
+func (c *adminClient) unreachable(err error) error {
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("nothing listens at %s: aka must be running, and this be its admin address (admin.listen in its config, or --admin)", c.base)
+	}
+	if asking := (*url.Error)(nil); errors.As(err, &asking) {
+		err = asking.Err
+	}
+	return fmt.Errorf("ask %s: %w", c.base, err)
+}
+
+// refusal is an answer that says no.
+type refusal struct {
+	Message string `json:"message"`
+	// Count is how many dead letters it came to before.
+	Count int `json:"count"`
+}
+
+// Error returns the message.
+func (r *refusal) Error() string { return plain(r.Message) }
+
+// asRefusal returns nil for any other error.
+func asRefusal(err error) (refused *refusal) {
+	errors.As(err, &refused)
+	return refused
+}

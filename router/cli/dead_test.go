@@ -1,0 +1,330 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"aka/router/admin"
+	"aka/router/journal"
+	"aka/router/segment"
+)
+
+func TestDeadLettersAreListed(t *testing.T) {
+	a := newRunning(t)
+	a.bury(t, "vero", "refused", 400, "m1")
+	a.bury(t, "mixpanel", "too_old", 0, "m\x1b[2J2")
+	a.bury(t, "vero", "refused", 422, "m3")
+	table := `ID  DESTINATION  TYPE   REASON   STATUS  ATTEMPTS  LAST                  MESSAGE ID
+1   vero         alias  refused  400     3         2026-01-02T03:04:05Z  m1
+2   mixpanel     alias  too_old  -       3         2026-01-02T03:04:05Z  "m\x1b[2J2"
+3   vero         alias  refused  422     3         2026-01-02T03:04:05Z  m3
+`
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{nil, table},
+		{[]string{"--destination", "mixpanel"}, `ID  DESTINATION  TYPE   REASON   STATUS  ATTEMPTS  LAST                  MESSAGE ID
+2   mixpanel     alias  too_old  -       3         2026-01-02T03:04:05Z  "m\x1b[2J2"
+`},
+		{[]string{"--reason", "too_old", "--destination", "vero"}, "no dead letters\n"},
+		{[]string{"--since", "1h"}, "no dead letters\n"},
+		{[]string{"--since", "2026-01-01T00:00:00Z", "--limit", "0"}, table},
+		{[]string{"--limit", "1"}, `ID  DESTINATION  TYPE   REASON   STATUS  ATTEMPTS  LAST                  MESSAGE ID
+1   vero         alias  refused  400     3         2026-01-02T03:04:05Z  m1
+and more; --limit 0 lists all
+`},
+	} {
+		a.want(t, append([]string{"list"}, c.args...), exitDone, c.want)
+	}
+}
+
+func TestDeadLettersAreListedOverAllPages(t *testing.T) {
+	asked := []string{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.RawQuery)
+		page := admin.DeadLetters{DeadLetters: make([]admin.DeadLetter, admin.MaxList)}
+		if len(asked) == 1 {
+			page.Next = 1700
+		} else {
+			page.DeadLetters = page.DeadLetters[:7]
+		}
+		_ = json.NewEncoder(w).Encode(page)
+	}))
+	defer server.Close()
+	got := runAka(t, "dead", "list", "--limit", "0", "--output", "json", "--destination", "vero", "--admin", server.URL)
+	var list admin.DeadLetters
+	if err := json.Unmarshal([]byte(got.out), &list); err != nil || len(list.DeadLetters) != admin.MaxList+7 || list.Next != 0 {
+		t.Errorf("%d listed, next %d: %v %s", len(list.DeadLetters), list.Next, err, got.errOut)
+	}
+	if want := "[after=0&destination=vero&limit=1000 after=1700&destination=vero&limit=1000]"; fmt.Sprint(asked) != want {
+		t.Errorf("asked %s, want %s", asked, want)
+	}
+}
+
+func TestADeadLetterIsShown(t *testing.T) {
+	a := newRunning(t)
+	a.bury(t, "vero", "refused", 400, "m\u202e1")
+	a.want(t, []string{"show", "1"}, exitDone, `dead letter 1
+  destination  vero
+  reason       refused
+  detail       not a user
+  status       400
+  attempts     3
+  first        2026-01-02T03:03:05Z
+  last         2026-01-02T03:04:05Z
+  received     2026-01-02T03:03:05Z
+  source       website
+  message id   "m\u202e1"
+  call  {
+    "type": "alias",
+    "userId": "b\u202e\udb40\udc01",
+    "n": 12345678901234567890
+  }
+`)
+	got := a.run(t, "show", "1", "--output", "json")
+	var letter admin.DeadLetter
+	if err := json.Unmarshal([]byte(got.out), &letter); err != nil || letter.MessageID != "m\u202e1" || !strings.Contains(string(letter.Call), `12345678901234567890`) {
+		t.Errorf("%v: %+v", err, letter)
+	}
+	a.wantError(t, []string{"show", "9"}, exitFailed, "dead letter 9: there is no dead letter of this id")
+}
+
+func TestDeadLettersAreReplayedById(t *testing.T) {
+	a := newRunning(t)
+	a.bury(t, "vero", "refused", 400, "m1")
+	a.bury(t, "vero", "refused", 400, "m2")
+	a.bury(t, "gone", "refused", 400, "m3")
+	a.want(t, []string{"replay", "2"}, exitDone, "replayed 1 dead letter\n")
+	got := a.run(t, "replay", "1", "2", "3")
+	if got.code != exitFailed || got.out != "replayed 1 dead letter\n" || !strings.HasPrefix(got.errOut, "aka: dead letter 2: there is no") {
+		t.Errorf("%+v", got)
+	}
+	a.wantError(t, []string{"replay", "3"}, exitFailed, "dead letter 3 is for gone, which is not configured any more")
+	if calls, _ := a.journal.Head(); calls != 2 {
+		t.Errorf("%d calls in the journal, want 2", calls)
+	}
+}
+
+func TestDeadLettersAreReplayedByFilters(t *testing.T) {
+	a := newRunning(t)
+	for i := range 5 {
+		a.bury(t, "vero", "refused", 400, fmt.Sprint("v", i))
+	}
+	a.bury(t, "mixpanel", "refused", 400, "m")
+	a.bury(t, "gone", "refused", 400, "g")
+	a.want(t, []string{"replay", "--all", "--destination", "vero", "--limit", "2"}, exitDone,
+		"replayed 2 dead letters\nthere are more that match; run it again for those\n")
+	a.want(t, []string{"replay", "--all", "-d", "vero", "-o", "json"}, exitDone, "{\n  \"success\": true,\n  \"count\": 3\n}\n")
+	a.want(t, []string{"replay", "--all"}, exitDone,
+		"replayed 1 dead letter\nkept 1 dead letter of destinations that are not configured any more\n")
+	if calls, _ := a.journal.Head(); calls != 6 {
+		t.Errorf("%d calls in the journal, want 6", calls)
+	}
+}
+
+func TestDeadLettersAreDiscarded(t *testing.T) {
+	a := newRunning(t)
+	for i := range 4 {
+		a.bury(t, "vero", "refused", 400, fmt.Sprint("v", i))
+	}
+	a.bury(t, "gone", "too_old", 0, "g")
+	a.want(t, []string{"discard", "1", "3"}, exitDone, "discarded 2 dead letters\n")
+	a.want(t, []string{"discard", "--all", "--reason", "too_old"}, exitDone, "discarded 1 dead letter\n")
+	a.want(t, []string{"discard", "--all"}, exitDone, "discarded 2 dead letters\n")
+	a.want(t, []string{"discard", "--all"}, exitDone, "discarded 0 dead letters\n")
+	if calls, _ := a.journal.Head(); calls != 0 {
+		t.Errorf("%d calls in the journal, want none", calls)
+	}
+}
+
+func TestWhatWasDoneBeforeAnErrorIsTold(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = w.Write([]byte(`{"success":false,"code":"stopped","message":"stopped before all was done","error":"…","count":7}`))
+	}))
+	defer server.Close()
+	got := runAka(t, "dead", "replay", "--all", "--admin", server.URL)
+	if got.code != exitFailed || got.out != "replayed 7 dead letters\n" || got.errOut != "aka: stopped before all was done\n" {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestNothingIsChosenByMistake(t *testing.T) {
+	a := newRunning(t)
+	a.bury(t, "vero", "refused", 400, "m1")
+	for _, c := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"discard", exitWrongUse, "expected ids, or --all for all that match the filters"},
+		{"discard --destination vero", exitWrongUse, "expected ids, or --all for all that match the filters"},
+		{"discard 1 --all", exitWrongUse, "expected ids, or --all and filters, not both"},
+		{"discard 1 --reason refused", exitWrongUse, "expected ids, or --all and filters, not both"},
+		{"discard 1 --limit 1", exitWrongUse, "expected ids, or --all and filters, not both"},
+		{"discard one", exitWrongUse, `expected the id of a dead letter, a number, not "one"`},
+		{"discard --all --limit -1", exitWrongUse, "invalid argument"},
+		{"replay --all --limit 100001", exitFailed, "limit: expected 1 to 100000"},
+		{"discard --all --destination=", exitFailed, `destination: "" is not known; there are mixpanel, vero`},
+		{"discard --all --since=", exitFailed, "since: expected a duration"},
+		{"discard --all --reason bad", exitFailed, `reason: "bad" is not known; there are expired,`},
+		{"show", exitWrongUse, "expected the id of a dead letter; aka dead list shows them"},
+		{"list 1", exitWrongUse, "aka dead list takes no argument"},
+		{"list --output xml", exitWrongUse, "expected one of table, json"},
+	} {
+		a.wantError(t, strings.Fields(c.args), c.code, c.want)
+	}
+	if _, err := a.journal.DeadLetter(t.Context(), 1); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDeadAloneShowsItsCommands(t *testing.T) {
+	if got := runAka(t, "dead"); got.code != exitDone || !strings.Contains(got.out, "aka dead replay --all") {
+		t.Errorf("%+v", got)
+	}
+	if got := runAka(t, "dead", "lst"); got.code != exitWrongUse || !strings.Contains(got.errOut, `unknown command "lst" for "aka dead"`) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestTheAdminAddressIsTheConfigs(t *testing.T) {
+	a := newRunning(t)
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(a.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, listen := range []string{"127.0.0.1:" + port, ":" + port, "0.0.0.0:" + port} {
+		// The secrets are those of the server's environment, not of this shell's.
+		path := writeConfig(t, fmt.Sprintf(`
+sources: { website: { write_key: "${A_KEY_THAT_IS_NOT_HERE}" } }
+destinations: { vero: { settings: { auth_token_file: /nowhere/token } } }
+admin: { listen: %q }
+`, listen))
+		got := runAka(t, "dead", "list", "--config", path)
+		if got.code != exitDone || got.out != "no dead letters\n" {
+			t.Errorf("%s: %+v", listen, got)
+		}
+	}
+}
+
+func TestAnAddressThatCannotBeAskedIsTold(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := closed.Addr().String()
+	_ = closed.Close()
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	free := writeConfig(t, "sources: { website: { write_key: k } }\ndestinations: { vero: { settings: { auth_token: t } } }\nadmin: { listen: \"127.0.0.1:0\" }\n")
+	broken := writeConfig(t, "listen: wrong\n")
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"--admin", nobody}, exitFailed, "nothing listens at http://" + nobody + ": aka must be running"},
+		{[]string{"--admin", other.URL}, exitFailed, other.URL + " answers (404 Not Found), but not as aka's admin server does"},
+		{[]string{"--admin", "9090"}, exitWrongUse, `--admin: expected host:port or a URL, not "9090"`},
+		{[]string{"--admin", "ftp://a:1"}, exitWrongUse, `--admin: expected host:port or a URL, not "ftp://a:1"`},
+		{[]string{"--admin", "a:http"}, exitWrongUse, `--admin: expected a port that can be asked, not "http"`},
+		{[]string{"--config", free}, exitFailed, `admin.listen: expected a port that can be asked, not "0"; name the address with --admin`},
+		{[]string{"--config", broken}, exitFailed, "no --admin, and no config to take the address from: " + broken + ":1: listen: "},
+	} {
+		got := runAka(t, append([]string{"dead", "list"}, c.args...)...)
+		if got.code != c.code || got.out != "" || !strings.HasPrefix(got.errOut, "aka: "+c.want) {
+			t.Errorf("%v: exit code %d, out %q, errors %q, want %q", c.args, got.code, got.out, got.errOut, c.want)
+		}
+	}
+}
+
+func TestAnAddressToListenAtBecomesOneToAsk(t *testing.T) {
+	for listen, want := range map[string]string{
+		":9090":                       "http://127.0.0.1:9090",
+		"0.0.0.0:9090":                "http://127.0.0.1:9090",
+		"[::]:9090":                   "http://[::1]:9090",
+		"10.1.2.3:9090":               "http://10.1.2.3:9090",
+		"localhost:9090":              "http://localhost:9090",
+		"https://aka.internal/admin/": "https://aka.internal/admin",
+	} {
+		if got, err := adminURL(listen); err != nil || got != want {
+			t.Errorf("%s: got %s, %v, want %s", listen, got, err, want)
+		}
+	}
+}
+
+// running is an admin server over a real journal.
+type running struct {
+	journal *journal.Journal
+	url     string
+	buried  uint64
+}
+
+func newRunning(t *testing.T) *running {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	options := journal.DefaultOptions
+	options.Dir = t.TempDir()
+	j, err := journal.Open(t.Context(), options, zap.NewNop(), registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(j.Close)
+	server := httptest.NewServer(admin.New(admin.Config{
+		Listen: "127.0.0.1:9090", Destinations: []string{"mixpanel", "vero"}, Journal: j, Metrics: registry, Logger: zap.NewNop(),
+	}).Handler())
+	t.Cleanup(server.Close)
+	return &running{journal: j, url: server.URL}
+}
+
+// bury makes the next dead letter; the first one's id is 1.
+func (a *running) bury(t *testing.T, destination, reason string, status int, messageID string) {
+	t.Helper()
+	a.buried++
+	last := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	received := last.Add(-time.Minute)
+	err := a.journal.Bury(t.Context(), &journal.DeadLetter{
+		Destination: destination, Reason: reason, Detail: "not a user", Attempts: 3, Status: status,
+		First: received, Last: last, Position: journal.Position{Seq: a.buried},
+		Entry: journal.Entry{Source: "website", Message: segment.Message{
+			Header: segment.Header{Type: segment.Alias, MessageID: messageID, UserID: "b", PreviousID: "a", ReceivedAt: received, Timestamp: received},
+			JSON:   []byte("{\"type\":\"alias\",\"userId\":\"b\u202e\U000e0001\",\"n\":12345678901234567890}"),
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run runs aka dead against the server.
+func (a *running) run(t *testing.T, args ...string) result {
+	t.Helper()
+	args = append([]string{"dead"}, args...)
+	return runAka(t, append(args, "--admin", strings.TrimPrefix(a.url, "http://"))...)
+}
+
+func (a *running) want(t *testing.T, args []string, code int, out string) {
+	t.Helper()
+	if got := a.run(t, args...); got.code != code || got.out != out {
+		t.Errorf("%v: exit code %d, errors %q, out\n%swant\n%s", args, got.code, got.errOut, got.out, out)
+	}
+}
+
+func (a *running) wantError(t *testing.T, args []string, code int, message string) {
+	t.Helper()
+	got := a.run(t, args...)
+	if got.code != code || got.out != "" || !strings.Contains(got.errOut, message) {
+		t.Errorf("%v: exit code %d, out %q, errors\n%swant %d, %s", args, got.code, got.out, got.errOut, code, message)
+	}
+}
