@@ -1,0 +1,441 @@
+package router
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest"
+
+	"aka/destinations/adapter"
+	"aka/destinations/simulator"
+	"aka/router/delivery"
+	"aka/router/journal"
+)
+
+var (
+	stories   = flag.Int("stories", 4, "random stories that the model test tells")
+	firstSeed = flag.Uint64("seed", 0, "seed of the first story; 0 takes the time")
+)
+
+// Whatever goes wrong on the way, in the end each vendor knows the same people, with the same events and properties, as if
+// the accepted calls had come to it one by one, in order, over a network that never fails.
+//
+// Delivery is at least once: after a connection that broke, a vendor may get a request again. So the comparison is of what
+// the vendor made of it, its own dedupe included: Mixpanel goes by $insert_id, Kissmetrics by the second, Vero by an event's
+// content. The stories hold nothing that has no such key and adds up, which is revenue and increments at Mixpanel.
+//
+// A vendor that is told an alias of a known person under another of its names, before the alias that gave it that name,
+// is not in the stories either: the calls share no id, and nothing keeps such an order.
+func TestVendorsKnowThePeopleThatAnIdealDeliveryGives(t *testing.T) {
+	seed := *firstSeed
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	for i := range *stories {
+		t.Run(fmt.Sprintf("seed=%d", seed+uint64(i)), func(t *testing.T) {
+			newModel(t, seed+uint64(i)).run()
+		})
+	}
+}
+
+// modelTimeout bounds one story. None takes a tenth of it.
+const modelTimeout = time.Minute
+
+const (
+	households        = 12
+	callsPerHousehold = 25
+)
+
+// modelDestination is a destination of the model's config.
+type modelDestination struct{ name, vendor, idMerge, settings string }
+
+var modelDestinations = []modelDestination{
+	{"kissmetrics", "kissmetrics", "", "api_key: k"},
+	{"legacy", "mixpanel", "legacy", "token: t, id_merge: legacy, settle: 10ms, group_keys: [company]"},
+	{"original", "mixpanel", "original", "token: t, id_merge: original, group_keys: [company]"},
+	{"simplified", "mixpanel", "simplified", "token: t, id_merge: simplified, link_on_alias: Linked, link_on_identify: Logged In"},
+	{"vero", "vero", "", "auth_token: t"},
+}
+
+// model is one story and the world that it is told in.
+type model struct {
+	t      *testing.T
+	ctx    context.Context
+	dice   *rand.Rand
+	dir    string
+	faulty *simulator.Simulator
+	ideal  *simulator.Simulator
+
+	router *Router
+	log    *zap.Logger
+	listen string
+	acked  atomic.Int64
+}
+
+func newModel(t *testing.T, seed uint64) *model {
+	ctx, cancel := context.WithTimeout(t.Context(), modelTimeout)
+	t.Cleanup(cancel)
+	m := &model{
+		t: t, ctx: ctx, dice: rand.New(rand.NewPCG(seed, 0)), dir: t.TempDir(), listen: "127.0.0.1:0",
+		log: zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel)),
+	}
+	m.faulty, m.ideal = m.simulate(seed), m.simulate(seed)
+	return m
+}
+
+func (m *model) simulate(seed uint64) *simulator.Simulator {
+	sim, err := simulator.Start("127.0.0.1:0")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.t.Cleanup(func() { _ = sim.Close() })
+	for i, d := range modelDestinations {
+		if _, err := sim.Add(d.name, d.vendor, simulator.Options{IDMerge: d.idMerge, Seed: seed + uint64(i)}); err != nil {
+			m.t.Fatal(err)
+		}
+	}
+	return sim
+}
+
+func (m *model) run() {
+	tempo := m.tempo()
+	m.start(m.loadConfig(m.faulty, tempo))
+	m.breakVendors()
+	m.tell()
+	m.waitUntilAllEnded()
+	m.stop()
+	entries, dead := m.readJournal()
+	m.deliverIdeally(entries, dead, tempo)
+	m.compare()
+}
+
+// tempo is a random `delivery` section, quick enough for a test.
+func (m *model) tempo() string {
+	return fmt.Sprintf(`
+delivery:
+  concurrency: %d
+  window: %d
+  batch: { max_items: %d, max_wait: %dms }
+  retry: { initial: 2ms, max: 20ms }
+  breaker: { failures: %d, cooldown: 5ms, max_cooldown: 40ms }
+`, 1+m.dice.IntN(16), 20+m.dice.IntN(300), 1+m.dice.IntN(50), m.dice.IntN(10), 2+m.dice.IntN(8))
+}
+
+func (m *model) loadConfig(sim *simulator.Simulator, tempo string) *Config {
+	m.t.Helper()
+	var text strings.Builder
+	fmt.Fprintf(&text, "listen: %q\nadmin: { listen: \"127.0.0.1:0\" }\njournal: { dir: %q }\n", m.listen, filepath.Join(m.dir, "data"))
+	text.WriteString("sources: { test: { write_key: key } }\n" + tempo + "destinations:\n")
+	for _, d := range modelDestinations {
+		fmt.Fprintf(&text, "  %s: { type: %s, settings: { %s, endpoint: %q } }\n", d.name, d.vendor, d.settings, sim.Account(d.name).Endpoint())
+	}
+	path := filepath.Join(m.dir, "config.yaml")
+	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
+		m.t.Fatal(err)
+	}
+	config, err := Load(path, LoadOptions{})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return config
+}
+
+func (m *model) start(config *Config) {
+	m.t.Helper()
+	m.router = New(config, m.log)
+	if err := m.router.Start(m.ctx); err != nil {
+		m.t.Fatal(err)
+	}
+	m.listen = m.router.Addr()
+	config.Listen = m.listen // a restart keeps it
+}
+
+func (m *model) stop() { m.router.Stop(m.ctx) }
+
+// breakVendors gives each vendor a random choice of what can go wrong.
+func (m *model) breakVendors() {
+	several := func(e simulator.Exchange) bool { return len(e.Records) > 1 }
+	for _, d := range modelDestinations {
+		rare := func() float64 { return 0.02 + 0.1*m.dice.Float64() }
+		few := func() int { return 1 + m.dice.IntN(20) }
+		all := []simulator.Fault{
+			{Status: http.StatusServiceUnavailable, Probability: rare()},
+			{Status: http.StatusBadGateway, When: simulator.After, Probability: rare()},
+			{Status: http.StatusTooManyRequests, Probability: rare()},
+			{Status: http.StatusUnauthorized, Times: few(), Probability: rare()},
+			{Status: http.StatusRequestEntityTooLarge, Match: several, Probability: rare()},
+			{Reset: true, Probability: rare()},
+			{Reset: true, When: simulator.After, Probability: rare()},
+			{Delay: time.Duration(1+m.dice.IntN(20)) * time.Millisecond, Probability: rare()},
+			{Status: http.StatusInternalServerError, Times: few()},
+		}
+		m.dice.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+		chosen := all[:m.dice.IntN(len(all)+1)]
+		if d.name == "original" { // the one whose events may miss without making other people of those that stay
+			chosen = append(chosen, simulator.Fault{FailRecords: []int{0, 3}, Path: "/import", Times: few(), Probability: rare()})
+		}
+		if err := m.faulty.Account(d.name).AddFaults(chosen...); err != nil {
+			m.t.Fatal(err)
+		}
+	}
+}
+
+// tell has every household send its calls, all at once, while the router is stopped and started.
+func (m *model) tell() {
+	var telling sync.WaitGroup
+	for i := range households {
+		story := newHousehold(i, m.dice).story(callsPerHousehold)
+		cut := rand.New(rand.NewPCG(m.dice.Uint64(), 0))
+		telling.Go(func() { m.send(story, cut) })
+	}
+	for range m.dice.IntN(3) {
+		m.restartAfter(m.dice.Int64N(households * callsPerHousehold))
+	}
+	telling.Wait()
+}
+
+// restartAfter restarts the router when so many calls are accepted.
+func (m *model) restartAfter(calls int64) {
+	m.until("calls are accepted", func() bool { return m.acked.Load() >= calls })
+	m.stop()
+	m.start(m.router.config)
+}
+
+// send sends a story in order, as single calls and as batches, each again and again until it is answered 200. Sometimes it
+// sends one twice.
+func (m *model) send(story []call, dice *rand.Rand) {
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	for len(story) > 0 {
+		n := min(1+dice.IntN(5), len(story))
+		path, body := "batch", any(map[string]any{"batch": story[:n]})
+		if n == 1 {
+			path, body = story[0]["type"].(string), story[0]
+		}
+		for range 1 + dice.IntN(10)/9 {
+			m.post(client, path, body)
+		}
+		m.acked.Add(int64(n))
+		story = story[n:]
+	}
+}
+
+func (m *model) post(client *http.Client, path string, body any) {
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		m.t.Error(err)
+		return
+	}
+	m.until("it is answered 200", func() bool {
+		request, err := http.NewRequestWithContext(m.ctx, http.MethodPost, "http://"+m.listen+"/v1/"+path, bytes.NewReader(encoded))
+		if err != nil {
+			m.t.Error(err)
+			return true
+		}
+		request.SetBasicAuth("key", "")
+		response, err := client.Do(request)
+		if err != nil {
+			return false // it is restarting
+		}
+		defer response.Body.Close()
+		if response.StatusCode == http.StatusBadRequest {
+			m.t.Errorf("the story holds what is refused: %s", encoded)
+			return true
+		}
+		return response.StatusCode == http.StatusOK
+	})
+}
+
+// until polls what gives no sign when it changes.
+func (m *model) until(what string, done func() bool) {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-m.ctx.Done():
+			m.t.Errorf("waited until %s: %v", what, m.ctx.Err())
+			return
+		}
+	}
+}
+
+func (m *model) waitUntilAllEnded() {
+	m.t.Helper()
+	m.until("every call has ended at every destination", func() bool { return m.backlog() == 0 })
+	if m.t.Failed() {
+		m.stop()
+		m.t.FailNow()
+	}
+}
+
+// backlog is how many calls have not ended, over all destinations.
+func (m *model) backlog() float64 {
+	families, err := m.router.registry.Gather()
+	if err != nil {
+		m.t.Error(err)
+	}
+	sum := 0.0
+	for _, family := range families {
+		if family.GetName() == "aka_backlog_calls" {
+			for _, metric := range family.GetMetric() {
+				sum += metric.GetGauge().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+// buried names a dead letter: what a vendor refused need not be among what it knows.
+type buried struct{ destination, messageID string }
+
+// readJournal returns the calls in the order in which they were accepted, each once, and those that were given up on with
+// what the vendor said.
+func (m *model) readJournal() (entries []journal.Entry, dead map[buried]string) {
+	m.t.Helper()
+	options := m.router.config.Journal.Options
+	log, err := journal.Open(m.ctx, options, m.log, prometheus.NewRegistry())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer log.Close()
+	total, head := log.Head()
+	seen := map[string]bool{}
+	for reader, next := log.ReadFrom(1), uint64(1); next < head.Seq; next++ {
+		frame, err := reader.Next(m.ctx)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		for _, e := range frame.Entries {
+			if seen[e.MessageID] {
+				m.t.Errorf("call %s is in the journal twice", e.MessageID)
+			}
+			seen[e.MessageID] = true
+			entries = append(entries, e)
+		}
+	}
+	if len(entries) != int(total) || len(entries) != households*callsPerHousehold {
+		m.t.Errorf("the journal holds %d calls and counts %d, of %d that were accepted", len(entries), total, households*callsPerHousehold)
+	}
+	dead = map[buried]string{}
+	err = log.DeadLetters(m.ctx, "", 0, func(d *journal.DeadLetter) bool {
+		dead[buried{d.Destination, d.Entry.MessageID}] = d.Detail
+		return true
+	})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return entries, dead
+}
+
+// deliverIdeally gives the calls to vendors without faults, strictly one after the other, except for those that a fault made
+// a dead letter. Any other dead letter must be one that these vendors refuse too.
+func (m *model) deliverIdeally(entries []journal.Entry, dead map[buried]string, tempo string) {
+	m.t.Helper()
+	config := m.loadConfig(m.ideal, tempo)
+	for _, d := range modelDestinations {
+		destination := config.Destinations[d.name]
+		sender := delivery.NewHTTPSender(destination.Delivery)
+		for i := range entries {
+			detail, isDead := dead[buried{d.name, entries[i].MessageID}]
+			if isDead && strings.Contains(detail, "simulated fault") {
+				continue
+			}
+			taken := m.deliver(destination, sender, &entries[i])
+			if isDead && taken {
+				m.t.Errorf("%s: the %s call %s became a dead letter (%s), and is well in itself", d.name, entries[i].Type, entries[i].MessageID, detail)
+			}
+		}
+	}
+}
+
+// deliver sends what a call means to a destination, and tells whether all of it was taken.
+func (m *model) deliver(d *Destination, sender delivery.Sender, e *journal.Entry) bool {
+	decision, reason := d.Filter(nil, &e.Message)
+	if reason != "" {
+		return true
+	}
+	call, err := e.Decode()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	call.Options = decision.Options
+	outcome := d.Translate(call)
+	if outcome.Rejected != nil {
+		return false
+	}
+	for _, request := range outcome.Requests {
+		exchange := delivery.Exchange{Method: request.Method, URL: request.URL, Header: request.Header, Body: request.Body}
+		if request.Batch != nil {
+			exchange.Body = fmt.Appendf(nil, "[%s]", request.Body)
+		}
+		response := sender.Send(m.ctx, exchange)
+		if response.Err != nil {
+			m.t.Fatal(response.Err)
+		}
+		verdicts := d.Judge([]adapter.Request{request}, adapter.Answer{Status: response.Status, Body: response.Body})
+		if verdicts[0].Class != adapter.Delivered {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *model) compare() {
+	m.t.Helper()
+	for _, d := range modelDestinations {
+		got, want := m.faulty.Account(d.name).Graph(), m.ideal.Account(d.name).Graph()
+		if len(want) < households/2 {
+			m.t.Errorf("%s: the story is about %d people only", d.name, len(want))
+		}
+		if !reflect.DeepEqual(got, want) {
+			m.t.Errorf("%s: the vendor's people are not those of an ideal delivery:\n%s", d.name, difference(got, want))
+		}
+		for _, person := range got {
+			for _, id := range person.IDs {
+				if junkIDs[strings.TrimPrefix(id, "$device:")] {
+					m.t.Errorf("%s: nobody's id %q became somebody's", d.name, id)
+				}
+			}
+		}
+	}
+}
+
+// difference lists the people that only one side has.
+func difference(got, want simulator.Graph) string {
+	lines := func(g simulator.Graph) map[string]bool {
+		set := map[string]bool{}
+		for _, person := range g {
+			set[fmt.Sprintf("%+v", person)] = true
+		}
+		return set
+	}
+	var out strings.Builder
+	inGot, inWant := lines(got), lines(want)
+	for line := range inGot {
+		if !inWant[line] {
+			fmt.Fprintln(&out, "  got ", line)
+		}
+	}
+	for line := range inWant {
+		if !inGot[line] {
+			fmt.Fprintln(&out, "  want", line)
+		}
+	}
+	return out.String()
+}
