@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -42,7 +43,8 @@ func (p *Pipeline) conclude(r result) {
 		case adapter.Delivered:
 			p.delivered(j, v, now)
 		case adapter.Later:
-			p.later(j, now, v.Detail, false)
+			// A gateway answers so for a vendor that has done its work as well.
+			p.later(j, now, v.Detail, r.response.Status >= http.StatusInternalServerError)
 		case adapter.Operator:
 			j.attempts-- // it was not tried on its merits
 			back = append(back, j)
@@ -198,8 +200,8 @@ func (p *Pipeline) buryTooOld(now time.Time) {
 }
 
 func (p *Pipeline) buryTooOldOf(w *window, now time.Time) {
-	for j := w.oldest; j != nil && p.tooOld(j, now); j = j.newer {
-		if j.dead != "" {
+	for j := w.oldest; j != nil && p.overAge(j.entry.ReceivedAt, now); j = j.newer {
+		if j.dead != "" || !p.tooOld(j, now) {
 			continue
 		}
 		switch {
@@ -216,19 +218,51 @@ func (p *Pipeline) bury(j *job, now time.Time) {
 	if j.first.IsZero() {
 		j.first, j.last = now, now
 	}
-	d := &journal.DeadLetter{
+	p.graves = append(p.graves, j)
+	if len(p.graves) == 1 {
+		p.buryAll()
+	}
+}
+
+// buriedAtOnce bounds how many dead letters one chore stores.
+const buriedAtOnce = 256
+
+// buryAll stores the calls that wait to be buried, as many as there are when its turn comes.
+func (p *Pipeline) buryAll() {
+	var now []*job
+	p.chore(chore{
+		what: "dead letters could not be stored",
+		begin: func() func(context.Context) error {
+			now = p.graves[:min(len(p.graves), buriedAtOnce)]
+			letters := make([]*journal.DeadLetter, len(now))
+			for i, j := range now {
+				letters[i] = p.deadLetter(j)
+			}
+			return func(ctx context.Context) error { return p.Log.Bury(ctx, letters) }
+		},
+		done: func() {
+			p.graves = p.graves[len(now):]
+			if len(p.graves) > 0 {
+				p.buryAll()
+			}
+			for _, j := range now {
+				p.buried(j)
+			}
+		},
+	})
+}
+
+func (p *Pipeline) deadLetter(j *job) *journal.DeadLetter {
+	return &journal.DeadLetter{
 		Destination: p.Destination.Name, Reason: string(j.dead), Detail: p.detail(j.detail),
 		Attempts: j.attempts, Status: j.status, First: j.first, Last: j.last, Position: j.pos, Entry: *j.entry,
 	}
-	p.chore(chore{
-		what: "a dead letter could not be stored",
-		do:   func(ctx context.Context) error { return p.Log.Bury(ctx, d) },
-		done: func() {
-			p.log.Info("a call was given up on and kept as a dead letter", zap.String("reason", string(j.dead)), zap.Stringer("type", j.entry.Type),
-				zap.String("message_id", j.entry.MessageID), zap.Int("attempt", j.attempts), zap.Int("status", j.status))
-			p.finish(j, outcomeDead, string(j.dead), time.Now())
-		},
-	})
+}
+
+func (p *Pipeline) buried(j *job) {
+	p.log.Info("a call was given up on and kept as a dead letter", zap.String("reason", string(j.dead)), zap.Stringer("type", j.entry.Type),
+		zap.String("message_id", j.entry.MessageID), zap.Int("attempt", j.attempts), zap.Int("status", j.status))
+	p.finish(j, outcomeDead, string(j.dead), time.Now())
 }
 
 // maxDetail bounds what is kept of a vendor's words, in bytes.

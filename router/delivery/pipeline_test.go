@@ -306,7 +306,7 @@ func TestARestartGoesOnWhereItStopped(t *testing.T) {
 		w := newWorld(t, Options{})
 		w.answer = func(id string, _ int) Response {
 			if id == "b-2" {
-				return Response{Status: 500}
+				return Response{Status: 429}
 			}
 			return Response{Status: 200}
 		}
@@ -328,6 +328,58 @@ func TestARestartGoesOnWhereItStopped(t *testing.T) {
 		}
 		w.stop()
 	})
+}
+
+// A vendor that renamed somebody, and whose answer was lost or was a gateway's, must not be told of a second rename as of a
+// first one, however long the retry takes and whatever happens meanwhile.
+func TestWhatAFailedTryMayHaveDoneIsRemembered(t *testing.T) {
+	for name, c := range map[string]struct {
+		failing string
+		failure Response
+		want    []bool
+	}{
+		"no answer":           {"a-1/0", Response{Err: fasthttp.ErrTimeout, Ambiguous: true}, []bool{true, false}},
+		"an answer of 502":    {"a-1/0", Response{Status: 502}, []bool{true, false}},
+		"an answer of 429":    {"a-1/0", Response{Status: 429}, []bool{false, false}},
+		"the step after":      {"a-1/1", Response{Status: 429}, []bool{true, false}},
+		"no step was reached": {"a-1/0", Response{Err: fasthttp.ErrNoFreeConns}, []bool{false, false}},
+	} {
+		for _, restarted := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, restarted %v", name, restarted), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, Options{})
+					w.vendor.steps = 2
+					w.answer = func(id string, _ int) Response {
+						if id == c.failing {
+							return c.failure
+						}
+						return Response{Status: 200}
+					}
+					w.accept(alias("b", "a", 1))
+					w.run()
+					time.Sleep(time.Second)
+					if restarted {
+						w.stop()
+					}
+					before := len(w.vendor.told())
+					w.set(func() { w.answer = nil })
+					if restarted {
+						w.restart()
+					}
+					time.Sleep(time.Hour)
+					w.expectOutcomes(map[string]int{"delivered": 1})
+					want := c.want
+					if !restarted && c.failing == "a-1/1" {
+						want = []bool{false} // it goes on with the step that failed
+					}
+					if told := w.vendor.told()[before:]; !slices.Equal(told, want) {
+						t.Errorf("the adapter was told of ambiguity: %v, want %v", told, want)
+					}
+					w.stop()
+				})
+			})
+		}
+	}
 }
 
 func TestAfterACrashWhatMayHaveBeenSentIsAmbiguous(t *testing.T) {
@@ -398,6 +450,29 @@ func TestOldCallsOfADestinationThatIsDownBecomeDeadLetters(t *testing.T) {
 				t.Fatalf("dead letter %d is %s: out of order", i, d.Entry.MessageID)
 			}
 		}
+		w.stop()
+	})
+}
+
+func TestAReplayedCallIsAsYoungAsItsReplay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{MaxBacklogAge: time.Hour})
+		w.answer = func(string, int) Response { return Response{Err: fasthttp.ErrDialTimeout} }
+		replayed := identify("a", 1)
+		replayed.Target = "vendor"
+		young := identify("b", 1)
+		time.Sleep(10 * time.Hour)
+		young.ReceivedAt = time.Now()
+		w.accept(replayed, young)
+		w.run()
+		time.Sleep(50 * time.Minute)
+		w.expectOutcomes(map[string]int{})
+		time.Sleep(time.Hour)
+		w.expectOutcomes(map[string]int{"dead/too_old": 2})
+		w.set(func() { w.answer = func(string, int) Response { return Response{Status: 200} } })
+		w.accept(replayed)
+		time.Sleep(time.Hour)
+		w.expectOutcomes(map[string]int{"dead/too_old": 2, "delivered": 1})
 		w.stop()
 	})
 }
@@ -1007,11 +1082,11 @@ func (l *testLog) setSaved(progress []byte) {
 	l.progress = progress
 }
 
-func (l *testLog) Bury(_ context.Context, d *journal.DeadLetter) error {
+func (l *testLog) Bury(_ context.Context, letters []*journal.DeadLetter) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.buryErr == nil {
-		l.dead = append(l.dead, d)
+		l.dead = append(l.dead, letters...)
 	}
 	return l.buryErr
 }

@@ -165,6 +165,15 @@ func (p *Pipeline) advance(j *job, now time.Time) {
 	}
 }
 
+// tooOld tells whether a call has waited for longer than the backlog may. One that was replayed waits anew, or it would die
+// at once.
 func (p *Pipeline) tooOld(j *job, now time.Time) bool {
-	return p.Options.MaxBacklogAge > 0 && now.Sub(j.entry.ReceivedAt) > p.Options.MaxBacklogAge
+	if j.entry.Target != "" {
+		return p.overAge(j.entered, now)
+	}
+	return p.overAge(j.entry.ReceivedAt, now)
+}
+
+func (p *Pipeline) overAge(since, now time.Time) bool {
+	return p.Options.MaxBacklogAge > 0 && now.Sub(since) > p.Options.MaxBacklogAge
 }
