@@ -389,7 +389,7 @@ func (f *fixture) bury(t testing.TB, letters ...letter) uint64 {
 				JSON:   []byte(l.call),
 			}},
 		}
-		if err := f.journal.Bury(t.Context(), d); err != nil {
+		if err := f.journal.Bury(t.Context(), []*journal.DeadLetter{d}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -294,14 +294,14 @@ func (a *running) bury(t *testing.T, destination, reason string, status int, mes
 	a.buried++
 	last := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	received := last.Add(-time.Minute)
-	err := a.journal.Bury(t.Context(), &journal.DeadLetter{
+	err := a.journal.Bury(t.Context(), []*journal.DeadLetter{{
 		Destination: destination, Reason: reason, Detail: "not a user", Attempts: 3, Status: status,
 		First: received, Last: last, Position: journal.Position{Seq: a.buried},
 		Entry: journal.Entry{Source: "website", Message: segment.Message{
 			Header: segment.Header{Type: segment.Alias, MessageID: messageID, UserID: "b", PreviousID: "a", ReceivedAt: received, Timestamp: received},
 			JSON:   []byte("{\"type\":\"alias\",\"userId\":\"b\u202e\U000e0001\",\"n\":12345678901234567890}"),
 		}},
-	})
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,8 +11,9 @@ import (
 // aside from the loop.
 type chore struct {
 	what string // what it means when it fails, for the log
-	do   func(context.Context) error
-	done func()
+	// begin is called on the loop when the chore's turn comes; what it returns is done aside.
+	begin func() func(context.Context) error
+	done  func()
 	// abandon, when set, gives the chore up: it was worth one try.
 	abandon func()
 }
@@ -30,7 +31,7 @@ func (p *Pipeline) nextChore() {
 		return
 	}
 	p.busy = true
-	do := p.chores[0].do
+	do := p.chores[0].begin()
 	go func() { p.chored <- do(context.Background()) }()
 }
 

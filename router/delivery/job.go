@@ -28,7 +28,7 @@ type job struct {
 	failingSince time.Time
 	first, last  time.Time
 	status       int
-	// ambiguous tells that the current request was sent once and not answered.
+	// ambiguous tells that the vendor may have acted on the current request, although no try of it has succeeded.
 	ambiguous bool
 	// maxBatch bounds the batch that the job may travel in, after one was refused as too large. 0 is no bound.
 	maxBatch int
@@ -46,6 +46,9 @@ type job struct {
 }
 
 func (j *job) request() *adapter.Request { return &j.outcome.Requests[j.step] }
+
+// inDoubt tells whether the vendor may have acted on the call already. A restart begins with its first request again.
+func (j *job) inDoubt() bool { return j.ambiguous || j.step > 0 }
 
 // detach gives the job its own copy of the call, so that it does not keep the whole frame in memory while it waits.
 func (j *job) detach() {
@@ -92,4 +95,14 @@ func (w *window) remove(j *job) {
 	j.older, j.newer = nil, nil
 	w.count--
 	w.bytes -= j.size
+}
+
+// holdsDoubt tells whether the vendor may have acted on any of the calls.
+func (w *window) holdsDoubt() bool {
+	for j := w.oldest; j != nil; j = j.newer {
+		if j.inDoubt() {
+			return true
+		}
+	}
+	return false
 }

@@ -45,7 +45,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		outcomes: counter("outcomes_total", "Calls that ended, by how: delivered, dropped with a reason, or dead (kept as a dead letter) with a reason.",
 			"type", "outcome", "reason"),
 		retries:      counter("retries_total", "Tries that failed and will be repeated."),
-		ambiguous:    counter("ambiguous_total", "Tries that were sent and got no answer: the vendor may have acted on them."),
+		ambiguous:    counter("ambiguous_total", "Tries that failed with no answer or a 5xx: the vendor may have acted on them."),
 		exchanges:    counter("exchanges_total", "HTTP exchanges with the vendor, by the class of the answer or the kind of error.", "result"),
 		diagnostics:  counter("routing_diagnostics_total", "Oddities in the integrations of calls, as seen by the destination.", "code"),
 		saveFailures: counter("progress_save_failures_total", "Failed attempts to save the progress."),

@@ -52,13 +52,15 @@ func (p *Pipeline) park(j *job) {
 	j.parking = true
 	parked := &journal.Parked{
 		Destination: p.Destination.Name, Position: j.pos, Attempts: j.attempts, Failures: j.failures, First: j.first,
-		FailingSince: j.failingSince, Ambiguous: j.ambiguous, Entry: *j.entry,
+		FailingSince: j.failingSince, Ambiguous: j.inDoubt(), Entry: *j.entry,
 	}
 	p.chore(chore{
 		what: "a call that keeps failing could not be kept aside",
-		do: func(ctx context.Context) (err error) {
-			parked.ID, err = p.Log.Park(ctx, parked)
-			return err
+		begin: func() func(context.Context) error {
+			return func(ctx context.Context) (err error) {
+				parked.ID, err = p.Log.Park(ctx, parked)
+				return err
+			}
 		},
 		done: func() {
 			p.progress.End(j.pos)
@@ -89,7 +91,9 @@ func (p *Pipeline) keepAside(j *job, id uint64) {
 func (p *Pipeline) unpark(j *job, outcome string) {
 	p.chore(chore{
 		what: "a call that was kept aside and has ended could not be removed",
-		do:   func(ctx context.Context) error { return p.Log.Unpark(ctx, j.parked) },
+		begin: func() func(context.Context) error {
+			return func(ctx context.Context) error { return p.Log.Unpark(ctx, j.parked) }
+		},
 		done: func() {
 			p.parked.remove(j)
 			p.letGo(j, outcome, time.Now())

@@ -22,7 +22,7 @@ import (
 type Log interface {
 	LoadProgress(ctx context.Context, destination string) (*journal.Progress, error)
 	SaveProgress(ctx context.Context, destination string, encoded []byte) error
-	Bury(ctx context.Context, d *journal.DeadLetter) error
+	Bury(ctx context.Context, letters []*journal.DeadLetter) error
 	Park(ctx context.Context, p *journal.Parked) (id uint64, err error)
 	Unpark(ctx context.Context, id uint64) error
 	Parked(ctx context.Context, destination string, visit func(*journal.Parked)) error
@@ -69,6 +69,7 @@ type Pipeline struct {
 	parked    window // those that are kept aside, beside the window
 	// parkedBefore are the positions of those that an earlier run has kept aside.
 	parkedBefore map[journal.Position]bool
+	graves       []*job // to be buried, oldest first
 	chores       []chore
 	busy         bool            // the first chore is being done
 	resting      bool            // the last chore failed: it waits
@@ -241,7 +242,7 @@ func (p *Pipeline) saveSoon() {
 }
 
 func (p *Pipeline) saveLast() {
-	p.saves <- p.savePoint(p.inFlight == 0)
+	p.saves <- p.savePoint(p.inFlight == 0 && !p.window.holdsDoubt())
 	close(p.saves)
 }
 

@@ -35,18 +35,31 @@ type DeadLetter struct {
 // ErrNoDeadLetter tells that there is no dead letter of that id.
 var ErrNoDeadLetter = errors.New("no such dead letter")
 
-// Bury stores a dead letter. It returns once that is safe on disk. A second burial of the same call by the same
-// destination, as after a crash, is recognized and does nothing.
-func (j *Journal) Bury(ctx context.Context, d *DeadLetter) error {
-	meta, err := json.Marshal(d)
-	if err != nil {
-		return err
-	}
+// Bury stores dead letters, in order, and returns once all are safe on disk. When it fails, some may be. A second burial of
+// the same call by the same destination, as after a failure or a crash, is recognized and does nothing.
+func (j *Journal) Bury(ctx context.Context, letters []*DeadLetter) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	id := d.Destination + "@" + d.Position.String()
-	if _, err := j.store.js.PublishMsg(ctx, &nats.Msg{Subject: deadTopic + d.Destination, Data: withMeta(meta, &d.Entry)}, jetstream.WithMsgID(id)); err != nil {
-		return fmt.Errorf("bury a call of %s: %w", d.Destination, err)
+	acks := make([]jetstream.PubAckFuture, len(letters))
+	for i, d := range letters {
+		meta, err := json.Marshal(d)
+		if err != nil {
+			return err
+		}
+		message := &nats.Msg{Subject: deadTopic + d.Destination, Data: withMeta(meta, &d.Entry)}
+		acks[i], err = j.store.js.PublishMsgAsync(message, jetstream.WithMsgID(d.Destination+"@"+d.Position.String()))
+		if err != nil {
+			return fmt.Errorf("bury a call of %s: %w", d.Destination, err)
+		}
+	}
+	for i, ack := range acks {
+		select {
+		case <-ack.Ok():
+		case err := <-ack.Err():
+			return fmt.Errorf("bury a call of %s: %w", letters[i].Destination, err)
+		case <-ctx.Done():
+			return fmt.Errorf("bury a call of %s: %w", letters[i].Destination, ctx.Err())
+		}
 	}
 	return nil
 }

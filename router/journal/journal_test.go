@@ -293,7 +293,7 @@ func TestDeadLettersAreKeptListedReplayedAndDiscarded(t *testing.T) {
 		d := &DeadLetter{Destination: destination, Reason: "refused", Detail: "no", Attempts: 3, Status: 400,
 			First: time.Unix(1, 0).UTC(), Last: time.Unix(2, 0).UTC(), Position: Position{1, i}, Entry: entry("u", i)}
 		for range 2 { // the second time as after a crash
-			if err := j.Bury(t.Context(), d); err != nil {
+			if err := j.Bury(t.Context(), []*DeadLetter{d}); err != nil {
 				t.Fatal(err)
 			}
 		}
