@@ -113,7 +113,7 @@ type Answer struct {
 	Status int
 	// Body is the start of the answer's body, at most 64 KiB.
 	Body []byte
-	// AfterAmbiguous tells that an earlier try of this exchange was sent and never answered, so the vendor may have
-	// acted on it already.
+	// AfterAmbiguous tells that an earlier try of this exchange was never answered, or with a 5xx that may have been a
+	// gateway's, so the vendor may have acted on it already.
 	AfterAmbiguous bool
 }
