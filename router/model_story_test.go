@@ -113,6 +113,7 @@ func (h *household) logIn(d *device) {
 
 func (h *household) identify(d *device) {
 	c := h.from(d, "identify")
+	c["anonymousId"] = d.anonymousID // in Mixpanel's simplified mode, whose device it is hangs on what comes first under it
 	c["traits"] = call{
 		"plan":   []string{"free", "pro", "team"}[h.dice.IntN(3)],
 		"visits": h.dice.IntN(1000),
