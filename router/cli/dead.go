@@ -105,8 +105,8 @@ func newDeadReplay(flags *deadFlags) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "replay [ID...]",
 		Short: "Send dead letters to their destinations again",
-		Long: `Replay puts the calls back into the journal, each for its own destination only, in the order in which they were once
-accepted. It is translated anew, so that mended settings count.`,
+		Long: `Replay puts calls back into the journal, each for its own destination only. They are translated anew, so that mended
+settings count. Ids go in the order given; with --all, calls go in the order in which they were once accepted.`,
 		Example: `  aka dead replay 17 18
   aka dead replay --all --destination vero --since 7d`,
 	}
