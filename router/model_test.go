@@ -114,7 +114,10 @@ func (m *model) simulate(seed uint64) *simulator.Simulator {
 
 func (m *model) run() {
 	tempo := m.tempo()
-	m.start(m.loadConfig(m.faulty, tempo))
+	config := m.loadConfig(m.faulty, tempo)
+	m.start(config)
+	m.listen = m.router.Addr()
+	config.Listen = m.listen // every restart keeps it
 	m.breakVendors()
 	m.tell()
 	m.waitUntilAllEnded()
@@ -161,8 +164,6 @@ func (m *model) start(config *Config) {
 	if err := m.router.Start(m.ctx); err != nil {
 		m.t.Fatal(err)
 	}
-	m.listen = m.router.Addr()
-	config.Listen = m.listen // a restart keeps it
 }
 
 func (m *model) stop() { m.router.Stop(m.ctx) }
