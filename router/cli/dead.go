@@ -15,10 +15,10 @@ import (
 
 // deadFlags are the flags of aka dead. A subcommand has those that mean something to it.
 type deadFlags struct {
-	config, admin string
-	output        choice
-	all           bool
-	limit         uint
+	adminFlags
+	output choice
+	all    bool
+	limit  uint
 
 	// destination, reason and since are passed on as they are: the server knows what it has.
 	destination, reason, since string
@@ -42,8 +42,7 @@ These commands ask a running aka at its admin address.`,
 	flags := &deadFlags{output: choice{value: "table", words: []string{"table", "json"}}}
 	command.AddCommand(newDeadList(flags), newDeadShow(flags), newDeadReplay(flags), newDeadDiscard(flags))
 	for _, below := range command.Commands() {
-		addConfigFlag(below, &flags.config)
-		below.Flags().StringVar(&flags.admin, "admin", "", "admin address of the running aka (default: the config's admin.listen)")
+		flags.addTo(below)
 		below.Flags().VarP(&flags.output, "output", "o", "how to show it: table or json")
 	}
 	return command

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/spf13/cobra"
+
 	"aka/router"
 	"aka/router/admin"
 )
@@ -26,8 +28,16 @@ type adminClient struct {
 	base string // the address as a URL
 }
 
+// adminFlags say where the running aka is to be asked.
+type adminFlags struct{ config, admin string }
+
+func (f *adminFlags) addTo(command *cobra.Command) {
+	addConfigFlag(command, &f.config)
+	command.Flags().StringVar(&f.admin, "admin", "", "admin address of the running aka (default: the config's admin.listen)")
+}
+
 // client finds the address. Of the config no more than that is needed, so its secrets may be missing here.
-func (f *deadFlags) client() (*adminClient, error) {
+func (f *adminFlags) client() (*adminClient, error) {
 	if f.admin != "" {
 		base, err := adminURL(f.admin)
 		if err != nil {

@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// healthTimeout is how long a running aka may take to say that it lives.
+const healthTimeout = 3 * time.Second
+
+func newHealth() *cobra.Command {
+	flags := &adminFlags{}
+	ready := false
+	command := &cobra.Command{
+		Use:   "health",
+		Short: "Tell whether a running aka lives",
+		Long: `Health asks a running aka at its admin address, and says so with its exit code: 0 when it lives, 1 when it does not answer.
+With --ready it is 0 only when calls can be taken.`,
+		Example: `  aka health
+  HEALTHCHECK CMD ["/aka", "health"]      # in a Dockerfile`,
+		Args: noArguments,
+		RunE: func(command *cobra.Command, _ []string) error {
+			client, err := flags.client()
+			if err != nil {
+				return err
+			}
+			path := "/healthz"
+			if ready {
+				path = "/readyz"
+			}
+			return client.alive(command.Context(), path)
+		},
+	}
+	flags.addTo(command)
+	command.Flags().BoolVar(&ready, "ready", false, "ask whether calls can be taken")
+	return command
+}
+
+// alive returns nil when the path is answered 200.
+func (c *adminClient) alive(ctx context.Context, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return c.unreachable(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		why, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
+		return fmt.Errorf("%s%s answers %s: %s", c.base, path, plain(answer.Status), plain(strings.TrimSpace(string(why))))
+	}
+	return nil
+}
