@@ -1,6 +1,25 @@
 // Package adapter is the contract between the router and a vendor. An adapter says what one call means to its vendor,
 // as data; sending, ordering, batching and retrying are the router's. To add a vendor, write a folder with a New and a
 // Translate, and one line in the destinations table.
+//
+// What a call holds is in `go doc aka/router/segment.Call` and .Header, how an adapter is tested in
+// `go doc aka/destinations/adapter/adaptertest`. A whole adapter for one type of call, but for its config:
+//
+//	func (t *translator) Translate(call *segment.Call) adapter.Outcome {
+//		if call.Type != segment.Alias {
+//			return adapter.Drop(adapter.NothingToSend)
+//		}
+//		body, err := json.Marshal(map[string]any{"from": call.PreviousID, "to": call.UserID})
+//		if err != nil {
+//			return adapter.Reject(errors.New("call: holds a value that is not JSON"))
+//		}
+//		return adapter.Send(adapter.Request{
+//			Method: http.MethodPost,
+//			URL:    t.base + "/merge",
+//			Header: map[string]string{"Content-Type": "application/json", "Authorization": "Bearer " + t.Token.Reveal()},
+//			Body:   body,
+//		})
+//	}
 package adapter
 
 import (
@@ -13,7 +32,9 @@ import (
 type Adapter interface {
 	// Translate says what one call means to this destination. It does no I/O, reads no clock and keeps no state; equal
 	// calls give equal outcomes, byte for byte. It is safe for concurrent use and must not modify the call. The guard has
-	// passed before: ids are not blocked, not too long, and an alias has two different ones.
+	// passed before: userId, anonymousId and previousId are not blocked and not too long, an alias has a userId and
+	// another previousId. Every other call has a userId or an anonymousId, and a track a name. Nobody has looked at a
+	// groupId, or at ids among the traits and properties: NewGuard checks those.
 	Translate(*segment.Call) Outcome
 	// Shared returns the settings that every vendor has.
 	Shared() Common
@@ -28,18 +49,23 @@ type Responder interface {
 
 // Vendor is one line of the destinations table.
 type Vendor struct {
-	// Names are the names that the vendor goes by in a call's `integrations`, in the exact case.
+	// Names are the names that the vendor goes by in a call's `integrations`, in the exact case. The destination's own
+	// name counts too.
 	Names []string
 	// Order is what the vendor needs unless the config says otherwise.
 	Order Order
-	// New builds an adapter from its settings. Its error lists every mistake, each a *SettingError (join them).
+	// New builds an adapter from its settings. Its error lists every mistake, each a *SettingError (errors.Join them,
+	// that of Decode too).
 	New func(Settings) (Adapter, error)
 }
 
 // Settings is a destination's `settings` section, still to be decoded.
 type Settings interface {
-	// Decode fills in the struct that into points to, strictly: an unknown key, a wrong type or an unreadable secret is
-	// an error. Fields keep their values where the section says nothing, so set the defaults before.
+	// Decode fills in the struct that into points to, strictly: an unknown key, a wrong type or an unreadable secret is a
+	// mistake. It may be told elsewhere, with its line, while Decode returns nil: so that all mistakes are known at once,
+	// go on to your own checks either way. Fields keep their values where the section says nothing, so set the defaults
+	// before. A field is named by its `yaml` tag and is a string, bool, int, int64, float64, time.Duration or Secret, what
+	// implements encoding.TextUnmarshaler, or a struct, pointer, slice or map by string of these; others panic.
 	Decode(into any) error
 }
 
@@ -49,7 +75,8 @@ type Common struct {
 	Endpoint string `yaml:"endpoint"`
 	// BlockedIDs are ids that no call to this destination may carry, beside those blocked everywhere. Case-insensitive.
 	BlockedIDs []string `yaml:"blocked_ids"`
-	// Settle is how long calls of the same person wait after an alias was delivered. Default: the vendor's.
+	// Settle is how long calls of the same person wait after an alias was delivered. Default: the vendor's, which its New
+	// puts here; nil is no time.
 	Settle *time.Duration `yaml:"settle"`
 }
 

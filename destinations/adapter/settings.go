@@ -35,7 +35,8 @@ func OneOf(key, value string, allowed ...string) error {
 	return Invalid(key, "%q is not one of %s", value, strings.Join(allowed, ", "))
 }
 
-// BaseURL returns the endpoint to call: the setting without its trailing slash, or the vendor's own when it is empty.
+// BaseURL returns the endpoint to call: the setting without its trailing slashes, or the vendor's own when it is empty. The
+// error is a mistake of the key `endpoint`.
 func (c Common) BaseURL(vendors string) (string, error) {
 	if c.Endpoint == "" {
 		return vendors, nil

@@ -2,7 +2,7 @@ package adapter
 
 import "net/http"
 
-// Class says what is to be done with a request after its exchange.
+// Class says what is to be done with a request after its exchange. The zero value is no class, and counts as Never.
 type Class uint8
 
 const (

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Type is the kind of a call. The zero value is no type.
+// Type is the kind of a call. The zero value is no type. JSON makes a number of it: send its String.
 type Type uint8
 
 // The six calls of the Segment spec.
@@ -97,12 +97,13 @@ type Message struct {
 // JSON objects are map[string]any, arrays []any, numbers json.Number with the digits as sent, strings valid UTF-8.
 type Call struct {
 	Header
-	// Event is a track's name. Name and Category are a page's or a screen's: from the top level, else from properties.
+	// Event is a track's name, never blank. Name and Category are a page's or a screen's: from the top level, else from
+	// properties; "" is none.
 	Event, Name, Category string
 	// Properties, Traits and Context are the call's objects. Never nil; empty when absent or not an object.
 	Properties, Traits, Context map[string]any
 	// Options are what `integrations` says to this destination, such as Vero's tags. Nil when it says only yes.
 	Options map[string]any
-	// Fields is the whole call as sent.
+	// Fields is the whole call as sent, with what the batch said of all of its calls in its context.
 	Fields map[string]any
 }
