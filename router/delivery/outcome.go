@@ -107,7 +107,9 @@ func (p *Pipeline) delivered(j *job, v adapter.Verdict, now time.Time) {
 		p.queue.push(j, now)
 		return
 	}
-	p.metrics.lag(now.Sub(j.entry.ReceivedAt))
+	if j.entry.Target == "" { // a replay is as late as it is
+		p.metrics.lag(now.Sub(j.entry.ReceivedAt))
+	}
 	p.finish(j, outcomeDelivered, v.Note, now)
 }
 

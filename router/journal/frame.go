@@ -139,8 +139,6 @@ func decodeFrame(seq uint64, data []byte) (*Frame, error) {
 	}
 	r := recordReader{data: body[1:]}
 	before := r.uvarint()
-	// One string for the whole frame: the entries' strings are parts of it.
-	r.text = string(r.data)
 	var entries []Entry
 	for r.err == nil && len(r.data) > 0 {
 		entries = append(entries, r.entry())
@@ -151,10 +149,9 @@ func decodeFrame(seq uint64, data []byte) (*Frame, error) {
 	return newFrame(seq, before, entries, len(data)), nil
 }
 
-// recordReader reads off the front of data; text always ends where data does.
+// recordReader reads off the front of data.
 type recordReader struct {
 	data []byte
-	text string
 	err  error
 }
 
@@ -165,7 +162,7 @@ func (r *recordReader) entry() Entry {
 		return Entry{}
 	}
 	// The record is read by a reader of its own, so that a wrong length inside cannot reach into the next.
-	inner := recordReader{data: r.data[:size:size], text: r.text[len(r.text)-len(r.data):][:size]}
+	inner := recordReader{data: r.data[:size:size]}
 	r.data = r.data[size:]
 	e := inner.record()
 	if inner.err != nil {
@@ -175,13 +172,24 @@ func (r *recordReader) entry() Entry {
 }
 
 func (r *recordReader) record() (e Entry) {
+	record := r.data
 	kind := r.byte()
 	e.Type = segment.Type(kind & typeMask)
 	e.PreviousIDDefaulted = kind&flagDefaulted != 0
 	e.ReceivedAt = r.time()
 	e.Timestamp = r.time()
-	for _, s := range [...]*string{&e.Source, &e.Target, &e.MessageID, &e.UserID, &e.AnonymousID, &e.PreviousID, &e.GroupID} {
-		*s = r.string()
+	strings := [...]*string{&e.Source, &e.Target, &e.MessageID, &e.UserID, &e.AnonymousID, &e.PreviousID, &e.GroupID}
+	var ends, lengths [len(strings)]int
+	for i := range strings {
+		lengths[i] = len(r.bytes(r.uvarint()))
+		ends[i] = len(record) - len(r.data)
+	}
+	// One string for all of them, which keeps neither the JSON nor the rest of the frame in memory.
+	text := string(record[:len(record)-len(r.data)])
+	for i, s := range strings {
+		if r.err == nil {
+			*s = text[ends[i]-lengths[i] : ends[i]]
+		}
 	}
 	e.Routing = r.bytes(r.uvarint())
 	e.JSON = r.bytes(uint64(len(r.data)))
@@ -223,15 +231,6 @@ func (r *recordReader) bytes(n uint64) []byte {
 	b := r.data[:n:n]
 	r.data = r.data[n:]
 	return b
-}
-
-func (r *recordReader) string() string {
-	n := r.uvarint()
-	at := len(r.text) - len(r.data)
-	if b := r.bytes(n); b == nil {
-		return ""
-	}
-	return r.text[at : at+int(n)]
 }
 
 // advance drops n bytes as binary.Uvarint returns it, where n <= 0 is a failure. It returns 0.
