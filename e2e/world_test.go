@@ -1,0 +1,169 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"aka/destinations/simulator"
+)
+
+const writeKey = "e2e-write-key"
+
+// testTimeout bounds one test. None takes a tenth of it on a machine that is idle.
+const testTimeout = 2 * time.Minute
+
+// destination is one of a test's config.
+type destination struct{ name, vendor, idMerge, settings string }
+
+// destinations are every vendor, and Mixpanel in the modes that merge and that do not.
+var destinations = []destination{
+	{"kissmetrics", "kissmetrics", "", "api_key: s3cret-key"},
+	{"mixpanel", "mixpanel", "simplified", "token: s3cret-token, id_merge: simplified"},
+	{"original", "mixpanel", "original", "token: s3cret-token, id_merge: original"},
+	{"vero", "vero", "", "auth_token: s3cret-token"},
+}
+
+// world is what one test takes place in: simulated vendors, a config that sends to them, and a folder for the journal.
+type world struct {
+	t       *testing.T
+	ctx     context.Context
+	sim     *simulator.Simulator
+	dir     string
+	config  string // the path
+	process *process
+}
+
+// newWorld has the config go by more, which is YAML.
+func newWorld(t *testing.T, more string) *world {
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
+	t.Cleanup(cancel)
+	sim, err := simulator.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sim.Close() })
+	w := &world{t: t, ctx: ctx, sim: sim, dir: t.TempDir()}
+	w.config = filepath.Join(w.dir, "config.yaml")
+	if err := os.WriteFile(w.config, []byte(w.configText(more)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *world) configText(more string) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, `listen: 127.0.0.1:0
+admin: { listen: "127.0.0.1:0" }
+sources: { test: { write_key: %s } }
+journal: { dir: %q }
+%s
+destinations:
+`, writeKey, w.journal(), more)
+	for _, d := range destinations {
+		// All exchanges are kept, for the tests that count them.
+		options := simulator.Options{IDMerge: d.idMerge, MaxExchanges: 1_000_000, MaxExchangeBytes: 1 << 30}
+		endpoint, err := w.sim.Add(d.name, d.vendor, options)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		fmt.Fprintf(&text, "  %s: { type: %s, settings: { %s, endpoint: %q } }\n", d.name, d.vendor, d.settings, endpoint)
+	}
+	return text.String()
+}
+
+func (w *world) journal() string { return filepath.Join(w.dir, "data") }
+
+// start starts aka, again after it has ended.
+func (w *world) start() {
+	w.t.Helper()
+	w.process = startServe(w.t, "--config", w.config)
+}
+
+func (w *world) account(name string) *simulator.Account { return w.sim.Account(name) }
+
+// send posts a body, which must be taken.
+func (w *world) send(path, body string) {
+	w.t.Helper()
+	status, answer, err := post(w.ctx, http.DefaultClient, w.process.api+path, body)
+	if err != nil || status != http.StatusOK {
+		w.t.Fatalf("POST %s: %d %s %v", path, status, answer, err)
+	}
+}
+
+// until polls what gives no sign when it changes.
+func (w *world) until(what string, done func() bool) {
+	w.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-w.process.exited:
+			w.t.Fatalf("aka ended before %s", what)
+		case <-w.ctx.Done():
+			w.t.Fatalf("waited until %s: %v", what, w.ctx.Err())
+		}
+	}
+}
+
+// untilAllEnded waits until every call has ended at every destination.
+func (w *world) untilAllEnded() {
+	w.t.Helper()
+	w.until("every call has ended", func() bool { return w.metric("aka_backlog_calls") == 0 })
+}
+
+// metric returns the sum of a metric's values, over the series that have all these labels, such as `outcome="dead"`.
+func (w *world) metric(name string, labels ...string) float64 {
+	w.t.Helper()
+	request, err := http.NewRequestWithContext(w.ctx, http.MethodGet, w.process.admin+"/metrics", nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	status, text, err := do(http.DefaultClient, request)
+	if err != nil || status != http.StatusOK {
+		w.t.Fatalf("GET /metrics: %d %v", status, err)
+	}
+	sum, found := 0.0, false
+	for line := range strings.Lines(text) {
+		if value, ok := seriesValue(strings.TrimSpace(line), name, labels); ok {
+			sum += value
+			found = true
+		}
+	}
+	if !found {
+		w.t.Fatalf("there is no metric %s %v", name, labels)
+	}
+	return sum
+}
+
+// seriesValue reads one line of metrics in Prometheus's text format.
+func seriesValue(line, name string, labels []string) (value float64, ok bool) {
+	series, number, found := strings.Cut(line, "} ")
+	if !found || !strings.HasPrefix(series, name+"{") {
+		return 0, false
+	}
+	for _, label := range labels {
+		if !strings.Contains(series, label) {
+			return 0, false
+		}
+	}
+	value, err := strconv.ParseFloat(number, 64)
+	return value, err == nil
+}
+
+// took lists what a vendor took as "kind ids event", in order.
+func took(a *simulator.Account) []string {
+	records := a.Records()
+	lines := make([]string, len(records))
+	for i, r := range records {
+		lines[i] = strings.TrimSpace(r.Kind + " " + strings.Join(r.IDs, " ") + " " + r.Event)
+	}
+	return lines
+}
