@@ -254,6 +254,14 @@ func TestExplainShowsSeveralRequestsInTheirOrder(t *testing.T) {
 	}
 }
 
+func TestExplainShowsJSONThatMeansTheSame(t *testing.T) {
+	const odd = "a\x1b\u200b\U000e0001z" // of one and of two UTF-16 units
+	shown := jsonText([]any{odd}, "")
+	if got := decodeJSON(t, []byte(shown)); !reflect.DeepEqual(got, []any{odd}) || strings.Contains(shown, odd) {
+		t.Errorf("got %q, shown as %s", got, shown)
+	}
+}
+
 func FuzzExplain(f *testing.F) {
 	for _, body := range []string{
 		`{"type":"alias","previousId":"a","userId":"b"}`,

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 
 	"aka/destinations/adapter"
 )
@@ -138,10 +139,12 @@ func escape(text string) string {
 	}
 	var out strings.Builder
 	for _, r := range text {
-		if r != '\n' && unprintable(r) {
-			fmt.Fprintf(&out, "\\u%04x", r)
-		} else {
+		if r == '\n' || !unprintable(r) {
 			out.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			fmt.Fprintf(&out, "\\u%04x", unit)
 		}
 	}
 	return out.String()
