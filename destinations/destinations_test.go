@@ -3,6 +3,7 @@ package destinations
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,7 +74,7 @@ func TestNewListsTheMistakesOfTheSettings(t *testing.T) {
 
 func TestNewRefusesAnUnknownVendor(t *testing.T) {
 	_, err := New("mine", "nobody", settings(func(any) {}))
-	if want := `unknown vendor "nobody"; known are kissmetrics, mixpanel, vero`; err == nil || err.Error() != want {
+	if want := `unknown vendor "nobody"; known are ` + strings.Join(Types(), ", "); err == nil || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
 	}
 }
