@@ -57,9 +57,7 @@ func (r *Router) Start(ctx context.Context) error {
 }
 
 func (r *Router) start(ctx context.Context) (err error) {
-	options := r.config.Journal.Options
-	options.DeadLetters = r.config.DeadLetters
-	if r.journal, err = journal.Open(ctx, options, r.log, r.registry); err != nil {
+	if r.journal, err = journal.Open(ctx, r.config.Journal.Options, r.log, r.registry); err != nil {
 		return err
 	}
 	if err := r.startAdmin(); err != nil {
