@@ -14,7 +14,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Config is the whole config. Load reads it from a file; DefaultConfig is that of a file that says nothing.
+// Config is the whole config, as Load reads it from a file.
 type Config struct {
 	// Config is listen, sources and limits: what the ingress needs.
 	ingress.Config `yaml:",inline"`
@@ -62,7 +62,7 @@ type Journal struct {
 
 // Admin is the section of the operator's own server.
 type Admin struct {
-	// Listen is where health, metrics, dead letters and the live page are served, as host:port. Anyone who reaches it may
+	// Listen is where health, metrics, dead letters and explanations are served, as host:port. Anyone who reaches it may
 	// read and replay calls, so it is not public. Default 127.0.0.1:9090.
 	Listen string `yaml:"listen"`
 }
@@ -75,8 +75,8 @@ type Log struct {
 	Format string `yaml:"format"`
 }
 
-// DefaultConfig returns the config of a file that says nothing. It is not valid: it has no source and no destination.
-func DefaultConfig() *Config {
+// defaultConfig returns the config of a file that says nothing. It is not valid: it has no source and no destination.
+func defaultConfig() *Config {
 	return &Config{
 		Config:          ingress.DefaultConfig,
 		Delivery:        delivery.DefaultOptions,

@@ -186,7 +186,7 @@ func newLoader(options LoadOptions) *loader {
 	return &loader{
 		options: options,
 		decoder: &strictyaml.Decoder{Lookup: options.Lookup, ReadFile: readSecret, MissingSecret: options.MissingSecret},
-		config:  DefaultConfig(),
+		config:  defaultConfig(),
 	}
 }
 
