@@ -3,10 +3,11 @@
 package strictyaml
 
 import (
+	"cmp"
 	"encoding"
 	"fmt"
 	"reflect"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,7 +55,9 @@ const fileSuffix = "_file"
 // Decoder decodes nodes of one document and gathers its mistakes. The zero value with Lookup and ReadFile set is ready.
 //
 // Struct fields are named by their `yaml` tag; ",inline" embeds. A field of type *yaml.Node takes its section undecoded,
-// for a later Decode. A field whose type has SetSecret may also be given as KEY_file, the path of a file that holds it.
+// for a later Decode. A field whose type has SetSecret may also be given as KEY_file, the path of a file that holds it. Others
+// are strings, bool, int, int64, float64, time.Duration and what implements encoding.TextUnmarshaler, and structs, pointers,
+// slices and maps by string of all these; any other type panics.
 type Decoder struct {
 	// Lookup reads an environment variable, as os.LookupEnv.
 	Lookup func(name string) (value string, ok bool)
@@ -103,7 +106,7 @@ func (d *Decoder) Add(key, format string, args ...any) {
 
 // Problems returns the mistakes so far, in the order of the lines: all of them unless they are very many.
 func (d *Decoder) Problems() []Problem {
-	sort.SliceStable(d.problems, func(i, j int) bool { return d.problems[i].Line < d.problems[j].Line })
+	slices.SortStableFunc(d.problems, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
 	return d.problems
 }
 
@@ -137,7 +140,7 @@ func (d *Decoder) value(node *yaml.Node, key string, into reflect.Value, depth i
 	if !d.afford(node, len(key)) {
 		return
 	}
-	d.note(&d.lines, key, node.Line)
+	d.noteLine(key, node.Line)
 	if depth > maxDepth {
 		d.report(node.Line, key, fmt.Sprintf("nested deeper than %d levels", maxDepth))
 		return
@@ -242,7 +245,7 @@ func (d *Decoder) eachKey(node *yaml.Node, key string, do func(name, value *yaml
 			continue
 		}
 		seen[name.Value] = name.Line
-		d.note(&d.lines, path, name.Line)
+		d.noteLine(path, name.Line)
 		do(name, value, path)
 	}
 }
@@ -472,12 +475,12 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
-func (d *Decoder) note(lines *map[string]int, key string, line int) {
-	if *lines == nil {
-		*lines = map[string]int{}
+func (d *Decoder) noteLine(key string, line int) {
+	if d.lines == nil {
+		d.lines = map[string]int{}
 	}
-	if (*lines)[key] == 0 {
-		(*lines)[key] = line
+	if d.lines[key] == 0 {
+		d.lines[key] = line
 	}
 }
 
