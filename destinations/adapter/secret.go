@@ -1,10 +1,12 @@
 package adapter
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/url"
-	"sort"
+	"slices"
 	"strings"
 )
 
@@ -74,13 +76,8 @@ func NewMasker(secrets []Secret) *Masker {
 			forms[base64.StdEncoding.EncodeToString([]byte(value+":"+other.Reveal()))] = true
 		}
 	}
-	longestFirst := make([]string, 0, len(forms))
-	for form := range forms {
-		longestFirst = append(longestFirst, form)
-	}
-	sort.Slice(longestFirst, func(i, j int) bool {
-		a, b := longestFirst[i], longestFirst[j]
-		return len(a) > len(b) || len(a) == len(b) && a < b
+	longestFirst := slices.SortedFunc(maps.Keys(forms), func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b))
 	})
 	var pairs []string
 	for _, form := range longestFirst {
