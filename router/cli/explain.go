@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -105,11 +106,9 @@ func (c *choice) String() string { return c.value }
 func (c *choice) Type() string   { return strings.Join(c.words, "|") }
 
 func (c *choice) Set(text string) error {
-	for _, word := range c.words {
-		if text == word {
-			c.value = text
-			return nil
-		}
+	if slices.Contains(c.words, text) {
+		c.value = text
+		return nil
 	}
 	return fmt.Errorf("expected one of %s", strings.Join(c.words, ", "))
 }
