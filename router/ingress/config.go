@@ -55,11 +55,11 @@ type Limits struct {
 var DefaultConfig = Config{
 	Listen: ":8080",
 	Limits: Limits{
-		CallBytes:         512 * strictyaml.KiB,
+		CallBytes:         strictyaml.Size(segment.DefaultLimits.CallBytes),
 		WireBytes:         4 * strictyaml.MiB,
 		DecompressedBytes: 16 * strictyaml.MiB,
-		BatchCalls:        5000,
-		Depth:             64,
+		BatchCalls:        segment.DefaultLimits.BatchCalls,
+		Depth:             segment.DefaultLimits.Depth,
 		ReadTimeout:       30 * time.Second,
 		IdleTimeout:       6 * time.Minute,
 		Connections:       10_000,
