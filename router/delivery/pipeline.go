@@ -1,6 +1,6 @@
 // Package delivery takes calls from the journal to the vendors: one Pipeline per destination, which shares nothing with the
-// others. A call passes filter, translate, sequence, send and outcome, in that order; see read.go, dispatch.go, outcome.go. parking.go is for calls
-// that fail alone.
+// others. A call passes filter, translate, sequence, send and outcome, in that order; see read.go, dispatch.go, outcome.go.
+// parking.go is for calls that fail alone.
 package delivery
 
 import (
@@ -204,7 +204,7 @@ func (p *Pipeline) loop(ctx context.Context) {
 	p.saveLast()
 }
 
-// finishInFlight waits for the exchanges and the burial that are under way, and starts no more.
+// finishInFlight waits for the exchanges and the chore that are under way, and starts no more.
 func (p *Pipeline) finishInFlight() {
 	for p.inFlight > 0 || p.busy {
 		select {
