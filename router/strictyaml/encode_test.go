@@ -47,7 +47,7 @@ func TestEncodeShowsNoSecret(t *testing.T) {
 func FuzzEncode(f *testing.F) {
 	f.Add("listen", "key", int64(90e9), int64(1<<40), 0.5)
 	f.Add("${A} $${B} #", "- a", int64(0), int64(0), 1e300)
-	f.Add("a\u0085b\u2028\ufeff", "true", int64(math.MaxInt64), int64(math.MaxInt64), -0.0)
+	f.Add("a\u0085b\u2028\ufeff", "true", int64(math.MaxInt64), int64(math.MaxInt64), math.Copysign(0, -1))
 	f.Fuzz(func(t *testing.T, text, key string, duration, size int64, ratio float64) {
 		isText := utf8.ValidString(text) && utf8.ValidString(key) && len(key) <= maxKey && key != "<<" // yaml.v3 does not quote <<
 		if !isText || duration < 0 || size < 0 || ratio-ratio != 0 {

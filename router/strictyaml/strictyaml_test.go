@@ -45,7 +45,7 @@ type outer struct {
 	Parts    map[string]inner `yaml:"parts"`
 	Optional *inner           `yaml:"optional"`
 	Later    *yaml.Node       `yaml:"later"`
-	hidden   int
+	_        int
 }
 
 func TestDecode(t *testing.T) {
