@@ -36,6 +36,14 @@ func (p PageEvents) Takes(call *segment.Call) bool {
 	return p == PagesAll
 }
 
+// PageKind returns "Page" or "Screen", for the name of the event that the call becomes.
+func PageKind(call *segment.Call) string {
+	if call.Type == segment.Screen {
+		return "Screen"
+	}
+	return "Page"
+}
+
 // PageProperties returns the properties of a page or screen, its name and category among them. The map is the caller's
 // own; the values in it are the call's.
 func PageProperties(call *segment.Call) map[string]any {

@@ -136,10 +136,7 @@ func (t *translator) page(call *segment.Call) adapter.Outcome {
 	if !t.PageEvents.Takes(call) {
 		return adapter.Drop(adapter.PageEventsOff)
 	}
-	kind := "Page"
-	if call.Type == segment.Screen {
-		kind = "Screen"
-	}
+	kind := adapter.PageKind(call)
 	name := "Loaded a " + kind
 	if subject := cmp.Or(call.Name, call.Category); subject != "" {
 		name = "Viewed " + subject + " " + kind

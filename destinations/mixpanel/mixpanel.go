@@ -153,10 +153,7 @@ var errCommand = errors.New("event: $identify, $create_alias and $merge are Mixp
 // whoever knows a write key could merge anybody with anybody.
 func (t *translator) track(call *segment.Call) adapter.Outcome {
 	name := strings.TrimSpace(call.Event)
-	switch {
-	case name == "":
-		return adapter.Reject(errors.New("event: required"))
-	case isCommand(name):
+	if isCommand(name) {
 		return adapter.Reject(errCommand)
 	}
 	var s sending
@@ -180,10 +177,7 @@ func (t *translator) page(call *segment.Call) adapter.Outcome {
 }
 
 func pageEvent(call *segment.Call, which adapter.PageEvents) string {
-	kind := "Page"
-	if call.Type == segment.Screen {
-		kind = "Screen"
-	}
+	kind := adapter.PageKind(call)
 	switch {
 	case which == adapter.PagesAll:
 		return "Loaded a " + kind

@@ -146,11 +146,8 @@ func (t *translator) page(call *segment.Call) adapter.Outcome {
 			words = append(words, word)
 		}
 	}
-	kind := "Page"
-	if call.Type == segment.Screen {
-		kind = "Screen"
-	}
-	return t.event(call, strings.Join(append(words, kind), " "), adapter.PageProperties(call))
+	words = append(words, adapter.PageKind(call))
+	return t.event(call, strings.Join(words, " "), adapter.PageProperties(call))
 }
 
 func (t *translator) event(call *segment.Call, name string, data map[string]any) adapter.Outcome {
