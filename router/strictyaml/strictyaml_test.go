@@ -45,7 +45,8 @@ type outer struct {
 	Parts    map[string]inner `yaml:"parts"`
 	Optional *inner           `yaml:"optional"`
 	Later    *yaml.Node       `yaml:"later"`
-	_        int
+	//lint:ignore U1000 that it cannot be set is what is tested
+	hidden int
 }
 
 func TestDecode(t *testing.T) {
