@@ -30,6 +30,8 @@ type job struct {
 	status       int
 	// ambiguous tells that the vendor may have acted on the current request, although no try of it has succeeded.
 	ambiguous bool
+	// endedBefore is how many calls had ended when its turn came, where it waits until that is saved.
+	endedBefore uint64
 	// maxBatch bounds the batch that the job may travel in, after one was refused as too large. 0 is no bound.
 	maxBatch int
 

@@ -1,6 +1,6 @@
 // Package delivery takes calls from the journal to the vendors: one Pipeline per destination, which shares nothing with the
 // others. A call passes filter, translate, sequence, send and outcome, in that order; see read.go, dispatch.go, outcome.go.
-// parking.go is for calls that fail alone.
+// parking.go is for calls that fail alone, saving.go for the progress.
 package delivery
 
 import (
@@ -76,6 +76,7 @@ type Pipeline struct {
 	ready        []*Ticket[*job] // scratch
 	current      []*job          // of the frame that is being taken in, those that are not in the window yet
 	unsaved      bool
+	held         []*job // whose turn it is, but for a save
 	lastError    string
 	// suspectBelow is the end of the log at the start, when the run before crashed: calls before it may have been sent.
 	suspectBelow uint64
@@ -84,8 +85,10 @@ type Pipeline struct {
 	results  chan result
 	chored   chan error
 	saves    chan savePoint
+	saved    chan struct{} // a save has landed
 
 	savedFloor atomic.Uint64
+	savedEnded atomic.Uint64 // how many calls had ended when the last save was made
 	stop       context.CancelFunc
 	background sync.WaitGroup
 	stopped    chan struct{}
@@ -105,6 +108,7 @@ func New(config Config) *Pipeline {
 		results:   make(chan result, config.Options.Concurrency),
 		chored:    make(chan error, 1),
 		saves:     make(chan savePoint, 1),
+		saved:     make(chan struct{}, 1),
 		stopped:   make(chan struct{}),
 		deadline:  make(chan struct{}),
 	}
@@ -129,6 +133,7 @@ func (p *Pipeline) Start(ctx context.Context) error {
 	_, head := p.Log.Head()
 	p.progress = progress
 	p.savedFloor.Store(progress.Floor())
+	p.savedEnded.Store(progress.Ended())
 	if progress.Crashed() {
 		p.suspectBelow = head.Seq
 	}
@@ -166,9 +171,6 @@ func (p *Pipeline) Stop(ctx context.Context) {
 // may be purged.
 func (p *Pipeline) Floor() uint64 { return p.savedFloor.Load() }
 
-// saveInterval is how often progress is saved. A crash repeats what has ended since, and what was in flight.
-const saveInterval = 250 * time.Millisecond
-
 func (p *Pipeline) loop(ctx context.Context) {
 	defer close(p.stopped)
 	tick := time.NewTicker(saveInterval)
@@ -192,6 +194,8 @@ func (p *Pipeline) loop(ctx context.Context) {
 			p.conclude(r)
 		case err := <-p.chored:
 			p.choreDone(err)
+		case <-p.saved:
+			p.goOnSaved(time.Now())
 		case <-alarm.C:
 		case <-tick.C:
 			p.saveSoon()
@@ -216,44 +220,6 @@ func (p *Pipeline) finishInFlight() {
 			p.log.Warn("stopped with exchanges in flight; they are repeated on the next start", zap.Int("in_flight", p.inFlight))
 			return
 		}
-	}
-}
-
-// savePoint is progress as it is to be saved.
-type savePoint struct {
-	encoded []byte
-	floor   uint64
-}
-
-func (p *Pipeline) savePoint(stopped bool) savePoint {
-	return savePoint{p.progress.Encode(stopped), p.progress.Floor()}
-}
-
-// saveSoon hands the progress to the goroutine that saves it, unless that is still busy.
-func (p *Pipeline) saveSoon() {
-	if !p.unsaved {
-		return
-	}
-	select {
-	case p.saves <- p.savePoint(false):
-		p.unsaved = false
-	default:
-	}
-}
-
-func (p *Pipeline) saveLast() {
-	p.saves <- p.savePoint(p.inFlight == 0 && !p.window.holdsDoubt())
-	close(p.saves)
-}
-
-func (p *Pipeline) save() {
-	for point := range p.saves {
-		if err := p.Log.SaveProgress(context.Background(), p.Destination.Name, point.encoded); err != nil {
-			p.metrics.saveFailures.Inc()
-			p.log.Warn("progress could not be saved; a crash now would repeat deliveries", zap.Error(err))
-			continue
-		}
-		p.savedFloor.Store(point.floor)
 	}
 }
 

@@ -401,6 +401,72 @@ func TestAfterACrashWhatMayHaveBeenSentIsAmbiguous(t *testing.T) {
 	})
 }
 
+// To a vendor that renames on alias, a call under the old id that is repeated after the alias makes a second person.
+func TestAfterACrashNothingComesAgainThatEndedBeforeAnAlias(t *testing.T) {
+	for _, failing := range []bool{false, true} {
+		t.Run(fmt.Sprintf("saving fails at first %v", failing), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, Options{Order: adapter.OrderStrict})
+				if failing {
+					w.log.setSaveErr(errors.New("disk full"))
+				}
+				var saved []byte
+				w.answer = func(id string, _ int) Response {
+					if id == "new-3" {
+						saved = w.log.saved()
+					}
+					return Response{Status: 200}
+				}
+				w.accept(identify("old", 1), track("old", 2), alias("old", "new", 3), track("new", 4), track("other", 5))
+				w.run()
+				time.Sleep(time.Minute)
+				if failing {
+					w.expectSent("old-1", "other-5", "old-2")
+					w.log.setSaveErr(nil)
+					time.Sleep(time.Second)
+				}
+				w.expectOutcomes(map[string]int{"delivered": 5})
+				before := len(w.sent())
+				w.stop()
+				w.log.setSaved(saved)
+				w.restart() // as if it had been killed while the alias was in flight
+				time.Sleep(time.Minute)
+				var again []string
+				for _, e := range w.sent()[before:] {
+					again = append(again, e.id)
+				}
+				if !slices.Equal(again, []string{"new-3", "new-4"}) {
+					t.Errorf("after the crash %v came again", again)
+				}
+				w.stop()
+			})
+		})
+	}
+}
+
+// An alias that waits for the progress to be saved waits for no more than what had ended when its turn came.
+func TestAliasesAreNotHeldUpByCallsThatKeepEnding(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{Order: adapter.OrderStrict})
+		w.latency = time.Millisecond
+		w.run()
+		for i := range 1000 {
+			w.accept(track(fmt.Sprint("u", i), 1))
+			if i%100 == 50 {
+				w.accept(alias("old", "new", i))
+			}
+			time.Sleep(time.Millisecond)
+		}
+		for i := 50; i < 900; i += 100 {
+			took := w.exchange(fmt.Sprint("new-", i)).start.Sub(w.exchange(fmt.Sprint("u", i, "-1")).start)
+			if took > 2*saveGap {
+				t.Errorf("alias %d waited %s", i, took)
+			}
+		}
+		w.stop()
+	})
+}
+
 func TestStopWaitsForWhatIsInFlightAndNoLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
@@ -1033,6 +1099,7 @@ type testLog struct {
 	calls    uint64
 	arrived  chan struct{}
 	progress []byte
+	saveErr  error
 	dead     []*journal.DeadLetter
 	buryErr  error
 	parked   []*journal.Parked
@@ -1066,6 +1133,9 @@ func (l *testLog) LoadProgress(context.Context, string) (*journal.Progress, erro
 func (l *testLog) SaveProgress(_ context.Context, _ string, encoded []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.saveErr != nil {
+		return l.saveErr
+	}
 	l.progress = encoded
 	return nil
 }
@@ -1074,6 +1144,12 @@ func (l *testLog) saved() []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.progress
+}
+
+func (l *testLog) setSaveErr(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.saveErr = err
 }
 
 func (l *testLog) setSaved(progress []byte) {

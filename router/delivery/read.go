@@ -160,6 +160,8 @@ func (p *Pipeline) advance(j *job, now time.Time) {
 		return // what parks it goes on with it
 	case j.dead != "":
 		p.bury(j, now)
+	case p.mustWaitForSave(j):
+		p.hold(j, now)
 	default:
 		p.queue.push(j, now)
 	}

@@ -1,0 +1,91 @@
+package delivery
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"aka/destinations/adapter"
+	"aka/router/segment"
+)
+
+const (
+	// saveInterval is how often progress is saved. A crash repeats what has ended since, and what was in flight.
+	saveInterval = 250 * time.Millisecond
+	// saveGap is how long an alias that waits to be saved waits for company: each save is a write to the disk.
+	saveGap = 20 * time.Millisecond
+)
+
+// savePoint is progress as it is to be saved.
+type savePoint struct {
+	encoded []byte
+	floor   uint64
+	ended   uint64
+}
+
+func (p *Pipeline) savePoint(stopped bool) savePoint {
+	return savePoint{p.progress.Encode(stopped), p.progress.Floor(), p.progress.Ended()}
+}
+
+// saveSoon hands the progress to the goroutine that saves it, unless that is still busy.
+func (p *Pipeline) saveSoon() {
+	if !p.unsaved && len(p.held) == 0 {
+		return
+	}
+	select {
+	case p.saves <- p.savePoint(false):
+		p.unsaved = false
+	default:
+	}
+}
+
+func (p *Pipeline) saveLast() {
+	p.saves <- p.savePoint(p.inFlight == 0 && !p.window.holdsDoubt())
+	close(p.saves)
+}
+
+func (p *Pipeline) save() {
+	for point := range p.saves {
+		if err := p.Log.SaveProgress(context.Background(), p.Destination.Name, point.encoded); err != nil {
+			p.metrics.saveFailures.Inc()
+			p.log.Warn("progress could not be saved; a crash now would repeat deliveries", zap.Error(err))
+			continue
+		}
+		p.savedFloor.Store(point.floor)
+		p.savedEnded.Store(point.ended)
+		select {
+		case p.saved <- struct{}{}:
+		default: // the loop has yet to look at the save before
+		}
+	}
+}
+
+// mustWaitForSave tells whether a crash could repeat a call that ended before this one's turn came, and must not: to a
+// vendor that keeps a strict order an alias is a rename, and a call under the old id after it makes a second person.
+func (p *Pipeline) mustWaitForSave(j *job) bool {
+	if j.entry.Type != segment.Alias || p.order() != adapter.OrderStrict {
+		return false
+	}
+	if j.endedBefore == 0 {
+		j.endedBefore = p.progress.Ended()
+	}
+	return p.savedEnded.Load() < j.endedBefore
+}
+
+// hold keeps a call back until what ended before it is saved.
+func (p *Pipeline) hold(j *job, now time.Time) {
+	p.held = append(p.held, j)
+	if len(p.held) == 1 {
+		p.timers.add(now.Add(saveGap), p.saveSoon)
+	}
+}
+
+// goOnSaved lets those go that were held back, as far as the last save allows.
+func (p *Pipeline) goOnSaved(now time.Time) {
+	held := p.held
+	p.held = nil
+	for _, j := range held {
+		p.advance(j, now)
+	}
+}
