@@ -32,6 +32,9 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	if os.Getenv("GORACE") == "" {
+		os.Setenv("GORACE", "atexit_sleep_ms=0") // or each aka takes a second to end
+	}
 	binary = filepath.Join(dir, "aka")
 	args := []string{"build", "-o", binary}
 	if isRaceBuild() {

@@ -1,0 +1,131 @@
+package e2e
+
+import (
+	"flag"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"aka/destinations/simulator"
+)
+
+var kills = flag.Int("kills", 5, "how often the crash test kills aka")
+
+// peoplePerRun keep one run busy for longer than progress takes to be saved.
+const peoplePerRun = 50
+
+// repeatable is how long before a crash a call may have been delivered and still be delivered again after it. Progress is
+// saved four times a second; the rest is for a save that is slow on a busy disk.
+const repeatable = 2 * time.Second
+
+// lateReads is how long after a crash a vendor may still read what aka had written. The next aka takes longer to begin.
+const lateReads = 10 * time.Millisecond
+
+// Aka is killed in the middle of everything, again and again, and started on what it left behind. What it had answered 200
+// reaches every vendor. Only what was in flight and what was delivered since the last progress was saved goes out twice; all
+// vendors see everybody's story in order, and know each person as one.
+func TestKilledAgainAndAgainItLosesAndSwapsNothing(t *testing.T) {
+	w := newWorld(t, `delivery: { concurrency: 4, batch: { max_items: 20, max_wait: 20ms } }`)
+	for _, d := range destinations {
+		if err := w.account(d.name).AddFaults(simulator.Fault{Delay: 2 * time.Millisecond}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.start()
+	c := startCrowd(w, peoplePerRun*(*kills+1))
+	var ends []time.Time
+	for i := range *kills {
+		share := c.calls() / int64(*kills+1)
+		c.untilAcked(share*int64(i) + 1 + rand.Int64N(share))
+		w.process.kill()
+		ends = append(ends, time.Now().Add(lateReads))
+		w.start()
+		c.follow()
+	}
+	c.untilDone()
+	w.process.stop()
+
+	c.expectAllDelivered()
+	c.expectOrder(ends)
+	c.expectOnePersonEach()
+	c.expectJournaledOnce()
+	for _, d := range destinations {
+		c.expectRepeats(d.name, ends)
+	}
+}
+
+// expectRepeats checks that nothing was delivered twice but around a crash.
+func (c *crowd) expectRepeats(name string, ends []time.Time) {
+	t := c.w.t
+	t.Helper()
+	all := deliveries(t, c.w.account(name))
+	before := map[string]time.Time{}
+	repeats, longest := 0, time.Duration(0)
+	for _, got := range all {
+		first, repeated := before[got.content]
+		before[got.content] = got.at
+		if !repeated {
+			continue
+		}
+		repeats++
+		run := runOf(first, ends)
+		if run == runOf(got.at, ends) {
+			t.Errorf("%s: step %d of person %d was repeated without a crash", name, got.step, got.person)
+			continue
+		}
+		longest = max(longest, ends[run].Sub(first))
+	}
+	t.Logf("%s: %d of %d deliveries were repeats, the oldest from %s before a crash", name, repeats, len(all), longest)
+	if longest > repeatable {
+		t.Errorf("%s: what was delivered %s before a crash was repeated", name, longest)
+	}
+}
+
+// A vendor that takes a request and never answers keeps aka from stopping no longer than it may, and loses nothing.
+func TestItStopsInTimeWhileAVendorHangs(t *testing.T) {
+	const timeout = 2 * time.Second
+	w := newWorld(t, "shutdown_timeout: 2s")
+	hanging := w.account("kissmetrics")
+	if err := hanging.AddFaults(simulator.Fault{Hang: true}); err != nil {
+		t.Fatal(err)
+	}
+	w.start()
+	c := startCrowd(w, 50)
+	c.untilAcked(c.calls() / 2)
+	if err := hanging.Wait(w.ctx, func() bool { return hanging.Stats().Exchanges > 0 }); err != nil {
+		t.Fatal(err)
+	}
+	code, took := w.process.terminate()
+	if code != 0 || took > timeout+3*time.Second {
+		t.Errorf("aka ended with exit code %d after %s", code, took)
+	}
+	end := time.Now()
+	hanging.ClearFaults()
+	w.start()
+	c.follow()
+	c.untilDone()
+	w.process.stop()
+
+	c.expectAllDelivered()
+	c.expectOrder([]time.Time{end})
+	c.expectOnePersonEach()
+	c.expectJournaledOnce()
+	for _, d := range destinations {
+		if d.name == hanging.Name() {
+			continue // whether it has taken what hung when aka went away, it alone knows
+		}
+		c.expectNoRepeats(d.name)
+	}
+}
+
+// expectNoRepeats checks that an orderly stop makes nothing go twice.
+func (c *crowd) expectNoRepeats(name string) {
+	c.w.t.Helper()
+	contents := map[string]bool{}
+	for _, got := range deliveries(c.w.t, c.w.account(name)) {
+		if contents[got.content] {
+			c.w.t.Errorf("%s: step %d of person %d was repeated", name, got.step, got.person)
+		}
+		contents[got.content] = true
+	}
+}
