@@ -89,7 +89,8 @@ type Order string
 const (
 	// OrderIdentity lets calls of one person overtake each other, but never an alias, identify or group.
 	OrderIdentity Order = "identity"
-	// OrderStrict delivers each person's calls one at a time, as they arrived.
+	// OrderStrict delivers each person's calls one at a time, as they arrived. It is for vendors to whom an alias is a
+	// rename: an alias also waits until what ended before it is saved, so that no crash repeats that after the rename.
 	OrderStrict Order = "strict"
 	// OrderNone keeps no order.
 	OrderNone Order = "none"
