@@ -22,7 +22,7 @@ type Progress struct {
 	callsBelow uint64
 	// saved are the marks of an earlier run for frames that this run has not begun yet.
 	saved map[uint64][]uint64
-	// crashed tells that the earlier run did not end in order.
+	// crashed tells that the earlier run did not end in order, or left something in doubt.
 	crashed bool
 }
 
@@ -121,11 +121,12 @@ const (
 	flagStopped     = 1
 )
 
-// Crashed tells that the run before this one did not stop in order: calls that have not ended may have been sent.
+// Crashed tells that the run before this one did not stop in order, or could not: calls that have not ended may have been
+// sent.
 func (p *Progress) Crashed() bool { return p.crashed }
 
-// Encode returns the floor and the marks above it, for SaveProgress. stopped tells that nothing is in flight any more, nor
-// will be.
+// Encode returns the floor and the marks above it, for SaveProgress. stopped tells that nothing that has not ended is or was
+// in flight without an answer, nor will be.
 func (p *Progress) Encode(stopped bool) []byte {
 	out := []byte{progressVersion, 0}
 	if stopped {
