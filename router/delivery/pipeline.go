@@ -141,6 +141,7 @@ func (p *Pipeline) Start(ctx context.Context) error {
 		// An alias may have been delivered just before the stop: what waits behind it must not come too soon.
 		p.gate.wait(time.Now(), p.Destination.Settle)
 	}
+	p.saveFirst(ctx)
 	if err := p.readParked(ctx); err != nil {
 		return err
 	}

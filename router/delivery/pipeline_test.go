@@ -401,6 +401,47 @@ func TestAfterACrashWhatMayHaveBeenSentIsAmbiguous(t *testing.T) {
 	})
 }
 
+func TestAfterACrashSoonAfterTheStartWhatMayHaveBeenSentIsAmbiguous(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{})
+		w.run()
+		w.stop()
+		w.latency = time.Minute
+		w.accept(alias("old", "new", 1))
+		w.restart()
+		time.Sleep(time.Millisecond)
+		saved := w.log.saved()
+		w.stop() // the alias is in flight, and ends
+		w.log.setSaved(saved)
+		w.restart() // as if it had been killed
+		time.Sleep(10 * time.Minute)
+		if told := w.vendor.told(); !slices.Equal(told, []bool{false, true}) {
+			t.Errorf("the adapter was told of ambiguity: %v", told)
+		}
+		w.stop()
+	})
+}
+
+func TestWhatACrashLeftInDoubtStaysSoThroughAnOrderlyStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{})
+		w.answer = func(string, int) Response { return Response{Err: fasthttp.ErrTimeout, Ambiguous: true} }
+		w.accept(alias("b", "a", 1))
+		w.run()
+		time.Sleep(time.Second)
+		w.stop()
+		w.run()
+		w.stop() // before it has even read the log
+		w.set(func() { w.answer = nil })
+		w.restart()
+		time.Sleep(time.Hour)
+		if told := w.vendor.told(); !slices.Equal(told, []bool{true}) {
+			t.Errorf("the adapter was told of ambiguity: %v", told)
+		}
+		w.stop()
+	})
+}
+
 // To a vendor that renames on alias, a call under the old id that is repeated after the alias makes a second person.
 func TestAfterACrashNothingComesAgainThatEndedBeforeAnAlias(t *testing.T) {
 	for _, failing := range []bool{false, true} {

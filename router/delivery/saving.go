@@ -40,16 +40,31 @@ func (p *Pipeline) saveSoon() {
 	}
 }
 
+// saveFirst notes that this run has begun: should it end by a crash, what it sends is in doubt. A full disk keeps it from
+// being noted, not from delivering what fills it.
+func (p *Pipeline) saveFirst(ctx context.Context) {
+	if p.progress.Crashed() {
+		return // that is noted
+	}
+	if err := p.Log.SaveProgress(ctx, p.Destination.Name, p.progress.Encode(false)); err != nil {
+		p.saveFailed(err)
+	}
+}
+
 func (p *Pipeline) saveLast() {
-	p.saves <- p.savePoint(p.inFlight == 0 && !p.window.holdsDoubt())
+	p.saves <- p.savePoint(!p.inDoubt())
 	close(p.saves)
+}
+
+// inDoubt tells whether the vendor may have acted on calls that have not ended, in this run or in one before.
+func (p *Pipeline) inDoubt() bool {
+	return p.inFlight > 0 || p.window.holdsDoubt() || p.progress.Floor() < p.suspectBelow
 }
 
 func (p *Pipeline) save() {
 	for point := range p.saves {
 		if err := p.Log.SaveProgress(context.Background(), p.Destination.Name, point.encoded); err != nil {
-			p.metrics.saveFailures.Inc()
-			p.log.Warn("progress could not be saved; a crash now would repeat deliveries", zap.Error(err))
+			p.saveFailed(err)
 			continue
 		}
 		p.savedFloor.Store(point.floor)
@@ -59,6 +74,11 @@ func (p *Pipeline) save() {
 		default: // the loop has yet to look at the save before
 		}
 	}
+}
+
+func (p *Pipeline) saveFailed(err error) {
+	p.metrics.saveFailures.Inc()
+	p.log.Warn("progress could not be saved; a crash now would repeat deliveries", zap.Error(err))
 }
 
 // mustWaitForSave tells whether a crash could repeat a call that ended before this one's turn came, and must not: to a
