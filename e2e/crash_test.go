@@ -43,6 +43,9 @@ func TestKilledAgainAndAgainItLosesAndSwapsNothing(t *testing.T) {
 		c.follow()
 	}
 	c.untilDone()
+	if dead := deadLetters(t, w); len(dead) > 0 {
+		t.Errorf("nothing was refused, and there are dead letters: %v", dead)
+	}
 	w.process.stop()
 
 	c.expectAllDelivered()
@@ -104,6 +107,9 @@ func TestItStopsInTimeWhileAVendorHangs(t *testing.T) {
 	w.start()
 	c.follow()
 	c.untilDone()
+	if dead := deadLetters(t, w); len(dead) > 0 {
+		t.Errorf("nothing was refused, and there are dead letters: %v", dead)
+	}
 	w.process.stop()
 
 	c.expectAllDelivered()

@@ -25,6 +25,7 @@ type household struct {
 
 // character is somebody in a story.
 type character struct {
+	number   int
 	userID   string
 	oldNames []string
 }
@@ -37,8 +38,8 @@ type device struct {
 
 func newHousehold(number int, dice *rand.Rand) *household {
 	h := &household{name: fmt.Sprintf("h%d", number), dice: rand.New(rand.NewPCG(dice.Uint64(), 0))}
-	for range 1 + h.dice.IntN(2) {
-		h.people = append(h.people, &character{userID: h.newUserID()})
+	for i := range 1 + h.dice.IntN(2) {
+		h.people = append(h.people, &character{number: i, userID: h.newUserID()})
 	}
 	for range 1 + h.dice.IntN(3) {
 		h.devices = append(h.devices, &device{anonymousID: h.newAnonymousID()})
@@ -111,12 +112,14 @@ func (h *household) logIn(d *device) {
 	h.identify(d)
 }
 
+// identify tells of traits that are the character's own. Whom a vendor takes for one person may still have two names that
+// share no call, and nothing orders what is said under the one and under the other.
 func (h *household) identify(d *device) {
 	c := h.from(d, "identify")
 	c["anonymousId"] = d.anonymousID // in Mixpanel's simplified mode, whose device it is hangs on what comes first under it
 	c["traits"] = call{
-		"plan":   []string{"free", "pro", "team"}[h.dice.IntN(3)],
-		"visits": h.dice.IntN(1000),
+		fmt.Sprint("plan", d.user.number):   []string{"free", "pro", "team"}[h.dice.IntN(3)],
+		fmt.Sprint("visits", d.user.number): h.dice.IntN(1000),
 	}
 	h.add(c)
 }
