@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -13,8 +14,9 @@ import (
 )
 
 const (
-	// queueLength is how many requests may wait for the write before theirs.
+	// queueLength is how many requests may wait for the write before theirs, and queueBytes how large they may be together.
 	queueLength = 4096
+	queueBytes  = 64 << 20
 	// publishTimeout leaves a client that gives up after 8 s the time to hear our answer.
 	publishTimeout = 4 * time.Second
 	// appendTimeout is the longest that Append waits in all.
@@ -27,6 +29,7 @@ type committer struct {
 	j      *Journal
 	hasher keyHasher
 	queue  chan *request
+	queued atomic.Int64 // the bytes of the requests in the queue
 
 	closing sync.RWMutex // held for reading while a request is put into the queue
 	closed  bool
@@ -47,6 +50,8 @@ type request struct {
 	ends       []int // where each record ends
 	duplicates int
 	done       chan error
+	// abandoned is set when nobody waits for the answer any more: the client was told to try again.
+	abandoned atomic.Bool
 }
 
 // openFrame is the frame being gathered.
@@ -85,8 +90,10 @@ func (c *committer) append(ctx context.Context, entries []Entry) (int, error) {
 	case err := <-r.done:
 		return r.duplicates, err
 	case <-timeout.C:
+		r.abandoned.Store(true)
 		return 0, fmt.Errorf("%w: no answer from the disk in %s", ErrUnavailable, appendTimeout)
 	case <-ctx.Done():
+		r.abandoned.Store(true)
 		return 0, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
 	}
 }
@@ -105,10 +112,16 @@ func (c *committer) enqueue(r *request) error {
 	if c.closed {
 		return ErrClosed
 	}
+	size := int64(len(r.records))
+	if waiting := c.queued.Add(size); waiting > queueBytes && waiting > size {
+		c.queued.Add(-size)
+		return fmt.Errorf("%w: %d bytes wait already", ErrFull, waiting-size)
+	}
 	select {
 	case c.queue <- r:
 		return nil
 	default:
+		c.queued.Add(-size)
 		return fmt.Errorf("%w: %d requests wait already", ErrFull, queueLength)
 	}
 }
@@ -125,6 +138,7 @@ func (c *committer) close() {
 func (c *committer) run() {
 	for first := range c.queue {
 		if err := c.catchUp(); err != nil {
+			c.queued.Add(-int64(len(first.records)))
 			first.done <- fmt.Errorf("%w: %w", ErrUnavailable, err)
 			continue
 		}
@@ -145,6 +159,10 @@ func (c *committer) run() {
 
 // take puts a request's new calls into the open frame, flushing it whenever it is full.
 func (c *committer) take(r *request) {
+	c.queued.Add(-int64(len(r.records)))
+	if r.abandoned.Load() {
+		return
+	}
 	now := c.now()
 	for i := range r.entries {
 		record := r.record(i)

@@ -47,7 +47,7 @@ func (j *Journal) Bury(ctx context.Context, letters []*DeadLetter) error {
 			return err
 		}
 		message := &nats.Msg{Subject: deadTopic + d.Destination, Data: withMeta(meta, &d.Entry)}
-		acks[i], err = j.store.js.PublishMsgAsync(message, jetstream.WithMsgID(d.Destination+"@"+d.Position.String()))
+		acks[i], err = j.store.js.PublishMsgAsync(message, jetstream.WithMsgID(repeatID(d.Destination, d.Position, &d.Entry)))
 		if err != nil {
 			return fmt.Errorf("bury a call of %s: %w", d.Destination, err)
 		}

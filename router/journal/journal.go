@@ -74,16 +74,28 @@ func (j *Journal) recover(ctx context.Context) error {
 		return err
 	}
 	j.head.seq = last
-	if last > 0 && first <= last {
-		frame, err := j.read(ctx, last)
-		if err != nil {
-			return err
-		}
-		if frame != nil {
-			j.head.calls = frame.Before + uint64(len(frame.Entries))
-		}
+	if j.head.calls, err = j.acceptedUpTo(ctx, first, last); err != nil {
+		return err
 	}
 	return j.commits.seed(ctx, last)
+}
+
+// maxUnreadable bounds how many frames at the log's end are looked at for one that can be read.
+const maxUnreadable = 1000
+
+// acceptedUpTo returns how many calls the log has accepted: by its last frame, or where that is damaged by the one before,
+// and where there is none by what the destinations have ended.
+func (j *Journal) acceptedUpTo(ctx context.Context, first, last uint64) (calls uint64, err error) {
+	for seq := last; seq > 0 && seq >= first && last-seq < maxUnreadable; seq-- {
+		frame, err := j.read(ctx, seq)
+		if err != nil {
+			return 0, err
+		}
+		if frame != nil {
+			return frame.Before + uint64(len(frame.Entries)), nil
+		}
+	}
+	return j.mostEnded(ctx)
 }
 
 // read returns the frame at exactly seq, or nil when it is missing or damaged.

@@ -112,7 +112,7 @@ func TestDedupeForgetsAfterTheWindowAndNotBefore(t *testing.T) {
 	if d.add(key, now.Add(61*time.Second)) {
 		t.Fatal("forgotten when the generations turned once")
 	}
-	if !d.add(key, now.Add(3*time.Minute)) && !d.add(key, now.Add(5*time.Minute)) {
+	if !d.add(key, now.Add(4*time.Minute)) {
 		t.Fatal("remembered for ever")
 	}
 }
@@ -231,6 +231,107 @@ func TestADamagedFrameIsCountedAndPassedOver(t *testing.T) {
 	}
 	if got := testutil.ToFloat64(j.metrics.damaged); got == 0 {
 		t.Fatal("the damage was not counted")
+	}
+}
+
+func TestADamagedEndOfTheLogDoesNotLoseItsCount(t *testing.T) {
+	options := testOptions(t)
+	j := open(t, options)
+	for i := range 5 {
+		appendCalls(t, j, 0, entry("u", i), entry("v", i))
+	}
+	if _, err := j.store.js.PublishMsg(t.Context(), &nats.Msg{Subject: callsTopic, Data: []byte("no frame")}); err != nil {
+		t.Fatal(err)
+	}
+	j.Close()
+	j = open(t, options)
+	if calls, _ := j.Head(); calls != 10 {
+		t.Fatalf("Head counts %d calls, want 10", calls)
+	}
+}
+
+func TestADestinationThatIsAheadOfADamagedLogGetsWhatIsNew(t *testing.T) {
+	j := open(t, testOptions(t))
+	for i := range 6 {
+		appendCalls(t, j, 0, entry("u", i))
+	}
+	p := NewProgress(Position{Seq: 1}, 0)
+	for _, f := range readAll(t, j, 1) {
+		p.Begin(f)
+		if f.Seq != 5 {
+			p.End(Position{Seq: f.Seq})
+		}
+	}
+	p.floor = 9 // as if four more frames had been there, and ended
+	p.savedRuns = []frameRun{{3, 8}, {20, 2}}
+	if err := j.SaveProgress(t.Context(), "vero", p.Encode(true)); err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := j.LoadProgress(t.Context(), "vero")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if loaded.Floor() != 7 {
+		t.Fatalf("the floor is %d, want 7: new calls stand from there on", loaded.Floor())
+	}
+	appendCalls(t, j, 0, entry("new", 1))
+	f, err := j.ReadFrom(loaded.Floor()).Next(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded.Begin(f)
+	if f.Entries[0].MessageID != "new-1" || loaded.HasEnded(Position{Seq: 7}) {
+		t.Fatalf("read %s, ended %v", f.Entries[0].MessageID, loaded.HasEnded(Position{Seq: 7}))
+	}
+}
+
+func TestProgressStaysSmallBehindACallThatWaits(t *testing.T) {
+	p := NewProgress(Position{Seq: 1}, 0)
+	calls := make([]Entry, 100)
+	for seq := range uint64(60_000) {
+		p.Begin(NewFrame(seq+1, seq*100, calls))
+		for i := range calls {
+			if seq%10_000 > 0 || i > 0 {
+				p.End(Position{seq + 1, i})
+			}
+		}
+	}
+	if size := len(p.Encode(false)); size > 500 {
+		t.Fatalf("progress over 60,000 frames with six calls waiting is %d bytes", size)
+	}
+	if p.Ended() != 6_000_000-6 {
+		t.Fatalf("%d calls ended", p.Ended())
+	}
+}
+
+func TestTooManyBytesInTheQueueAreRefused(t *testing.T) {
+	j := open(t, testOptions(t))
+	j.commits.queued.Store(queueBytes - 10)
+	if _, err := j.Append(t.Context(), []Entry{entry("u", 1)}); !errors.Is(err, ErrFull) {
+		t.Fatalf("got %v, want ErrFull", err)
+	}
+	j.commits.queued.Store(0)
+	appendCalls(t, j, 0, entry("u", 1))
+	if left := j.commits.queued.Load(); left != 0 {
+		t.Fatalf("%d bytes are counted as waiting in an empty queue", left)
+	}
+}
+
+func TestARequestThatNobodyWaitsForIsNotWritten(t *testing.T) {
+	j := open(t, testOptions(t))
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := &request{entries: []Entry{entry("u", 1)}, done: make(chan error, 1)}
+	r.abandoned.Store(true)
+	if err := j.commits.enqueue(r); err != nil {
+		t.Fatal(err)
+	}
+	appendCalls(t, j, 0, entry("u", 2))
+	if frames := readAll(t, j, 1); len(frames) != 1 || frames[0].Entries[0].MessageID != "u-2" {
+		t.Fatalf("%d frames", len(frames))
+	}
+	if _, err := j.Append(cancelled, []Entry{entry("u", 3)}); err != nil && !errors.Is(err, ErrUnavailable) {
+		t.Fatalf("got %v", err)
 	}
 }
 

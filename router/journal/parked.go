@@ -2,6 +2,8 @@ package journal
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,7 +41,7 @@ func (j *Journal) Park(ctx context.Context, p *Parked) (id uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	message := &nats.Msg{Subject: parkedTopic + p.Destination, Data: withMeta(meta, &p.Entry)}
-	ack, err := j.store.js.PublishMsg(ctx, message, jetstream.WithMsgID(p.Destination+"@"+p.Position.String()))
+	ack, err := j.store.js.PublishMsg(ctx, message, jetstream.WithMsgID(repeatID(p.Destination, p.Position, &p.Entry)))
 	if err != nil {
 		return 0, fmt.Errorf("park a call of %s: %w", p.Destination, err)
 	}
@@ -56,6 +58,24 @@ func (j *Journal) Unpark(ctx context.Context, id uint64) error {
 	return nil
 }
 
+// UnparkAt removes a destination's parked call by its position, where its id is not known.
+func (j *Journal) UnparkAt(ctx context.Context, destination string, pos Position) error {
+	var ids []uint64
+	if err := j.Parked(ctx, destination, func(p *Parked) {
+		if p.Position == pos {
+			ids = append(ids, p.ID)
+		}
+	}); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := j.Unpark(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Parked calls visit for a destination's parked calls, in the order in which they were parked.
 func (j *Journal) Parked(ctx context.Context, destination string, visit func(*Parked)) error {
 	return j.store.each(ctx, j.store.parked, parkedTopic+destination, 1, func(id uint64, data []byte) (bool, error) {
@@ -68,6 +88,13 @@ func (j *Journal) Parked(ctx context.Context, destination string, visit func(*Pa
 		visit(p)
 		return true, nil
 	})
+}
+
+// repeatID names what is kept of a call beside the log, so that a second time is recognized. The position alone would not
+// do: after frames were lost from the log's end, others take their places.
+func repeatID(destination string, pos Position, e *Entry) string {
+	sum := sha256.Sum256([]byte(e.Source + "\x00" + e.MessageID))
+	return destination + "@" + pos.String() + "@" + hex.EncodeToString(sum[:8])
 }
 
 func isGone(err error) bool {

@@ -5,9 +5,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math/bits"
+	"slices"
+	"sort"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
 )
 
 // Progress is how far one destination has come: which calls have ended there. It belongs to one goroutine.
@@ -20,19 +24,28 @@ type Progress struct {
 
 	// callsBelow is how many calls the log had accepted before the floor.
 	callsBelow uint64
-	// saved are the marks of an earlier run for frames that this run has not begun yet.
-	saved map[uint64][]uint64
+	// saved and savedRuns are the marks of an earlier run for frames that this run has not begun yet: bits for the calls of
+	// a frame, and runs of frames that had ended whole, in order.
+	saved     map[uint64][]uint64
+	savedRuns []frameRun
 	// crashed tells that the earlier run did not end in order, or left something in doubt.
 	crashed bool
 }
 
-// frameProgress are the marks of one frame: a bit for each call that has ended.
+// frameProgress are the marks of one frame: a bit for each call that has ended. Frames that have ended whole, one after the
+// other, share one, so that its size goes with what waits and not with what has ended behind it.
 type frameProgress struct {
-	seq     uint64
-	calls   int
-	ended   int
-	endedAt []uint64
+	frameRun
+	calls, ended uint64
+	endedAt      []uint64 // nil when all have ended
 }
+
+// frameRun is some frames in a row.
+type frameRun struct{ seq, frames uint64 }
+
+func (r frameRun) end() uint64 { return r.seq + r.frames }
+
+func (f *frameProgress) whole() bool { return f.ended == f.calls }
 
 // NewProgress is a destination's progress before its first call: it starts at the position, the log having accepted calls
 // before.
@@ -51,69 +64,102 @@ func (p *Progress) Begin(f *Frame) {
 	if len(p.frames) == 0 {
 		p.floor, p.callsBelow = f.Seq, f.Before
 	}
-	fp := frameProgress{seq: f.Seq, calls: len(f.Entries), endedAt: make([]uint64, (len(f.Entries)+63)/64)}
-	if saved, ok := p.saved[f.Seq]; ok {
-		copy(fp.endedAt, saved)
-		if last := fp.calls % 64; last > 0 && len(saved) >= len(fp.endedAt) {
-			fp.endedAt[len(fp.endedAt)-1] &= 1<<last - 1
-		}
-		for _, word := range fp.endedAt {
-			fp.ended += bits.OnesCount64(word)
-		}
-		p.ended += uint64(fp.ended)
-		delete(p.saved, f.Seq)
-	}
+	fp := frameProgress{frameRun: frameRun{f.Seq, 1}, calls: uint64(len(f.Entries)), endedAt: make([]uint64, (len(f.Entries)+63)/64)}
+	p.recall(&fp)
+	p.ended += fp.ended
 	p.frames = append(p.frames, fp)
-	p.raise()
+	p.settle(len(p.frames) - 1)
+}
+
+// recall takes over what an earlier run has saved of a frame.
+func (p *Progress) recall(f *frameProgress) {
+	for len(p.savedRuns) > 0 && p.savedRuns[0].end() <= f.seq {
+		p.savedRuns = p.savedRuns[1:]
+	}
+	if len(p.savedRuns) > 0 && p.savedRuns[0].seq <= f.seq {
+		f.ended = f.calls
+		return
+	}
+	saved, ok := p.saved[f.seq]
+	if !ok {
+		return
+	}
+	delete(p.saved, f.seq)
+	copy(f.endedAt, saved)
+	if last := f.calls % 64; last > 0 && len(saved) >= len(f.endedAt) {
+		f.endedAt[len(f.endedAt)-1] &= 1<<last - 1
+	}
+	for _, word := range f.endedAt {
+		f.ended += uint64(bits.OnesCount64(word))
+	}
 }
 
 // HasEnded tells whether the call at pos, of a frame that has begun, has ended.
 func (p *Progress) HasEnded(pos Position) bool {
-	f := p.frame(pos.Seq)
-	return f == nil || f.endedAt[pos.Index/64]&(1<<(pos.Index%64)) != 0
+	i := p.find(pos.Seq)
+	return i < 0 || p.frames[i].has(pos.Index)
+}
+
+func (f *frameProgress) has(index int) bool {
+	return f.whole() || f.endedAt[index/64]&(1<<(index%64)) != 0
 }
 
 // End marks the call at pos as ended. To end a call twice does nothing.
 func (p *Progress) End(pos Position) {
-	if p.HasEnded(pos) {
+	i := p.find(pos.Seq)
+	if i < 0 || p.frames[i].has(pos.Index) {
 		return
 	}
-	f := p.frame(pos.Seq)
+	f := &p.frames[i]
 	f.endedAt[pos.Index/64] |= 1 << (pos.Index % 64)
 	f.ended++
 	p.ended++
-	p.raise()
+	p.settle(i)
 }
 
-// raise moves the floor above the frames that have ended whole.
-func (p *Progress) raise() {
-	for len(p.frames) > 0 && p.frames[0].ended == p.frames[0].calls {
-		done := p.frames[0]
+// settle joins a frame that has ended whole with its neighbours that have, and moves the floor above them.
+func (p *Progress) settle(i int) {
+	if !p.frames[i].whole() {
+		return
+	}
+	p.frames[i].endedAt = nil
+	p.join(i)
+	if i > 0 {
+		p.join(i - 1)
+	}
+	if first := p.frames[0]; first.whole() {
 		p.frames = p.frames[1:]
-		p.floor = done.seq + 1
-		p.callsBelow += uint64(done.calls)
-		p.ended -= uint64(done.calls)
+		p.floor = first.end()
+		p.callsBelow += first.calls
+		p.ended -= first.calls
 	}
 	if len(p.frames) > 0 {
 		p.floor = p.frames[0].seq
 	}
 }
 
-// frame finds the marks of a frame that has begun and not ended whole; nil when there are none.
-func (p *Progress) frame(seq uint64) *frameProgress {
-	low, high := 0, len(p.frames)
-	for low < high {
-		middle := (low + high) / 2
-		if p.frames[middle].seq < seq {
-			low = middle + 1
-		} else {
-			high = middle
-		}
+// join makes one run of two neighbours that have ended whole.
+func (p *Progress) join(i int) {
+	if i+1 >= len(p.frames) {
+		return
 	}
-	if low < len(p.frames) && p.frames[low].seq == seq {
-		return &p.frames[low]
+	f, next := &p.frames[i], &p.frames[i+1]
+	if !f.whole() || !next.whole() || f.end() != next.seq {
+		return
 	}
-	return nil
+	f.frames += next.frames
+	f.calls += next.calls
+	f.ended += next.ended
+	p.frames = slices.Delete(p.frames, i+1, i+2)
+}
+
+// find returns the index of the marks of a frame that has begun; -1 when there are none, because it has ended.
+func (p *Progress) find(seq uint64) int {
+	i := sort.Search(len(p.frames), func(i int) bool { return p.frames[i].end() > seq })
+	if i < len(p.frames) && p.frames[i].seq <= seq {
+		return i
+	}
+	return -1
 }
 
 const (
@@ -135,23 +181,37 @@ func (p *Progress) Encode(stopped bool) []byte {
 	out = binary.AppendUvarint(out, p.floor)
 	out = binary.AppendUvarint(out, p.callsBelow)
 	for i := range p.frames {
-		if f := &p.frames[i]; f.ended > 0 {
-			out = appendMarks(out, f.seq-p.floor, f.endedAt)
+		switch f := &p.frames[i]; {
+		case f.whole():
+			out = p.appendRun(out, f.frameRun)
+		case f.ended > 0:
+			out = p.appendMarks(out, f.seq, f.endedAt)
 		}
 	}
+	for _, run := range p.savedRuns {
+		out = p.appendRun(out, run)
+	}
 	for seq, marks := range p.saved {
-		out = appendMarks(out, seq-p.floor, marks)
+		out = p.appendMarks(out, seq, marks)
 	}
 	return out
 }
 
-func appendMarks(out []byte, delta uint64, marks []uint64) []byte {
-	out = binary.AppendUvarint(out, delta)
+// appendMarks writes a frame's distance from the floor, the number of its words, and these.
+func (p *Progress) appendMarks(out []byte, seq uint64, marks []uint64) []byte {
+	out = binary.AppendUvarint(out, seq-p.floor)
 	out = binary.AppendUvarint(out, uint64(len(marks)))
 	for _, word := range marks {
-		out = binary.AppendUvarint(out, word)
+		out = binary.LittleEndian.AppendUint64(out, word)
 	}
 	return out
+}
+
+// appendRun writes a run's distance from the floor, no words, and the number of its frames.
+func (p *Progress) appendRun(out []byte, run frameRun) []byte {
+	out = binary.AppendUvarint(out, run.seq-p.floor)
+	out = binary.AppendUvarint(out, 0)
+	return binary.AppendUvarint(out, run.frames)
 }
 
 var errProgress = errors.New("saved progress cannot be read")
@@ -175,12 +235,17 @@ func DecodeProgress(data []byte) (*Progress, error) {
 	p := &Progress{floor: next(), callsBelow: next(), saved: map[uint64][]uint64{}, crashed: flags&flagStopped == 0}
 	for len(data) > 0 {
 		seq, words := p.floor+next(), next()
-		if words > uint64(len(data)) {
+		if words == 0 {
+			p.savedRuns = append(p.savedRuns, frameRun{seq, next()})
+			continue
+		}
+		if words > uint64(len(data))/8 {
 			return nil, errProgress
 		}
 		marks := make([]uint64, words)
 		for i := range marks {
-			marks[i] = next()
+			marks[i] = binary.LittleEndian.Uint64(data)
+			data = data[8:]
 		}
 		p.saved[seq] = marks
 	}
@@ -206,7 +271,42 @@ func (j *Journal) LoadProgress(ctx context.Context, destination string) (*Progre
 	if err != nil {
 		return nil, fmt.Errorf("load progress of %s: %w", destination, err)
 	}
+	if _, next := j.Head(); p.floor > next.Seq {
+		j.log.Error("journal: frames are gone from its end, and new ones take their places; what was in them is lost",
+			zap.String("destination", destination), zap.Uint64("from", next.Seq), zap.Uint64("to", p.floor-1))
+		p.cutAt(next.Seq)
+	} else {
+		p.cutAt(max(next.Seq, p.floor))
+	}
 	return p, nil
+}
+
+// cutAt forgets everything at seq and after: those frames are not in the log, and others will take their places.
+func (p *Progress) cutAt(seq uint64) {
+	p.floor = min(p.floor, seq)
+	maps.DeleteFunc(p.saved, func(saved uint64, _ []uint64) bool { return saved >= seq })
+	p.savedRuns = slices.DeleteFunc(p.savedRuns, func(r frameRun) bool { return r.seq >= seq })
+	if n := len(p.savedRuns); n > 0 && p.savedRuns[n-1].end() > seq {
+		p.savedRuns[n-1].frames = seq - p.savedRuns[n-1].seq
+	}
+}
+
+// mostEnded returns how many calls have ended at the destination where most have.
+func (j *Journal) mostEnded(ctx context.Context) (calls uint64, err error) {
+	keys, err := j.store.kv.ListKeys(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for key := range keys.Keys() {
+		saved, err := j.store.kv.Get(ctx, key)
+		if err != nil {
+			return 0, fmt.Errorf("load progress of %s: %w", key, err)
+		}
+		if p, err := DecodeProgress(saved.Value()); err == nil {
+			calls = max(calls, p.callsBelow)
+		}
+	}
+	return calls, nil
 }
 
 // SaveProgress keeps a destination's progress on disk, as Encode gave it.

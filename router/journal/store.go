@@ -26,6 +26,10 @@ const (
 	parkedTopic  = "aka.parked."
 	progressKV   = "AKA_PROGRESS"
 
+	// maxPayload is the largest message: a frame is below what any server takes, but the progress of a destination with many
+	// calls that wait here and there among others that have ended may be larger.
+	maxPayload = 8 << 20
+
 	serverStartTimeout = 2 * time.Minute // a large log that was not closed cleanly is read through on start
 	requestTimeout     = 5 * time.Second
 	// repeatWindow is how long a dead letter or a parked call that is written twice, around a crash, is recognized.
@@ -81,6 +85,8 @@ func startServer(o Options) (*server.Server, error) {
 		StoreDir:   o.Dir,
 		// Without it a power cut loses everything that was acknowledged since the last periodic sync.
 		SyncAlways:         true,
+		MaxPayload:         maxPayload,
+		MaxPending:         64 << 20,
 		JetStreamMaxStore:  1 << 50, // the streams have limits of their own
 		JetStreamMaxMemory: 1 << 30,
 	})
