@@ -168,37 +168,49 @@ func (m *model) start(config *Config) {
 
 func (m *model) stop() { m.router.Stop(m.ctx) }
 
-// breakVendors gives each vendor a random choice of what can go wrong.
+// breakVendors has every vendor fail now and then.
 func (m *model) breakVendors() {
-	several := func(e simulator.Exchange) bool { return len(e.Records) > 1 }
 	for _, d := range modelDestinations {
-		rare := func() float64 { return 0.02 + 0.1*m.dice.Float64() }
-		few := func() int { return 1 + m.dice.IntN(20) }
-		all := []simulator.Fault{
-			{Status: http.StatusServiceUnavailable, Probability: rare()},
-			{Status: http.StatusBadGateway, When: simulator.After, Probability: rare()},
-			{Status: http.StatusTooManyRequests, Probability: rare()},
-			{Status: http.StatusUnauthorized, Times: few(), Probability: rare()},
-			{Status: http.StatusRequestEntityTooLarge, Match: several, Probability: rare()},
-			{Reset: true, Probability: rare()},
-			{Reset: true, When: simulator.After, Probability: rare()},
-			{Delay: time.Duration(1+m.dice.IntN(20)) * time.Millisecond, Probability: rare()},
-			{Status: http.StatusInternalServerError, Times: few()},
-		}
-		// Refused events must not have been taken before, or the ideal delivery would not know whether to send them. And
-		// they may be missing only where that makes no other people of those that stay.
-		partial := simulator.Fault{FailRecords: []int{0, 3}, Path: "/import", Times: few(), Probability: 3 * rare()}
-		unavailable := all[0]
-		m.dice.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-		chosen := all[:m.dice.IntN(len(all)+1)]
+		faults := m.faults()
+		// Events may be missing only where that makes no other people of those that stay.
 		if d.name == "original" && m.dice.IntN(2) == 0 {
-			chosen = []simulator.Fault{partial, unavailable}
+			faults = m.refusals()
 		}
-		if err := m.faulty.Account(d.name).AddFaults(chosen...); err != nil {
+		if err := m.faulty.Account(d.name).AddFaults(faults...); err != nil {
 			m.t.Fatal(err)
 		}
 	}
 }
+
+// faults are a random choice of what passes when it is tried again.
+func (m *model) faults() []simulator.Fault {
+	several := func(e simulator.Exchange) bool { return len(e.Records) > 1 }
+	all := []simulator.Fault{
+		{Status: http.StatusServiceUnavailable, Probability: m.rarely()},
+		{Status: http.StatusBadGateway, When: simulator.After, Probability: m.rarely()},
+		{Status: http.StatusTooManyRequests, Probability: m.rarely()},
+		{Status: http.StatusUnauthorized, Times: m.fewTimes(), Probability: m.rarely()},
+		{Status: http.StatusRequestEntityTooLarge, Match: several, Probability: m.rarely()},
+		{Reset: true, Probability: m.rarely()},
+		{Reset: true, When: simulator.After, Probability: m.rarely()},
+		{Delay: time.Duration(1+m.dice.IntN(20)) * time.Millisecond, Probability: m.rarely()},
+		{Status: http.StatusInternalServerError, Times: m.fewTimes()},
+	}
+	m.dice.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all[:m.dice.IntN(len(all)+1)]
+}
+
+// refusals make dead letters of single events. None of them was taken before, so the ideal delivery leaves them out.
+func (m *model) refusals() []simulator.Fault {
+	return []simulator.Fault{
+		{FailRecords: []int{0, 3}, Path: "/import", Times: m.fewTimes(), Probability: 3 * m.rarely()},
+		{Status: http.StatusServiceUnavailable, Probability: m.rarely()},
+	}
+}
+
+func (m *model) rarely() float64 { return 0.02 + 0.1*m.dice.Float64() }
+
+func (m *model) fewTimes() int { return 1 + m.dice.IntN(20) }
 
 // tell has every household send its calls, all at once, while the router is stopped and started.
 func (m *model) tell() {
