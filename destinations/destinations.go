@@ -90,9 +90,10 @@ func (d *Destination) Route(m *segment.Message) segment.Decision {
 	return segment.Route(m.Routing, d.Names, d.Lenient)
 }
 
-// Translate says what the call means here, after the guard has checked its ids. The call is not modified.
+// Translate says what the call means here, after the guard has checked its ids, and within the bounds of what one call may
+// become. The call is not modified.
 func (d *Destination) Translate(call *segment.Call) adapter.Outcome {
-	return d.guard.Translate(d.Adapter, call)
+	return adapter.Translate(d.guard, d.Adapter, call)
 }
 
 // Judge reads the answer to one exchange: one verdict per request, in order.

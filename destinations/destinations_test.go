@@ -123,6 +123,23 @@ func TestTranslateGuardsTheAdapter(t *testing.T) {
 	}
 }
 
+func TestTranslateKeepsToTheBounds(t *testing.T) {
+	d := newDestination(t, adapter.Common{})
+	d.Adapter = &poisoned{}
+	call, err := message(t, `{"type":"track","event":"e","userId":"jane"}`).Decode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := d.Translate(call); got.Rejected == nil {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// poisoned is an adapter that cannot bear any call.
+type poisoned struct{ adapter.Common }
+
+func (*poisoned) Translate(*segment.Call) adapter.Outcome { panic("poison") }
+
 func TestJudgeReadsTheStatusWhereTheVendorSaysNothing(t *testing.T) {
 	verdicts := newDestination(t, adapter.Common{}).Judge(make([]adapter.Request, 2), adapter.Answer{Status: 503})
 	if len(verdicts) != 2 || verdicts[1].Class != adapter.Later {

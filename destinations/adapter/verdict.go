@@ -62,10 +62,26 @@ func Verdicts(n int, v Verdict) []Verdict {
 	return all
 }
 
-// Judge reads an answer: by the adapter's own Judge where it has one, else by the status alone.
-func Judge(a Adapter, requests []Request, answer Answer) []Verdict {
-	if responder, ok := a.(Responder); ok {
-		return responder.Judge(requests, answer)
+// Judge reads an answer: by the adapter's own Judge where it has one, else by the status alone. When the adapter panics, the
+// status decides, except that nothing counts as delivered.
+func Judge(a Adapter, requests []Request, answer Answer) (verdicts []Verdict) {
+	responder, ok := a.(Responder)
+	if !ok {
+		return Verdicts(len(requests), StatusVerdict(answer.Status))
 	}
-	return Verdicts(len(requests), StatusVerdict(answer.Status))
+	defer func() {
+		if cause := recover(); cause != nil {
+			verdicts = Verdicts(len(requests), unjudged(answer.Status, cause))
+		}
+	}()
+	return responder.Judge(requests, answer)
+}
+
+func unjudged(status int, cause any) Verdict {
+	verdict := StatusVerdict(status)
+	if verdict.Class == Delivered {
+		verdict.Class = Never
+	}
+	verdict.Detail = panicked("judge", cause).Error()
+	return verdict
 }

@@ -28,6 +28,23 @@ func TestOrderOfTooManyProductsIsRejected(t *testing.T) {
 	}
 }
 
+// The user agent goes with every product, and each of its characters becomes twelve in a query.
+func TestOrderOfManyProductsIsBoundedInBytes(t *testing.T) {
+	products := make([]any, maxProducts)
+	for i := range products {
+		products[i] = map[string]any{"name": strings.Repeat("🦊", 60), "sku": strings.Repeat("🦊", 60), "brand": strings.Repeat("🦊", 60)}
+	}
+	call := &segment.Call{
+		Header:     segment.Header{Type: segment.Track, UserID: "bob", Timestamp: time.Unix(1<<30+1<<29, 0)},
+		Event:      "Order Completed",
+		Properties: map[string]any{"products": products},
+		Context:    map[string]any{"userAgent": strings.Repeat("🦊", maxValue)},
+	}
+	if got := adapter.Translate(adapter.NewGuard(nil), &translator{base: endpoint}, call); got.Rejected != adapter.ErrTooLarge {
+		t.Errorf("%d requests, %v", len(got.Requests), got.Rejected)
+	}
+}
+
 // A long name that repeats in every name below it makes 200 KB of call into 10 MB of parameters.
 func TestPropertiesThatGrowTooMuchAreRejected(t *testing.T) {
 	below := map[string]any{}

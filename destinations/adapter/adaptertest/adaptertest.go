@@ -250,7 +250,7 @@ func (a answerCase) check(t *testing.T, by adapter.Adapter, requests []adapter.R
 	for i := range batch {
 		batch[i] = requests[a.Request]
 	}
-	got := adapter.Judge(by, batch, adapter.Answer{Status: a.Status, Body: []byte(a.Body), AfterAmbiguous: a.AfterAmbiguous})
+	got := judge(by, batch, adapter.Answer{Status: a.Status, Body: []byte(a.Body), AfterAmbiguous: a.AfterAmbiguous})
 	var words []string
 	for _, v := range got {
 		word := v.Class.String()
@@ -262,6 +262,14 @@ func (a answerCase) check(t *testing.T, by adapter.Adapter, requests []adapter.R
 	if !reflect.DeepEqual(words, a.Verdicts) {
 		t.Errorf("answer %d %s:\n got %v\nwant %v", a.Status, a.Body, words, a.Verdicts)
 	}
+}
+
+// judge is adapter.Judge, except that a panic is the test's.
+func judge(by adapter.Adapter, requests []adapter.Request, answer adapter.Answer) []adapter.Verdict {
+	if responder, ok := by.(adapter.Responder); ok {
+		return responder.Judge(requests, answer)
+	}
+	return adapter.Verdicts(len(requests), adapter.StatusVerdict(answer.Status))
 }
 
 // build makes an adapter from a case's settings, read as the config's are.
