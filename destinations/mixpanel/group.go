@@ -1,11 +1,14 @@
 package mixpanel
 
 import (
-	"slices"
+	"maps"
 
 	"aka/destinations/adapter"
 	"aka/router/segment"
 )
+
+// maxGroups bounds the requests that one group call becomes, for each group key.
+const maxGroups = 100
 
 // membership is the groups that a call names for one group key.
 type membership struct {
@@ -40,8 +43,10 @@ func groupIDs(value any) []string {
 		list = []any{value}
 	}
 	var ids []string
+	seen := map[string]bool{"": true}
 	for _, item := range list {
-		if id := adapter.Text(item); id != "" && !slices.Contains(ids, id) {
+		if id := adapter.Text(item); !seen[id] {
+			seen[id] = true
 			ids = append(ids, id)
 		}
 	}
@@ -67,13 +72,15 @@ func propertiesOf(memberships []membership) map[string]any {
 	return properties
 }
 
-// describe sets the call's traits on the profile of every group. Mixpanel makes no profile without any.
+// describe sets the call's traits on the profile of every group, but for the trait that lists the groups themselves.
+// Mixpanel makes no profile without any.
 func (t *translator) describe(s *sending, call *segment.Call, memberships []membership) {
-	traits := profileTraits(call.Traits)
-	if len(traits) == 0 {
-		return
-	}
 	for _, m := range memberships {
+		traits := maps.Clone(call.Traits)
+		delete(traits, m.key)
+		if traits = profileTraits(traits); len(traits) == 0 {
+			continue
+		}
 		for _, id := range m.ids {
 			s.add(t.groups, map[string]any{
 				"$token":     t.Token.Reveal(),

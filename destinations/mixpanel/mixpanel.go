@@ -5,6 +5,7 @@ package mixpanel
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"aka/destinations/adapter"
@@ -199,6 +200,9 @@ func (t *translator) group(call *segment.Call) adapter.Outcome {
 		return adapter.Drop(adapter.GroupKeyMissing)
 	}
 	for _, m := range memberships {
+		if len(m.ids) > maxGroups {
+			return adapter.Reject(fmt.Errorf("traits.%s: more than %d groups", m.key, maxGroups))
+		}
 		if reason := t.checkGroups(m.ids); reason != "" {
 			return adapter.Drop(reason)
 		}

@@ -71,16 +71,24 @@ func (e endpoint) request(body []byte) adapter.Request {
 	return adapter.Request{Method: http.MethodPost, URL: e.url, Header: e.header, Body: body, Batch: e.batch}
 }
 
-// sending gathers the requests of one call.
+// sending gathers the requests of one call, until they are too many bytes or one goes wrong.
 type sending struct {
 	requests []adapter.Request
+	bytes    int
 	err      error
 }
 
 func (s *sending) add(e endpoint, record any) {
+	if s.err != nil {
+		return
+	}
 	body, err := json.Marshal(record)
 	if err != nil {
 		s.err = errors.New("call: holds a value that is not JSON")
+		return
+	}
+	if s.bytes += len(body); s.bytes > adapter.MaxBytes {
+		s.err = adapter.ErrTooLarge
 		return
 	}
 	s.requests = append(s.requests, e.request(body))
