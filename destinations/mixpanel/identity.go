@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"aka/destinations/adapter"
 	"aka/router/segment"
 )
 
@@ -41,6 +42,15 @@ func (t *translator) anonymousPrefix() string {
 		return devicePrefix
 	}
 	return ""
+}
+
+// checkDevice checks a device's id without its prefix, which hides a blocked one from the guard, and its length with the
+// prefix: two ids that Mixpanel cuts to the same would be one person.
+func (t *translator) checkDevice(id string) adapter.Reason {
+	if len(t.anonymousPrefix())+len(id) > adapter.MaxIDLength {
+		return adapter.IDTooLong
+	}
+	return t.guard.Check(&segment.Header{AnonymousID: id})
 }
 
 // Mixpanel's identity commands (https://docs.mixpanel.com/reference/identity-api).

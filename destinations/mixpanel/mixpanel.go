@@ -57,8 +57,7 @@ func setOf(names []string) map[string]bool {
 
 // Translate implements adapter.Adapter.
 func (t *translator) Translate(call *segment.Call) adapter.Outcome {
-	// The guard has seen the id with its prefix, which hides a blocked one.
-	if reason := t.guard.Check(&segment.Header{AnonymousID: t.personOf(call).deviceID}); reason != "" {
+	if reason := t.checkDevice(t.personOf(call).deviceID); reason != "" {
 		return adapter.Drop(reason)
 	}
 	switch call.Type {
@@ -116,7 +115,7 @@ func (t *translator) aliasSimplified(call *segment.Call) adapter.Outcome {
 	if t.LinkOnAlias == "" || !isDevice || device == "" || strings.HasPrefix(call.UserID, devicePrefix) {
 		return adapter.Drop(adapter.AliasUnsupported)
 	}
-	if reason := t.guard.Check(&segment.Header{PreviousID: device}); reason != "" {
+	if reason := t.checkDevice(device); reason != "" {
 		return adapter.Drop(reason)
 	}
 	return t.send(t.events, t.linkEvent(call, t.LinkOnAlias, person{userID: call.UserID, deviceID: device, distinctID: call.UserID}))

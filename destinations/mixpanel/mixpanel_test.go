@@ -1,11 +1,13 @@
 package mixpanel
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"aka/destinations/adapter"
 	"aka/destinations/adapter/adaptertest"
+	"aka/router/segment"
 )
 
 func TestCases(t *testing.T) { adaptertest.Run(t, Vendor, "testdata") }
@@ -122,5 +124,35 @@ func TestBatchesKeepToMixpanelsLimits(t *testing.T) {
 	}
 	if a.commands.batch != nil {
 		t.Error("identity commands must go alone")
+	}
+}
+
+// Mixpanel cuts ids at 255 bytes. The device prefix must not push the end of two ids over that.
+func TestDeviceIDThatIsTooLongWithItsPrefixIsDropped(t *testing.T) {
+	longest := strings.Repeat("x", adapter.MaxIDLength-len(devicePrefix))
+	simplified := newTranslator(Config{IDMerge: Simplified, LinkOnAlias: "Linked"}, "https://api.mixpanel.com")
+	original := newTranslator(Config{IDMerge: Original}, "https://api.mixpanel.com")
+	track := func(userID, anonymousID string) segment.Header {
+		return segment.Header{Type: segment.Track, UserID: userID, AnonymousID: anonymousID}
+	}
+	alias := func(previousID string) segment.Header {
+		return segment.Header{Type: segment.Alias, UserID: "jane", PreviousID: previousID, AnonymousID: previousID}
+	}
+	for name, c := range map[string]struct {
+		by   *translator
+		call segment.Header
+		want adapter.Reason
+	}{
+		"fits":                      {simplified, track("", longest), ""},
+		"does not":                  {simplified, track("", longest+"x"), adapter.IDTooLong},
+		"prefixed already, fits":    {simplified, track("", devicePrefix+longest), ""},
+		"beside a user, linked":     {simplified, track("jane", longest+"x"), adapter.IDTooLong},
+		"linked by an alias, fits":  {simplified, alias(longest), ""},
+		"linked by an alias":        {simplified, alias(longest + "x"), adapter.IDTooLong},
+		"a mode without the prefix": {original, track("", longest+"x"), ""},
+	} {
+		if got := c.by.Translate(&segment.Call{Header: c.call}); got.Dropped != c.want {
+			t.Errorf("%s: got %q, want %q", name, got.Dropped, c.want)
+		}
 	}
 }
