@@ -115,7 +115,7 @@ func (r *Router) pipeline(d *Destination, metrics *delivery.Metrics) *delivery.P
 	return delivery.New(delivery.Config{
 		Destination: d.Destination,
 		Options:     d.Delivery,
-		Log:         r.journal,
+		Journal:     r.journal,
 		Read:        func(from uint64) delivery.Frames { return r.journal.ReadFrom(from) },
 		Allowed:     r.allowed,
 		Sender:      delivery.NewHTTPSender(d.Delivery),

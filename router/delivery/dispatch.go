@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"context"
 	"time"
 
 	"go.uber.org/zap"
@@ -103,7 +102,7 @@ func (p *Pipeline) start(jobs []*job, pass pass, now time.Time) {
 	go func() {
 		start := time.Now()
 		r := result{jobs: jobs, pass: pass}
-		r.response = p.Sender.Send(context.Background(), exchangeOf(requests))
+		r.response = p.Sender.Send(exchangeOf(requests))
 		r.took = time.Since(start)
 		if r.response.Err == nil {
 			r.verdicts = p.judge(requests, adapter.Answer{Status: r.response.Status, Body: r.response.Body, AfterAmbiguous: ambiguous})

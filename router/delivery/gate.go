@@ -31,7 +31,11 @@ const (
 	stateHeld     = "held"      // it refuses our credentials: its operator must act
 )
 
-var errExchange = errors.New("exchange failed")
+// What is told to the breaker of a failed exchange; it does not count the second.
+var (
+	errExchange = errors.New("exchange failed")
+	errRepeated = errors.New("the same calls failed again")
+)
 
 func newGate(options BreakerOptions, changed func(state string)) *gate {
 	g := &gate{options: options, changed: changed}
@@ -40,12 +44,13 @@ func newGate(options BreakerOptions, changed func(state string)) *gate {
 		// The wait itself grows, and is kept in notBefore: here it only must be over by then.
 		Timeout:       options.Cooldown / 2,
 		ReadyToTrip:   func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= uint32(options.Failures) },
-		OnStateChange: func(_ string, from, to gobreaker.State) { g.stateChanged(from, to) },
+		IsExcluded:    func(err error) bool { return errors.Is(err, errRepeated) },
+		OnStateChange: func(_ string, _, to gobreaker.State) { g.stateChanged(to) },
 	})
 	return g
 }
 
-func (g *gate) stateChanged(_, to gobreaker.State) {
+func (g *gate) stateChanged(to gobreaker.State) {
 	switch to {
 	case gobreaker.StateOpen:
 		g.openings++
@@ -87,28 +92,40 @@ type pass struct {
 	probe bool
 }
 
+// ending is what an exchange says of its destination.
+type ending struct {
+	failed   bool // it is not well
+	repeated bool // that is known: the same calls have failed before
+	refused  bool // it refuses our credentials
+}
+
 // leave ends an exchange and learns from it.
-func (g *gate) leave(p pass, now time.Time, failed, refused bool) {
+func (g *gate) leave(p pass, now time.Time, e ending) {
 	if p.probe {
 		g.probing = false
 	}
 	openings := g.openings
-	if failed {
+	switch {
+	case e.failed && e.repeated && !p.probe:
+		p.done(errRepeated)
+	case e.failed:
 		p.done(errExchange)
-	} else {
+	default:
 		p.done(nil)
 	}
 	if g.openings > openings {
 		g.wait(now, doubled(g.options.Cooldown, g.options.MaxCooldown, g.openings-1))
 	}
 	switch {
-	case refused:
+	case e.refused:
 		if !g.held {
 			g.held = true
 			g.changed(stateHeld)
 		}
 		g.wait(now, g.options.MaxCooldown)
-	case p.probe && g.held && !failed:
+	case p.probe && g.held && e.failed:
+		g.wait(now, g.options.Cooldown)
+	case p.probe && g.held:
 		g.held = false
 		g.changed(stateClosed)
 	}

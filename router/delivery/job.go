@@ -40,6 +40,12 @@ type job struct {
 	waiting bool   // for the time of its next try
 	parking bool   // it is being parked
 	parked  uint64 // its id once it is
+	// maybeParked tells that parking it seemed to fail.
+	maybeParked bool
+	// doubtStored tells that it is kept aside as one that the vendor may have acted on.
+	doubtStored bool
+	// failedIn is the epoch of the destination in which it failed last, from 1.
+	failedIn uint64
 
 	detached bool
 	size     int
@@ -99,10 +105,10 @@ func (w *window) remove(j *job) {
 	w.bytes -= j.size
 }
 
-// holdsDoubt tells whether the vendor may have acted on any of the calls.
+// holdsDoubt tells whether the vendor may have acted on any of the calls, and nothing stored says so.
 func (w *window) holdsDoubt() bool {
 	for j := w.oldest; j != nil; j = j.newer {
-		if j.inDoubt() {
+		if j.inDoubt() && !j.doubtStored {
 			return true
 		}
 	}

@@ -111,6 +111,9 @@ func (m *Metrics) destination(name string) *destinationMetrics {
 	for _, kind := range errorKinds {
 		d.exchanges[kind] = m.exchanges.WithLabelValues(name, kind)
 	}
+	for _, code := range segment.RouteDiagnosticCodes {
+		m.diagnostics.WithLabelValues(name, code)
+	}
 	d.setState(stateClosed)
 	return d
 }

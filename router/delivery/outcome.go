@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -25,8 +26,9 @@ func (p *Pipeline) conclude(r result) {
 	now := time.Now()
 	p.inFlight--
 	p.metrics.exchange(r.response, r.took)
-	failed, refused := r.failed(), r.refused()
-	p.gate.leave(r.pass, now, failed, refused)
+	failed := r.failed()
+	p.gate.leave(r.pass, now, ending{failed: failed, repeated: failed && p.repeated(r), refused: r.refused()})
+	p.noteEpoch(r, failed)
 	wait := retryAfter(r.response.RetryAfter, now)
 	if failed && wait > 0 {
 		p.gate.wait(now, wait)
@@ -74,6 +76,31 @@ func (r *result) failed() bool {
 	return true
 }
 
+// repeated tells whether a failed exchange says no more of the destination than the ones before: all its calls have failed
+// since the destination last took one. A call that always fails must not make it look as if it were down.
+func (p *Pipeline) repeated(r result) bool {
+	if r.response.Err != nil && !wasSent(r.response.Err) {
+		return false // not even reached: that is not the call's doing
+	}
+	for _, j := range r.jobs {
+		if j.failedIn != p.epoch {
+			return false
+		}
+	}
+	return true
+}
+
+// noteEpoch counts how often the destination has taken something, and which calls have failed since.
+func (p *Pipeline) noteEpoch(r result, failed bool) {
+	if !failed {
+		p.epoch++
+		return
+	}
+	for _, j := range r.jobs {
+		j.failedIn = p.epoch
+	}
+}
+
 func (r *result) refused() bool {
 	for _, v := range r.verdicts {
 		if v.Class == adapter.Operator {
@@ -116,7 +143,7 @@ func (p *Pipeline) delivered(j *job, v adapter.Verdict, now time.Time) {
 // later tries a call again after a while, or gives up on it when it has failed for too long although the destination is
 // well. A failure of the whole destination is not held against its calls.
 func (p *Pipeline) later(j *job, now time.Time, detail string, ambiguous bool) {
-	j.detail = detail
+	j.detail = p.detail(detail)
 	if ambiguous {
 		j.ambiguous = true
 		p.metrics.ambiguous.Inc()
@@ -152,7 +179,7 @@ func (p *Pipeline) retryAt(j *job, at time.Time) {
 // finish ends a call that was in the window or parked, and lets those behind it go.
 func (p *Pipeline) finish(j *job, outcome, reason string, now time.Time) {
 	p.end(j, outcome, reason)
-	if j.parked != 0 {
+	if j.parked != 0 || j.maybeParked {
 		p.unpark(j, outcome)
 		return
 	}
@@ -190,7 +217,7 @@ func (p *Pipeline) end(j *job, outcome, reason string) {
 
 // giveUp makes a dead letter of a call whose turn it is.
 func (p *Pipeline) giveUp(j *job, reason adapter.Reason, detail string, now time.Time) {
-	j.dead, j.detail = reason, detail
+	j.dead, j.detail = reason, p.detail(detail)
 	p.bury(j, now)
 }
 
@@ -240,7 +267,7 @@ func (p *Pipeline) buryAll() {
 			for i, j := range now {
 				letters[i] = p.deadLetter(j)
 			}
-			return func(ctx context.Context) error { return p.Log.Bury(ctx, letters) }
+			return func(ctx context.Context) error { return p.Journal.Bury(ctx, letters) }
 		},
 		done: func() {
 			p.graves = p.graves[len(now):]
@@ -273,7 +300,7 @@ const maxDetail = 512
 func (p *Pipeline) detail(text string) string {
 	text = p.Destination.Masker.Mask(text)
 	if len(text) > maxDetail {
-		text = text[:maxDetail]
+		text = strings.Clone(text[:maxDetail]) // not to keep the whole answer in memory
 	}
 	return text
 }

@@ -58,7 +58,7 @@ func (p *Pipeline) park(j *job) {
 		what: "a call that keeps failing could not be kept aside",
 		begin: func() func(context.Context) error {
 			return func(ctx context.Context) (err error) {
-				parked.ID, err = p.Log.Park(ctx, parked)
+				parked.ID, err = p.Journal.Park(ctx, parked)
 				return err
 			}
 		},
@@ -69,7 +69,10 @@ func (p *Pipeline) park(j *job) {
 			p.keepAside(j, parked.ID)
 			p.goOn(j)
 		},
-		abandon: func() { p.goOn(j) },
+		abandon: func() {
+			j.maybeParked = true // a write that fails may have been done
+			p.goOn(j)
+		},
 	})
 }
 
@@ -92,13 +95,28 @@ func (p *Pipeline) unpark(j *job, outcome string) {
 	p.chore(chore{
 		what: "a call that was kept aside and has ended could not be removed",
 		begin: func() func(context.Context) error {
-			return func(ctx context.Context) error { return p.Log.Unpark(ctx, j.parked) }
+			return func(ctx context.Context) error { return p.removeParked(ctx, j) }
 		},
 		done: func() {
-			p.parked.remove(j)
+			p.holder(j).remove(j)
 			p.letGo(j, outcome, time.Now())
 		},
 	})
+}
+
+func (p *Pipeline) removeParked(ctx context.Context, j *job) error {
+	if j.maybeParked {
+		return p.Journal.UnparkAt(ctx, p.Destination.Name, j.pos)
+	}
+	return p.Journal.Unpark(ctx, j.parked)
+}
+
+// holder returns where a call is held: the window, or beside it.
+func (p *Pipeline) holder(j *job) *window {
+	if j.parked != 0 {
+		return &p.parked
+	}
+	return &p.window
 }
 
 // readParked takes up the calls that an earlier run has parked, before any of the log: they stand before what waited for
@@ -106,21 +124,36 @@ func (p *Pipeline) unpark(j *job, outcome string) {
 func (p *Pipeline) readParked(ctx context.Context) error {
 	p.parkedBefore = map[journal.Position]bool{}
 	now := time.Now()
-	return p.Log.Parked(ctx, p.Destination.Name, func(parked *journal.Parked) {
+	return p.Journal.Parked(ctx, p.Destination.Name, func(parked *journal.Parked) {
 		j := &job{
 			pos: parked.Position, entry: &parked.Entry, attempts: parked.Attempts, failures: parked.Failures, first: parked.First,
-			failingSince: parked.FailingSince, ambiguous: parked.Ambiguous || p.progress.Crashed(), detached: true, entered: now,
+			failingSince: parked.FailingSince, ambiguous: parked.Ambiguous || p.progress.Crashed(), doubtStored: parked.Ambiguous,
+			detached: true, entered: now,
 		}
-		j.Value, j.size = j, len(j.entry.JSON)
-		p.parkedBefore[j.pos] = true
 		p.translate(j, parked.Entry.Decode)
-		p.keepAside(j, parked.ID)
-		ready := p.addTicket(j)
 		switch {
+		case p.parkedBefore[j.pos]: // parked twice, around a write that seemed to fail
+			p.forget(parked.ID)
 		case j.outcome.Dropped != "": // the config has changed
-			p.finish(j, outcomeDropped, string(j.outcome.Dropped), now)
-		case ready:
-			p.advance(j, now)
+			p.end(j, outcomeDropped, string(j.outcome.Dropped))
+			p.forget(parked.ID)
+		default:
+			p.keepAside(j, parked.ID)
+			if p.addTicket(j) {
+				p.advance(j, now)
+			}
 		}
+		p.parkedBefore[j.pos] = true
+	})
+}
+
+// forget removes a parked call that nobody waits for.
+func (p *Pipeline) forget(id uint64) {
+	p.chore(chore{
+		what: "a call that was kept aside could not be removed",
+		begin: func() func(context.Context) error {
+			return func(ctx context.Context) error { return p.Journal.Unpark(ctx, id) }
+		},
+		done: func() {},
 	})
 }

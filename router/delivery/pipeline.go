@@ -18,13 +18,14 @@ import (
 	"aka/router/segment"
 )
 
-// Log is what a pipeline needs of the journal.
-type Log interface {
+// Journal is what a pipeline needs of the journal.
+type Journal interface {
 	LoadProgress(ctx context.Context, destination string) (*journal.Progress, error)
 	SaveProgress(ctx context.Context, destination string, encoded []byte) error
 	Bury(ctx context.Context, letters []*journal.DeadLetter) error
 	Park(ctx context.Context, p *journal.Parked) (id uint64, err error)
 	Unpark(ctx context.Context, id uint64) error
+	UnparkAt(ctx context.Context, destination string, pos journal.Position) error
 	Parked(ctx context.Context, destination string, visit func(*journal.Parked)) error
 	// Head returns how many calls were accepted so far, and the position after the last.
 	Head() (calls uint64, next journal.Position)
@@ -39,7 +40,7 @@ type Frames interface {
 type Config struct {
 	Destination *destinations.Destination
 	Options     Options
-	Log         Log
+	Journal     Journal
 	// Read opens the log at a frame.
 	Read func(from uint64) Frames
 	// Allowed returns the destinations that a source may use; none is all.
@@ -66,6 +67,7 @@ type Pipeline struct {
 	limiter   *rate.Limiter
 	timers    timers
 	inFlight  int
+	epoch     uint64 // counts the exchanges that did not fail, from 1
 	parked    window // those that are kept aside, beside the window
 	// parkedBefore are the positions of those that an earlier run has kept aside.
 	parkedBefore map[journal.Position]bool
@@ -103,6 +105,7 @@ func New(config Config) *Pipeline {
 		metrics:   config.Metrics.destination(config.Destination.Name),
 		sequencer: NewSequencer[*job](),
 		queue:     newQueue(config.Options.Batch),
+		epoch:     1,
 		limiter:   newLimiter(config.Options.Rate),
 		incoming:  make(chan prepared, 1),
 		results:   make(chan result, config.Options.Concurrency),
@@ -126,11 +129,11 @@ func newLimiter(perSecond float64) *rate.Limiter {
 
 // Start loads the progress and begins to deliver. A destination that is new gets the calls accepted from now on.
 func (p *Pipeline) Start(ctx context.Context) error {
-	progress, err := p.Log.LoadProgress(ctx, p.Destination.Name)
+	progress, err := p.Journal.LoadProgress(ctx, p.Destination.Name)
 	if err != nil {
 		return err
 	}
-	_, head := p.Log.Head()
+	_, head := p.Journal.Head()
 	p.progress = progress
 	p.savedFloor.Store(progress.Floor())
 	p.savedEnded.Store(progress.Ended())
@@ -145,7 +148,7 @@ func (p *Pipeline) Start(ctx context.Context) error {
 	if err := p.readParked(ctx); err != nil {
 		return err
 	}
-	p.metrics.follow(p.Log.Head, progress.Ended())
+	p.metrics.follow(p.Journal.Head, progress.Ended())
 
 	running, stop := context.WithCancel(context.Background())
 	p.stop = stop
@@ -202,6 +205,7 @@ func (p *Pipeline) loop(ctx context.Context) {
 			p.saveSoon()
 			p.buryTooOld(time.Now())
 			p.parkStragglers(time.Now())
+			p.detachWaiting()
 		case <-ctx.Done():
 		}
 	}

@@ -645,6 +645,135 @@ func TestACallThatFailsAloneIsKeptAsideWithThoseBehindItAndHoldsUpNothing(t *tes
 	})
 }
 
+func TestCallsThatAreKeptAsideAndNoLongerMeantForTheDestinationEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{Order: adapter.OrderStrict, MaxBacklogAge: 24 * time.Hour})
+		w.answer = func(string, int) Response { return Response{Status: 500} }
+		w.accept(track("poison", 1), track("poison", 2), track("poison", 3))
+		w.run()
+		time.Sleep(2 * time.Minute)
+		if got := w.log.parkedIDs(); len(got) != 3 {
+			t.Fatalf("kept aside: %v", got)
+		}
+		w.stop()
+		w.allowed = []string{"another"}
+		time.Sleep(48 * time.Hour)
+		w.restart()
+		time.Sleep(time.Minute)
+		w.expectOutcomes(map[string]int{"dropped/filtered_by_source": 3})
+		if got := w.log.parkedIDs(); len(got) > 0 {
+			t.Errorf("still kept aside: %v", got)
+		}
+		w.stop()
+	})
+}
+
+func TestACallWhoseParkingSeemedToFailDoesNotComeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{})
+		w.log.parkErr, w.log.parkTimesOut = errors.New("timeout"), true
+		w.answer = func(id string, _ int) Response {
+			if id == "jane-1" {
+				return Response{Status: 429}
+			}
+			return Response{Status: 200}
+		}
+		w.accept(identify("jane", 1))
+		w.run()
+		time.Sleep(2 * time.Minute)
+		if len(w.log.parkedIDs()) == 0 {
+			t.Fatal("it was not kept aside")
+		}
+		w.set(func() { w.answer = nil })
+		time.Sleep(2 * time.Minute)
+		w.accept(alias("jane", "jane2", 2))
+		time.Sleep(time.Minute)
+		w.stop()
+		before := len(w.sent())
+		w.restart()
+		time.Sleep(time.Minute)
+		if again := w.sent()[before:]; len(again) > 0 {
+			t.Errorf("after an orderly restart %v came again", again)
+		}
+		w.stop()
+	})
+}
+
+func TestDoubtAboutACallThatIsKeptAsideOutlivesAStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{})
+		var status atomic.Int32
+		status.Store(429)
+		w.answer = func(string, int) Response { return Response{Status: int(status.Load())} }
+		w.accept(alias("old", "new", 1))
+		w.run()
+		time.Sleep(2 * time.Minute)
+		if len(w.log.parkedIDs()) == 0 {
+			t.Fatal("it was not kept aside")
+		}
+		status.Store(502) // the vendor may have done it
+		time.Sleep(5 * time.Minute)
+		w.stop()
+		before := len(w.vendor.told())
+		w.set(func() { w.answer = nil })
+		w.restart()
+		time.Sleep(5 * time.Minute)
+		if told := w.vendor.told()[before:]; !slices.Equal(told, []bool{true}) {
+			t.Errorf("the adapter was told of ambiguity: %v", told)
+		}
+		w.stop()
+	})
+}
+
+func TestOneCallThatAlwaysFailsDoesNotMakeItsDestinationLookDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{})
+		w.answer = func(id string, _ int) Response {
+			if id == "poison-1" {
+				return Response{Status: 500}
+			}
+			return Response{Status: 200}
+		}
+		w.accept(track("poison", 1))
+		w.run()
+		time.Sleep(10 * time.Hour)
+		asked := time.Now()
+		w.accept(track("well", 1))
+		time.Sleep(time.Second)
+		if wait := w.exchange("well-1").start.Sub(asked); wait > 200*time.Millisecond {
+			t.Errorf("another call waited %s", wait)
+		}
+		time.Sleep(15 * time.Hour)
+		w.expectOutcomes(map[string]int{"dead/expired": 1, "delivered": 1})
+		w.stop()
+	})
+}
+
+func TestWhatWaitsKeepsLittleInMemory(t *testing.T) {
+	// A frame of 900 KB of which one small call is meant for the destination, the rest is not.
+	block := make([]byte, 900<<10)
+	live := track("u", 1)
+	json := block[:copy(block, live.JSON)]
+	live.JSON = json
+	other := track("d", 1)
+	other.JSON, other.Routing = block[len(json):], []byte(`{"vendor":false}`)
+	w := newWorld(t, Options{})
+	p := New(Config{Destination: w.destination, Options: w.options, Allowed: func(string) []string { return nil }, Logger: zap.NewNop(),
+		Metrics: NewMetrics(prometheus.NewRegistry())})
+	for range 2 {
+		jobs := p.prepare(journal.NewSizedFrame(1, 0, []journal.Entry{live, other}, len(block))).jobs
+		if !jobs[0].detached || jobs[1].detached {
+			t.Errorf("its own copy: %v, %v, want only the first, which waits, to have one", jobs[0].detached, jobs[1].detached)
+		}
+		if jobs[0].size < len(live.JSON)+len(jobs[0].outcome.Requests[0].Body) {
+			t.Errorf("its size is counted as %d bytes", jobs[0].size)
+		}
+	}
+	if detail := p.detail(strings.Repeat("x", 64<<10)); len(detail) > maxDetail {
+		t.Errorf("%d bytes of what the vendor said are kept", len(detail))
+	}
+}
+
 func TestACallThatCannotBeKeptAsideStaysWhereItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{Retry: RetryOptions{MaxAge: time.Hour}})
@@ -815,6 +944,7 @@ type world struct {
 	options     Options
 	pipeline    *Pipeline
 	registry    *prometheus.Registry
+	allowed     []string       // the destinations of the only source; none is all
 	earlier     map[string]int // outcomes of the pipelines before the last restart
 
 	mu          sync.Mutex
@@ -873,7 +1003,7 @@ func newWorld(t *testing.T, o Options) *world {
 func (w *world) run() {
 	w.registry = prometheus.NewRegistry()
 	w.pipeline = New(Config{
-		Destination: w.destination, Options: w.options, Log: w.log, Read: w.log.readFrom, Allowed: func(string) []string { return nil },
+		Destination: w.destination, Options: w.options, Journal: w.log, Read: w.log.readFrom, Allowed: func(string) []string { return w.allowed },
 		Sender: w, Logger: zap.NewNop(), Metrics: NewMetrics(w.registry),
 	})
 	if err := w.pipeline.Start(w.t.Context()); err != nil {
@@ -903,7 +1033,7 @@ func (w *world) set(change func()) {
 func (w *world) accept(entries ...journal.Entry) { w.log.append(entries) }
 
 // Send plays the vendor.
-func (w *world) Send(_ context.Context, x Exchange) Response {
+func (w *world) Send(x Exchange) Response {
 	ids := idsOf(x.Body)
 	w.mu.Lock()
 	latency := w.latency
@@ -1146,6 +1276,8 @@ type testLog struct {
 	parked   []*journal.Parked
 	parkings int
 	parkErr  error
+	// parkTimesOut makes parking fail with parkErr although it was done.
+	parkTimesOut bool
 }
 
 func newTestLog() *testLog { return &testLog{arrived: make(chan struct{})} }
@@ -1211,7 +1343,7 @@ func (l *testLog) Bury(_ context.Context, letters []*journal.DeadLetter) error {
 func (l *testLog) Park(_ context.Context, p *journal.Parked) (uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.parkErr != nil {
+	if l.parkErr != nil && !l.parkTimesOut {
 		return 0, l.parkErr
 	}
 	for _, known := range l.parked {
@@ -1223,13 +1355,20 @@ func (l *testLog) Park(_ context.Context, p *journal.Parked) (uint64, error) {
 	kept := *p
 	kept.ID = uint64(l.parkings)
 	l.parked = append(l.parked, &kept)
-	return kept.ID, nil
+	return kept.ID, l.parkErr
 }
 
 func (l *testLog) Unpark(_ context.Context, id uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.parked = slices.DeleteFunc(l.parked, func(p *journal.Parked) bool { return p.ID == id })
+	return nil
+}
+
+func (l *testLog) UnparkAt(_ context.Context, _ string, pos journal.Position) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.parked = slices.DeleteFunc(l.parked, func(p *journal.Parked) bool { return p.Position == pos })
 	return nil
 }
 

@@ -51,19 +51,44 @@ func pause(ctx context.Context, d time.Duration) bool {
 
 func (p *Pipeline) prepare(frame *journal.Frame) prepared {
 	jobs := make([]*job, len(frame.Entries))
+	live := 0
 	for i := range jobs {
 		// Not one block for all: a call that waits long would keep the others in memory.
 		j := &job{pos: journal.Position{Seq: frame.Seq, Index: i}, entry: &frame.Entries[i]}
-		j.Value, j.size = j, len(j.entry.JSON)
 		p.translate(j, func() (*segment.Call, error) { return frame.Call(i) })
 		jobs[i] = j
+		if len(j.outcome.Requests) > 0 {
+			live += len(j.entry.JSON)
+		}
+	}
+	if frame.Size() > pinnedShare*live {
+		for _, j := range jobs {
+			if len(j.outcome.Requests) > 0 {
+				j.detach()
+			}
+		}
 	}
 	return prepared{frame, jobs}
+}
+
+// pinnedShare is how many times its own size a call that waits may keep of its frame.
+const pinnedShare = 4
+
+// detachWaiting frees the frames of the calls that wait for a destination which is not well.
+func (p *Pipeline) detachWaiting() {
+	if p.gate.well() {
+		return
+	}
+	for j := p.window.oldest; j != nil; j = j.newer {
+		j.detach()
+	}
 }
 
 // translate filters one call and asks the adapter what it means.
 func (p *Pipeline) translate(j *job, decode func() (*segment.Call, error)) {
 	e := j.entry
+	j.Value = j
+	defer func() { j.size = len(e.JSON) + requestBytes(j.outcome) }()
 	if e.Target != "" && e.Target != p.Destination.Name {
 		j.skipped = true
 		return
@@ -178,4 +203,11 @@ func (p *Pipeline) tooOld(j *job, now time.Time) bool {
 
 func (p *Pipeline) overAge(since, now time.Time) bool {
 	return p.Options.MaxBacklogAge > 0 && now.Sub(since) > p.Options.MaxBacklogAge
+}
+
+func requestBytes(o adapter.Outcome) (bytes int) {
+	for _, r := range o.Requests {
+		bytes += len(r.URL) + len(r.Body)
+	}
+	return bytes
 }

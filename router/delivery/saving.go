@@ -46,7 +46,7 @@ func (p *Pipeline) saveFirst(ctx context.Context) {
 	if p.progress.Crashed() {
 		return // that is noted
 	}
-	if err := p.Log.SaveProgress(ctx, p.Destination.Name, p.progress.Encode(false)); err != nil {
+	if err := p.Journal.SaveProgress(ctx, p.Destination.Name, p.progress.Encode(false)); err != nil {
 		p.saveFailed(err)
 	}
 }
@@ -58,12 +58,12 @@ func (p *Pipeline) saveLast() {
 
 // inDoubt tells whether the vendor may have acted on calls that have not ended, in this run or in one before.
 func (p *Pipeline) inDoubt() bool {
-	return p.inFlight > 0 || p.window.holdsDoubt() || p.progress.Floor() < p.suspectBelow
+	return p.inFlight > 0 || p.window.holdsDoubt() || p.parked.holdsDoubt() || p.progress.Floor() < p.suspectBelow
 }
 
 func (p *Pipeline) save() {
 	for point := range p.saves {
-		if err := p.Log.SaveProgress(context.Background(), p.Destination.Name, point.encoded); err != nil {
+		if err := p.Journal.SaveProgress(context.Background(), p.Destination.Name, point.encoded); err != nil {
 			p.saveFailed(err)
 			continue
 		}

@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -36,7 +35,7 @@ type Response struct {
 
 // Sender does HTTP exchanges. It is safe for concurrent use.
 type Sender interface {
-	Send(ctx context.Context, x Exchange) Response
+	Send(x Exchange) Response
 }
 
 const (
@@ -75,7 +74,7 @@ func NewHTTPSender(o Options) *HTTPSender {
 }
 
 // Send does one exchange. A header `Content-Encoding: gzip` compresses the body.
-func (s *HTTPSender) Send(_ context.Context, x Exchange) Response {
+func (s *HTTPSender) Send(x Exchange) Response {
 	request, response := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
 	defer fasthttp.ReleaseRequest(request)
 	defer fasthttp.ReleaseResponse(response)

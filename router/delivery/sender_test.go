@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"compress/gzip"
-	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -24,7 +23,7 @@ func TestAnExchangeGoesOutAsItIs(t *testing.T) {
 		w.WriteHeader(http.StatusTooManyRequests)
 		_, _ = io.WriteString(w, "slow down")
 	})
-	answer := sender().Send(context.Background(), Exchange{Method: "PUT", URL: vendor + "/a//b%2Fc/../d?x=1%202&y=%0d%0a",
+	answer := sender().Send(Exchange{Method: "PUT", URL: vendor + "/a//b%2Fc/../d?x=1%202&y=%0d%0a",
 		Header: map[string]string{"Content-Type": "application/json", "Authorization": "Basic eDo="}, Body: []byte(`{"a":1}`)})
 	if answer.Err != nil || answer.Status != 429 || answer.RetryAfter != "7" || string(answer.Body) != "slow down" {
 		t.Fatalf("got %+v", answer)
@@ -41,7 +40,7 @@ func TestAGetHasNoBody(t *testing.T) {
 			w.WriteHeader(http.StatusBadRequest)
 		}
 	})
-	if answer := sender().Send(context.Background(), Exchange{Method: "GET", URL: vendor + "/a?_k=k"}); answer.Status != 200 {
+	if answer := sender().Send(Exchange{Method: "GET", URL: vendor + "/a?_k=k"}); answer.Status != 200 {
 		t.Fatalf("got %+v", answer)
 	}
 }
@@ -57,7 +56,7 @@ func TestABodyIsCompressedWhenItsHeaderSaysSo(t *testing.T) {
 	})
 	body := strings.Repeat("again ", 1000)
 	for range 3 { // with a used compressor too
-		answer := sender().Send(context.Background(), Exchange{Method: "POST", URL: vendor, Header: map[string]string{"Content-Encoding": "gzip"}, Body: []byte(body)})
+		answer := sender().Send(Exchange{Method: "POST", URL: vendor, Header: map[string]string{"Content-Encoding": "gzip"}, Body: []byte(body)})
 		if string(answer.Body) != body {
 			t.Fatalf("got %+v", answer)
 		}
@@ -69,7 +68,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	vendor := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, elsewhere, http.StatusTemporaryRedirect)
 	})
-	if answer := sender().Send(context.Background(), Exchange{Method: "POST", URL: vendor, Body: []byte("x")}); answer.Status != 307 {
+	if answer := sender().Send(Exchange{Method: "POST", URL: vendor, Body: []byte("x")}); answer.Status != 307 {
 		t.Fatalf("got %+v", answer)
 	}
 }
@@ -84,7 +83,7 @@ func TestAHugeAnswerIsReadOnlyToItsStart(t *testing.T) {
 			}
 		}
 	})
-	answer := sender().Send(context.Background(), Exchange{Method: "POST", URL: vendor})
+	answer := sender().Send(Exchange{Method: "POST", URL: vendor})
 	if answer.Err != nil || answer.Status != 400 || len(answer.Body) > maxAnswer {
 		t.Fatalf("status %d, error %v, %d bytes", answer.Status, answer.Err, len(answer.Body))
 	}
@@ -98,7 +97,7 @@ func TestACompressedAnswerIsReadWithinBounds(t *testing.T) {
 			_, _ = io.CopyN(z, zeros{}, int64(size))
 			_ = z.Close()
 		})
-		answer := sender().Send(context.Background(), Exchange{Method: "POST", URL: vendor})
+		answer := sender().Send(Exchange{Method: "POST", URL: vendor})
 		if answer.Status != 200 || len(answer.Body) > maxAnswer || want != (len(answer.Body) == size) {
 			t.Errorf("%d zeros: status %d, error %v, %d bytes", size, answer.Status, answer.Err, len(answer.Body))
 		}
@@ -153,7 +152,7 @@ func TestAFailureTellsWhetherTheVendorMayHaveActed(t *testing.T) {
 		{"speaks an old TLS", old.URL, errTLS, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			answer := NewHTTPSender(Options{Timeout: 200 * time.Millisecond, Concurrency: 4}).Send(context.Background(), Exchange{Method: "POST", URL: c.url, Body: []byte("x")})
+			answer := NewHTTPSender(Options{Timeout: 200 * time.Millisecond, Concurrency: 4}).Send(Exchange{Method: "POST", URL: c.url, Body: []byte("x")})
 			if answer.Err == nil {
 				t.Fatalf("got %+v", answer)
 			}
@@ -169,7 +168,7 @@ func TestAConnectionIsUsedAgain(t *testing.T) {
 	vendor := serve(t, func(_ http.ResponseWriter, r *http.Request) { peers[r.RemoteAddr] = true })
 	s := sender()
 	for i := range 10 {
-		if answer := s.Send(context.Background(), Exchange{Method: "POST", URL: vendor, Body: fmt.Append(nil, i)}); answer.Status != 200 {
+		if answer := s.Send(Exchange{Method: "POST", URL: vendor, Body: fmt.Append(nil, i)}); answer.Status != 200 {
 			t.Fatalf("got %+v", answer)
 		}
 	}

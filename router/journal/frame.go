@@ -61,6 +61,14 @@ func (f *Frame) Call(i int) (*segment.Call, error) {
 // NewFrame makes a frame that is in no log, for tests of what reads frames.
 func NewFrame(seq, before uint64, entries []Entry) *Frame { return newFrame(seq, before, entries, 0) }
 
+// NewSizedFrame is NewFrame for a frame that takes so many bytes.
+func NewSizedFrame(seq, before uint64, entries []Entry, size int) *Frame {
+	return newFrame(seq, before, entries, size)
+}
+
+// Size is how large the frame is on disk, in bytes; 0 for one that is in no log.
+func (f *Frame) Size() int { return f.size }
+
 func newFrame(seq, before uint64, entries []Entry, size int) *Frame {
 	return &Frame{Seq: seq, Before: before, Entries: entries, size: size, decoded: make([]atomic.Pointer[decodedCall], len(entries))}
 }
