@@ -401,7 +401,7 @@ func (m *model) deliver(d *Destination, sender delivery.Sender, e *journal.Entry
 		if request.Batch != nil {
 			exchange.Body = fmt.Appendf(nil, "[%s]", request.Body)
 		}
-		response := sender.Send(m.ctx, exchange)
+		response := sender.Send(exchange)
 		if response.Err != nil {
 			m.t.Fatal(response.Err)
 		}
