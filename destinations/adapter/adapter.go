@@ -116,6 +116,19 @@ func Drop(reason Reason) Outcome { return Outcome{Dropped: reason} }
 // expected, and holds no id, trait or secret: it is logged and kept with the dead letter.
 func Reject(err error) Outcome { return Outcome{Rejected: err} }
 
+// Size is how many bytes the URLs, headers and bodies of all requests hold together: about what the outcome costs in memory.
+// It is 0 for one that sends nothing.
+func (o Outcome) Size() int {
+	size := 0
+	for _, r := range o.Requests {
+		size += len(r.URL) + len(r.Body)
+		for name, value := range r.Header {
+			size += len(name) + len(value)
+		}
+	}
+	return size
+}
+
 // Request is one HTTP exchange as data. A retry sends the same bytes.
 type Request struct {
 	// Method is the HTTP method; URL is absolute, its query included.

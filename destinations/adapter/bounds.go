@@ -12,7 +12,7 @@ import (
 const (
 	// MaxRequests is one order of a thousand products, and some more.
 	MaxRequests = 1100
-	// MaxBytes is the URLs and bodies of all requests together.
+	// MaxBytes is the most that an outcome's Size may be.
 	MaxBytes = 8 << 20
 )
 
@@ -20,7 +20,7 @@ const (
 // as it knows, rather than when it has filled the memory.
 var (
 	ErrTooMany  = fmt.Errorf("call: becomes more than %d requests", MaxRequests)
-	ErrTooLarge = errors.New("call: becomes more than 8 MiB of requests")
+	ErrTooLarge = errors.New("call: becomes requests of more than 8 MiB")
 )
 
 // Translate is the adapter's Translate behind the guard, within bounds: an outcome of more than MaxRequests or MaxBytes is
@@ -38,11 +38,7 @@ func bounded(o Outcome) Outcome {
 	if len(o.Requests) > MaxRequests {
 		return Reject(ErrTooMany)
 	}
-	bytes := 0
-	for _, r := range o.Requests {
-		bytes += len(r.URL) + len(r.Body)
-	}
-	if bytes > MaxBytes {
+	if o.Size() > MaxBytes {
 		return Reject(ErrTooLarge)
 	}
 	return o

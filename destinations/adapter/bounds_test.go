@@ -42,6 +42,19 @@ func TestTranslateIsBounded(t *testing.T) {
 	}
 }
 
+func TestSizeIsWhatTheRequestsHold(t *testing.T) {
+	got := Send(
+		Request{Method: "GET", URL: "https://x.test/a"},
+		Request{Method: "PUT", URL: "https://x.test/b", Header: map[string]string{"X": "yz"}, Body: []byte("{}")},
+	).Size()
+	if want := 16 + 16 + 3 + 2; got != want {
+		t.Errorf("got %d, want %d", got, want)
+	}
+	if got := Drop(NothingToSend).Size(); got != 0 {
+		t.Errorf("a drop: got %d", got)
+	}
+}
+
 func TestTranslateAsksTheGuardFirst(t *testing.T) {
 	call := &segment.Call{Header: segment.Header{Type: segment.Track, UserID: "null"}}
 	if got := Translate(NewGuard(nil), &acting{}, call); got.Dropped != BlockedID {
