@@ -36,6 +36,8 @@ type Destination struct {
 	Lenient bool
 	// Order is how strictly one person's calls are kept in order. The vendor's, unless the config says otherwise.
 	Order adapter.Order
+	// Renames tells that nothing that ended before an alias may come again after it: see adapter.Vendor.
+	Renames bool
 	// Settle is how long calls of the same person wait after an alias was delivered.
 	Settle time.Duration
 	// Adapter is the vendor's translator. Call it through Translate, which guards it.
@@ -63,6 +65,7 @@ func New(name, vendorType string, settings adapter.Settings) (*Destination, erro
 		Type:    vendorType,
 		Names:   append([]string{name}, vendor.Names...),
 		Order:   vendor.Order,
+		Renames: vendor.Renames,
 		Adapter: a,
 		guard:   adapter.NewGuard(shared.BlockedIDs),
 	}

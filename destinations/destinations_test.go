@@ -28,10 +28,11 @@ func (*kind) Translate(*segment.Call) adapter.Outcome {
 
 func newDestination(t *testing.T, common adapter.Common) *Destination {
 	t.Helper()
-	Vendors["kind"] = adapter.Vendor{Names: []string{"Kind"}, Order: adapter.OrderStrict, New: func(s adapter.Settings) (adapter.Adapter, error) {
+	build := func(s adapter.Settings) (adapter.Adapter, error) {
 		k := &kind{}
 		return k, s.Decode(&k.Common)
-	}}
+	}
+	Vendors["kind"] = adapter.Vendor{Names: []string{"Kind"}, Order: adapter.OrderStrict, Renames: true, New: build}
 	t.Cleanup(func() { delete(Vendors, "kind") })
 	d, err := New("mine", "kind", settings(func(into any) { *into.(*adapter.Common) = common }))
 	if err != nil {
@@ -60,8 +61,16 @@ func TestEveryVendorHasNamesAndAnOrder(t *testing.T) {
 func TestNewTakesWhatTheVendorSays(t *testing.T) {
 	settle := 3 * time.Second
 	d := newDestination(t, adapter.Common{Settle: &settle})
-	if d.Name != "mine" || d.Type != "kind" || d.Order != adapter.OrderStrict || d.Settle != settle || !slices.Equal(d.Names, []string{"mine", "Kind"}) {
+	if d.Name != "mine" || d.Type != "kind" || d.Order != adapter.OrderStrict || !d.Renames || d.Settle != settle || !slices.Equal(d.Names, []string{"mine", "Kind"}) {
 		t.Errorf("got %+v", d)
+	}
+}
+
+func TestVeroRenamesAndOthersMerge(t *testing.T) {
+	for vendorType, want := range map[string]bool{"kissmetrics": false, "mixpanel": false, "vero": true} {
+		if got := Vendors[vendorType].Renames; got != want {
+			t.Errorf("%s: got %t", vendorType, got)
+		}
 	}
 }
 

@@ -54,6 +54,9 @@ type Vendor struct {
 	Names []string
 	// Order is what the vendor needs unless the config says otherwise.
 	Order Order
+	// Renames tells that an alias renames the one profile that there is, so that a call under the old id after it makes a
+	// second person: nothing that ended before an alias may come again after a crash.
+	Renames bool
 	// New builds an adapter from its settings. Its error lists every mistake, each a *SettingError (errors.Join them,
 	// that of Decode too).
 	New func(Settings) (Adapter, error)
@@ -89,8 +92,8 @@ type Order string
 const (
 	// OrderIdentity lets calls of one person overtake each other, but never an alias, identify or group.
 	OrderIdentity Order = "identity"
-	// OrderStrict delivers each person's calls one at a time, as they arrived. It is for vendors to whom an alias is a
-	// rename: an alias also waits until what ended before it is saved, so that no crash repeats that after the rename.
+	// OrderStrict delivers each person's calls one at a time, as they arrived. It is for vendors who act on a call when it
+	// comes, whatever time it carries.
 	OrderStrict Order = "strict"
 	// OrderNone keeps no order.
 	OrderNone Order = "none"

@@ -16,9 +16,10 @@ import (
 
 // Vendor is Vero in the table of destinations.
 var Vendor = adapter.Vendor{
-	Names: []string{"Vero"},
-	Order: adapter.OrderStrict,
-	New:   New,
+	Names:   []string{"Vero"},
+	Order:   adapter.OrderStrict,
+	Renames: true,
+	New:     New,
 }
 
 const (
