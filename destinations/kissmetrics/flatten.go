@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"aka/destinations/adapter"
@@ -149,5 +150,8 @@ func keysOf(object map[string]any) []string {
 	})
 }
 
-// bareKey returns the key without its leading underscores: _k, _p, _n, _t and _d are Kissmetrics' own.
-func bareKey(key string) string { return strings.TrimLeft(key, "_ ") }
+// bareKey returns the key without its leading underscores: _k, _p, _n, _t and _d are Kissmetrics' own. What does not show
+// goes too, in case Kissmetrics trims names before it looks at them.
+func bareKey(key string) string {
+	return strings.TrimLeftFunc(key, func(r rune) bool { return r == '_' || unicode.IsSpace(r) || !unicode.IsPrint(r) })
+}

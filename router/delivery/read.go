@@ -88,7 +88,7 @@ func (p *Pipeline) detachWaiting() {
 func (p *Pipeline) translate(j *job, decode func() (*segment.Call, error)) {
 	e := j.entry
 	j.Value = j
-	defer func() { j.size = len(e.JSON) + requestBytes(j.outcome) }()
+	defer func() { j.size = len(e.JSON) + j.outcome.Size() }()
 	if e.Target != "" && e.Target != p.Destination.Name {
 		j.skipped = true
 		return
@@ -203,11 +203,4 @@ func (p *Pipeline) tooOld(j *job, now time.Time) bool {
 
 func (p *Pipeline) overAge(since, now time.Time) bool {
 	return p.Options.MaxBacklogAge > 0 && now.Sub(since) > p.Options.MaxBacklogAge
-}
-
-func requestBytes(o adapter.Outcome) (bytes int) {
-	for _, r := range o.Requests {
-		bytes += len(r.URL) + len(r.Body)
-	}
-	return bytes
 }
