@@ -285,6 +285,35 @@ func TestADestinationThatIsAheadOfADamagedLogGetsWhatIsNew(t *testing.T) {
 	}
 }
 
+func TestADestinationThatWasNotConfiguredGoesOnBehindWhatWasPurged(t *testing.T) {
+	options := testOptions(t)
+	options.Dedupe = 0
+	j := open(t, options)
+	if _, err := j.LoadProgress(t.Context(), "vero"); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 6 {
+		appendCalls(t, j, 0, entry("u", i))
+	}
+	if err := j.Purge(t.Context(), 5); err != nil {
+		t.Fatal(err)
+	}
+	p, err := j.LoadProgress(t.Context(), "vero")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Floor() != 5 {
+		t.Fatalf("the floor is %d, want 5", p.Floor())
+	}
+	if again, err := DecodeProgress(p.Encode(true)); err != nil || again.Floor() != 5 {
+		t.Fatalf("does not read back: %v", err)
+	}
+	readAll(t, j, p.Floor())
+	if got := testutil.ToFloat64(j.metrics.missing); got != 0 {
+		t.Fatalf("%v frames counted as missing", got)
+	}
+}
+
 func TestProgressStaysSmallBehindACallThatWaits(t *testing.T) {
 	p := NewProgress(Position{Seq: 1}, 0)
 	calls := make([]Entry, 100)

@@ -271,6 +271,9 @@ func (j *Journal) LoadProgress(ctx context.Context, destination string) (*Progre
 	if err != nil {
 		return nil, fmt.Errorf("load progress of %s: %w", destination, err)
 	}
+	if err := j.skipPurged(ctx, destination, p); err != nil {
+		return nil, err
+	}
 	if _, next := j.Head(); p.floor > next.Seq {
 		j.log.Error("journal: frames are gone from its end, and new ones take their places; what was in them is lost",
 			zap.String("destination", destination), zap.Uint64("from", next.Seq), zap.Uint64("to", p.floor-1))
@@ -279,6 +282,27 @@ func (j *Journal) LoadProgress(ctx context.Context, destination string) (*Progre
 		p.cutAt(max(next.Seq, p.floor))
 	}
 	return p, nil
+}
+
+// skipPurged moves the floor up to what the log still has. A destination that is not configured does not keep calls from
+// being purged, and those were not meant for it.
+func (j *Journal) skipPurged(ctx context.Context, destination string, p *Progress) error {
+	first, _, err := j.store.bounds(ctx)
+	if err != nil {
+		return fmt.Errorf("load progress of %s: %w", destination, err)
+	}
+	if p.floor >= first {
+		return nil
+	}
+	j.log.Warn("journal: the destination goes on behind calls that were purged while it was not configured",
+		zap.String("destination", destination), zap.Uint64("from", p.floor), zap.Uint64("to", first-1))
+	p.floor = first
+	maps.DeleteFunc(p.saved, func(saved uint64, _ []uint64) bool { return saved < first })
+	p.savedRuns = slices.DeleteFunc(p.savedRuns, func(r frameRun) bool { return r.end() <= first })
+	if len(p.savedRuns) > 0 && p.savedRuns[0].seq < first {
+		p.savedRuns[0] = frameRun{first, p.savedRuns[0].end() - first}
+	}
+	return nil
 }
 
 // cutAt forgets everything at seq and after: those frames are not in the log, and others will take their places.
