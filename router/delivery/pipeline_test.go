@@ -448,6 +448,7 @@ func TestAfterACrashNothingComesAgainThatEndedBeforeAnAlias(t *testing.T) {
 		t.Run(fmt.Sprintf("saving fails at first %v", failing), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, Options{Order: adapter.OrderStrict})
+				w.destination.Renames = true
 				if failing {
 					w.log.setSaveErr(errors.New("disk full"))
 				}
@@ -489,6 +490,7 @@ func TestAfterACrashNothingComesAgainThatEndedBeforeAnAlias(t *testing.T) {
 func TestAliasesAreNotHeldUpByCallsThatKeepEnding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{Order: adapter.OrderStrict})
+		w.destination.Renames = true
 		w.latency = time.Millisecond
 		w.run()
 		for i := range 1000 {

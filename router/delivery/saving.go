@@ -6,7 +6,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"aka/destinations/adapter"
 	"aka/router/segment"
 )
 
@@ -81,10 +80,10 @@ func (p *Pipeline) saveFailed(err error) {
 	p.log.Warn("progress could not be saved; a crash now would repeat deliveries", zap.Error(err))
 }
 
-// mustWaitForSave tells whether a crash could repeat a call that ended before this one's turn came, and must not: to a
-// vendor that keeps a strict order an alias is a rename, and a call under the old id after it makes a second person.
+// mustWaitForSave tells whether a crash could repeat a call that ended before this one's turn came, and must not: where an
+// alias is a rename, a call under the old id after it makes a second person.
 func (p *Pipeline) mustWaitForSave(j *job) bool {
-	if j.entry.Type != segment.Alias || p.order() != adapter.OrderStrict {
+	if j.entry.Type != segment.Alias || !p.Destination.Renames {
 		return false
 	}
 	if j.endedBefore == 0 {
