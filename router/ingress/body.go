@@ -44,22 +44,21 @@ type body struct {
 	wire    io.LimitedReader // what may still come, and one byte more
 	plain   io.LimitedReader // what may still come out of decompression, and one byte more
 	gzip    gzip.Reader
-	share   share
+	meter   meter
 }
 
 var bodies = sync.Pool{New: func() any { return new(body) }}
 
 func (b *body) release() {
-	b.share.giveBack()
-	b.wire.R, b.plain.R = nil, nil
+	b.wire.R, b.plain.R, b.meter = nil, nil, meter{}
 	if b.content.Cap() > keptBytes {
 		b.content = bytes.Buffer{}
 	}
 	bodies.Put(b)
 }
 
-// read returns the body, decompressed. It is good until release.
-func (b *body) read(ctx *fasthttp.RequestCtx, limits *Limits, room *room) ([]byte, *refusal) {
+// read returns the body, decompressed, for which the share then is enough. The body is good until release.
+func (b *body) read(ctx *fasthttp.RequestCtx, limits *Limits, held *share) ([]byte, *refusal) {
 	b.content.Reset()
 	stream := ctx.RequestBodyStream()
 	if stream == nil {
@@ -81,8 +80,8 @@ func (b *body) read(ctx *fasthttp.RequestCtx, limits *Limits, room *room) ([]byt
 	default:
 		return nil, refusedEncoding
 	}
-	b.share = share{reader: &b.plain, room: room}
-	_, err := b.content.ReadFrom(&b.share)
+	b.meter = meter{reader: &b.plain, share: held}
+	_, err := b.content.ReadFrom(&b.meter)
 	return b.content.Bytes(), b.problem(ctx, err)
 }
 

@@ -14,7 +14,9 @@ import (
 
 // calls answers a request that carries calls.
 func (s *Server) calls(ctx *fasthttp.RequestCtx, e endpoint) {
-	from, result, refused := s.understand(ctx, e)
+	held := share{room: &s.room}
+	defer held.giveBack()
+	from, result, refused := s.understand(ctx, e, &held)
 	if refused == nil {
 		refused = s.keep(from, result)
 	}
@@ -29,14 +31,18 @@ func (s *Server) calls(ctx *fasthttp.RequestCtx, e endpoint) {
 	}
 }
 
-// understand finds out who sends, and what. A write key outside the body is judged first: parsing is the dear part.
-func (s *Server) understand(ctx *fasthttp.RequestCtx, e endpoint) (*source, *segment.Result, *refusal) {
+// understand finds out who sends, and what. The write key is judged as soon as it is known: reading calls is the dear part.
+func (s *Server) understand(ctx *fasthttp.RequestCtx, e endpoint, held *share) (*source, *segment.Result, *refusal) {
 	credential := credentialOf(ctx)
 	from := s.keys.find(credential)
 	if from == nil && len(credential) > 0 {
 		return nil, nil, refusedUnknownKey
 	}
-	result, refused := s.read(ctx, e)
+	options := segment.Options{Batch: e.batch, Type: e.kind, Limits: s.parserLimits}
+	if from == nil {
+		options.Admit = s.keys.has
+	}
+	result, refused := s.read(ctx, options, held)
 	if from == nil && result.WriteKey != "" {
 		if from = s.keys.find([]byte(result.WriteKey)); from == nil {
 			return nil, nil, refusedUnknownKey
@@ -53,22 +59,37 @@ func (s *Server) understand(ctx *fasthttp.RequestCtx, e endpoint) (*source, *seg
 	return from, result, nil
 }
 
-// read reads the body and parses it. The result is there beside a refusal too, for its write key.
-func (s *Server) read(ctx *fasthttp.RequestCtx, e endpoint) (*segment.Result, *refusal) {
+// read reads the body and parses it. The result is there beside a refusal too, for its write key. A write key that was not
+// admitted is no refusal yet.
+func (s *Server) read(ctx *fasthttp.RequestCtx, options segment.Options, held *share) (*segment.Result, *refusal) {
 	b := bodies.Get().(*body)
 	defer b.release()
-	content, refused := b.read(ctx, &s.limits, &s.room)
+	content, refused := b.read(ctx, &s.limits, held)
 	if refused != nil {
 		return &segment.Result{}, refused
 	}
-	result, err := segment.Parse(content, segment.Options{
-		Batch: e.batch, Type: e.kind, ReceivedAt: time.Now(), Limits: s.parserLimits,
-	})
+	options.ReceivedAt = time.Now()
+	result, err := s.parse(content, options)
 	var problem *segment.Error
-	if errors.As(err, &problem) {
+	switch {
+	case errors.Is(err, segment.ErrNotAdmitted):
+		return result, nil
+	case errors.As(err, &problem):
 		return result, refusedContent(problem)
+	case !held.hold(weight(result)):
+		return result, refusedOverloaded
 	}
 	return result, nil
+}
+
+// parse parses the body, when its turn has come: what becomes of a large body, or of many calls, is weighed only once it is
+// there, so only few may be in the making. Single calls do not wait.
+func (s *Server) parse(content []byte, options segment.Options) (*segment.Result, error) {
+	if options.Batch || len(content) > freeBytes {
+		s.parsing <- struct{}{}
+		defer func() { <-s.parsing }()
+	}
+	return segment.Parse(content, options)
 }
 
 // keep puts the calls into the journal. What is counted of them is counted once they are there: clients send again what

@@ -67,6 +67,9 @@ func (k keyring) find(credential []byte) *source {
 	return nil
 }
 
+// has tells whether a write key is that of a source.
+func (k keyring) has(writeKey string) bool { return k.find([]byte(writeKey)) != nil }
+
 // credentialOf returns what the request outside its body says of the write key; nil when it says nothing.
 func credentialOf(ctx *fasthttp.RequestCtx) []byte {
 	if key := bytes.TrimSpace(ctx.Request.Header.Peek(headerWriteKey)); len(key) > 0 {

@@ -47,6 +47,7 @@ type Server struct {
 	limits  Limits
 	metrics *metrics
 	room    room
+	parsing chan struct{} // holds one for each large body or batch that is being parsed
 
 	parserLimits segment.Limits
 
@@ -67,6 +68,7 @@ func New(config Config, j Journal, logger *zap.Logger, registerer prometheus.Reg
 		return nil, err
 	}
 	s := &Server{journal: j, log: logger, keys: keys, limits: config.Limits, metrics: m, parserLimits: config.Limits.Segment()}
+	s.parsing = make(chan struct{}, runtime.GOMAXPROCS(0))
 	s.room.size = largestBodies * int64(s.limits.decompressed())
 	s.http = &fasthttp.Server{
 		Handler:      s.handle,

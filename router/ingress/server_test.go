@@ -338,6 +338,20 @@ func TestAWriteKeyThatIsMissingOrUnknown(t *testing.T) {
 	s.wantCount(t, 1, "calls_rejected_total", "code=missing_write_key", "source=")
 }
 
+func TestNoCallOfNobodyIsLookedAt(t *testing.T) {
+	s := start(t, testConfig())
+	tooMany := `{"batch":[` + strings.Repeat("{},", 6000) + `{}]}`
+	if got := s.send(t, "POST", "/v1/batch", tooMany); got.StatusCode != 401 || got.code(t) != "missing_write_key" {
+		t.Errorf("%d %s", got.StatusCode, got.body)
+	}
+	if got := s.send(t, "POST", "/v1/batch", strings.Replace(tooMany, "{}", `{"writeKey":"wrong"}`, 1)); got.StatusCode != 401 || got.code(t) != "unknown_write_key" {
+		t.Errorf("%d %s", got.StatusCode, got.body)
+	}
+	if got := s.post(t, "/v1/batch", tooMany); got.StatusCode != 400 || got.code(t) != "too_many_calls" {
+		t.Errorf("%d %s", got.StatusCode, got.body)
+	}
+}
+
 func TestAnySingleCallThatIsInvalidIs400(t *testing.T) {
 	s := start(t, testConfig())
 	for body, code := range map[string]string{
@@ -533,6 +547,47 @@ func TestLargeBodiesShareTheirRoom(t *testing.T) {
 	s.server.room.taken.Store(0)
 	if got := s.post(t, "/v1/alias", large); got.StatusCode != 200 {
 		t.Errorf("%d %s", got.StatusCode, got.body)
+	}
+	if taken := s.server.room.taken.Load(); taken != 0 {
+		t.Errorf("%d bytes are not given back", taken)
+	}
+}
+
+func TestWhatWaitsForTheJournalKeepsItsRoom(t *testing.T) {
+	s := start(t, testConfig())
+	s.server.room.size = 4 << 20
+	s.called, s.hold = make(chan struct{}), make(chan struct{})
+	// Some 10 KB, which become a megabyte.
+	greedy := `{"context":{"c":"` + strings.Repeat("c", 3000) + `"},"batch":[` + call + strings.Repeat(","+call, 299) + `]}`
+	send := func(path, body string) string {
+		return s.raw("POST " + path + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Write-Key: " + testKey + "\r\nContent-Length: " + fmt.Sprint(len(body)) + "\r\n\r\n" + body)
+	}
+	const requests = 50
+	answers := make(chan string)
+	for range requests {
+		go func() { answers <- send("/v1/batch", greedy) }()
+	}
+	waiting, refused := 0, 0
+	for waiting+refused < requests {
+		select {
+		case <-s.called:
+			waiting++
+		case got := <-answers:
+			if refused++; !strings.HasPrefix(got, "HTTP/1.1 503") || !strings.Contains(got, `"overloaded"`) {
+				t.Errorf("%q", got)
+			}
+		}
+	}
+	if waiting < 3 || waiting > 4 {
+		t.Errorf("%d megabytes wait in 4 MiB", waiting)
+	}
+	go func() { answers <- send("/v1/alias", call) }()
+	<-s.called
+	close(s.hold)
+	for range waiting + 1 {
+		if got := <-answers; !strings.HasPrefix(got, "HTTP/1.1 200") {
+			t.Errorf("%q", got)
+		}
 	}
 	if taken := s.server.room.taken.Load(); taken != 0 {
 		t.Errorf("%d bytes are not given back", taken)

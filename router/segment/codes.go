@@ -54,6 +54,10 @@ const (
 // RouteDiagnosticCodes lists every code of Route's diagnostics, for metrics that must exist at zero.
 var RouteDiagnosticCodes = []string{diagnosticNotASwitch, diagnosticNearMiss, diagnosticInvalidIntegrations}
 
+// ErrNotAdmitted is the error about a body whose write key Options.Admit has refused. Nobody else meets it, so its code is
+// not among Codes.
+var ErrNotAdmitted = &Error{"not_admitted", "writeKey: not admitted"}
+
 var (
 	errInvalidJSON   = &Error{codeInvalidJSON, "body: expected valid JSON"}
 	errInvalidBatch  = &Error{codeInvalidBatch, "body: expected an object with an array `batch`"}
@@ -68,7 +72,7 @@ func errTooManyCalls(limit int) *Error {
 }
 
 func errEnvelopeTooLarge() *Error {
-	return &Error{codeEnvelopeTooLarge, fmt.Sprintf("context: expected context and integrations of the batch to add at most %d bytes over all of its calls", maxMergedBytes)}
+	return &Error{codeEnvelopeTooLarge, fmt.Sprintf("context: expected context and integrations of the batch to add at most the body's size and %d bytes over all of its calls", freeMergedBytes)}
 }
 
 func errCallTooLarge(limit int) *Error {

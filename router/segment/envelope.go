@@ -6,9 +6,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxMergedBytes bounds what an envelope's context and integrations may add to the calls of one batch: without it a small
-// body could become gigabytes.
-const maxMergedBytes = 16 << 20
+// freeMergedBytes is what an envelope's context and integrations may add to the calls of any batch. Beyond it they may add
+// as much as the body has: without a limit a small body could become gigabytes.
+const freeMergedBytes = 1 << 20
 
 // sdkNames stand in `integrations` for the SDK's own service, which is no destination.
 var sdkNames = []string{"Segment.io", "Customer.io Data Pipelines", "RudderStack"}
@@ -24,7 +24,7 @@ func (p *parser) withContext(c *rawCall) []byte {
 	if own != nil && !isEmpty(own) {
 		merged = slices.Concat(jsontext.Value{'{'}, inside(p.context), []byte{','}, own[1:])
 	}
-	p.merged += len(p.context)
+	p.mergeable -= len(p.context)
 	if c.contextAt == 0 {
 		return slices.Concat(c.json[:len(c.json)-1], []byte(`,"context":`), merged, []byte{'}'})
 	}
@@ -34,7 +34,7 @@ func (p *parser) withContext(c *rawCall) []byte {
 // routing returns the call's effective integrations, nil for none. Where a name is there twice the last one counts: the
 // call's own come after the envelope's, and what the device itself has sent comes after both.
 func (p *parser) routing(c *rawCall) []byte {
-	p.merged += len(p.integrations)
+	p.mergeable -= len(p.integrations)
 	routing := appendSwitches(nil, p.integrations)
 	routing = appendSwitches(routing, p.objectIn(c.integrations, diagnosticInvalidIntegrations))
 	if len(routing) == 0 {

@@ -17,6 +17,9 @@ type Options struct {
 	ReceivedAt time.Time
 	// Limits bound what is accepted. Zero fields take DefaultLimits'.
 	Limits Limits
+	// Admit, when set, is asked about the body's write key, "" for none, before any of its calls is looked at. Where it
+	// says no, the error is ErrNotAdmitted.
+	Admit func(writeKey string) bool
 }
 
 // Limits bound what one body may hold.
@@ -116,7 +119,7 @@ func Parse(body []byte, options Options) (*Result, error) {
 }
 
 func parse(source []byte, options Options) (*Result, *Error) {
-	p := parser{Options: options, result: &Result{}}
+	p := parser{Options: options, result: &Result{}, mergeable: len(source) + freeMergedBytes}
 	if options.Batch {
 		return p.result, p.batch(source)
 	}
@@ -130,9 +133,9 @@ type parser struct {
 	context, integrations jsontext.Value
 	sentAt                time.Time
 
-	merged int // bytes that the envelope has added to the calls so far
-	index  int // of the call being read
-	result *Result
+	mergeable int // bytes that the envelope may still add to the calls
+	index     int // of the call being read
+	result    *Result
 }
 
 func (p *parser) single(source []byte) *Error {
@@ -146,8 +149,18 @@ func (p *parser) single(source []byte) *Error {
 		return errInvalidJSON
 	case !isObject:
 		return errInvalidCall
+	case !p.admits(call.writeKey):
+		return ErrNotAdmitted
 	}
 	return p.add(&call)
+}
+
+// admits tells whether the calls may be read. Their write key is the envelope's, else that of the first one.
+func (p *parser) admits(firstKey jsontext.Value) bool {
+	if p.result.WriteKey == "" {
+		p.result.WriteKey = text(firstKey)
+	}
+	return p.Admit == nil || p.Admit(p.result.WriteKey)
 }
 
 func (p *parser) batch(source []byte) *Error {
@@ -188,8 +201,8 @@ func (p *parser) calls(batch []byte) *Error {
 	p.result.Messages = make([]Message, 0, min(1+len(batch)/typicalCallBytes, p.Limits.BatchCalls))
 	for ; r.more(jsontext.KindEndArray); p.index++ {
 		call, isObject := r.call()
-		if p.index == 0 && p.result.WriteKey == "" {
-			p.result.WriteKey = text(call.writeKey)
+		if p.index == 0 && !p.admits(call.writeKey) {
+			return ErrNotAdmitted
 		}
 		if p.index >= p.Limits.BatchCalls {
 			return errTooManyCalls(p.Limits.BatchCalls)
@@ -198,7 +211,7 @@ func (p *parser) calls(batch []byte) *Error {
 		if isObject {
 			problem = p.add(&call)
 		}
-		if p.merged > maxMergedBytes {
+		if p.mergeable < 0 {
 			return errEnvelopeTooLarge()
 		}
 		if problem != nil {

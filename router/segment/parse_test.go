@@ -294,6 +294,26 @@ func TestASmallEnvelopeCannotBecomeAHugeBatch(t *testing.T) {
 	}
 }
 
+func TestAnEnvelopeAtMostDoublesALargeBody(t *testing.T) {
+	context := strings.Repeat("c", 3_000)
+	batch := func(calls, padding int) string {
+		call := `{"type":"page","userId":"u","x":"` + strings.Repeat("x", padding) + `"}`
+		return fmt.Sprintf(`{"context":{"c":"%s"},"batch":[%s%s]}`, context, strings.Repeat(call+",", calls-1), call)
+	}
+	for name, c := range map[string]struct {
+		body, want string
+	}{
+		"an SDK's largest batch":      {batch(250, 100), ""},
+		"as many as may be added":     {batch(340, 0), ""},
+		"small calls":                 {batch(5_000, 0), "envelope_too_large"},
+		"calls larger than what's on": {batch(3_000, 3_000), ""},
+	} {
+		if got := refusal(t, c.body, Options{Batch: true}); got != c.want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
 func TestTheWriteKeyIsTheBodysElseTheFirstCalls(t *testing.T) {
 	for body, want := range map[string]string{
 		`{"writeKey":"k","batch":[{"writeKey":"m"}]}`:   "k",
@@ -313,6 +333,32 @@ func TestTheWriteKeyIsTheBodysElseTheFirstCalls(t *testing.T) {
 	result, err := Parse([]byte(`{"type":"page","writeKey":"k"}`), Options{ReceivedAt: receivedAt})
 	if err == nil || result.WriteKey != "k" {
 		t.Errorf("%v %q", err, result.WriteKey)
+	}
+}
+
+func TestNoCallIsLookedAtBeforeItsWriteKeyIsAdmitted(t *testing.T) {
+	for _, c := range []struct {
+		body, key string
+		batch     bool
+	}{
+		{`{"type":"page","userId":"u","writeKey":"k"}`, "k", false},
+		{`{"type":"nothing"}`, "", false},
+		{`{"batch":[{"writeKey":"m"},{"type":"page","userId":"u"}]}`, "m", true},
+		{`{"batch":[{"x":NaN}],"writeKey":"k"}`, "k", true},
+		{`{"batch":[` + strings.Repeat("7,", 6000) + `7]}`, "", true},
+	} {
+		asked := []string{}
+		result, err := Parse([]byte(c.body), Options{Batch: c.batch, Admit: func(key string) bool {
+			asked = append(asked, key)
+			return false
+		}})
+		if err != ErrNotAdmitted || !slices.Equal(asked, []string{c.key}) || result.WriteKey != c.key || len(result.Rejected) > 0 {
+			t.Errorf("%.60s: %v, asked about %q, %+v", c.body, err, asked, result)
+		}
+	}
+	result, err := Parse([]byte(`{"batch":[{"type":"page","userId":"u"}],"writeKey":"k"}`), Options{Batch: true, Admit: func(key string) bool { return key == "k" }})
+	if err != nil || len(result.Messages) != 1 {
+		t.Errorf("%v %+v", err, result)
 	}
 }
 
