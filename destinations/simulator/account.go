@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 )
@@ -60,10 +59,27 @@ type vendor interface {
 	handle(*request) answer
 }
 
+// kind is how one vendor is simulated.
+type kind struct {
+	open func(*book, Options) vendor
+	// base is the path of the vendor's endpoint below the account's address.
+	base string
+	// check refuses impossible options; nil takes all.
+	check func(Options) error
+}
+
+// kinds is the table: a vendor's type in the config, and its simulation. Any other vendor is plain.
+var kinds = map[string]kind{
+	"kissmetrics": {open: newKissmetrics},
+	"mixpanel":    {open: newMixpanel, check: checkIDMerge},
+	"vero":        {open: newVero, base: veroBase},
+}
+
 // Account is one simulated account at a vendor. It is safe for concurrent use. What its methods return are copies whose
 // maps are shared: they must not be modified.
 type Account struct {
 	name, vendorName, endpoint string
+	kind                       kind
 	options                    Options
 	faults                     *faults
 
@@ -76,22 +92,21 @@ type Account struct {
 }
 
 func newAccount(name, vendorName, endpoint string, options Options) (*Account, error) {
+	kind, ok := kinds[vendorName]
+	if !ok {
+		kind.open = newPlain
+	}
 	a := &Account{
-		name: name, vendorName: vendorName, endpoint: endpoint,
+		name: name, vendorName: vendorName, endpoint: endpoint + kind.base,
+		kind:    kind,
 		options: options.withDefaults(),
 		faults:  newFaults(options.Seed),
 		changed: make(chan struct{}),
 	}
-	switch vendorName {
-	case "vero":
-		a.endpoint += veroBase
-	case "mixpanel":
-		if !slices.Contains([]string{"legacy", "original", "simplified"}, options.IDMerge) {
-			return nil, fmt.Errorf("id_merge %q is not one of legacy, original, simplified", options.IDMerge)
+	if a.kind.check != nil {
+		if err := a.kind.check(options); err != nil {
+			return nil, err
 		}
-	case "kissmetrics":
-	default:
-		return nil, fmt.Errorf("vendor %q is not one of mixpanel, kissmetrics, vero", vendorName)
 	}
 	a.forget()
 	return a, nil
@@ -100,7 +115,7 @@ func newAccount(name, vendorName, endpoint string, options Options) (*Account, e
 // Name returns the account's name.
 func (a *Account) Name() string { return a.name }
 
-// Vendor returns "mixpanel", "kissmetrics" or "vero".
+// Vendor returns the vendor's type, as it was given.
 func (a *Account) Vendor() string { return a.vendorName }
 
 // Endpoint returns the URL to configure as the vendor's.
@@ -226,14 +241,7 @@ func (a *Account) forget() {
 	a.bytes = 0
 	a.exchanges = tail[*Exchange]{max: a.options.MaxExchanges}
 	a.book = newBook(a.options.MaxRecords)
-	switch a.vendorName {
-	case "mixpanel":
-		a.vendor = newMixpanel(a.book, a.options)
-	case "kissmetrics":
-		a.vendor = newKissmetrics(a.book, a.options)
-	case "vero":
-		a.vendor = newVero(a.book, a.options)
-	}
+	a.vendor = a.kind.open(a.book, a.options)
 }
 
 // serve is one exchange: read it, meet the fault that applies, let the vendor work, answer.

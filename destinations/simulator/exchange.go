@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,12 +53,18 @@ func newExchange(r *http.Request, path string, at time.Time) *Exchange {
 	}
 }
 
-// secretParameters carry credentials, or, as Mixpanel's data, whole records with theirs, which are shown decoded.
-var secretParameters = []string{"_k", "auth_token", "tracking_api_key", "api_key", "token", "data"}
+// secretParameters carry credentials under another name, or, as Mixpanel's data, whole records with theirs, which are
+// shown decoded.
+var secretParameters = []string{"_k", "data"}
+
+// secretNames are what vendors call credentials.
+var secretNames = regexp.MustCompile(`(?i)api[-_]?key|token|secret|password|authorization|^cookie$`)
+
+func isSecretName(name string) bool { return secretNames.MatchString(name) }
 
 func maskQuery(query url.Values) url.Values {
-	for _, name := range secretParameters {
-		if query.Has(name) {
+	for name := range query {
+		if isSecretName(name) || slices.Contains(secretParameters, name) {
 			query.Set(name, secret)
 		}
 	}
@@ -66,8 +73,8 @@ func maskQuery(query url.Values) url.Values {
 
 func maskHeader(header http.Header) http.Header {
 	header = header.Clone()
-	for _, name := range []string{"Authorization", "Proxy-Authorization", "Cookie"} {
-		if header.Get(name) != "" {
+	for name := range header {
+		if isSecretName(name) {
 			header.Set(name, secret)
 		}
 	}

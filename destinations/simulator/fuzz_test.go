@@ -38,7 +38,7 @@ func FuzzExchange(f *testing.F) {
 		if how&8 != 0 {
 			path = paths[int(how>>4)%len(paths)]
 		}
-		for _, vendor := range []string{"mixpanel", "kissmetrics", "vero"} {
+		for _, vendor := range []string{"mixpanel", "kissmetrics", "vero", "somebody"} {
 			mode := []string{"legacy", "original", "simplified", "original"}[how&3]
 			a, err := newAccount("it", vendor, "http://x/it", Options{IDMerge: mode, MaxRecords: 50})
 			if err != nil {

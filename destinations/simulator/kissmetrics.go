@@ -24,7 +24,7 @@ type kissmetrics struct {
 	token string
 }
 
-func newKissmetrics(b *book, options Options) *kissmetrics {
+func newKissmetrics(b *book, options Options) vendor {
 	return &kissmetrics{book: b, token: options.Token}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -30,8 +31,15 @@ type mixpanel struct {
 	ids     idMerge
 }
 
-func newMixpanel(b *book, options Options) *mixpanel {
+func newMixpanel(b *book, options Options) vendor {
 	return &mixpanel{book: b, options: options, ids: newIDMerge(options.IDMerge, b.graph)}
+}
+
+func checkIDMerge(options Options) error {
+	if !slices.Contains([]string{"legacy", "original", "simplified"}, options.IDMerge) {
+		return fmt.Errorf("id_merge %q is not one of legacy, original, simplified", options.IDMerge)
+	}
+	return nil
 }
 
 // decode reads a JSON array, JSON lines, or the form parameter data, whose JSON may be in base64.

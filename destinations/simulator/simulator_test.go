@@ -20,12 +20,11 @@ func TestAddRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, try := range map[string][3]string{
-		"the name is taken":                {"crm", "vero"},
-		"letters, digits":                  {"_control", "vero"},
-		"underscores":                      {"a/b", "vero"},
-		"vendor \"segment\" is not one of": {"a", "segment"},
-		"id_merge \"\" is not one of":      {"a", "mixpanel"},
-		"id_merge \"new\" is not one of":   {"a", "mixpanel", "new"},
+		"the name is taken":              {"crm", "vero"},
+		"letters, digits":                {"_control", "vero"},
+		"underscores":                    {"a/b", "vero"},
+		"id_merge \"\" is not one of":    {"a", "mixpanel"},
+		"id_merge \"new\" is not one of": {"a", "mixpanel", "new"},
 	} {
 		_, err := sim.Add(try[0], try[1], Options{IDMerge: try[2]})
 		if err == nil || !strings.Contains(err.Error(), want) {

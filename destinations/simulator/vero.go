@@ -28,7 +28,7 @@ type vero struct {
 	token string
 }
 
-func newVero(b *book, options Options) *vero {
+func newVero(b *book, options Options) vendor {
 	b.seen.span = veroWindow
 	return &vero{book: b, token: options.Token}
 }
