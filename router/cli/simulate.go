@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"gopkg.in/yaml.v3"
 
+	"aka/destinations"
 	"aka/destinations/simulator"
 )
 
@@ -41,7 +42,8 @@ func (s simulation) graphURL(account string) string {
 	return s.accountsURL() + "/" + account + "/graph?format=text"
 }
 
-// simulatedAccounts are what aka simulate serves: one per vendor, and per way in which Mixpanel merges identities.
+// simulatedAccounts are what aka simulate serves: one per vendor, and per way in which Mixpanel merges identities. Vendors
+// that are not among them are served too, plainly.
 var simulatedAccounts = []struct{ name, vendor, idMerge, secretKey string }{
 	{"kissmetrics", "kissmetrics", "", "api_key"},
 	{"mixpanel-legacy", "mixpanel", "legacy", "token"},
@@ -103,6 +105,35 @@ destinations:
 		text += fmt.Sprintf("  %s:\n    type: %s\n    settings: { %s: %s, %sendpoint: %q }\n",
 			a.name, a.vendor, a.secretKey, simulatedSecret, mode, endpoint)
 	}
-	_, err := io.WriteString(out, text)
+	others, err := s.openOthers()
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(out, text+others)
 	return err
+}
+
+// openOthers adds an account for each vendor that the list above does not know. What its settings must hold is not known
+// either, so they are printed as comments.
+func (s simulation) openOthers() (text string, err error) {
+	for _, vendorType := range destinations.Types() {
+		if isListed(vendorType) {
+			continue
+		}
+		endpoint, err := s.Add(vendorType, vendorType, simulator.Options{})
+		if err != nil {
+			return "", err
+		}
+		text += fmt.Sprintf("  # %s:\n  #   settings: { endpoint: %q }    # and those of its own\n", vendorType, endpoint)
+	}
+	return text, nil
+}
+
+func isListed(vendorType string) bool {
+	for _, a := range simulatedAccounts {
+		if a.vendor == vendorType {
+			return true
+		}
+	}
+	return false
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"aka/destinations"
 	"aka/router"
 )
 
@@ -52,6 +53,25 @@ func TestSimulatePrintsWhereToLook(t *testing.T) {
 		if !strings.Contains(printed.String(), account.Endpoint) {
 			t.Errorf("%s is not printed", account.Endpoint)
 		}
+	}
+}
+
+// A new vendor is one folder and one line in the table: it can be tried without a simulation of its own.
+func TestAnyVendorIsSimulated(t *testing.T) {
+	destinations.Vendors["somebody"] = destinations.Vendors["kissmetrics"]
+	defer delete(destinations.Vendors, "somebody")
+	vendors := newSimulation(t)
+	path := writeConfig(t, "sources: { website: { write_key: dev } }\ndestinations: { mine: { type: somebody, settings: { api_key: k } } }\n")
+	if _, err := router.Load(path, router.LoadOptions{MissingSecret: simulatedSecret, Simulate: vendors.endpoint}); err != nil {
+		t.Error(err)
+	}
+	var printed strings.Builder
+	if err := vendors.open(&printed); err != nil {
+		t.Fatal(err)
+	}
+	want := "  # somebody:\n  #   settings: { endpoint: \"" + vendors.Account("somebody").Endpoint() + "\" }    # and those of its own\n"
+	if !strings.HasSuffix(printed.String(), want) {
+		t.Errorf("printed\n%s\nwant at the end\n%s", &printed, want)
 	}
 }
 
