@@ -29,7 +29,7 @@ import (
 
 var (
 	stories   = flag.Int("stories", 4, "random stories that the model test tells")
-	firstSeed = flag.Uint64("seed", 0, "seed of the first story; 0 takes the time")
+	firstSeed = flag.Uint64("seed", 1, "seed of the first story; 0 takes the time, for stories that nobody has heard")
 )
 
 // Whatever goes wrong on the way, in the end each vendor knows the same people, with the same events and properties, as if
