@@ -8,12 +8,10 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf16"
 
 	"aka/destinations/adapter"
+	"aka/router/terminal"
 )
 
 // WriteText renders the explanation for people: one block per call, one paragraph per destination.
@@ -57,7 +55,7 @@ func (t *textWriter) line(format string, args ...any) {
 }
 
 func (t *textWriter) call(c ExplainedCall) {
-	t.line("call %d  %s  message %s", c.Index, cmp.Or(c.Type, "-"), cmp.Or(plain(c.MessageID), "-"))
+	t.line("call %d  %s  message %s", c.Index, cmp.Or(c.Type, "-"), cmp.Or(terminal.Plain(c.MessageID), "-"))
 	if len(c.Diagnostics) > 0 {
 		t.line("  note: %s", strings.Join(c.Diagnostics, ", "))
 	}
@@ -75,7 +73,7 @@ func (t *textWriter) destination(d ExplainedDestination) {
 		t.line("%s  %s", head, reasonText(d))
 	}
 	for _, r := range d.Requests {
-		t.line("%s  %s %s", head, r.Method, plain(r.URL))
+		t.line("%s  %s %s", head, r.Method, terminal.Plain(r.URL))
 		t.request(r, strings.Repeat(" ", len(head)+4))
 		head = fmt.Sprintf("  %-*s  %-6s", t.width, "", "then")
 	}
@@ -88,31 +86,31 @@ func reasonText(d ExplainedDestination) string {
 	if d.Error == "" {
 		return string(d.Reason)
 	}
-	return string(d.Reason) + ": " + plain(d.Error)
+	return string(d.Reason) + ": " + terminal.Plain(d.Error)
 }
 
 func (t *textWriter) request(r adapter.Shown, indent string) {
 	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
-		t.line("%sheader  %s: %s", indent, plain(name), plain(r.Header[name]))
+		t.line("%sheader  %s: %s", indent, terminal.Plain(name), terminal.Plain(r.Header[name]))
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Query)) {
-		t.line("%squery   %s = %s", indent, plain(name), plain(r.Query[name]))
+		t.line("%squery   %s = %s", indent, terminal.Plain(name), terminal.Plain(r.Query[name]))
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Form)) {
-		t.line("%sform    %s = %s", indent, plain(name), jsonText(r.Form[name], indent+"        "))
+		t.line("%sform    %s = %s", indent, terminal.Plain(name), jsonText(r.Form[name], indent+"        "))
 	}
 	if r.JSON != nil {
 		t.line("%sjson    %s", indent, jsonText(r.JSON, indent+"        "))
 	}
 	if r.Text != "" {
-		t.line("%sbody    %s", indent, plain(r.Text))
+		t.line("%sbody    %s", indent, terminal.Plain(r.Text))
 	}
 }
 
 // jsonText shows text as it is and anything else as indented JSON.
 func jsonText(value any, indent string) string {
 	if text, ok := value.(string); ok {
-		return plain(text)
+		return terminal.Plain(text)
 	}
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
@@ -121,33 +119,6 @@ func jsonText(value any, indent string) string {
 	if err := encoder.Encode(value); err != nil {
 		return fmt.Sprint(value)
 	}
-	return escape(strings.TrimSuffix(out.String(), "\n"))
+	// The encoder has left line breaks only between values.
+	return terminal.Escape(strings.TrimSuffix(out.String(), "\n"))
 }
-
-// plain quotes text that holds what a terminal would act on.
-func plain(text string) string {
-	if strings.ContainsFunc(text, unprintable) {
-		return strconv.Quote(text)
-	}
-	return text
-}
-
-// escape does for JSON what plain does for text; the encoder has left the line breaks only between values.
-func escape(text string) string {
-	if !strings.ContainsFunc(text, unprintable) {
-		return text
-	}
-	var out strings.Builder
-	for _, r := range text {
-		if r == '\n' || !unprintable(r) {
-			out.WriteRune(r)
-			continue
-		}
-		for _, unit := range utf16.AppendRune(nil, r) {
-			fmt.Fprintf(&out, "\\u%04x", unit)
-		}
-	}
-	return out.String()
-}
-
-func unprintable(r rune) bool { return !unicode.IsPrint(r) }

@@ -19,6 +19,7 @@ import (
 	"aka/destinations"
 	"aka/destinations/adapter"
 	"aka/router/strictyaml"
+	"aka/router/terminal"
 )
 
 // maxConfigBytes is the largest config file.
@@ -52,9 +53,9 @@ func (m *Mistakes) Error() string {
 			place += ":" + strconv.Itoa(p.Line)
 		}
 		if p.Key != "" {
-			place += ": " + plain(p.Key)
+			place += ": " + terminal.Plain(p.Key)
 		}
-		lines[i] = place + ": " + plain(p.Message)
+		lines[i] = place + ": " + terminal.Plain(p.Message)
 	}
 	return strings.Join(lines, "\n")
 }

@@ -18,6 +18,7 @@ import (
 
 	"aka/router"
 	"aka/router/admin"
+	"aka/router/terminal"
 )
 
 // maxAnswer bounds what is read of an answer: a page of a list, or one call.
@@ -138,7 +139,7 @@ func (c *adminClient) do(ctx context.Context, method, path string, query url.Val
 	}
 	refused := &refusal{}
 	if response.StatusCode == http.StatusOK || json.Unmarshal(body, refused) != nil || refused.Message == "" {
-		return fmt.Errorf("%s answers (%s), but not as aka's admin server does: is it another program's address?", c.base, plain(response.Status))
+		return fmt.Errorf("%s answers (%s), but not as aka's admin server does: is it another program's address?", c.base, terminal.Plain(response.Status))
 	}
 	return refused
 }
@@ -161,7 +162,7 @@ type refusal struct {
 }
 
 // Error returns the message.
-func (r *refusal) Error() string { return plain(r.Message) }
+func (r *refusal) Error() string { return terminal.Plain(r.Message) }
 
 // asRefusal returns nil for any other error.
 func asRefusal(err error) (refused *refusal) {

@@ -9,10 +9,9 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
-	"unicode/utf16"
 
 	"aka/router/admin"
+	"aka/router/terminal"
 )
 
 // write shows a result as the flags say: as JSON, or as the text that the function writes.
@@ -28,7 +27,7 @@ func (f *deadFlags) write(out io.Writer, result any, asText func(*deadText)) err
 	} else {
 		asText(&deadText{&shown})
 	}
-	_, err := io.WriteString(out, printable(shown.String()))
+	_, err := io.WriteString(out, terminal.Escape(shown.String()))
 	return err
 }
 
@@ -44,8 +43,8 @@ func (t *deadText) list(l admin.DeadLetters) {
 	row := func(cells ...string) { _, _ = fmt.Fprintln(table, strings.Join(cells, "\t")) }
 	row("ID", "DESTINATION", "TYPE", "REASON", "STATUS", "ATTEMPTS", "LAST", "MESSAGE ID")
 	for _, d := range l.DeadLetters {
-		row(strconv.FormatUint(d.ID, 10), plain(d.Destination), plain(d.Type), plain(d.Reason), status(d.Status), strconv.Itoa(d.Attempts),
-			d.Last.UTC().Format(time.RFC3339), plain(d.MessageID))
+		row(strconv.FormatUint(d.ID, 10), terminal.Plain(d.Destination), terminal.Plain(d.Type), terminal.Plain(d.Reason),
+			status(d.Status), strconv.Itoa(d.Attempts), d.Last.UTC().Format(time.RFC3339), terminal.Plain(d.MessageID))
 	}
 	_ = table.Flush()
 	if l.Next > 0 {
@@ -64,7 +63,7 @@ func status(code int) string {
 func (t *deadText) letter(d admin.DeadLetter) {
 	t.line("dead letter %d", d.ID)
 	pairs := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	pair := func(name, value string) { _, _ = fmt.Fprintf(pairs, "  %s\t%s\n", name, plain(value)) }
+	pair := func(name, value string) { _, _ = fmt.Fprintf(pairs, "  %s\t%s\n", name, terminal.Plain(value)) }
 	pair("destination", d.Destination)
 	pair("reason", d.Reason)
 	if d.Detail != "" {
@@ -104,28 +103,3 @@ func deadLetters(count int) string {
 }
 
 func (t *deadText) line(format string, args ...any) { _, _ = fmt.Fprintf(t.out, format+"\n", args...) }
-
-// plain quotes text of others' that would break a line or act on a terminal.
-func plain(text string) string {
-	if strings.ContainsFunc(text, unprintable) {
-		return strconv.Quote(text)
-	}
-	return text
-}
-
-// printable writes whatever would act on a terminal as JSON's \u escapes. The lines stay.
-func printable(text string) string {
-	var out strings.Builder
-	for _, r := range text {
-		if r == '\n' || !unprintable(r) {
-			out.WriteRune(r)
-			continue
-		}
-		for _, unit := range utf16.AppendRune(nil, r) {
-			_, _ = fmt.Fprintf(&out, `\u%04x`, unit)
-		}
-	}
-	return out.String()
-}
-
-func unprintable(r rune) bool { return !unicode.IsPrint(r) }
