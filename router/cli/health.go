@@ -9,10 +9,13 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"aka/router/terminal"
 )
 
-// healthTimeout is how long a running aka may take to say that it lives.
-const healthTimeout = 3 * time.Second
+// healthTimeout is how long a running aka may take to say that it lives: less than the three seconds after which the image's
+// health check is ended, and could not say what was wrong.
+const healthTimeout = 2 * time.Second
 
 func newHealth() *cobra.Command {
 	flags := &adminFlags{}
@@ -57,7 +60,7 @@ func (c *adminClient) alive(ctx context.Context, path string) error {
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
 		why, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
-		return fmt.Errorf("%s%s answers %s: %s", c.base, path, plain(answer.Status), plain(strings.TrimSpace(string(why))))
+		return fmt.Errorf("%s%s answers %s: %s", c.base, path, terminal.Plain(answer.Status), terminal.Plain(strings.TrimSpace(string(why))))
 	}
 	return nil
 }
