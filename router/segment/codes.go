@@ -91,6 +91,6 @@ func errMessageIDTooLong(limit int) *Error {
 	return &Error{codeMessageIDTooLong, fmt.Sprintf("messageId: expected at most %d bytes", limit)}
 }
 
-func errInvalidID(code, field string) *Error {
-	return &Error{code, field + ": expected a string or a number"}
+func errInvalidID(code, field, wrong string) *Error {
+	return &Error{code, field + ": " + wrong}
 }

@@ -47,9 +47,9 @@ func (p *parser) readType(h *Header, c *rawCall) *Error {
 
 func readIDs(h *Header, c *rawCall) (problem *Error) {
 	read := func(raw jsontext.Value, code, field string) string {
-		id, ok := id(raw)
-		if !ok && problem == nil {
-			problem = errInvalidID(code, field)
+		id, wrong := id(raw)
+		if wrong != "" && problem == nil {
+			problem = errInvalidID(code, field, wrong)
 		}
 		return id
 	}
@@ -76,10 +76,10 @@ func readIDs(h *Header, c *rawCall) (problem *Error) {
 }
 
 func (p *parser) readMessageID(h *Header, c *rawCall) *Error {
-	id, ok := id(c.messageID)
+	id, wrong := id(c.messageID)
 	switch {
-	case !ok:
-		return errInvalidID(codeInvalidMessageID, "messageId")
+	case wrong != "":
+		return errInvalidID(codeInvalidMessageID, "messageId", wrong)
 	case len(id) > p.Limits.MessageIDLength:
 		return errMessageIDTooLong(p.Limits.MessageIDLength)
 	case id == "":

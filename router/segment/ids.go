@@ -14,18 +14,30 @@ import (
 // maxNumberLength bounds the digits that a number such as 1e999999999 may become. It is above every limit on ids.
 const maxNumberLength = 512
 
-// id reads an id: a string trimmed, or a number as its digits. null, "" and absent are all "". ok is false for any other
-// kind of value.
-func id(raw jsontext.Value) (id string, ok bool) {
+// What can be wrong with an id.
+const (
+	wrongKind     = "expected a string or a number"
+	wrongEncoding = "not valid UTF-8"
+)
+
+// id reads an id: a string trimmed, or a number as its digits. null, "" and absent are all "". wrong says what is wrong with
+// it, "" for nothing. An id is never repaired: those of different people could become the same.
+func id(raw jsontext.Value) (id, wrong string) {
 	switch raw.Kind() {
 	case jsontext.KindInvalid, jsontext.KindNull:
-		return "", true
+		return "", ""
 	case jsontext.KindString:
-		return string(bytes.TrimSpace(unquote(raw))), true
+		text, exact := unquoteExactly(raw)
+		if !exact {
+			return "", wrongEncoding
+		}
+		return string(bytes.TrimSpace(text)), ""
 	case jsontext.KindNumber:
-		return plainDecimal(string(raw))
+		if plain, ok := plainDecimal(string(raw)); ok {
+			return plain, ""
+		}
 	}
-	return "", false
+	return "", wrongKind
 }
 
 // plainDecimal writes a JSON number without exponent and without needless zeros: 1.0 and 1 are one id, as they are one

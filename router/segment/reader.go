@@ -10,7 +10,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// SDKs do send duplicate names and invalid UTF-8: the last name wins, and a bad byte is read as U+FFFD.
+// SDKs do send duplicate names and invalid UTF-8: the last name wins, and a bad byte is read as U+FFFD, though never in an
+// id.
 var readerOptions = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
 
 var errUnexpected = errors.New("unexpected JSON")
@@ -103,16 +104,23 @@ func (r *reader) end() {
 
 // unquote returns what a JSON string says, as a part of raw where it can be; nil for anything but a string.
 func unquote(raw jsontext.Value) []byte {
+	text, _ := unquoteExactly(raw)
+	return text
+}
+
+// unquoteExactly is unquote that tells whether the string could say it: bytes that are no UTF-8, and halves of surrogate
+// pairs, are replaced.
+func unquoteExactly(raw jsontext.Value) (text []byte, exact bool) {
 	if raw.Kind() != jsontext.KindString {
-		return nil
+		return nil, true
 	}
 	inner := raw[1 : len(raw)-1]
 	if bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
-		return inner
+		return inner, true
 	}
-	// The error only says that bad bytes were replaced.
-	text, _ := jsontext.AppendUnquote(make([]byte, 0, len(inner)), raw)
-	return text
+	// The error only says that something was replaced.
+	text, err := jsontext.AppendUnquote(make([]byte, 0, len(inner)), raw)
+	return text, err == nil
 }
 
 // text returns what a JSON string says; "" for anything but a string.
