@@ -46,7 +46,7 @@ func (f *adminFlags) client() (*adminClient, error) {
 		}
 		return &adminClient{base}, nil
 	}
-	config, err := router.Load(configPath(f.config), router.LoadOptions{MissingSecret: "missing-secret"})
+	config, err := loadConfig(f.config, router.LoadOptions{MissingSecret: missingSecret})
 	if err != nil {
 		return nil, fmt.Errorf("no --admin, and no config to take the address from: %w", err)
 	}

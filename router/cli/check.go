@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -21,7 +23,7 @@ func newCheck() *cobra.Command {
 A config without mistakes is shown as it is in effect: every default filled in, secrets masked.`,
 		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
-			config, err := router.Load(configPath(path), router.LoadOptions{})
+			config, err := loadConfig(path, router.LoadOptions{})
 			if err != nil {
 				return err
 			}
@@ -33,23 +35,34 @@ A config without mistakes is shown as it is in effect: every default filled in, 
 	return command
 }
 
-// addConfigFlag gives a command its --config; configPath says what it means.
+// addConfigFlag gives a command its --config; loadConfig says what it means.
 func addConfigFlag(command *cobra.Command, path *string) {
 	usage := fmt.Sprintf("config file (default %s, else %s)", configFiles[0], configFiles[1])
 	command.Flags().StringVarP(path, "config", "c", "", usage)
 	_ = command.MarkFlagFilename("config", "yaml")
 }
 
-// configPath returns the named file, else the first of the default ones that is there, else the first of all, so that the
-// error names it.
-func configPath(named string) string {
+// missingSecret stands for the secrets of a config that is read and not run.
+const missingSecret = "missing-secret"
+
+// loadConfig reads the named file, else the first of the default ones that is there.
+func loadConfig(named string, options router.LoadOptions) (*router.Config, error) {
+	path, err := configPath(named)
+	if err != nil {
+		return nil, err
+	}
+	return router.Load(path, options)
+}
+
+func configPath(named string) (string, error) {
 	if named != "" {
-		return named
+		return named, nil
 	}
 	for _, path := range configFiles {
-		if _, err := os.Stat(path); err == nil {
-			return path
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			return path, nil
 		}
 	}
-	return configFiles[0]
+	return "", fmt.Errorf(`no %[1]s and no %[2]s in this folder: name a file with --config, copy aka's %[2]s to %[1]s, or try "aka demo", which needs none`,
+		configFiles[0], configFiles[1])
 }

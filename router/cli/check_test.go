@@ -33,8 +33,13 @@ func TestCheckShowsTheConfigInEffectWithoutSecrets(t *testing.T) {
 
 func TestTheDefaultConfigIsTheOwnBeforeTheExample(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if got := runAka(t, "check"); got.code != exitFailed || !strings.Contains(got.errOut, "config.yaml: no such file or directory") {
-		t.Errorf("no config: exit code %d: %s", got.code, got.errOut)
+	for _, command := range []string{"check", "serve", "explain", "health"} {
+		got := runAka(t, command)
+		for _, way := range []string{"no config.yaml and no config.example.yaml", "--config", "aka demo"} {
+			if got.code != exitFailed || !strings.Contains(got.errOut, way) {
+				t.Errorf("%s without a config: exit code %d: %s", command, got.code, got.errOut)
+			}
+		}
 	}
 	for _, name := range []string{"config.example.yaml", "config.yaml"} {
 		if err := os.WriteFile(filepath.Join(".", name), []byte("listen: wrong\n"), 0o600); err != nil {

@@ -52,7 +52,7 @@ Nothing is sent, and secrets may be missing from the environment.`,
 }
 
 func explain(in io.Reader, out io.Writer, flags explainFlags, file string) error {
-	config, err := router.Load(configPath(flags.config), router.LoadOptions{MissingSecret: "missing-secret"})
+	config, err := loadConfig(flags.config, router.LoadOptions{MissingSecret: missingSecret})
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ missing then, and the journal is a temporary folder: what waits in the real one 
 				start = serveSimulated
 			}
 			return untilSignalled(command.Context(), func(ctx context.Context) error {
-				return start(ctx, configPath(path), command.ErrOrStderr())
+				return start(ctx, path, command.ErrOrStderr())
 			})
 		},
 	}
@@ -49,7 +49,7 @@ missing then, and the journal is a temporary folder: what waits in the real one 
 
 // serve runs the config until ctx ends. The log goes to logs.
 func serve(ctx context.Context, path string, logs io.Writer) error {
-	config, err := router.Load(path, router.LoadOptions{})
+	config, err := loadConfig(path, router.LoadOptions{})
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func serveSimulated(ctx context.Context, path string, logs io.Writer) error {
 		return err
 	}
 	defer vendors.Close()
-	config, err := router.Load(path, router.LoadOptions{MissingSecret: simulatedSecret, Simulate: vendors.endpoint})
+	config, err := loadConfig(path, router.LoadOptions{MissingSecret: simulatedSecret, Simulate: vendors.endpoint})
 	if err != nil {
 		return err
 	}
