@@ -430,6 +430,37 @@ func TestTheCallIsKeptByteForByte(t *testing.T) {
 	}
 }
 
+func TestNoWriteKeyIsKept(t *testing.T) {
+	for call, want := range map[string]string{
+		`{"writeKey":"k","type":"page","userId":"u"}`:                         `{"type":"page","userId":"u"}`,
+		`{"type":"page","writeKey":"k","userId":"u"}`:                         `{"type":"page","userId":"u"}`,
+		`{"type":"page","userId":"u","writeKey":"k"}`:                         `{"type":"page","userId":"u"}`,
+		`{ "writeKey" : "k" , "type":"page", "userId":"u" }`:                  `{ "type":"page", "userId":"u" }`,
+		`{"type":"page" , "writeKey" : "k" , "userId":"u" , "x":1e3}`:         `{"type":"page" , "userId":"u" , "x":1e3}`,
+		`{"writeKey":"k","writeKey":["k"],"type":"page","userId":"u"}`:        `{"type":"page","userId":"u"}`,
+		`{"type":"page","writeKey":"k","writeKey":{},"userId":"u"}`:           `{"type":"page","userId":"u"}`,
+		`{"writeKey":"k","type":"page","writeK\u0065y":7,"userId":"u"}`:       `{"type":"page","userId":"u"}`,
+		`{"writeKey":"k","type":"page","userId":"u","x":{"writeKey":"mine"}}`: `{"type":"page","userId":"u","x":{"writeKey":"mine"}}`,
+		`{"writeKey":"k,}","context":{"a":1},"type":"page","userId":"u"}`:     `{"context":{"a":1},"type":"page","userId":"u"}`,
+		`{"type":"page","context":{"a":1},"writeKey":"k","userId":"u"}`:       `{"type":"page","context":{"a":1},"userId":"u"}`,
+	} {
+		if got := string(parseOne(t, call).JSON); got != want {
+			t.Errorf("%s:\n got %s\nwant %s", call, got, want)
+		}
+		result := parseBatch(t, `{"batch":[`+call+`],"context":{"b":2},"writeKey":"k"}`)
+		merged := strings.Replace(want, `{"a":1}`, `{"b":2,"a":1}`, 1)
+		if merged == want {
+			merged = strings.TrimSuffix(want, "}") + `,"context":{"b":2}}`
+		}
+		if got := string(result.Messages[0].JSON); got != merged || result.WriteKey != "k" {
+			t.Errorf("%s in a batch:\n got %s\nwant %s", call, got, merged)
+		}
+	}
+	if got := refusal(t, `{"writeKey":"k"}`, Options{}); got != "invalid_type" {
+		t.Error(got)
+	}
+}
+
 func TestTheResultDoesNotAliasTheBody(t *testing.T) {
 	body := []byte(`{"writeKey":"k","context":{"a":1},"integrations":{"Vero":{"tags":[]}},"batch":[{"type":"page","userId":"user","messageId":"m"},{"type":"page"}]}`)
 	once, err := Parse(body, Options{Batch: true, ReceivedAt: receivedAt})
@@ -521,6 +552,7 @@ func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		benchAlias, benchTrack, `{"batch":[{"type":"page","userId":1e3,"context":{"a":NaN}},{}],"context":{"b":1},"integrations":{"Vero":false},"sentAt":"2026-01-02"}`,
 		`{"type":"alias","to":"\ud800","from":" x ","_metadata":{"bundled":["Vero","Segment.io"]}}`, "\xef\xbb\xbf{\"batch\":[]}", `[[[[`, `{"batch":[{"context":[],"context":null}]}`,
+		`{"writeKey":"a", "writeKey":"b" ,"type":"page","context":{"a":1},"writeKey":"c","userId":"u"}`,
 	} {
 		f.Add([]byte(seed), true)
 		f.Add([]byte(seed), false)
@@ -567,6 +599,9 @@ func mustHold(t *testing.T, m Message) {
 	call, err := m.Decode()
 	if err != nil {
 		t.Fatalf("%v: %q", err, m.JSON)
+	}
+	if _, there := call.Fields["writeKey"]; there {
+		t.Fatalf("a write key is kept: %q", m.JSON)
 	}
 	again, _ := m.Decode()
 	if fmt.Sprint(call) != fmt.Sprint(again) {

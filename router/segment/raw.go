@@ -1,10 +1,14 @@
 package segment
 
-import "github.com/go-json-experiment/json/jsontext"
+import (
+	"bytes"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
 
 // rawCall is a call's members that mean something here, undecoded. Each is the last of its name.
 type rawCall struct {
-	json                                 jsontext.Value // the call whole
+	json                                 jsontext.Value // the call whole, but for its write key
 	kind, action                         jsontext.Value
 	messageID                            jsontext.Value
 	userID, to, anonymousID              jsontext.Value
@@ -17,7 +21,7 @@ type rawCall struct {
 	contextAt int // where context starts in json; 0 when there is none
 }
 
-// call reads the value that comes next. isObject is false when it is anything but an object.
+// call reads the value that comes next, without write keys. isObject is false when it is anything but an object.
 func (r *reader) call() (c rawCall, isObject bool) {
 	if r.peek() != jsontext.KindBeginObject {
 		r.value()
@@ -25,20 +29,48 @@ func (r *reader) call() (c rawCall, isObject bool) {
 	}
 	r.token(jsontext.KindBeginObject)
 	start := r.offset() - 1
-	for r.more(jsontext.KindEndObject) {
+	var keys []span
+	for members := 0; r.more(jsontext.KindEndObject); members++ {
+		from := r.offset() - start
 		name, value := r.member()
 		field := c.field(name)
-		if field == nil {
-			continue
+		if field != nil {
+			*field = value
 		}
-		*field = value
-		if field == &c.context {
+		switch {
+		case field == &c.writeKey:
+			keys = append(keys, span{from, r.offset() - start})
+			continue
+		case field == &c.context:
 			c.contextAt = r.offset() - len(value) - start
+		}
+		// A member's comma stands before it, and goes with it; where nothing is left before the next one, so must its.
+		if members > 0 && members == len(keys) {
+			keys[members-1].end = from + bytes.IndexByte(r.source[start+from:], ',') + 1
 		}
 	}
 	r.token(jsontext.KindEndObject)
 	c.json = r.source[start:r.offset():r.offset()]
+	if len(keys) > 0 && r.err == nil {
+		c.cut(keys)
+	}
 	return c, true
+}
+
+// span is a part of a call's JSON.
+type span struct{ start, end int }
+
+// cut takes parts out of the call's JSON. Write keys must not be kept: calls are shown to those who may not know them.
+func (c *rawCall) cut(parts []span) {
+	kept, at, contextAt := make([]byte, 0, len(c.json)), 0, c.contextAt
+	for _, part := range parts {
+		kept = append(kept, c.json[at:part.start]...)
+		at = part.end
+		if part.start < contextAt {
+			c.contextAt -= part.end - part.start
+		}
+	}
+	c.json = append(kept, c.json[at:]...)
 }
 
 func (c *rawCall) field(name []byte) *jsontext.Value {
