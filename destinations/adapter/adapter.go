@@ -34,7 +34,8 @@ type Adapter interface {
 	// calls give equal outcomes, byte for byte. It is safe for concurrent use and must not modify the call. The guard has
 	// passed before: userId, anonymousId and previousId are not blocked and not too long, an alias has a userId and
 	// another previousId. Every other call has a userId or an anonymousId, and a track a name. Nobody has looked at a
-	// groupId, or at ids among the traits and properties: NewGuard checks those.
+	// groupId, or at ids among the traits and properties: NewGuard checks those. One call becomes no more than MaxRequests
+	// and MaxBytes: beyond that, and after a panic, it is rejected.
 	Translate(*segment.Call) Outcome
 	// Shared returns the settings that every vendor has.
 	Shared() Common

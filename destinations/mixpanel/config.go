@@ -76,7 +76,8 @@ type Config struct {
 	// "Viewed <category> <name> Page"), or none. Default all.
 	PageEvents adapter.PageEvents `yaml:"page_events"`
 	// GroupKeys are the group keys of the project. Without any, group calls are dropped. A group call's id for a key is the
-	// trait of that name; its groupId counts for a key called groupId or $group_id, and for the only key.
+	// trait of that name; its groupId counts for a key called groupId or $group_id, and for the only key. A group call names at
+	// most 100 groups of one key: each is described by a request of its own.
 	GroupKeys []string `yaml:"group_keys"`
 	// TraitsOnTrack puts context.traits on events, below their own properties. Default true.
 	TraitsOnTrack bool `yaml:"traits_on_track"`
