@@ -3,6 +3,8 @@ package adapter
 import (
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"aka/router/segment"
 )
@@ -27,7 +29,14 @@ func TestAliasIsCheckedInOrder(t *testing.T) {
 		{long, "guest", BlockedID},
 		{long, "old", IDTooLong},
 		{"new", long, IDTooLong},
-		{"New", "new", ""}, // ids are case-sensitive; only the blocked ones are not
+		{"jane", "jane\u200b", SameIDs},
+		{"\ufeffjane", "ja\u00adne", SameIDs},
+		{"jane", "\u200b jane", SameIDs},
+		{"jane", "jane\x00", SameIDs},
+		{"null", "null\u200b", SameIDs},
+		{"\u200b", "\u2060", SameIDs},
+		{"jane doe", "janedoe", ""}, // a space is seen
+		{"New", "new", ""},          // ids are case-sensitive; only the blocked ones are not
 	} {
 		h := &segment.Header{Type: segment.Alias, UserID: c.user, PreviousID: c.previous}
 		if got := guard.Check(h); got != c.want {
@@ -41,6 +50,14 @@ func TestIDsThatStandForNobodyAreBlockedInAnyCase(t *testing.T) {
 	ids := []string{
 		"00000000-0000-0000-0000-000000000000", "anon", "Anonymous", "NIL", "none", "Null", "N/A", "na", "undefined", "Unknown",
 		"<nil>", "0", "-1", "True", "false", "[]", "{}", "MISSING",
+		"NaN", "[object Object]", "[object Undefined]", "(null)", "<null>", "(None)", "<NA>",
+		"0.0", "0.", ".0", "00", "-0", "+0", "-0.00", "0,0", "(0)",
+		"{00000000-0000-0000-0000-000000000000}", "(00000000-0000-0000-0000-000000000000)", "00000000000000000000000000000000",
+		"null\u200b", "\ufeffnull", "n\u00adull", "\u2060undefined", "null\ufe0f", "n u l l", "\u00a0null", "null\u3000", "\u202enull",
+		"[object\u00a0Object]", "0\u200b", "0\u2009000",
+		"\u200b", "\u2060\ufeff", "\u3164", "\u00ad", " ", "\u2003",
+		"\x00", "null\x00", "jane\x00", "jane\tdoe", "jane\u0085", "\x1b[0m", "\x7fjane",
+		"J\ufffdrg", "J\xf6rg",
 	}
 	for _, id := range ids {
 		for _, kind := range segment.Types {
@@ -54,7 +71,10 @@ func TestIDsThatStandForNobodyAreBlockedInAnyCase(t *testing.T) {
 			}
 		}
 	}
-	for _, id := range []string{"00", "1", "-10", "nullable", "anonymous-1", "anna"} {
+	for _, id := range []string{
+		"1", "-10", "nullable", "anonymous-1", "anna", "guest", "jane doe", "0.1", "100", "0e12345", "00000000-0000-0000-0000-000000000001",
+		"می\u200cخواهم", "👩\u200d🚀", "❤\ufe0f", "-", "()", "{a}",
+	} {
 		if got := guard.Check(&segment.Header{Type: segment.Track, UserID: id}); got != "" {
 			t.Errorf("%q: got %q", id, got)
 		}
@@ -62,8 +82,8 @@ func TestIDsThatStandForNobodyAreBlockedInAnyCase(t *testing.T) {
 }
 
 func TestBlockedIDsOfTheConfig(t *testing.T) {
-	guard := NewGuard([]string{" Guest ", "", "ÅSE"})
-	for id, want := range map[string]Reason{"guest": BlockedID, "GUEST": BlockedID, "guests": "", "": "", "åse": BlockedID} {
+	guard := NewGuard([]string{" Guest ", "", "Å\u200bSE"})
+	for id, want := range map[string]Reason{"gu\u200best": BlockedID, "guest": BlockedID, "GUEST": BlockedID, "guests": "", "": "", "åse": BlockedID} {
 		if got := guard.Check(&segment.Header{Type: segment.Identify, UserID: id, AnonymousID: "a"}); got != want {
 			t.Errorf("%q: got %q, want %q", id, got, want)
 		}
@@ -119,11 +139,34 @@ func (s *spyAdapter) Translate(*segment.Call) Outcome {
 func FuzzGuard(f *testing.F) {
 	f.Add("new", "old", "anon-1")
 	f.Add("NULL", " null", "")
+	f.Add("jane", "jane\u200b", "\x00")
+	f.Add("J\xf6rg", "{0-0}", "n\u00a0a")
 	f.Fuzz(func(t *testing.T, user, previous, anonymous string) {
-		guard := NewGuard([]string{previous})
+		guard := NewGuard(nil)
 		reason := guard.Check(&segment.Header{Type: segment.Alias, UserID: user, PreviousID: previous, AnonymousID: anonymous})
-		if reason == "" && (user == "" || previous == "" || user == previous || len(user) > MaxIDLength || blockedIDs[strings.ToLower(user)]) {
+		if reason == "" && (user == "" || previous == "" || user == previous) {
 			t.Errorf("alias of %q to %q passed", previous, user)
 		}
+		for _, id := range []string{user, previous, anonymous} {
+			mustGuard(t, id, reason == "")
+		}
 	})
+}
+
+// mustGuard checks what must hold of any id.
+func mustGuard(t *testing.T, id string, passed bool) {
+	t.Helper()
+	if passed && (len(id) > MaxIDLength || !utf8.ValidString(id) || strings.ContainsFunc(id, unicode.IsControl) || blockedIDs[strings.ToLower(id)]) {
+		t.Errorf("%q passed", id)
+	}
+	if id == "" {
+		return
+	}
+	if NewGuard([]string{id}).Check(&segment.Header{Type: segment.Track, UserID: strings.ToLower(id)}) == "" {
+		t.Errorf("%q passed where it is blocked by the settings", id)
+	}
+	disguised := "\u200b" + id + "\u2060"
+	if got := NewGuard(nil).Check(&segment.Header{Type: segment.Alias, UserID: id, PreviousID: disguised}); got != SameIDs {
+		t.Errorf("alias of %q to %q: got %q", disguised, id, got)
+	}
 }

@@ -26,7 +26,7 @@ func callOf(callType segment.Type, values map[string]any) *segment.Call {
 func groupList(n int) []any {
 	ids := make([]any, n)
 	for i := range ids {
-		ids[i] = fmt.Sprintf("%05x", i)
+		ids[i] = fmt.Sprintf("%05x", i+1) // a group that is zero is none
 	}
 	return ids
 }
