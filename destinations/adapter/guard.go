@@ -67,7 +67,7 @@ func (g Guard) isBlocked(id string) bool {
 	if id == "" || len(id) > MaxIDLength {
 		return false
 	}
-	if strings.ContainsFunc(id, isDamage) {
+	if !isPlain(id) && strings.ContainsFunc(id, isDamage) {
 		return true
 	}
 	id = fold(id)
