@@ -116,6 +116,21 @@ func (b *body) isCutShort(ctx *fasthttp.RequestCtx) bool {
 	return b.limit+1-b.wire.N < int64(ctx.Request.Header.ContentLength())
 }
 
+// saysLengthTwice tells whether the headers say in two ways where the body ends. A proxy in between may go by the other one,
+// and then a part of the body is the next request to one of the two (https://www.rfc-editor.org/rfc/rfc9112#section-6.3).
+func saysLengthTwice(ctx *fasthttp.RequestCtx) bool {
+	length, encoding := false, false
+	for line := range bytes.Lines(ctx.Request.Header.RawHeaders()) {
+		switch name, _, _ := bytes.Cut(line, []byte{':'}); len(name) {
+		case len(fasthttp.HeaderContentLength):
+			length = length || bytes.EqualFold(name, []byte(fasthttp.HeaderContentLength))
+		case len(fasthttp.HeaderTransferEncoding):
+			encoding = encoding || bytes.EqualFold(name, []byte(fasthttp.HeaderTransferEncoding))
+		}
+	}
+	return length && encoding
+}
+
 // drain reads what is left of the body, some times the limit at most, and returns whether that was all.
 func drain(ctx *fasthttp.RequestCtx, limit int) bool {
 	stream := ctx.RequestBodyStream()

@@ -142,6 +142,11 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		refuse(ctx, refusedTooManyConnections)
 		return
 	}
+	if saysLengthTwice(ctx) {
+		ctx.SetConnectionClose()
+		refuse(ctx, refusedRequest)
+		return
+	}
 	s.route(ctx)
 }
 

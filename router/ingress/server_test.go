@@ -774,6 +774,33 @@ func TestAnUnreadBodyIsNeverTheNextRequest(t *testing.T) {
 	}
 }
 
+func TestARequestThatSaysItsLengthTwiceIsRefused(t *testing.T) {
+	s := start(t, testConfig())
+	length := "Content-Length: " + fmt.Sprint(len(call))
+	chunked := fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(call), call)
+	for name, c := range map[string]struct{ headers, body string }{
+		"chunked":           {length + "\r\nTransfer-Encoding: chunked", chunked},
+		"chunked, first":    {"Transfer-Encoding: chunked\r\n" + length, chunked},
+		"any case":          {"content-LENGTH: 5\r\ntransfer-ENCODING: Chunked", chunked},
+		"identity":          {length + "\r\nTransfer-Encoding: identity", call},
+		"nothing of either": {"Content-Length: 0\r\nTransfer-Encoding: chunked", "0\r\n\r\n"},
+	} {
+		for _, path := range []string{"POST /v1/alias", "OPTIONS /v1/alias", "GET /health"} {
+			got := s.raw(path + " HTTP/1.1\r\nHost: x\r\nX-Write-Key: " + testKey + "\r\n" + c.headers + "\r\n\r\n" + c.body + "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+			if strings.Count(got, "HTTP/1.1 ") != 1 || !strings.HasPrefix(got, "HTTP/1.1 400") || !strings.Contains(got, `"invalid_request"`) || !strings.Contains(got, "Connection: close") {
+				t.Errorf("%s, %s: %q", name, path, got)
+			}
+		}
+	}
+	if len(s.entries) > 0 {
+		t.Errorf("kept %+v", s.entries)
+	}
+	got := s.raw("POST /v1/alias HTTP/1.1\r\nHost: x\r\nX-Write-Key: " + testKey + "\r\nX-Not-Content-Length: 5\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + chunked)
+	if !strings.HasPrefix(got, "HTTP/1.1 200") {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestOldHTTPAndExpect(t *testing.T) {
 	s := start(t, testConfig())
 	head := "\r\nX-Write-Key: " + testKey + "\r\nContent-Length: " + fmt.Sprint(len(call)) + "\r\n"
