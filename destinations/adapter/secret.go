@@ -1,8 +1,10 @@
 package adapter
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/url"
@@ -58,8 +60,8 @@ type Masker struct {
 	replacer *strings.Replacer
 }
 
-// NewMasker masks the given secrets, also where they stand URL-encoded or as Basic credentials. Secrets of fewer than
-// four bytes are masked only where they stand alone: inside a text they would mask ordinary words.
+// NewMasker masks the given secrets, also where they stand URL-encoded, in JSON or as Basic credentials. Secrets of fewer
+// than four bytes are masked only where they stand alone: inside a text they would mask ordinary words.
 func NewMasker(secrets []Secret) *Masker {
 	forms, whole := map[string]bool{}, map[string]bool{}
 	for _, s := range secrets {
@@ -69,6 +71,9 @@ func NewMasker(secrets []Secret) *Masker {
 			continue
 		}
 		forms[value] = true
+		for _, form := range inJSON(value) {
+			forms[form] = true
+		}
 		forms[url.QueryEscape(value)] = true
 		forms[url.PathEscape(value)] = true
 		forms[base64.StdEncoding.EncodeToString([]byte(value+":"))] = true
@@ -85,6 +90,20 @@ func NewMasker(secrets []Secret) *Masker {
 	}
 	return &Masker{whole, strings.NewReplacer(pairs...)}
 }
+
+// inJSON returns what a value can look like between a JSON string's quotes: Go escapes <, > and &, PHP the slash, others
+// neither.
+func inJSON(value string) []string {
+	var asIs bytes.Buffer
+	encoder := json.NewEncoder(&asIs)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(value) // a string always can be
+	plain := strings.TrimSuffix(strings.TrimPrefix(asIs.String(), `"`), "\"\n")
+	escaped := htmlEscapes.Replace(plain)
+	return []string{plain, escaped, strings.ReplaceAll(plain, "/", `\/`), strings.ReplaceAll(escaped, "/", `\/`)}
+}
+
+var htmlEscapes = strings.NewReplacer("<", `\u003c`, ">", `\u003e`, "&", `\u0026`)
 
 // Mask returns text with every secret in it replaced by <secret>. A nil Masker changes nothing.
 func (m *Masker) Mask(text string) string {

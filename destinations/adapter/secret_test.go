@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -79,6 +80,30 @@ func TestMaskerFindsEveryForm(t *testing.T) {
 	}
 	if got := m.Mask("nothing here"); got != "nothing here" {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestMaskerFindsSecretsInJSON(t *testing.T) {
+	for _, value := range []string{`a"b\c/d<e>&f`, "söme/<töken>", "tab\tand\u2028", "plain/token"} {
+		m := NewMasker([]Secret{NewSecret(value)})
+		var asIs bytes.Buffer
+		encoder := json.NewEncoder(&asIs)
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(value); err != nil {
+			t.Fatal(err)
+		}
+		escaped, err := json.Marshal(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, quoted := range []string{strings.TrimSpace(asIs.String()), string(escaped)} {
+			// PHP escapes the slash too.
+			for _, form := range []string{quoted, strings.ReplaceAll(quoted, "/", `\/`)} {
+				if got := m.Mask(`{"error":` + form + `}`); got != `{"error":"<secret>"}` {
+					t.Errorf("%s became %s", form, got)
+				}
+			}
+		}
 	}
 }
 
