@@ -37,6 +37,8 @@ type committer struct {
 	// Below belongs to run alone, after recovery.
 	seen    *dedupe
 	unsure  bool // the last write failed: the log may have grown without our knowing
+	failing int  // how many writes in a row have failed, other than for lack of room
+	retryAt time.Time
 	frame   openFrame
 	windows windowMarks
 	now     func() time.Time
@@ -136,25 +138,89 @@ func (c *committer) close() {
 }
 
 func (c *committer) run() {
-	for first := range c.queue {
-		if err := c.catchUp(); err != nil {
-			c.queued.Add(-int64(len(first.records)))
-			first.done <- fmt.Errorf("%w: %w", ErrUnavailable, err)
-			continue
-		}
-		c.take(first)
-		for more := true; more && len(c.frame.data) < maxFrame; {
-			select {
-			case next, open := <-c.queue:
-				if more = open; open {
-					c.take(next)
-				}
-			default:
-				more = false
+	mend := time.NewTicker(mendInterval)
+	defer mend.Stop()
+	for {
+		select {
+		case first, open := <-c.queue:
+			if !open {
+				return
 			}
+			c.commit(first)
+		case <-mend.C:
+			// Also without calls: whoever goes by Writable sends none.
+			_ = c.mend()
 		}
-		c.flush()
 	}
+}
+
+// commit writes the first request and all that wait behind it.
+func (c *committer) commit(first *request) {
+	if err := c.mend(); err != nil {
+		c.queued.Add(-int64(len(first.records)))
+		first.done <- err
+		return
+	}
+	c.take(first)
+	for more := true; more && len(c.frame.data) < maxFrame; {
+		select {
+		case next, open := <-c.queue:
+			if more = open; open {
+				c.take(next)
+			}
+		default:
+			more = false
+		}
+	}
+	_ = c.flush() // everyone who waits for it is told
+}
+
+const (
+	// mendInterval is how often a journal that failed is looked after when no calls come.
+	mendInterval = time.Second
+	// reopenAfter is how many writes in a row must fail before the engine is opened anew, and reopenPause how long it has
+	// before that is done again.
+	reopenAfter = 2
+	reopenPause = 5 * time.Second
+)
+
+// mend finds out what became of a write that failed. When the engine does not say, or keeps failing, it is opened anew.
+func (c *committer) mend() error {
+	if !c.unsure {
+		return nil
+	}
+	err := errKeepsFailing
+	if c.failing < reopenAfter {
+		err = c.catchUp()
+	}
+	if err != nil && !c.now().Before(c.retryAt) {
+		err = c.reopen()
+		c.retryAt = c.now().Add(reopenPause)
+	}
+	if err != nil {
+		c.j.writeFailed(err, 0)
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	c.j.mended()
+	return nil
+}
+
+var errKeepsFailing = errors.New("writes keep failing")
+
+func (c *committer) reopen() error {
+	ctx, cancel := context.WithTimeout(context.Background(), serverStartTimeout)
+	defer cancel()
+	err := c.j.reopen(ctx)
+	if err == nil {
+		err = c.catchUp()
+	}
+	if err != nil {
+		c.j.log.Error("journal: does not come back; calls are answered 503. Is the disk full, or gone?", zap.Error(err), zap.Int("failed_writes", c.failing))
+		return err
+	}
+	c.failing = 0
+	c.j.log.Warn("journal: opened anew after failed writes")
+	return nil
 }
 
 // take puts a request's new calls into the open frame, flushing it whenever it is full.
@@ -222,8 +288,10 @@ func (c *committer) write(f *openFrame) error {
 		if isFull(err) {
 			return fmt.Errorf("%w: %w", ErrFull, err)
 		}
+		c.failing++
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
+	c.failing = 0
 	c.j.metrics.wrote(c.now().Sub(start), len(f.entries))
 	c.windows.mark(seq, c.now(), c.j.options.Dedupe)
 	c.j.landed(newFrame(seq, before, f.entries, len(f.data)))
@@ -234,7 +302,7 @@ func (c *committer) write(f *openFrame) error {
 func (c *committer) publish(data []byte) (seq uint64, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), publishTimeout)
 	defer cancel()
-	ack, err := c.j.store.js.PublishMsg(ctx, &nats.Msg{Subject: callsTopic, Data: data},
+	ack, err := c.j.store().js.PublishMsg(ctx, &nats.Msg{Subject: callsTopic, Data: data},
 		jetstream.WithExpectLastSequence(c.j.head.seq), jetstream.WithRetryAttempts(0))
 	if err != nil {
 		return 0, err
@@ -250,12 +318,12 @@ func (c *committer) catchUp() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), publishTimeout)
 	defer cancel()
-	_, last, err := c.j.store.bounds(ctx)
+	_, last, err := c.j.store().bounds(ctx)
 	if err != nil {
 		return err
 	}
 	for c.j.head.seq < last {
-		frames, err := c.j.store.readFrom(ctx, c.j.head.seq+1, nil)
+		frames, err := c.j.store().readFrom(ctx, c.j.head.seq+1, nil)
 		if err != nil {
 			return err
 		}
@@ -281,7 +349,7 @@ func (c *committer) seed(ctx context.Context, last uint64) error {
 	start := c.now().Add(-c.j.options.Dedupe)
 	from := &start
 	for next := uint64(0); c.j.options.Dedupe > 0; from = nil {
-		frames, err := c.j.store.readFrom(ctx, next, from)
+		frames, err := c.j.store().readFrom(ctx, next, from)
 		if err != nil {
 			return err
 		}

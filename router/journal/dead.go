@@ -47,7 +47,7 @@ func (j *Journal) Bury(ctx context.Context, letters []*DeadLetter) error {
 			return err
 		}
 		message := &nats.Msg{Subject: deadTopic + d.Destination, Data: withMeta(meta, &d.Entry)}
-		acks[i], err = j.store.js.PublishMsgAsync(message, jetstream.WithMsgID(repeatID(d.Destination, d.Position, &d.Entry)))
+		acks[i], err = j.store().js.PublishMsgAsync(message, jetstream.WithMsgID(repeatID(d.Destination, d.Position, &d.Entry)))
 		if err != nil {
 			return fmt.Errorf("bury a call of %s: %w", d.Destination, err)
 		}
@@ -71,7 +71,7 @@ func (j *Journal) DeadLetters(ctx context.Context, destination string, after uin
 	if destination != "" {
 		filter = deadTopic + destination
 	}
-	return j.store.each(ctx, j.store.dead, filter, after+1, func(id uint64, data []byte) (bool, error) {
+	return j.store().each(ctx, j.store().dead, filter, after+1, func(id uint64, data []byte) (bool, error) {
 		d, err := decodeDeadLetter(id, data)
 		if err != nil {
 			return false, fmt.Errorf("read dead letter %d: %w", id, err)
@@ -82,7 +82,7 @@ func (j *Journal) DeadLetters(ctx context.Context, destination string, after uin
 
 // DeadLetter returns the one of that id, or ErrNoDeadLetter.
 func (j *Journal) DeadLetter(ctx context.Context, id uint64) (*DeadLetter, error) {
-	stored, err := j.store.dead.GetMsg(ctx, id)
+	stored, err := j.store().dead.GetMsg(ctx, id)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, ErrNoDeadLetter
 	}
@@ -94,7 +94,7 @@ func (j *Journal) DeadLetter(ctx context.Context, id uint64) (*DeadLetter, error
 
 // Discard removes a dead letter for good, or returns ErrNoDeadLetter.
 func (j *Journal) Discard(ctx context.Context, id uint64) error {
-	err := j.store.dead.DeleteMsg(ctx, id)
+	err := j.store().dead.DeleteMsg(ctx, id)
 	if isGone(err) {
 		return ErrNoDeadLetter
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,7 +28,7 @@ type Journal struct {
 	options Options
 	log     *zap.Logger
 	metrics *metrics
-	store   *store
+	engine  atomic.Pointer[store]
 	commits *committer
 
 	mu      sync.Mutex
@@ -53,7 +54,8 @@ func Open(ctx context.Context, options Options, log *zap.Logger, reg prometheus.
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{options: options, log: log, store: s, arrived: make(chan struct{})}
+	j := &Journal{options: options, log: log, arrived: make(chan struct{})}
+	j.engine.Store(s)
 	j.metrics = newMetrics(reg, options)
 	j.commits = newCommitter(j)
 	if err := j.recover(ctx); err != nil {
@@ -67,9 +69,26 @@ func Open(ctx context.Context, options Options, log *zap.Logger, reg prometheus.
 	return j, nil
 }
 
+// store returns the engine as it is now: it may have been opened anew.
+func (j *Journal) store() *store { return j.engine.Load() }
+
+// reopen opens the engine anew, in the folder that stays ours. After a full disk it has shut itself down, or hangs; what it
+// has acknowledged is on disk. Whoever uses the old one meanwhile gets errors, and tries again.
+func (j *Journal) reopen(ctx context.Context) error {
+	old := j.store()
+	old.shutdown()
+	s := &store{lock: old.lock}
+	if err := s.open(ctx, j.options); err != nil {
+		s.shutdown()
+		return fmt.Errorf("open journal %s again: %w", j.options.Dir, err)
+	}
+	j.engine.Store(s)
+	return nil
+}
+
 // recover finds the log's end and reads the dedupe window back: clients retry exactly after a crash.
 func (j *Journal) recover(ctx context.Context) error {
-	first, last, err := j.store.bounds(ctx)
+	first, last, err := j.store().bounds(ctx)
 	if err != nil {
 		return err
 	}
@@ -100,7 +119,7 @@ func (j *Journal) acceptedUpTo(ctx context.Context, first, last uint64) (calls u
 
 // read returns the frame at exactly seq, or nil when it is missing or damaged.
 func (j *Journal) read(ctx context.Context, seq uint64) (*Frame, error) {
-	frames, err := j.store.readFrom(ctx, seq, nil)
+	frames, err := j.store().readFrom(ctx, seq, nil)
 	if err != nil || len(frames) == 0 || frames[0].seq != seq {
 		return nil, err
 	}
@@ -117,7 +136,7 @@ func (j *Journal) Close() {
 	j.commits.close()
 	j.stop()
 	j.background.Wait()
-	j.store.close()
+	j.store().close()
 }
 
 // Append returns once the calls are safe on disk. They keep their order, and stand behind the calls of every Append that
@@ -158,7 +177,7 @@ func (j *Journal) Purge(ctx context.Context, floor uint64) error {
 	if keep <= 1 {
 		return nil
 	}
-	return j.store.purge(ctx, keep)
+	return j.store().purge(ctx, keep)
 }
 
 // Stats is the size of the log.
@@ -169,7 +188,7 @@ type Stats struct {
 
 // Stats returns the log's size as the store has it.
 func (j *Journal) Stats(ctx context.Context) (Stats, error) {
-	info, err := j.store.calls.Info(ctx)
+	info, err := j.store().calls.Info(ctx)
 	if err != nil {
 		return Stats{}, err
 	}

@@ -193,7 +193,7 @@ func TestAWriteThatSeemedToFailIsTakenIn(t *testing.T) {
 	// The server stored a frame whose acknowledgement never came.
 	ghost := entry("u", 2)
 	data := endFrame(appendRecord(beginFrame(nil, 1), &ghost))
-	if _, err := j.store.js.PublishMsg(t.Context(), &nats.Msg{Subject: callsTopic, Data: data}); err != nil {
+	if _, err := j.store().js.PublishMsg(t.Context(), &nats.Msg{Subject: callsTopic, Data: data}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := j.Append(t.Context(), []Entry{entry("u", 3)}); !errors.Is(err, ErrUnavailable) {
@@ -218,7 +218,7 @@ func TestADamagedFrameIsCountedAndPassedOver(t *testing.T) {
 	bad := entry("u", 2)
 	data := endFrame(appendRecord(beginFrame(nil, 1), &bad))
 	data[len(data)/2] ^= 1
-	if _, err := j.store.js.PublishMsg(t.Context(), &nats.Msg{Subject: callsTopic, Data: data}); err != nil {
+	if _, err := j.store().js.PublishMsg(t.Context(), &nats.Msg{Subject: callsTopic, Data: data}); err != nil {
 		t.Fatal(err)
 	}
 	_, _ = j.Append(t.Context(), []Entry{entry("u", 3)})
@@ -240,7 +240,7 @@ func TestADamagedEndOfTheLogDoesNotLoseItsCount(t *testing.T) {
 	for i := range 5 {
 		appendCalls(t, j, 0, entry("u", i), entry("v", i))
 	}
-	if _, err := j.store.js.PublishMsg(t.Context(), &nats.Msg{Subject: callsTopic, Data: []byte("no frame")}); err != nil {
+	if _, err := j.store().js.PublishMsg(t.Context(), &nats.Msg{Subject: callsTopic, Data: []byte("no frame")}); err != nil {
 		t.Fatal(err)
 	}
 	j.Close()
@@ -369,7 +369,7 @@ func TestAGapIsCounted(t *testing.T) {
 	for i := range 5 {
 		appendCalls(t, j, 0, entry("u", i))
 	}
-	if err := j.store.calls.DeleteMsg(t.Context(), 3); err != nil {
+	if err := j.store().calls.DeleteMsg(t.Context(), 3); err != nil {
 		t.Fatal(err)
 	}
 	j.mu.Lock()

@@ -41,7 +41,7 @@ func (j *Journal) Park(ctx context.Context, p *Parked) (id uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	message := &nats.Msg{Subject: parkedTopic + p.Destination, Data: withMeta(meta, &p.Entry)}
-	ack, err := j.store.js.PublishMsg(ctx, message, jetstream.WithMsgID(repeatID(p.Destination, p.Position, &p.Entry)))
+	ack, err := j.store().js.PublishMsg(ctx, message, jetstream.WithMsgID(repeatID(p.Destination, p.Position, &p.Entry)))
 	if err != nil {
 		return 0, fmt.Errorf("park a call of %s: %w", p.Destination, err)
 	}
@@ -52,7 +52,7 @@ func (j *Journal) Park(ctx context.Context, p *Parked) (id uint64, err error) {
 func (j *Journal) Unpark(ctx context.Context, id uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	if err := j.store.parked.DeleteMsg(ctx, id); err != nil && !isGone(err) {
+	if err := j.store().parked.DeleteMsg(ctx, id); err != nil && !isGone(err) {
 		return fmt.Errorf("remove a parked call: %w", err)
 	}
 	return nil
@@ -78,7 +78,7 @@ func (j *Journal) UnparkAt(ctx context.Context, destination string, pos Position
 
 // Parked calls visit for a destination's parked calls, in the order in which they were parked.
 func (j *Journal) Parked(ctx context.Context, destination string, visit func(*Parked)) error {
-	return j.store.each(ctx, j.store.parked, parkedTopic+destination, 1, func(id uint64, data []byte) (bool, error) {
+	return j.store().each(ctx, j.store().parked, parkedTopic+destination, 1, func(id uint64, data []byte) (bool, error) {
 		p := &Parked{}
 		entry, err := readMeta(data, p)
 		if err != nil {

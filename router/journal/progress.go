@@ -258,7 +258,7 @@ func DecodeProgress(data []byte) (*Progress, error) {
 // LoadProgress returns the destination's saved progress. A destination that is new starts at the log's end, which is saved
 // before it returns: from then on every call is meant for it.
 func (j *Journal) LoadProgress(ctx context.Context, destination string) (*Progress, error) {
-	saved, err := j.store.kv.Get(ctx, destination)
+	saved, err := j.store().kv.Get(ctx, destination)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		calls, next := j.Head()
 		p := NewProgress(next, calls)
@@ -287,7 +287,7 @@ func (j *Journal) LoadProgress(ctx context.Context, destination string) (*Progre
 // skipPurged moves the floor up to what the log still has. A destination that is not configured does not keep calls from
 // being purged, and those were not meant for it.
 func (j *Journal) skipPurged(ctx context.Context, destination string, p *Progress) error {
-	first, _, err := j.store.bounds(ctx)
+	first, _, err := j.store().bounds(ctx)
 	if err != nil {
 		return fmt.Errorf("load progress of %s: %w", destination, err)
 	}
@@ -317,12 +317,12 @@ func (p *Progress) cutAt(seq uint64) {
 
 // mostEnded returns how many calls have ended at the destination where most have.
 func (j *Journal) mostEnded(ctx context.Context) (calls uint64, err error) {
-	keys, err := j.store.kv.ListKeys(ctx)
+	keys, err := j.store().kv.ListKeys(ctx)
 	if err != nil {
 		return 0, err
 	}
 	for key := range keys.Keys() {
-		saved, err := j.store.kv.Get(ctx, key)
+		saved, err := j.store().kv.Get(ctx, key)
 		if err != nil {
 			return 0, fmt.Errorf("load progress of %s: %w", key, err)
 		}
@@ -337,7 +337,7 @@ func (j *Journal) mostEnded(ctx context.Context) (calls uint64, err error) {
 func (j *Journal) SaveProgress(ctx context.Context, destination string, encoded []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	if _, err := j.store.kv.Put(ctx, destination, encoded); err != nil {
+	if _, err := j.store().kv.Put(ctx, destination, encoded); err != nil {
 		return fmt.Errorf("save progress of %s: %w", destination, err)
 	}
 	return nil

@@ -59,7 +59,7 @@ func (r *Reader) Next(ctx context.Context) (*Frame, error) {
 func (r *Reader) fromDisk(ctx context.Context, head uint64) (*Frame, error) {
 	if len(r.ahead) == 0 {
 		var err error
-		if r.ahead, err = r.j.store.readFrom(ctx, r.next, nil); err != nil {
+		if r.ahead, err = r.j.store().readFrom(ctx, r.next, nil); err != nil {
 			return nil, err
 		}
 	}

@@ -50,7 +50,11 @@ type store struct {
 }
 
 func openStore(ctx context.Context, o Options) (*store, error) {
-	s := &store{}
+	lock, err := lockFolder(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &store{lock: lock}
 	if err := s.open(ctx, o); err != nil {
 		s.close()
 		return nil, err
@@ -58,10 +62,8 @@ func openStore(ctx context.Context, o Options) (*store, error) {
 	return s, nil
 }
 
+// open starts the engine in a folder that is locked.
 func (s *store) open(ctx context.Context, o Options) (err error) {
-	if s.lock, err = lockFolder(o.Dir); err != nil {
-		return err
-	}
 	if s.server, err = startServer(o); err != nil {
 		return err
 	}
@@ -138,15 +140,18 @@ func (s *store) openStreams(ctx context.Context, o Options) (err error) {
 
 // close releases everything that was opened. What was acknowledged is on disk already.
 func (s *store) close() {
+	s.shutdown()
+	_ = s.lock.Close()
+}
+
+// shutdown ends the engine and keeps the folder.
+func (s *store) shutdown() {
 	if s.conn != nil {
 		s.conn.Close()
 	}
 	if s.server != nil {
 		s.server.Shutdown()
 		s.server.WaitForShutdown()
-	}
-	if s.lock != nil {
-		_ = s.lock.Close()
 	}
 }
 

@@ -2,12 +2,10 @@ package journal
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
-
-	"github.com/nats-io/nats.go"
 )
 
 func TestAJournalIsWritableUntilItIsClosed(t *testing.T) {
@@ -40,30 +38,61 @@ func TestAFullJournalIsNotWritableUntilThereIsRoom(t *testing.T) {
 
 func TestAFailedWriteCountsUntilOneLands(t *testing.T) {
 	j := open(t, testOptions(t))
-	ghost := entry("u", 1)
-	data := endFrame(appendRecord(beginFrame(nil, 0), &ghost))
-	if _, err := j.store.js.PublishMsg(t.Context(), &nats.Msg{Subject: callsTopic, Data: data}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := j.Append(t.Context(), []Entry{entry("u", 2)}); err == nil {
-		t.Fatal("a write behind a frame that we do not know went through")
-	}
+	j.writeFailed(errors.New("input/output error"), 0)
 	wantWritable(t, j, ErrUnavailable)
 	appendCalls(t, j, 0, entry("u", 2))
 	wantWritable(t, j, nil)
 }
 
-func TestAFailedWriteCountsOnlyForAWhile(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := failedWrite{at: time.Now()}
-		if !f.counts() {
-			t.Fatal("forgotten at once")
+// JetStream shuts itself down when the disk is full, and does not come back by itself.
+func TestServiceComesBackAfterTheEngineHasShutDown(t *testing.T) {
+	options := testOptions(t)
+	j := open(t, options)
+	r := j.ReadFrom(1)
+	accepted := []string{}
+	for i := range 5 {
+		e := entry("u", i)
+		appendCalls(t, j, 0, e)
+		accepted = append(accepted, e.MessageID)
+	}
+	if err := j.store().server.ShutdownJetStream(); err != nil {
+		t.Fatal(err)
+	}
+	e := entry("u", 9)
+	for deadline := time.Now().Add(time.Minute); ; {
+		_, err := j.Append(t.Context(), []Entry{e})
+		if err == nil {
+			break
 		}
-		time.Sleep(failureCounts)
-		if f.counts() {
-			t.Fatal("remembered for ever")
+		if !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrFull) || time.Now().After(deadline) {
+			t.Fatal(err)
 		}
-	})
+	}
+	accepted = append(accepted, e.MessageID)
+	wantWritable(t, j, nil)
+	if err := j.SaveProgress(t.Context(), "vero", NewProgress(Position{Seq: 1}, 0).Encode(true)); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for len(got) < len(accepted) {
+		f, err := r.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range f.Entries {
+			got = append(got, e.MessageID)
+		}
+	}
+	j.Close()
+	again := []string{}
+	for _, f := range readAll(t, open(t, options), 1) {
+		for _, e := range f.Entries {
+			again = append(again, e.MessageID)
+		}
+	}
+	if !slices.Equal(got, accepted) || !slices.Equal(again, accepted) {
+		t.Fatalf("accepted %v\nread %v\nread after a restart %v", accepted, got, again)
+	}
 }
 
 func wantWritable(t *testing.T, j *Journal, want error) {
