@@ -101,23 +101,35 @@ func (c *Config) Explain(body []byte, options ExplainOptions) (*Explanation, err
 	return explanation, nil
 }
 
-// notABatch is the code of a body that is no batch envelope, so that it may be a single call.
-const notABatch = "invalid_batch"
+// The codes that tell what a body is.
+const (
+	notJSON   = "invalid_json"
+	notABatch = "invalid_batch" // it may be a single call
+)
 
 // parse reads the body as a batch when it is one.
 func (c *Config) parse(body []byte, options ExplainOptions) (result *segment.Result, batch bool, err error) {
-	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
-	if bytes.HasPrefix(body, []byte("[")) {
-		body = slices.Concat([]byte(`{"batch":`), body, []byte("}"))
+	single := segment.Options{Type: options.Type, ReceivedAt: options.ReceivedAt, Limits: c.Limits.Segment()}
+	if array := bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))); bytes.HasPrefix(array, []byte("[")) {
+		// An envelope would shift the position that the error tells.
+		if _, err := segment.Parse(body, single); isRefused(err, notJSON) {
+			return nil, true, err
+		}
+		body = slices.Concat([]byte(`{"batch":`), array, []byte("}"))
 	}
-	how := segment.Options{Batch: true, ReceivedAt: options.ReceivedAt, Limits: c.Limits.Segment()}
-	result, err = segment.Parse(body, how)
-	if refused := (*segment.Error)(nil); !errors.As(err, &refused) || refused.Code != notABatch {
+	many := single
+	many.Batch, many.Type = true, 0
+	result, err = segment.Parse(body, many)
+	if !isRefused(err, notABatch) {
 		return result, true, err
 	}
-	how.Batch, how.Type = false, options.Type
-	result, err = segment.Parse(body, how)
+	result, err = segment.Parse(body, single)
 	return result, false, err
+}
+
+func isRefused(err error, code string) bool {
+	refused := (*segment.Error)(nil)
+	return errors.As(err, &refused) && refused.Code == code
 }
 
 // sourceOf returns the name of the source that a body belongs to.

@@ -85,7 +85,9 @@ func TestExplainNeedsNoSecrets(t *testing.T) {
 
 func TestExplainThatFailsSaysWhy(t *testing.T) {
 	for want, got := range map[string]result{
-		"aka: body: expected valid JSON\n":                          explainInput(t, "{"),
+		"aka: body: not JSON at byte 1\n":                           explainInput(t, "{"),
+		"aka: body: not JSON at byte 4\n":                           explainInput(t, " [7,]"),
+		"aka: body: empty\n":                                        explainInput(t, ""),
 		"aka: no source is named \"blog\"; there are website\n":     explainInput(t, jensAlias, "--source", "blog"),
 		"aka: the body is larger than 16MiB\n":                      explainInput(t, strings.Repeat(" ", int(maxExplained)+1)),
 		"aka: open /no/such/file.json: no such file or directory\n": explainInput(t, "", "/no/such/file.json"),

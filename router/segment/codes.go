@@ -59,13 +59,16 @@ var RouteDiagnosticCodes = []string{diagnosticNotASwitch, diagnosticNearMiss, di
 var ErrNotAdmitted = &Error{"not_admitted", "writeKey: not admitted"}
 
 var (
-	errInvalidJSON   = &Error{codeInvalidJSON, "body: expected valid JSON"}
 	errInvalidBatch  = &Error{codeInvalidBatch, "body: expected an object with an array `batch`"}
 	errInvalidCall   = &Error{codeInvalidCall, "call: expected an object"}
 	errInvalidType   = &Error{codeInvalidType, "type: expected one of alias, identify, track, page, screen, group"}
 	errMissingUserID = &Error{codeMissingUserID, "userId: expected a userId or an anonymousId"}
 	errMissingEvent  = &Error{codeMissingEvent, "event: expected the name of the event, a string that is not empty"}
 )
+
+func errInvalidJSON(wrong string) *Error {
+	return &Error{codeInvalidJSON, "body: " + wrong}
+}
 
 func errTooManyCalls(limit int) *Error {
 	return &Error{codeTooManyCalls, fmt.Sprintf("batch: expected at most %d calls", limit)}

@@ -106,10 +106,15 @@ func Parse(body []byte, options Options) (*Result, error) {
 	// What is kept of the body are parts of this one copy.
 	source := bytes.Clone(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
 	result, problem := parse(source, options)
-	if problem == errInvalidJSON {
+	if isInvalidJSON(problem) {
 		if repaired, found := replaceNotNumbers(source); found {
+			asSent := problem
 			result, problem = parse(repaired, options)
 			result.Diagnostics = append(result.Diagnostics, Diagnostic{wholeBody, diagnosticNotANumber})
+			// Its bytes are counted in the repaired body, which nobody has.
+			if isInvalidJSON(problem) {
+				problem = asSent
+			}
 		}
 	}
 	if problem != nil {
@@ -117,6 +122,8 @@ func Parse(body []byte, options Options) (*Result, error) {
 	}
 	return result, nil
 }
+
+func isInvalidJSON(problem *Error) bool { return problem != nil && problem.Code == codeInvalidJSON }
 
 func parse(source []byte, options Options) (*Result, *Error) {
 	p := parser{Options: options, result: &Result{}, mergeable: len(source) + freeMergedBytes}
@@ -146,7 +153,7 @@ func (p *parser) single(source []byte) *Error {
 	p.result.WriteKey = text(call.writeKey)
 	switch {
 	case r.err != nil:
-		return errInvalidJSON
+		return r.invalid()
 	case !isObject:
 		return errInvalidCall
 	case !p.admits(call.writeKey):
@@ -171,7 +178,7 @@ func (p *parser) batch(source []byte) *Error {
 	p.result.WriteKey = text(envelope.writeKey)
 	switch {
 	case r.err != nil:
-		return errInvalidJSON
+		return r.invalid()
 	case !isObject || envelope.batch.Kind() != jsontext.KindBeginArray:
 		return errInvalidBatch
 	}

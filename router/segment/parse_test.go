@@ -626,3 +626,25 @@ func mustSurvive(t *testing.T, m Message, call *Call) {
 		t.Fatalf("%v: %v", err, decoded)
 	}
 }
+
+func TestInvalidJSONSaysWhere(t *testing.T) {
+	for body, want := range map[string]string{
+		"":                                "body: empty",
+		" \r\n":                           "body: empty",
+		"\xef\xbb\xbf":                    "body: empty",
+		"{":                               "body: not JSON at byte 1",
+		`{"userId":jane}`:                 "body: not JSON at byte 10",
+		`{"userId":"jane",}`:              "body: not JSON at byte 16",
+		"userId=jane":                     "body: not JSON at byte 0",
+		`{"userId":"jane"}  {}`:           "body: something follows the JSON at byte 19",
+		`{"userId":"jane"}}`:              "body: something follows the JSON at byte 17",
+		"\xef\xbb\xbf{]":                  "body: not JSON at byte 1",
+		`{"batch":[{"a":Infinity},nope]}`: "body: not JSON at byte 15",
+	} {
+		for _, batch := range []bool{false, true} {
+			if _, err := Parse([]byte(body), Options{Batch: batch}); err == nil || err.Error() != want {
+				t.Errorf("%q, batch %v: got %v, want %s", body, batch, err, want)
+			}
+		}
+	}
+}

@@ -3,7 +3,7 @@ package segment
 import (
 	"bytes"
 	"errors"
-	"io"
+	"fmt"
 	"sync"
 	"unicode/utf8"
 
@@ -14,7 +14,10 @@ import (
 // id.
 var readerOptions = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
 
-var errUnexpected = errors.New("unexpected JSON")
+var (
+	errUnexpected = errors.New("unexpected JSON")
+	errFollowed   = errors.New("something follows the JSON")
+)
 
 // reader reads one piece of JSON. Its first error stays, and ends every loop.
 type reader struct {
@@ -97,9 +100,26 @@ func (r *reader) end() {
 	if r.err != nil {
 		return
 	}
-	if _, err := r.decoder.ReadToken(); err != io.EOF {
-		r.err = errUnexpected
+	if len(r.rest()) > 0 {
+		r.err = errFollowed
 	}
+}
+
+// rest is what stands after what was read last, without the spaces before it.
+func (r *reader) rest() []byte { return bytes.TrimLeft(r.source[r.offset():], " \t\r\n") }
+
+// invalid says where the source is no JSON. The bytes are counted from 0, and a byte order mark is not counted.
+func (r *reader) invalid() *Error {
+	syntax := &jsontext.SyntacticError{ByteOffset: int64(r.offset())}
+	switch {
+	case len(bytes.TrimSpace(r.source)) == 0:
+		return errInvalidJSON("empty")
+	case r.err == errFollowed:
+		return errInvalidJSON(fmt.Sprintf("something follows the JSON at byte %d", len(r.source)-len(r.rest())))
+	}
+	// An error of any other kind leaves the position after what was read last.
+	errors.As(r.err, &syntax)
+	return errInvalidJSON(fmt.Sprintf("not JSON at byte %d", syntax.ByteOffset))
 }
 
 // unquote returns what a JSON string says, as a part of raw where it can be; nil for anything but a string.
