@@ -67,6 +67,8 @@ type ExplainedDestination struct {
 	Outcome string `json:"outcome"`
 	// Reason is why nothing would be sent: one of the closed set of reasons.
 	Reason adapter.Reason `json:"reason,omitempty"`
+	// Why is the reason as a sentence.
+	Why string `json:"why,omitempty"`
 	// Error says what is wrong with a call that is rejected.
 	Error string `json:"error,omitempty"`
 	// Diagnostics are oddities in the call's `integrations`, such as a name that almost matches.
@@ -181,8 +183,14 @@ func (c *Config) explainCall(index int, m *segment.Message, source string, optio
 	return explained
 }
 
-// explain goes the way that delivery goes, up to the sending.
 func (d *Destination) explain(m *segment.Message, allowed []string, showSecrets bool) ExplainedDestination {
+	explained := d.outcome(m, allowed, showSecrets)
+	explained.Why = explained.Reason.Explain()
+	return explained
+}
+
+// outcome goes the way that delivery goes, up to the sending.
+func (d *Destination) outcome(m *segment.Message, allowed []string, showSecrets bool) ExplainedDestination {
 	decision, reason := d.Filter(allowed, m)
 	explained := ExplainedDestination{Name: d.Name, Diagnostics: decision.Diagnostics}
 	if reason != "" {

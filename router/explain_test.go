@@ -65,7 +65,8 @@ func TestExplainShowsAnAliasAtEachDestination(t *testing.T) {
 		"destinations": [
 			{"name": "kissmetrics", "outcome": "send", "requests": [{"method": "GET", "url": "https://trk.kissmetrics.io/a",
 				"query": {"_k": "<secret>", "_n": "507f191e81", "_p": "jen@email.com"}}]},
-			{"name": "mixpanel", "outcome": "drop", "reason": "alias_unsupported_by_simplified_id_merge"},
+			{"name": "mixpanel", "outcome": "drop", "reason": "alias_unsupported_by_simplified_id_merge",
+				"why": "Mixpanel cannot merge two users in a project with simplified id merge: send one userId per person; for a device, see the setting link_on_alias"},
 			{"name": "vero", "outcome": "send", "requests": [{"method": "PUT", "url": "https://api.getvero.com/api/v2/users/reidentify",
 				"headers": {"Content-Type": "application/json"},
 				"json": {"auth_token": "<secret>", "id": "jen@email.com", "new_id": "507f191e81"}}]}
@@ -97,7 +98,7 @@ func TestExplainReadsForPeople(t *testing.T) {
                          query   _k = <secret>
                          query   _n = 507f191e81
                          query   _p = jen@email.com
-  mixpanel     drop    alias_unsupported_by_simplified_id_merge
+  mixpanel     drop    alias_unsupported_by_simplified_id_merge: Mixpanel cannot merge two users in a project with simplified id merge: send one userId per person; for a device, see the setting link_on_alias
   vero         send    PUT https://api.getvero.com/api/v2/users/reidentify
                          header  Content-Type: application/json
                          json    {
@@ -111,6 +112,15 @@ call 1  -  message -
 `
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestExplainReadsWhatIsWrongWithACall(t *testing.T) {
+	got := explainText(t, `{"type":"identify","userId":"jane","integrations":{"Vero":{"tags":"a\u001b"}}}`, ExplainOptions{Source: "app"})
+	want := "  vero         reject  rejected: the call cannot be translated for this vendor: correct what the error names\n" +
+		"                       tags: "
+	if !strings.Contains(got, want) {
+		t.Errorf("got\n%s\nwant in it\n%s", got, want)
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 //	  kissmetrics  send  GET https://trk.kissmetrics.io/a
 //	                       query  _n = jane
 //	                       query  _p = anon-1
-//	  vero         drop  previous_id_is_anonymous
+//	  vero         drop  previous_id_is_anonymous: Vero was never told the anonymous id, so it has nobody to rename
 func (e *Explanation) WriteText(w io.Writer) error {
 	t := &textWriter{width: e.nameWidth()}
 	for i, call := range e.Calls {
@@ -70,7 +70,10 @@ func (t *textWriter) call(c ExplainedCall) {
 func (t *textWriter) destination(d ExplainedDestination) {
 	head := fmt.Sprintf("  %-*s  %-6s", t.width, d.Name, d.Outcome)
 	if d.Outcome != OutcomeSend {
-		t.line("%s  %s", head, reasonText(d))
+		t.line("%s  %s: %s", head, d.Reason, d.Why)
+	}
+	if d.Error != "" {
+		t.line("%*s  %s", len(head), "", terminal.Plain(d.Error))
 	}
 	for _, r := range d.Requests {
 		t.line("%s  %s %s", head, r.Method, terminal.Plain(r.URL))
@@ -80,13 +83,6 @@ func (t *textWriter) destination(d ExplainedDestination) {
 	if len(d.Diagnostics) > 0 {
 		t.line("  %-*s  note: %s", t.width, "", strings.Join(d.Diagnostics, ", "))
 	}
-}
-
-func reasonText(d ExplainedDestination) string {
-	if d.Error == "" {
-		return string(d.Reason)
-	}
-	return string(d.Reason) + ": " + terminal.Plain(d.Error)
 }
 
 func (t *textWriter) request(r adapter.Shown, indent string) {

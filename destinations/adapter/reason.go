@@ -50,3 +50,36 @@ const (
 
 // DeadReasons lists every reason of a dead letter.
 var DeadReasons = []Reason{Refused, Rejected, TooLarge, TooOld, Expired, MaxAttempts, Undecodable}
+
+// Explain returns one sentence without a full stop: what the reason means, and what to do where something can be done. It
+// is "" for a word that is no reason.
+func (r Reason) Explain() string { return explanations[r] }
+
+var explanations = map[Reason]string{
+	MissingUserID:     "an alias needs a userId, the id to merge into: send one",
+	MissingPreviousID: "an alias needs a previousId, or else an anonymousId, the id that is merged: send one",
+	SameIDs:           "the alias joins an id with itself, which changes nothing",
+	BlockedID:         `one of the ids stands for nobody, such as "null" or 0, and merging with it would join strangers: send a real one`,
+	IDTooLong:         "one of the ids is longer than 255 bytes, and cutting it could join strangers: send a shorter one",
+
+	FilteredByIntegrations: "the call's own `integrations` switch this destination off",
+	FilteredBySource:       "the source's `destinations` in the config do not list this one",
+
+	AliasUnsupported:      "Mixpanel cannot merge two users in a project with simplified id merge: send one userId per person; for a device, see the setting link_on_alias",
+	PreviousIDNotUUID:     "Mixpanel's $identify takes only anonymous ids that are a UUIDv4: the setting alias_strategy: auto sends the others as $create_alias",
+	PreviousIDIsAnonymous: "Vero was never told the anonymous id, so it has nobody to rename",
+	AnonymousNotSupported: "this vendor knows only people with a userId, and the call has none",
+	PageEventsOff:         "the setting page_events leaves this page or screen out",
+	GroupsOff:             "no group_keys are set: name the project's own in the settings to send groups",
+	GroupKeyMissing:       "the call has no value for any of the group_keys in the settings: send it as a trait of that name",
+	PeopleOff:             "the setting people is off, so that no profiles are sent",
+	NothingToSend:         "the call holds nothing that this vendor takes",
+
+	Refused:     "the vendor's answer says that it will never take this call: correct what the answer names, then replay or discard it",
+	Rejected:    "the call cannot be translated for this vendor: correct what the error names",
+	TooLarge:    "the vendor refuses this call as too large, even alone: send smaller ones",
+	TooOld:      "the call waited longer than max_backlog_age: see why this destination is behind, then replay or discard it",
+	Expired:     "the call was retried for longer than retry.max_age: see what the vendor answered last, then replay or discard it",
+	MaxAttempts: "the call failed retry.max_attempts times: see what the vendor answered last, then replay or discard it",
+	Undecodable: "the call's JSON in the journal cannot be read back: send the call again, and discard this one",
+}
