@@ -91,7 +91,8 @@ func newDeadShow(flags *deadFlags) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if err := flags.write(command.OutOrStdout(), letter, func(t *deadText) { t.letter(letter) }); err != nil {
+				explained := explainLetter(letter)
+				if err := flags.write(command.OutOrStdout(), explained, func(t *deadText) { t.letter(explained) }); err != nil {
 					return err
 				}
 			}

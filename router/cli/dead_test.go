@@ -76,7 +76,8 @@ func TestADeadLetterIsShown(t *testing.T) {
 	a.bury(t, "vero", "refused", 400, "m\u202e1")
 	a.want(t, []string{"show", "1"}, exitDone, `dead letter 1
   destination  vero
-  reason       refused
+  type         alias
+  reason       refused: the vendor's answer says that it will never take this call: correct what the answer names, then replay or discard it
   detail       not a user
   status       400
   attempts     3
@@ -92,8 +93,8 @@ func TestADeadLetterIsShown(t *testing.T) {
   }
 `)
 	got := a.run(t, "show", "1", "--output", "json")
-	var letter admin.DeadLetter
-	if err := json.Unmarshal([]byte(got.out), &letter); err != nil || letter.MessageID != "m\u202e1" || !strings.Contains(string(letter.Call), `12345678901234567890`) {
+	var letter explainedLetter
+	if err := json.Unmarshal([]byte(got.out), &letter); err != nil || letter.Reason != "refused" || !strings.HasPrefix(letter.Why, "the vendor's answer") || letter.MessageID != "m\u202e1" || !strings.Contains(string(letter.Call), `12345678901234567890`) {
 		t.Errorf("%v: %+v", err, letter)
 	}
 	a.wantError(t, []string{"show", "9"}, exitFailed, "dead letter 9: there is no dead letter of this id")

@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"aka/destinations/adapter"
 	"aka/router/admin"
 	"aka/router/terminal"
 )
@@ -60,12 +61,23 @@ func status(code int) string {
 	return strconv.Itoa(code)
 }
 
-func (t *deadText) letter(d admin.DeadLetter) {
+// explainedLetter is a dead letter with its reason as a sentence.
+type explainedLetter struct {
+	admin.DeadLetter
+	Why string `json:"why,omitempty"`
+}
+
+func explainLetter(d admin.DeadLetter) explainedLetter {
+	return explainedLetter{d, adapter.Reason(d.Reason).Explain()}
+}
+
+func (t *deadText) letter(d explainedLetter) {
 	t.line("dead letter %d", d.ID)
 	pairs := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	pair := func(name, value string) { _, _ = fmt.Fprintf(pairs, "  %s\t%s\n", name, terminal.Plain(value)) }
 	pair("destination", d.Destination)
-	pair("reason", d.Reason)
+	pair("type", d.Type)
+	pair("reason", strings.TrimSuffix(d.Reason+": "+d.Why, ": "))
 	if d.Detail != "" {
 		pair("detail", d.Detail)
 	}
