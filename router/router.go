@@ -105,7 +105,7 @@ func (r *Router) startAdmin() (err error) {
 		Logger:  r.log,
 	})
 	if r.adminListener, err = net.Listen("tcp", r.config.Admin.Listen); err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return fmt.Errorf("admin.listen: %w", err)
 	}
 	r.serve(r.adminListener, r.admin.Serve)
 	return nil

@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -53,7 +54,20 @@ func serve(ctx context.Context, path string, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return runRouter(ctx, config, newLogger(config.Log, logs))
+	log := newLogger(config.Log, logs)
+	warnOfShortKeys(config, log)
+	return runRouter(ctx, config, log)
+}
+
+// shortKey is the length below which a write key can be guessed, as the example's can.
+const shortKey = 8
+
+func warnOfShortKeys(config *router.Config, log *zap.Logger) {
+	for _, name := range slices.Sorted(maps.Keys(config.Sources)) {
+		if len(config.Sources[name].WriteKey.Reveal()) < shortKey {
+			log.Warn("a write key is short enough to be guessed: whoever has it can send calls", zap.String("source", name))
+		}
+	}
 }
 
 // serveSimulated does the same with no vendor and no journal of the config's own.
@@ -125,5 +139,10 @@ func newLogger(config router.Log, to io.Writer) *zap.Logger {
 	if err != nil {
 		level = zapcore.InfoLevel
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(to)), level))
+	core := zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(to)), level)
+	if level > zapcore.DebugLevel {
+		// A line that repeats says little more: a hundred a second of each, then every hundredth.
+		core = zapcore.NewSamplerWithOptions(core, time.Second, 100, 100)
+	}
+	return zap.New(core)
 }

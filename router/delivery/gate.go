@@ -20,7 +20,7 @@ type gate struct {
 	held bool
 	// probing tells that a probe is in flight.
 	probing bool
-	changed func(state string)
+	changed func(state string, wait time.Duration)
 }
 
 // The states of a destination, as shown.
@@ -37,7 +37,7 @@ var (
 	errRepeated = errors.New("the same calls failed again")
 )
 
-func newGate(options BreakerOptions, changed func(state string)) *gate {
+func newGate(options BreakerOptions, changed func(state string, wait time.Duration)) *gate {
 	g := &gate{options: options, changed: changed}
 	g.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		MaxRequests: 1,
@@ -53,13 +53,15 @@ func newGate(options BreakerOptions, changed func(state string)) *gate {
 func (g *gate) stateChanged(to gobreaker.State) {
 	switch to {
 	case gobreaker.StateOpen:
+		wait := doubled(g.options.Cooldown, g.options.MaxCooldown, g.openings)
 		g.openings++
-		g.changed(stateOpen)
+		g.wait(time.Now(), wait)
+		g.changed(stateOpen, wait)
 	case gobreaker.StateClosed:
 		g.openings = 0
-		g.changed(stateClosed)
+		g.changed(stateClosed, 0)
 	case gobreaker.StateHalfOpen:
-		g.changed(stateHalfOpen)
+		g.changed(stateHalfOpen, 0)
 	}
 }
 
@@ -104,7 +106,6 @@ func (g *gate) leave(p pass, now time.Time, e ending) {
 	if p.probe {
 		g.probing = false
 	}
-	openings := g.openings
 	switch {
 	case e.failed && e.repeated && !p.probe:
 		p.done(errRepeated)
@@ -113,21 +114,18 @@ func (g *gate) leave(p pass, now time.Time, e ending) {
 	default:
 		p.done(nil)
 	}
-	if g.openings > openings {
-		g.wait(now, doubled(g.options.Cooldown, g.options.MaxCooldown, g.openings-1))
-	}
 	switch {
 	case e.refused:
 		if !g.held {
 			g.held = true
-			g.changed(stateHeld)
+			g.changed(stateHeld, g.options.MaxCooldown)
 		}
 		g.wait(now, g.options.MaxCooldown)
 	case p.probe && g.held && e.failed:
 		g.wait(now, g.options.Cooldown)
 	case p.probe && g.held:
 		g.held = false
-		g.changed(stateClosed)
+		g.changed(stateClosed, 0)
 	}
 }
 

@@ -289,7 +289,7 @@ func (p *Pipeline) deadLetter(j *job) *journal.DeadLetter {
 }
 
 func (p *Pipeline) buried(j *job) {
-	p.log.Info("a call was given up on and kept as a dead letter", zap.String("reason", string(j.dead)), zap.Stringer("type", j.entry.Type),
+	p.log.Warn("a call was given up on and kept as a dead letter", zap.String("reason", string(j.dead)), zap.Stringer("type", j.entry.Type),
 		zap.String("message_id", j.entry.MessageID), zap.Int("attempt", j.attempts), zap.Int("status", j.status))
 	p.finish(j, outcomeDead, string(j.dead), time.Now())
 }

@@ -240,13 +240,14 @@ func (p *Pipeline) publishState() {
 	p.metrics.state(p.progress.Ended()-min(p.progress.Ended(), uint64(p.parked.count)), oldest, p.window.count, p.parked.count, p.inFlight)
 }
 
-func (p *Pipeline) stateChanged(state string) {
+// stateChanged tells of a new state; wait is how long nothing is sent in it.
+func (p *Pipeline) stateChanged(state string, wait time.Duration) {
 	p.metrics.setState(state)
 	switch state {
 	case stateOpen:
-		p.log.Warn("the destination counts as down; calls wait", zap.Duration("cooldown", p.Options.Breaker.Cooldown))
+		p.log.Warn("the destination counts as down; calls wait", zap.Duration("next_probe_in", wait))
 	case stateHeld:
-		p.log.Error("the destination refuses our credentials: put the right ones into its settings and restart; calls wait meanwhile")
+		p.log.Error("the destination refuses our credentials: put the right ones into its settings and restart; calls wait meanwhile", zap.Duration("next_probe_in", wait))
 	case stateClosed:
 		p.log.Info("the destination takes calls again")
 	}
