@@ -115,10 +115,18 @@ call 1  -  message -
 	}
 }
 
+func TestExplainSaysThatThereIsNoCall(t *testing.T) {
+	for _, body := range []string{`[]`, `{"batch":[]}`} {
+		if got := explainText(t, body, website); got != "the body holds no call\n" {
+			t.Errorf("%s: got %q", body, got)
+		}
+	}
+}
+
 func TestExplainReadsWhatIsWrongWithACall(t *testing.T) {
-	got := explainText(t, `{"type":"identify","userId":"jane","integrations":{"Vero":{"tags":"a\u001b"}}}`, ExplainOptions{Source: "app"})
+	got := explainText(t, `{"type":"identify","userId":"jane","integrations":{"Vero":{"tags":7}}}`, ExplainOptions{Source: "app"})
 	want := "  vero         reject  rejected: the call cannot be translated for this vendor: correct what the error names\n" +
-		"                       tags: "
+		"                       integrations.Vero.tags: expected an object\n"
 	if !strings.Contains(got, want) {
 		t.Errorf("got\n%s\nwant in it\n%s", got, want)
 	}

@@ -23,6 +23,9 @@ import (
 //	  vero         drop  previous_id_is_anonymous: Vero was never told the anonymous id, so it has nobody to rename
 func (e *Explanation) WriteText(w io.Writer) error {
 	t := &textWriter{width: e.nameWidth()}
+	if len(e.Calls) == 0 {
+		t.line("the body holds no call")
+	}
 	for i, call := range e.Calls {
 		if i > 0 {
 			t.line("")
