@@ -10,6 +10,7 @@
 // Every account has its own path below the simulator's address, its own people and its own faults. Another process
 // drives it with HTTP and JSON:
 //
+//	GET    /_control                             this table, as text; at / too
 //	GET    /_control/accounts                    every account: name, vendor, endpoint, counts
 //	GET    /_control/accounts/NAME/graph         the people; ?format=text for reading
 //	GET    /_control/accounts/NAME/exchanges     the HTTP exchanges, in order of arrival
@@ -83,6 +84,9 @@ func Start(addr string) (*Simulator, error) {
 	return s, nil
 }
 
+// ControlURL returns the address of the control API, which says in plain text what can be asked there.
+func (s *Simulator) ControlURL() string { return s.url + "/" + controlPath }
+
 // URL returns the address that accounts and the control API stand under, without a slash at its end.
 func (s *Simulator) URL() string { return s.url }
 
@@ -127,7 +131,7 @@ func (s *Simulator) Close() error {
 // ServeHTTP hands an exchange to the account that its path names, or to the control API.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	if name == controlPath {
+	if name == controlPath || r.URL.Path == "/" {
 		s.control.ServeHTTP(w, r)
 		return
 	}

@@ -271,6 +271,39 @@ func TestControlReads(t *testing.T) {
 	}
 }
 
+func TestControlSaysWhatItDoes(t *testing.T) {
+	c := openVero(t)
+	base, _, _ := strings.Cut(c.Endpoint(), "/it")
+	for _, path := range []string{"/", "/_control", "/_control/"} {
+		r, err := http.NewRequest("GET", base+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := c.do(r)
+		if got.status != 200 || got.header.Get("Content-Type") != "text/plain; charset=utf-8" {
+			t.Errorf("%s: status %d, %s", path, got.status, got.header.Get("Content-Type"))
+		}
+		for _, want := range []string{
+			"GET     /_control/accounts                 every account",
+			"GET     /_control/accounts/NAME/graph      the people",
+			"GET     /_control/accounts/NAME/exchanges  ",
+			"GET     /_control/accounts/NAME/records    ",
+			"GET     /_control/accounts/NAME/refusals   ",
+			"DELETE  /_control/accounts/NAME/faults     ",
+			"POST    /_control/accounts/NAME/reset      ",
+			"curl -d '" + faultToTry + "' " + base + "/_control/accounts/it/faults\n",
+		} {
+			if !strings.Contains(got.body, want) {
+				t.Errorf("%s: got\n%s\nwant in it %s", path, got.body, want)
+			}
+		}
+	}
+	var shown []map[string]any
+	if status := c.control("POST", "/it/faults", faultToTry, &shown); status != 200 || len(shown) != 1 {
+		t.Errorf("the fault to try: status %d, faults %v", status, shown)
+	}
+}
+
 func TestControlSetsFaults(t *testing.T) {
 	c := openVero(t)
 	var shown []map[string]any

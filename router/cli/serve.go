@@ -89,7 +89,7 @@ func serveSimulated(ctx context.Context, path string, logs io.Writer) error {
 	config.Journal.Dir = folder
 	log := newLogger(config.Log, logs)
 	log.Warn("SIMULATION: every destination is simulated in this process, and the journal is a temporary folder",
-		zap.String("simulator", vendors.URL()), zap.String("accounts", vendors.accountsURL()), zap.String("journal", folder))
+		zap.String("simulator", vendors.URL()), zap.String("accounts", vendors.accountsURL()), zap.String("control", vendors.ControlURL()), zap.String("journal", folder))
 	return runRouter(ctx, config, log)
 }
 

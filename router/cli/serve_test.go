@@ -73,7 +73,7 @@ func TestServeSimulateRunsTheExampleAsItIs(t *testing.T) {
 	t.Setenv("TMPDIR", folder)
 	server := startServing(t, "serve", "--simulate", "--config", exampleConfig(t))
 	loud := server.line(t, "SIMULATION: ")
-	if loud.Level != "warn" || !strings.HasPrefix(loud.Journal, folder) {
+	if loud.Level != "warn" || !strings.HasPrefix(loud.Journal, folder) || loud.Control+"/accounts" != loud.Accounts {
 		t.Errorf("the loud line is %+v", loud)
 	}
 	ready := server.line(t, "ready")
@@ -180,7 +180,7 @@ func TestLogIsAsTheConfigSays(t *testing.T) {
 
 // logged is a line of the log, as JSON.
 type logged struct {
-	Level, Msg, Listen, Admin, Version, Journal, Accounts string
+	Level, Msg, Listen, Admin, Version, Journal, Accounts, Control string
 	Destinations                                          []string
 }
 

@@ -35,7 +35,7 @@ func (s simulation) endpoint(name, vendorType string, settings *yaml.Node) (stri
 }
 
 // accountsURL lists the accounts and what each holds.
-func (s simulation) accountsURL() string { return s.URL() + "/_control/accounts" }
+func (s simulation) accountsURL() string { return s.ControlURL() + "/accounts" }
 
 // graphURL shows whom an account takes for one person.
 func (s simulation) graphURL(account string) string {
@@ -91,8 +91,10 @@ func (s simulation) open(out io.Writer) error {
 	text := fmt.Sprintf(`# Simulated vendors at %s, until Ctrl-C. They take any secret. What they hold:
 #   curl %s
 #   curl '%s'
+# What else they can be asked, and how to make them fail:
+#   curl %s
 destinations:
-`, s.URL(), s.accountsURL(), s.graphURL("vero"))
+`, s.URL(), s.accountsURL(), s.graphURL("vero"), s.ControlURL())
 	for _, a := range simulatedAccounts {
 		endpoint, err := s.Add(a.name, a.vendor, simulator.Options{IDMerge: a.idMerge})
 		if err != nil {

@@ -49,6 +49,9 @@ func TestSimulatePrintsWhereToLook(t *testing.T) {
 	if len(accounts) != len(simulatedAccounts) || !strings.Contains(printed.String(), vendors.accountsURL()) {
 		t.Errorf("accounts %v, printed\n%s", accounts, &printed)
 	}
+	if !strings.Contains(printed.String(), "#   curl "+vendors.ControlURL()+"\n") {
+		t.Errorf("the control API is not printed:\n%s", &printed)
+	}
 	for _, account := range accounts {
 		if !strings.Contains(printed.String(), account.Endpoint) {
 			t.Errorf("%s is not printed", account.Endpoint)
