@@ -50,7 +50,7 @@ func TestServeThatCannotStartFails(t *testing.T) {
 	first := startServing(t, "serve", "--config", config)
 	first.line(t, "ready")
 	second := runAka(t, "serve", "--config", config) // the journal's folder is the first one's
-	if second.code != exitFailed || !strings.HasPrefix(second.errOut, "aka: ") || strings.Contains(second.errOut, "usage") {
+	if second.code != exitFailed || !strings.Contains("\n"+second.errOut, "\naka: open journal ") || strings.Contains(second.errOut, "usage") {
 		t.Errorf("exit code %d, errors %q", second.code, second.errOut)
 	}
 }
@@ -181,7 +181,7 @@ func TestLogIsAsTheConfigSays(t *testing.T) {
 // logged is a line of the log, as JSON.
 type logged struct {
 	Level, Msg, Listen, Admin, Version, Journal, Accounts, Control string
-	Destinations                                          []string
+	Destinations                                                   []string
 }
 
 // serving is a run that goes on, by its log.
