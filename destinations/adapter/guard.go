@@ -131,7 +131,7 @@ func isPlain(id string) bool {
 	return true
 }
 
-// Translate is the adapter's Translate behind the guard. It is the only way to an adapter.
+// Translate is the adapter's Translate behind the guard. Translate, the function, is the only way to an adapter: it adds the bounds.
 func (g Guard) Translate(a Adapter, call *segment.Call) Outcome {
 	if reason := g.Check(&call.Header); reason != "" {
 		return Drop(reason)
