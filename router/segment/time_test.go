@@ -119,7 +119,7 @@ func FuzzTime(f *testing.F) {
 	f.Fuzz(func(t *testing.T, given string) {
 		raw, err := json.Marshal(given)
 		if err != nil {
-			t.Skip()
+			return
 		}
 		got, ok := parseTime(raw)
 		if ok && got.Location() != time.UTC || !ok && !got.IsZero() {
