@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"aka/destinations/adapter"
+	"aka/router/segment"
 	"aka/router/strictyaml"
 )
 
@@ -30,6 +31,9 @@ func (l *loader) checkServer() {
 	listen, admin := l.address("listen", c.Listen), l.address("admin.listen", c.Admin.Listen)
 	if listen != nil && admin != nil && listen.conflicts(admin) {
 		add("admin.listen", "in conflict with listen, %s; the admin server needs a port of its own", c.Listen)
+	}
+	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
+		add("tls", "expected both cert_file and key_file, or neither")
 	}
 	c.Limits.Check(l.below("limits"))
 	l.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
@@ -81,6 +85,13 @@ func (l *loader) checkSource(name string, owners map[string]string) {
 	}
 	l.checkWriteKey(section+".write_key", name, source.WriteKey, owners)
 	l.checkOrigins(section+".allowed_origins", source.AllowedOrigins)
+	if source.IP == "" {
+		source.IP = segment.KeepIP
+	}
+	l.oneOf(section+".ip", string(source.IP), string(segment.KeepIP), string(segment.AnonymizeIP), string(segment.DropIP))
+	if !(source.Rate >= 0) {
+		l.decoder.Add(section+".rate", "expected calls per second or 0 for unlimited, not %v", source.Rate)
+	}
 	if source.Destinations == nil {
 		source.Destinations = slices.Sorted(maps.Keys(l.config.Destinations))
 	} else {

@@ -1,6 +1,8 @@
 package ingress
 
 import (
+	"errors"
+	"net/netip"
 	"time"
 
 	"aka/destinations/adapter"
@@ -12,6 +14,13 @@ import (
 type Config struct {
 	// Listen is the address where SDKs send, as host:port. Default :8080.
 	Listen string `yaml:"listen"`
+	// TLS makes the ingress speak https, and nothing else. Default: plain http.
+	TLS TLS `yaml:"tls"`
+	// TrustedProxies are the addresses of the proxies in front, whose X-Forwarded-For says who called them. From others it
+	// counts for nothing. Default: none.
+	TrustedProxies []Network `yaml:"trusted_proxies"`
+	// StaticDir is a folder of files to serve beside the API, such as the SDKs that browsers load. Default: none.
+	StaticDir string `yaml:"static_dir"`
 	// Sources are who may send, by name. At least one.
 	Sources map[string]Source `yaml:"sources"`
 	Limits  Limits            `yaml:"limits"`
@@ -25,6 +34,37 @@ type Source struct {
 	Destinations []string `yaml:"destinations"`
 	// AllowedOrigins are the origins whose pages may send from a browser, such as https://app.example. Default: any.
 	AllowedOrigins []string `yaml:"allowed_origins"`
+	// IP is what becomes of a call's context.ip: keep, anonymize (its network is kept: 24 bits of IPv4, 48 of IPv6) or drop.
+	// Default keep.
+	IP segment.IPPolicy `yaml:"ip"`
+	// Rate is how many calls are taken per second, over time. What comes above it is answered 429. 0 is unlimited.
+	// Default 0.
+	Rate float64 `yaml:"rate"`
+}
+
+// TLS is where the certificate of the ingress lies. Both files are PEM, and are read again when they change.
+type TLS struct {
+	// CertFile holds the certificate, followed by those between it and the root.
+	CertFile string `yaml:"cert_file"`
+	// KeyFile holds its private key.
+	KeyFile string `yaml:"key_file"`
+}
+
+// Network is a range of addresses, written as a CIDR such as 10.0.0.0/8, or as an address alone.
+type Network struct{ netip.Prefix }
+
+// UnmarshalText reads a CIDR or an address.
+func (n *Network) UnmarshalText(text []byte) error {
+	if address, err := netip.ParseAddr(string(text)); err == nil && address.Zone() == "" {
+		n.Prefix = netip.PrefixFrom(address, address.BitLen())
+		return nil
+	}
+	prefix, err := netip.ParsePrefix(string(text))
+	if err != nil {
+		return errors.New("expected a network such as 10.0.0.0/8, or an address")
+	}
+	n.Prefix = prefix.Masked()
+	return nil
 }
 
 // Limits bound what one request may hold and take.
