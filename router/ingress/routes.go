@@ -10,10 +10,11 @@ import (
 
 // endpoint is what a path stands for.
 type endpoint struct {
-	serve func(*Server, *fasthttp.RequestCtx, endpoint)
-	allow string       // the methods, for the Allow header
-	batch bool         // an envelope of calls
-	kind  segment.Type // the type of a single call
+	serve  func(*Server, *fasthttp.RequestCtx, endpoint)
+	allow  string       // the methods, for the Allow header
+	batch  bool         // an envelope of calls
+	kind   segment.Type // the type of a single call; zero leaves it to the body
+	device bool         // what sends here is a browser or a phone: its address is its user's
 }
 
 const (
@@ -27,12 +28,21 @@ func single(kind segment.Type) endpoint {
 	return endpoint{serve: (*Server).calls, allow: allowPost, kind: kind}
 }
 
-// endpoints are the paths without their /v1 and their slashes at both ends. The short ones are the browser SDKs'.
-var endpoints = map[string]endpoint{
-	"batch":   batchOf(),
-	"import":  batchOf(),
-	"b":       batchOf(),
-	"batch/b": batchOf(),
+// fromDevice is the same endpoint for browsers and phones. Segment documents the short paths as theirs. The long ones are
+// the servers', and import is, though an old SDK for Android uses it: a server's address must not become a person's.
+func fromDevice(e endpoint) endpoint {
+	e.device = true
+	return e
+}
+
+// endpoints are the paths without their /v1 and their slashes at both ends.
+var endpoints = withJitsus(map[string]endpoint{
+	"batch":           batchOf(),
+	"import":          batchOf(),
+	"b":               fromDevice(batchOf()),
+	"batch/b":         fromDevice(batchOf()),
+	"beacon/v1/batch": fromDevice(batchOf()),
+	"beacon/batch":    fromDevice(batchOf()),
 
 	"alias":    single(segment.Alias),
 	"identify": single(segment.Identify),
@@ -41,17 +51,30 @@ var endpoints = map[string]endpoint{
 	"screen":   single(segment.Screen),
 	"group":    single(segment.Group),
 
-	"a": single(segment.Alias),
-	"i": single(segment.Identify),
-	"t": single(segment.Track),
-	"p": single(segment.Page),
-	"s": single(segment.Screen),
-	"g": single(segment.Group),
+	"a": fromDevice(single(segment.Alias)),
+	"i": fromDevice(single(segment.Identify)),
+	"t": fromDevice(single(segment.Track)),
+	"p": fromDevice(single(segment.Page)),
+	"s": fromDevice(single(segment.Screen)),
+	"g": fromDevice(single(segment.Group)),
 
 	// The SDKs' metrics about themselves.
 	"m": {serve: (*Server).discard, allow: allowPost},
 
 	"health": {serve: (*Server).health, allow: allowGet},
+})
+
+// withJitsus adds the paths of Jitsu's SDK: browsers send to the first, servers to those below s2s.
+func withJitsus(endpoints map[string]endpoint) map[string]endpoint {
+	add := func(name string, e endpoint) {
+		endpoints["api/s/"+name], endpoints["api/s/s2s/"+name] = fromDevice(e), e
+	}
+	for _, kind := range segment.Types {
+		add(kind.String(), single(kind))
+	}
+	add("event", single(0))
+	add("batch", batchOf())
+	return endpoints
 }
 
 func (s *Server) route(ctx *fasthttp.RequestCtx) {

@@ -25,6 +25,7 @@ import (
 
 	"aka/destinations/adapter"
 	"aka/router/journal"
+	"aka/router/segment"
 )
 
 const (
@@ -204,6 +205,9 @@ func TestEveryPathOfTheSDKs(t *testing.T) {
 		"alias": {"alias", "a"}, "identify": {"identify", "i"}, "track": {"track", "t"},
 		"page": {"page", "p"}, "screen": {"screen", "s"}, "group": {"group", "g"},
 	}
+	for kind := range types {
+		types[kind] = append(types[kind], "api/s/"+kind, "api/s/s2s/"+kind)
+	}
 	s := start(t, testConfig())
 	for kind, paths := range types {
 		for _, path := range paths {
@@ -220,7 +224,7 @@ func TestEveryPathOfTheSDKs(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"batch", "import", "b", "batch/b"} {
+	for _, path := range []string{"batch", "import", "b", "batch/b", "beacon/v1/batch", "api/s/batch", "api/s/s2s/batch"} {
 		for _, form := range []string{"/v1/%s", "/%s", "/v1/%s/", "/%s/", "/v1//%s"} {
 			path := fmt.Sprintf(form, path)
 			s.entries, s.seen = nil, nil
@@ -230,9 +234,29 @@ func TestEveryPathOfTheSDKs(t *testing.T) {
 			}
 		}
 	}
+	for _, path := range []string{"/api/s/event", "/v1/api/s/s2s/event/"} {
+		s.entries, s.seen = nil, nil
+		if got := s.post(t, path, call); got.StatusCode != 200 || len(s.entries) != 1 || s.entries[0].Type != segment.Alias {
+			t.Fatalf("%s: %d %s", path, got.StatusCode, got.body)
+		}
+		if got := s.post(t, path, `{"userId":"u"}`); got.StatusCode != 400 || got.code(t) != "invalid_type" {
+			t.Errorf("%s: %d %s", path, got.StatusCode, got.body)
+		}
+	}
 	for _, path := range []string{"/v1/m", "/m", "/m/"} {
 		if got := s.send(t, "POST", path, "anything"); got.StatusCode != 200 || got.code(t) != "" {
 			t.Errorf("%s: %d %s", path, got.StatusCode, got.body)
+		}
+	}
+}
+
+func TestWhatBrowsersAndPhonesCall(t *testing.T) {
+	for path, device := range map[string]bool{
+		"b": true, "batch/b": true, "t": true, "a": true, "beacon/v1/batch": true, "api/s/track": true, "api/s/batch": true, "api/s/event": true,
+		"batch": false, "import": false, "track": false, "alias": false, "api/s/s2s/track": false, "api/s/s2s/batch": false, "api/s/s2s/event": false,
+	} {
+		if endpoints[path].serve == nil || endpoints[path].device != device {
+			t.Errorf("%s: %+v", path, endpoints[path])
 		}
 	}
 }
