@@ -67,6 +67,8 @@ var (
 	refusedNotFound = &refusal{fasthttp.StatusNotFound, "not_found", "path: nothing is served here"}
 	refusedMethod   = &refusal{fasthttp.StatusMethodNotAllowed, "method_not_allowed", "method: not for this path; Allow has those that are"}
 
+	refusedRateLimited = &refusal{fasthttp.StatusTooManyRequests, "rate_limited", "more calls than the source's rate allows; send it again later"}
+
 	refusedInternal = &refusal{fasthttp.StatusInternalServerError, "internal_error", "the request failed here; it may be sent again"}
 
 	refusedTimeout            = &refusal{fasthttp.StatusServiceUnavailable, "read_timeout", "request: expected it to be complete sooner"}
@@ -78,7 +80,7 @@ var (
 // callRefusals are those that a request with calls can meet beside the parser's.
 var callRefusals = []*refusal{
 	refusedRequest, refusedTooLarge, refusedEncoding, refusedCompression, refusedTimeout,
-	refusedMissingKey, refusedUnknownKey, refusedOrigin, refusedOverloaded, refusedUnavailable,
+	refusedMissingKey, refusedUnknownKey, refusedOrigin, refusedRateLimited, refusedOverloaded, refusedUnavailable,
 }
 
 // refusedContent is a body that can never be taken.
@@ -100,11 +102,15 @@ func refuse(ctx *fasthttp.RequestCtx, r *refusal) {
 		panic(err) // it is made of nothing but text
 	}
 	if r.status == fasthttp.StatusServiceUnavailable {
-		seconds := strconv.Itoa(retrySeconds)
-		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, seconds)
-		ctx.Response.Header.Set(headerRateLimitReset, seconds)
+		retryAfter(ctx, retrySeconds)
 	}
 	ctx.SetStatusCode(r.status)
 	ctx.SetContentTypeBytes(contentTypeJSON)
 	ctx.SetBody(body)
+}
+
+func retryAfter(ctx *fasthttp.RequestCtx, seconds int) {
+	text := strconv.Itoa(seconds)
+	ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, text)
+	ctx.Response.Header.Set(headerRateLimitReset, text)
 }

@@ -24,6 +24,9 @@ func (s *Server) calls(ctx *fasthttp.RequestCtx, e endpoint) {
 	case refused != nil:
 		s.metrics.of(from).rejected[refused.code].Inc()
 		refuse(ctx, refused)
+		if refused == refusedRateLimited {
+			retryAfter(ctx, from.limiter.retrySeconds())
+		}
 	case e.batch:
 		succeedBatch(ctx, result)
 	default:
@@ -37,6 +40,9 @@ func (s *Server) understand(ctx *fasthttp.RequestCtx, e endpoint, held *share) (
 	from := s.keys.find(credential)
 	if from == nil && len(credential) > 0 {
 		return nil, nil, refusedUnknownKey
+	}
+	if from != nil && from.limiter.inDebt() {
+		return from, nil, refusedRateLimited
 	}
 	options := segment.Options{Batch: e.batch, Type: e.kind, Limits: s.parserLimits}
 	if from == nil {
@@ -95,9 +101,15 @@ func (s *Server) parse(content []byte, options segment.Options) (*segment.Result
 // keep puts the calls into the journal. What is counted of them is counted once they are there: clients send again what
 // was refused.
 func (s *Server) keep(from *source, result *segment.Result) *refusal {
+	if !from.limiter.take(len(result.Messages)) {
+		return refusedRateLimited
+	}
 	start := time.Now()
 	duplicates, err := s.append(from.name, result.Messages)
 	s.metrics.duration.Observe(time.Since(start).Seconds())
+	if err != nil {
+		from.limiter.giveBack(len(result.Messages))
+	}
 	switch {
 	case errors.Is(err, journal.ErrFull):
 		return refusedOverloaded

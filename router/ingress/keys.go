@@ -23,6 +23,7 @@ const (
 type source struct {
 	name     string
 	origins  []string
+	limiter  *limiter
 	counters *sourceCounters
 }
 
@@ -46,7 +47,7 @@ func newKeyring(sources map[string]Source, m *metrics) (keyring, error) {
 		if other := keys[digest]; other != nil {
 			return nil, fmt.Errorf("sources.%s.write_key: the same as that of sources.%s", name, other.name)
 		}
-		keys[digest] = &source{name: name, origins: config.AllowedOrigins, counters: m.forSource(name)}
+		keys[digest] = &source{name: name, origins: config.AllowedOrigins, limiter: newLimiter(config.Rate), counters: m.forSource(name)}
 	}
 	return keys, nil
 }

@@ -14,7 +14,7 @@ import (
 var statuses = []int{
 	fasthttp.StatusOK, fasthttp.StatusNoContent,
 	fasthttp.StatusBadRequest, fasthttp.StatusUnauthorized, fasthttp.StatusNotFound, fasthttp.StatusMethodNotAllowed,
-	fasthttp.StatusInternalServerError, fasthttp.StatusServiceUnavailable,
+	fasthttp.StatusTooManyRequests, fasthttp.StatusInternalServerError, fasthttp.StatusServiceUnavailable,
 }
 
 // metrics are counted by labels that are all known beforehand, so that each is there at zero and none comes from outside.
