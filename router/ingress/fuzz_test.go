@@ -29,6 +29,12 @@ func FuzzHandler(f *testing.F) {
 		{"OPTIONS", "/v1/t", "", ""},
 		{"GET", "/health", "identity", "x"},
 		{"PUT", "/%00/..", "br", "x"},
+		{"POST", "/beacon/v1/batch?writeKey=" + testKey, "", `{"batch":[` + call + `]}`},
+		{"POST", "/api/s/s2s/event/", "", call},
+		{"GET", "/v1/projects/" + testKey + "/settings", "", ""},
+		{"GET", "/cio/v1/projects/%22%2f/settings", "", ""},
+		{"GET", "/projects", "", ""},
+		{"GET", "/sourceConfig/?writeKey=" + testKey, "", ""},
 	} {
 		f.Add(seed.method, seed.path, "X-Write-Key: "+testKey, seed.encoding, []byte(seed.body), true)
 		f.Add(seed.method, seed.path, basic(testKey), seed.encoding, []byte(seed.body), false)
@@ -67,12 +73,20 @@ func (s *stand) mustAnswerWell(t *testing.T, request string) {
 	if !slices.Contains(statuses, response.StatusCode) || response.StatusCode == 500 {
 		t.Fatalf("%q for %q", got, request)
 	}
+	if response.StatusCode == 200 && isRead(body) {
+		return
+	}
 	code := answer{response, body}.code(t)
 	// The library hands over nothing of a request whose headers it cannot read.
 	unread := []string{refusedRequest.code, refusedHeaderTooLarge.code, refusedTimeout.code}
 	if response.Header.Get("Access-Control-Allow-Origin") == "" && !slices.Contains(unread, code) {
 		t.Fatalf("no CORS: %q for %q", got, request)
 	}
+}
+
+// isRead tells whether it is the answer to what reads, which has a form of its own.
+func isRead(body []byte) bool {
+	return bytes.HasPrefix(body, []byte(`{"integrations":{"`)) || bytes.HasPrefix(body, []byte(`{"source":{"`))
 }
 
 // nowhere is a journal that keeps nothing.

@@ -2,6 +2,7 @@ package ingress
 
 import (
 	"bytes"
+	"regexp"
 
 	"github.com/valyala/fasthttp"
 
@@ -15,6 +16,9 @@ type endpoint struct {
 	batch  bool         // an envelope of calls
 	kind   segment.Type // the type of a single call; zero leaves it to the body
 	device bool         // what sends here is a browser or a phone: its address is its user's
+
+	service string // whose settings these are
+	key     []byte // the write key in the path
 }
 
 const (
@@ -61,6 +65,8 @@ var endpoints = withJitsus(map[string]endpoint{
 	// The SDKs' metrics about themselves.
 	"m": {serve: (*Server).discard, allow: allowPost},
 
+	"sourceConfig": {serve: (*Server).sourceConfig, allow: allowGet},
+
 	"health": {serve: (*Server).health, allow: allowGet},
 })
 
@@ -82,10 +88,7 @@ func (s *Server) route(ctx *fasthttp.RequestCtx) {
 		preflight(ctx)
 		return
 	}
-	// The library has folded doubled slashes.
-	path := bytes.Trim(ctx.Path(), "/")
-	path = bytes.TrimPrefix(path, []byte("v1/"))
-	e, known := endpoints[string(path)]
+	e, known := endpointAt(ctx.Path())
 	switch {
 	case !known:
 		refuse(ctx, refusedNotFound)
@@ -95,6 +98,31 @@ func (s *Server) route(ctx *fasthttp.RequestCtx) {
 	default:
 		e.serve(s, ctx, e)
 	}
+}
+
+// settingsPath is that of a source's settings, without its /v1. "projects" is often there twice, and the write key not at
+// all.
+var settingsPath = regexp.MustCompile(`^(?:projects/)?projects(?:(?:/(.+))?/settings)?$`)
+
+// endpointAt finds what a path stands for. The library has decoded it, and folded doubled slashes.
+//
+// Everything is also there below /cio: Customer.io's SDK for browsers is Segment's, but for the name that it looks for in its
+// settings, and nothing else in its request tells the two apart.
+func endpointAt(path []byte) (endpoint, bool) {
+	path, isCustomerIO := bytes.CutPrefix(bytes.Trim(path, "/"), []byte("cio/"))
+	path = bytes.TrimPrefix(path, []byte("v1/"))
+	if e, known := endpoints[string(path)]; known {
+		return e, true
+	}
+	match := settingsPath.FindSubmatch(path)
+	if match == nil {
+		return endpoint{}, false
+	}
+	e := endpoint{serve: (*Server).settings, allow: allowGet, service: serviceSegment, key: match[1]}
+	if isCustomerIO {
+		e.service = serviceCustomerIO
+	}
+	return e, true
 }
 
 func (e endpoint) allows(ctx *fasthttp.RequestCtx) bool {

@@ -226,7 +226,7 @@ func TestEveryPathOfTheSDKs(t *testing.T) {
 	s := start(t, testConfig())
 	for kind, paths := range types {
 		for _, path := range paths {
-			for _, form := range []string{"/v1/%s", "/%s", "/v1/%s/", "/%s//", "//v1//%s"} {
+			for _, form := range []string{"/v1/%s", "/%s", "/v1/%s/", "/%s//", "//v1//%s", "/cio/v1/%s", "/cio/%s"} {
 				path := fmt.Sprintf(form, path)
 				s.entries, s.seen = nil, nil
 				got := s.post(t, path, `{"userId":"u","event":"e"}`)
@@ -288,7 +288,7 @@ func TestHealth(t *testing.T) {
 
 func TestWhatIsNotServed(t *testing.T) {
 	s := start(t, testConfig())
-	for _, path := range []string{"/", "/v1", "/v2/track", "/v1/delete", "/track/x", "/v1/v1/track", "/../etc/passwd"} {
+	for _, path := range []string{"/", "/v1", "/v2/track", "/v1/delete", "/track/x", "/v1/v1/track", "/../etc/passwd", "/V1/track", "/v1/Track", "/v1/cio/track", "/cio/cio/track", "/api/s", "/api/s/s2s"} {
 		if got := s.post(t, path, call); got.StatusCode != 404 || got.code(t) != "not_found" {
 			t.Errorf("%s: %d %s", path, got.StatusCode, got.body)
 		}
