@@ -13,11 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/zap"
-
 	"aka/destinations/simulator"
-	"aka/router/journal"
 )
 
 // crowd is people who all do the same at once: something under an old id, an alias, something under the new one. Each of
@@ -245,23 +241,9 @@ func (c *crowd) expectOnePersonEach() {
 func (c *crowd) expectJournaledOnce() {
 	t := c.w.t
 	t.Helper()
-	options := journal.DefaultOptions
-	options.Dir = c.w.journal()
-	log, err := journal.Open(c.w.ctx, options, zap.NewNop(), prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	_, head := log.Head()
 	times := map[string]int{}
-	for reader, seq := log.ReadFrom(1), uint64(1); seq < head.Seq; seq++ {
-		frame, err := reader.Next(c.w.ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range frame.Entries {
-			times[frame.Entries[i].MessageID]++
-		}
+	for _, entry := range c.w.journaled() {
+		times[entry.MessageID]++
 	}
 	if int64(len(times)) != c.calls() {
 		t.Errorf("the journal holds %d calls, not %d", len(times), c.calls())

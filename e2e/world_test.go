@@ -11,7 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
 	"aka/destinations/simulator"
+	"aka/router/journal"
 )
 
 const writeKey = "e2e-write-key"
@@ -36,12 +40,16 @@ type world struct {
 	ctx     context.Context
 	sim     *simulator.Simulator
 	dir     string
+	listen  string // as the config has it
 	config  string // the path
 	process *process
 }
 
-// newWorld has the config go by more, which is YAML.
-func newWorld(t *testing.T, more string) *world {
+// newWorld has the config go by more, which is YAML. Each aka that runs in it has another port.
+func newWorld(t *testing.T, more string) *world { return newWorldAt(t, "127.0.0.1:0", more) }
+
+// newWorldAt is newWorld with the address for SDKs, host:port.
+func newWorldAt(t *testing.T, listen, more string) *world {
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	t.Cleanup(cancel)
 	sim, err := simulator.Start("127.0.0.1:0")
@@ -49,7 +57,7 @@ func newWorld(t *testing.T, more string) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = sim.Close() })
-	w := &world{t: t, ctx: ctx, sim: sim, dir: t.TempDir()}
+	w := &world{t: t, ctx: ctx, sim: sim, dir: t.TempDir(), listen: listen}
 	w.config = filepath.Join(w.dir, "config.yaml")
 	if err := os.WriteFile(w.config, []byte(w.configText(more)), 0o600); err != nil {
 		t.Fatal(err)
@@ -59,13 +67,13 @@ func newWorld(t *testing.T, more string) *world {
 
 func (w *world) configText(more string) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, `listen: 127.0.0.1:0
+	fmt.Fprintf(&text, `listen: %q
 admin: { listen: "127.0.0.1:0" }
 sources: { test: { write_key: %s } }
 journal: { dir: %q }
 %s
 destinations:
-`, writeKey, w.journal(), more)
+`, w.listen, writeKey, w.journal(), more)
 	for _, d := range destinations {
 		// All exchanges are kept, for the tests that count them.
 		options := simulator.Options{IDMerge: d.idMerge, MaxExchanges: 1_000_000, MaxExchangeBytes: 1 << 30}
@@ -79,6 +87,27 @@ destinations:
 }
 
 func (w *world) journal() string { return filepath.Join(w.dir, "data") }
+
+// journaled returns every call in the journal, in order. Nothing may run.
+func (w *world) journaled() (all []journal.Entry) {
+	w.t.Helper()
+	options := journal.DefaultOptions
+	options.Dir = w.journal()
+	log, err := journal.Open(w.ctx, options, zap.NewNop(), prometheus.NewRegistry())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer log.Close()
+	_, head := log.Head()
+	for reader, seq := log.ReadFrom(1), uint64(1); seq < head.Seq; seq++ {
+		frame, err := reader.Next(w.ctx)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		all = append(all, frame.Entries...)
+	}
+	return all
+}
 
 // start starts aka, again after it has ended.
 func (w *world) start() {

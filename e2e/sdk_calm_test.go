@@ -1,0 +1,186 @@
+//go:build sdks
+
+package e2e
+
+import (
+	"encoding/json"
+	"strconv"
+	"testing"
+)
+
+// sdk is one that is run as it is published: through its public API, with its own defaults, and only told another host.
+type sdk struct {
+	name    string
+	library string // what it calls itself in context.library, as name/version; not always the version it is
+	start   func(w *world, url string, batch int) client
+}
+
+// client is an SDK that runs.
+type client interface {
+	// send has the SDK send a batch of calls, in order. What became of those before must have been asked for.
+	send(calls []call)
+	// reports waits until the SDK has said what became of each.
+	reports() []report
+	// close has the SDK end as its users would have it.
+	close()
+}
+
+// call is a call in the words of the Segment specification, which are the SDKs' own.
+type call map[string]any
+
+// report is what an SDK says of a call.
+type report struct {
+	MessageID string `json:"messageId"`
+	Error     string `json:"error"` // empty when it believes the call delivered
+}
+
+// sdks are those that run here.
+var sdks = []sdk{
+	{"analytics-node", "@segment/analytics-node/3.1.0", driver("analytics-node.mjs")},
+	{"analytics-node-1", "@segment/analytics-node/1.3.0", driver("analytics-node-1.mjs")},
+	{"cdp-analytics-node", "@customerio/cdp-analytics-node/1.0.0-beta.22", driver("cdp-analytics-node.mjs")},
+}
+
+// driver is a program in sdksDir that runs an SDK in Node: driver.mjs says how.
+func driver(name string) func(w *world, url string, batch int) client {
+	return func(w *world, url string, batch int) client {
+		w.t.Helper()
+		return &driven{script: w.startScript(name, url, writeKey, strconv.Itoa(batch))}
+	}
+}
+
+// driven is an SDK in a program of its own.
+type driven struct{ *script }
+
+func (d *driven) send(calls []call) { d.w.t.Helper(); d.write(calls) }
+
+func (d *driven) reports() (all []report) {
+	d.w.t.Helper()
+	d.read(&all)
+	return all
+}
+
+// Each SDK tells of somebody who signs up and gets a userId, with calls for some vendors only and options for one, and each
+// vendor hears of it in its own words: everything once, the alias between what came before and what came after.
+func TestEachSDKsCallsReachEveryVendorOnceAndInOrder(t *testing.T) {
+	for _, s := range sdks {
+		t.Run(s.name, func(t *testing.T) {
+			w := newWorld(t, "")
+			w.start()
+			calls := signUp("jen@email.com", "507f191e81")
+			c := s.start(w, w.process.api, len(calls))
+			c.send(calls)
+			reports := c.reports()
+			c.close()
+			w.untilAllEnded()
+
+			expectSignUp(t, w, "jen@email.com", "507f191e81")
+			expectOutcome(w, 1, "mixpanel", "alias", "dropped", "filtered_by_integrations")
+			expectNothingOdd(w, len(calls))
+			w.process.stop()
+			expectKept(w, s, calls, reports)
+		})
+	}
+}
+
+// signUp is a story of the seven calls.
+func signUp(before, after string) []call {
+	return []call{
+		{"type": "identify", "userId": before, "traits": call{"email": before}},
+		{"type": "track", "userId": before, "event": "Signed Up", "properties": call{"plan": "free"}},
+		{"type": "alias", "previousId": before, "userId": after,
+			"integrations": call{"All": false, "Kissmetrics": true, "Vero": true, "original": true}},
+		{"type": "identify", "userId": after, "traits": call{"plan": "pro"},
+			"integrations": call{"Vero": call{"tags": call{"add": []string{"customer"}}}}},
+		{"type": "page", "userId": after, "name": "Prices"},
+		{"type": "screen", "userId": after, "name": "Home"},
+		{"type": "group", "userId": after, "groupId": "acme", "traits": call{"name": "Acme"}},
+		{"type": "track", "userId": after, "event": "Opened", "integrations": call{"All": false, "Vero": true}},
+		{"type": "track", "userId": after, "event": "Bought", "integrations": call{"Mixpanel": false}},
+	}
+}
+
+// expectSignUp checks what each vendor took of the story. Within a step the order is free: nothing in it changes who is who.
+func expectSignUp(t *testing.T, w *world, before, after string) {
+	t.Helper()
+	expectSteps(t, w.account("kissmetrics"), [][]string{
+		{"profile " + before},
+		{"event " + before + " Signed Up"},
+		{"alias " + before + " " + after},
+		{"profile " + after},
+		{"event " + after + " Viewed Prices Page", "event " + after + " Viewed Home Screen"},
+		{"profile " + after},
+		{"event " + after + " Bought"},
+	})
+	expectSteps(t, w.account("original"), [][]string{
+		{"profile " + before},
+		{"event " + before + " Signed Up"},
+		{"create_alias " + before + " " + after},
+		{"profile " + after},
+		{"event " + after + " Loaded a Page", "event " + after + " Loaded a Screen"},
+	})
+	expectSteps(t, w.account("vero"), [][]string{
+		{"profile " + before},
+		{"event " + before + " Signed Up"},
+		{"reidentify " + before + " " + after},
+		{"profile " + after},
+		{"tags " + after},
+		{"event " + after + " Viewed Prices Page"},
+		{"event " + after + " Viewed Home Screen"},
+		{"profile " + after},
+		{"event " + after + " Opened"},
+		{"event " + after + " Bought"},
+	})
+	// To Mixpanel's simplified mode they are two people, in no order.
+	expectSteps(t, w.account("mixpanel"), [][]string{{
+		"event " + after + " Loaded a Page", "event " + after + " Loaded a Screen", "event " + before + " Signed Up",
+		"profile " + after, "profile " + before,
+	}})
+}
+
+// expectNothingOdd checks that all calls were taken as they are, each once.
+func expectNothingOdd(w *world, calls int) {
+	w.t.Helper()
+	if got := w.metric("aka_ingress_calls_received_total"); got != float64(calls) {
+		w.t.Errorf("%v calls are received, want %d", got, calls)
+	}
+	for _, name := range []string{"aka_ingress_calls_rejected_total", "aka_ingress_diagnostics_total", "aka_ingress_duplicates_total"} {
+		if got := w.metric(name); got != 0 {
+			w.t.Errorf("%s is %v", name, got)
+		}
+	}
+}
+
+// expectKept checks that the journal holds the calls in order, as the SDK sent them. Nothing runs.
+func expectKept(w *world, s sdk, calls []call, reports []report) {
+	w.t.Helper()
+	kept := w.journaled()
+	if len(kept) != len(calls) || len(reports) != len(calls) {
+		w.t.Fatalf("of %d calls the journal has %d and the SDK speaks of %d", len(calls), len(kept), len(reports))
+	}
+	for i, want := range calls {
+		got := kept[i]
+		if reports[i].Error != "" || reports[i].MessageID != got.MessageID {
+			w.t.Errorf("call %d: the SDK says %+v, the journal has %s", i, reports[i], got.MessageID)
+		}
+		if got.Type.String() != want["type"] {
+			w.t.Errorf("call %d is %s, want %s", i, got.Type, want["type"])
+		}
+		for key, id := range map[string]string{"userId": got.UserID, "previousId": got.PreviousID, "groupId": got.GroupID} {
+			if wanted, _ := want[key].(string); id != wanted {
+				w.t.Errorf("call %d: %s is %q, want %q", i, key, id, wanted)
+			}
+		}
+		var content struct {
+			Context struct {
+				Library struct{ Name, Version string }
+			}
+		}
+		if err := json.Unmarshal(got.JSON, &content); err != nil {
+			w.t.Fatal(err)
+		}
+		if library := content.Context.Library; library.Name+"/"+library.Version != s.library {
+			w.t.Errorf("call %d comes from %s/%s, want %s", i, library.Name, library.Version, s.library)
+		}
+	}
+}
