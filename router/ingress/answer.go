@@ -79,7 +79,7 @@ var (
 
 // callRefusals are those that a request with calls can meet beside the parser's.
 var callRefusals = []*refusal{
-	refusedRequest, refusedTooLarge, refusedEncoding, refusedCompression, refusedTimeout,
+	refusedRequest, refusedTooLarge, refusedEncoding, refusedCompression, refusedPixel, refusedTimeout,
 	refusedMissingKey, refusedUnknownKey, refusedOrigin, refusedRateLimited, refusedOverloaded, refusedUnavailable,
 }
 

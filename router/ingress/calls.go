@@ -16,13 +16,9 @@ import (
 func (s *Server) calls(ctx *fasthttp.RequestCtx, e endpoint) {
 	held := share{room: &s.room}
 	defer held.giveBack()
-	from, result, refused := s.understand(ctx, e, &held)
-	if refused == nil {
-		refused = s.keep(from, result)
-	}
+	from, result, refused := s.take(ctx, e, &held)
 	switch {
 	case refused != nil:
-		s.metrics.of(from).rejected[refused.code].Inc()
 		refuse(ctx, refused)
 		if refused == refusedRateLimited {
 			retryAfter(ctx, from.limiter.retrySeconds())
@@ -32,6 +28,18 @@ func (s *Server) calls(ctx *fasthttp.RequestCtx, e endpoint) {
 	default:
 		succeed(ctx)
 	}
+}
+
+// take understands the calls and keeps them. A refusal is counted.
+func (s *Server) take(ctx *fasthttp.RequestCtx, e endpoint, held *share) (*source, *segment.Result, *refusal) {
+	from, result, refused := s.understand(ctx, e, held)
+	if refused == nil {
+		refused = s.keep(from, result)
+	}
+	if refused != nil {
+		s.metrics.of(from).rejected[refused.code].Inc()
+	}
+	return from, result, refused
 }
 
 // understand finds out who sends, and what. The write key is judged as soon as it is known: reading calls is the dear part.
@@ -48,7 +56,7 @@ func (s *Server) understand(ctx *fasthttp.RequestCtx, e endpoint, held *share) (
 	if from == nil {
 		options.Admit = s.keys.has
 	}
-	result, refused := s.read(ctx, options, held)
+	result, refused := s.read(ctx, e, options, held)
 	if from == nil && result.WriteKey != "" {
 		if from = s.keys.find([]byte(result.WriteKey)); from == nil {
 			return nil, nil, refusedUnknownKey
@@ -65,12 +73,12 @@ func (s *Server) understand(ctx *fasthttp.RequestCtx, e endpoint, held *share) (
 	return from, result, nil
 }
 
-// read reads the body and parses it. The result is there beside a refusal too, for its write key. A write key that was not
+// read reads the content and parses it. The result is there beside a refusal too, for its write key. A write key that was not
 // admitted is no refusal yet.
-func (s *Server) read(ctx *fasthttp.RequestCtx, options segment.Options, held *share) (*segment.Result, *refusal) {
+func (s *Server) read(ctx *fasthttp.RequestCtx, e endpoint, options segment.Options, held *share) (*segment.Result, *refusal) {
 	b := bodies.Get().(*body)
 	defer b.release()
-	content, refused := b.read(ctx, &s.limits, held)
+	content, refused := s.content(ctx, e, b, held)
 	if refused != nil {
 		return &segment.Result{}, refused
 	}
@@ -86,6 +94,14 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, options segment.Options, held *s
 		return result, refusedOverloaded
 	}
 	return result, nil
+}
+
+// content returns the JSON of the calls, good until the body's release.
+func (s *Server) content(ctx *fasthttp.RequestCtx, e endpoint, b *body, held *share) ([]byte, *refusal) {
+	if e.query {
+		return callInQuery(ctx.QueryArgs(), s.parserLimits.Depth)
+	}
+	return b.read(ctx, &s.limits, held)
 }
 
 // parse parses the body, when its turn has come: what becomes of a large body, or of many calls, is weighed only once it is

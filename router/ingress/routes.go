@@ -16,6 +16,7 @@ type endpoint struct {
 	batch  bool         // an envelope of calls
 	kind   segment.Type // the type of a single call; zero leaves it to the body
 	device bool         // what sends here is a browser or a phone: its address is its user's
+	query  bool         // the call is in the query, not in the body
 
 	service string // whose settings these are
 	key     []byte // the write key in the path
@@ -40,7 +41,7 @@ func fromDevice(e endpoint) endpoint {
 }
 
 // endpoints are the paths without their /v1 and their slashes at both ends.
-var endpoints = withJitsus(map[string]endpoint{
+var endpoints = withPixels(withJitsus(map[string]endpoint{
 	"batch":           batchOf(),
 	"import":          batchOf(),
 	"b":               fromDevice(batchOf()),
@@ -68,7 +69,7 @@ var endpoints = withJitsus(map[string]endpoint{
 	"sourceConfig": {serve: (*Server).sourceConfig, allow: allowGet},
 
 	"health": {serve: (*Server).health, allow: allowGet},
-})
+}))
 
 // withJitsus adds the paths of Jitsu's SDK: browsers send to the first, servers to those below s2s.
 func withJitsus(endpoints map[string]endpoint) map[string]endpoint {
@@ -80,6 +81,17 @@ func withJitsus(endpoints map[string]endpoint) map[string]endpoint {
 	}
 	add("event", single(0))
 	add("batch", batchOf())
+	return endpoints
+}
+
+// withPixels adds the paths of images: Segment's, and RudderStack's.
+func withPixels(endpoints map[string]endpoint) map[string]endpoint {
+	for _, kind := range segment.Types {
+		endpoints["pixel/"+kind.String()] = endpoint{serve: (*Server).pixel, allow: allowGet, kind: kind, device: true, query: true}
+	}
+	for _, kind := range []segment.Type{segment.Track, segment.Page} {
+		endpoints["pixel/v1/"+kind.String()] = endpoints["pixel/"+kind.String()]
+	}
 	return endpoints
 }
 
