@@ -104,9 +104,17 @@ func refuse(ctx *fasthttp.RequestCtx, r *refusal) {
 	if r.status == fasthttp.StatusServiceUnavailable {
 		retryAfter(ctx, retrySeconds)
 	}
+	if r.endsConnection() {
+		ctx.SetConnectionClose()
+	}
 	ctx.SetStatusCode(r.status)
 	ctx.SetContentTypeBytes(contentTypeJSON)
 	ctx.SetBody(body)
+}
+
+// endsConnection tells whether nobody knows where the next request begins, or there is to be none.
+func (r *refusal) endsConnection() bool {
+	return r == refusedRequest || r == refusedTimeout || r == refusedInternal || r == refusedTooManyConnections
 }
 
 func retryAfter(ctx *fasthttp.RequestCtx, seconds int) {

@@ -116,19 +116,31 @@ func (b *body) isCutShort(ctx *fasthttp.RequestCtx) bool {
 	return b.limit+1-b.wire.N < int64(ctx.Request.Header.ContentLength())
 }
 
-// saysLengthTwice tells whether the headers say in two ways where the body ends. A proxy in between may go by the other one,
-// and then a part of the body is the next request to one of the two (https://www.rfc-editor.org/rfc/rfc9112#section-6.3).
-func saysLengthTwice(ctx *fasthttp.RequestCtx) bool {
-	length, encoding := false, false
+// isAmbiguous tells whether a proxy in between may see the headers or the body end elsewhere: the length is said in two ways,
+// the encoding is not only chunked, a line goes on in the next one, or ends without a return. A part of the body would be the
+// next request to one of the two (https://www.rfc-editor.org/rfc/rfc9112#section-6.3).
+func isAmbiguous(ctx *fasthttp.RequestCtx) bool {
+	length, chunked := false, false
 	for line := range bytes.Lines(ctx.Request.Header.RawHeaders()) {
-		switch name, _, _ := bytes.Cut(line, []byte{':'}); len(name) {
-		case len(fasthttp.HeaderContentLength):
-			length = length || bytes.EqualFold(name, []byte(fasthttp.HeaderContentLength))
-		case len(fasthttp.HeaderTransferEncoding):
-			encoding = encoding || bytes.EqualFold(name, []byte(fasthttp.HeaderTransferEncoding))
+		if !bytes.HasSuffix(line, []byte("\r\n")) || line[0] == ' ' || line[0] == '\t' {
+			return true
+		}
+		name, value, _ := bytes.Cut(line, []byte{':'})
+		switch {
+		case isHeader(name, fasthttp.HeaderContentLength):
+			length = true
+		case isHeader(name, fasthttp.HeaderTransferEncoding):
+			if !bytes.EqualFold(bytes.TrimSpace(value), []byte("chunked")) {
+				return true
+			}
+			chunked = true
 		}
 	}
-	return length && encoding
+	return length && chunked
+}
+
+func isHeader(name []byte, known string) bool {
+	return len(name) == len(known) && bytes.EqualFold(name, []byte(known))
 }
 
 // drain reads what is left of the body, some times the limit at most, and returns whether that was all.

@@ -44,7 +44,7 @@ func (s *Server) take(ctx *fasthttp.RequestCtx, e endpoint, held *share) (*sourc
 
 // understand finds out who sends, and what. The write key is judged as soon as it is known: reading calls is the dear part.
 func (s *Server) understand(ctx *fasthttp.RequestCtx, e endpoint, held *share) (*source, *segment.Result, *refusal) {
-	credential := credentialOf(ctx)
+	credential, origin := credentialOf(ctx), ctx.Request.Header.Peek(fasthttp.HeaderOrigin)
 	from := s.keys.find(credential)
 	if from == nil && len(credential) > 0 {
 		return nil, nil, refusedUnknownKey
@@ -67,7 +67,7 @@ func (s *Server) understand(ctx *fasthttp.RequestCtx, e endpoint, held *share) (
 		return from, nil, refused
 	case from == nil:
 		return nil, nil, refusedMissingKey
-	case !from.allows(ctx.Request.Header.Peek(fasthttp.HeaderOrigin)):
+	case !from.allows(origin):
 		return from, nil, refusedOrigin
 	}
 	return from, result, nil

@@ -82,7 +82,8 @@ type Limits struct {
 	Depth int `yaml:"depth"`
 	// Strict lowers the limits to Segment's own: 32 KB a call, 500 KB a body, 2500 calls a batch. Default false.
 	Strict bool `yaml:"strict"`
-	// ReadTimeout bounds the reading of one request, from its first byte to the end of its body. Above 0. Default 30s.
+	// ReadTimeout bounds the reading of one request's body. Its headers have as long, and 10 seconds at most. Above 0.
+	// Default 30s.
 	ReadTimeout time.Duration `yaml:"read_timeout"`
 	// IdleTimeout is how long a kept-alive connection waits for its next request. SDKs lose a batch on a connection that
 	// is closed under them, and some keep theirs for 5 minutes. Above 0. Default 6m.

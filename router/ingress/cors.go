@@ -10,8 +10,7 @@ const (
 
 // allowOrigin lets a page read the answer, an error too: a browser's SDK takes an answer that it may not read for a broken
 // network, and sends again what can never be accepted.
-func allowOrigin(ctx *fasthttp.RequestCtx) {
-	origin := ctx.Request.Header.Peek(fasthttp.HeaderOrigin)
+func allowOrigin(ctx *fasthttp.RequestCtx, origin []byte) {
 	if len(origin) == 0 {
 		return
 	}

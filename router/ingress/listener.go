@@ -1,19 +1,30 @@
 package ingress
 
 import (
+	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
-// acceptPause is how long a listener that is out of descriptors or memory waits for some to be given back.
-const acceptPause = 50 * time.Millisecond
+const (
+	// acceptPause is how long a listener that is out of descriptors or memory waits for some to be given back.
+	acceptPause = 50 * time.Millisecond
+	// lingerTime and lingerBytes bound what is taken from a client behind its answer.
+	lingerTime  = time.Second
+	lingerBytes = 64 << 20
+)
 
 // patientListener outlasts the shortages that pass: one of them must not end the process. It may have been closed before.
 type patientListener struct {
 	net.Listener
+	silent *silentConns
 	once   sync.Once
 	closed error
 }
@@ -31,11 +42,19 @@ func (l *patientListener) Close() error {
 // Accept waits for the next connection.
 func (l *patientListener) Accept() (net.Conn, error) {
 	for {
-		conn, err := l.Listener.Accept()
-		if err == nil || !passes(err) {
-			return conn, err
+		accepted, err := l.Listener.Accept()
+		switch {
+		case err == nil:
+			c := &conn{Conn: accepted, others: l.silent}
+			if l.silent.add(c) {
+				return c, nil
+			}
+			_ = c.Close()
+		case passes(err):
+			time.Sleep(acceptPause)
+		default:
+			return nil, err
 		}
-		time.Sleep(acceptPause)
 	}
 }
 
@@ -46,4 +65,85 @@ func passes(err error) bool {
 		}
 	}
 	return false
+}
+
+// conn is a connection that is among the silent ones until something comes.
+type conn struct {
+	net.Conn
+	others *silentConns
+	spoke  bool
+	unread atomic.Bool // the client may still be sending what nobody reads
+}
+
+// Read reads. A connection that ends before anything has come just ends, however it does: nobody waits for an answer, and
+// a load balancer that only looks whether the port is open counts as no request.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	switch {
+	case c.spoke:
+	case n > 0:
+		c.spoke = true
+		c.others.remove(c)
+	case err != nil:
+		err = io.EOF
+	}
+	return n, err
+}
+
+// Close closes the connection. A client that is still sending has a moment to read its answer: were there nobody to take what
+// it sends, its system could throw the answer away.
+func (c *conn) Close() error {
+	c.others.remove(c)
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.unread.Swap(false) {
+		_ = half.CloseWrite()
+		_ = c.SetReadDeadline(time.Now().Add(lingerTime))
+		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
+	}
+	return c.Conn.Close()
+}
+
+// linger makes the connection take what the client is still sending when it is closed after the answer.
+func linger(ctx *fasthttp.RequestCtx) {
+	below := ctx.Conn()
+	if encrypted, ok := below.(*tls.Conn); ok {
+		below = encrypted.NetConn()
+	}
+	if c, ok := below.(*conn); ok {
+		c.unread.Store(true)
+	}
+}
+
+// silentConns are the connections over which nothing has come yet. The library takes them for busy, and would let them hold
+// up the shutdown.
+type silentConns struct {
+	mu     sync.Mutex
+	open   map[*conn]struct{}
+	closed bool
+}
+
+// add returns false when there are to be no more.
+func (s *silentConns) add(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil {
+		s.open = map[*conn]struct{}{}
+	}
+	s.open[c] = struct{}{}
+	return !s.closed
+}
+
+func (s *silentConns) remove(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, c)
+}
+
+// close closes them all, and lets no more come.
+func (s *silentConns) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for c := range s.open {
+		_ = c.Conn.Close()
+	}
 }

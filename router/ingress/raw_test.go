@@ -1,10 +1,13 @@
 package ingress
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -14,14 +17,20 @@ import (
 	"go.uber.org/zap"
 )
 
-// raw sends bytes and returns all that is answered until the connection is closed.
-func (s *stand) raw(request string) string {
+// raw sends bytes, in pieces, and returns all that is answered until the connection is closed.
+func (s *stand) raw(pieces ...string) string {
 	conn, err := s.dial()
 	if err != nil {
 		return err.Error()
 	}
 	defer conn.Close()
-	go func() { _, _ = io.WriteString(conn, request) }()
+	go func() {
+		for _, piece := range pieces {
+			if _, err := io.WriteString(conn, piece); err != nil {
+				return
+			}
+		}
+	}()
 	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		return err.Error()
 	}
@@ -98,18 +107,6 @@ func TestARequestThatSaysItsLengthTwiceIsRefused(t *testing.T) {
 	got := s.raw("POST /v1/alias HTTP/1.1\r\nHost: x\r\nX-Write-Key: " + testKey + "\r\nX-Not-Content-Length: 5\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + chunked)
 	if !strings.HasPrefix(got, "HTTP/1.1 200") {
 		t.Errorf("%q", got)
-	}
-}
-
-func TestOldHTTPAndExpect(t *testing.T) {
-	s := startTCP(t, testConfig())
-	head := "\r\nX-Write-Key: " + testKey + "\r\nContent-Length: " + fmt.Sprint(len(call)) + "\r\n"
-	if got := s.raw("POST /v1/alias HTTP/1.0" + head + "\r\n" + call); !strings.Contains(got, " 200 OK") || !strings.HasSuffix(got, `{"success":true}`) {
-		t.Errorf("HTTP/1.0: %q", got)
-	}
-	got := s.raw("POST /v1/alias HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue" + head + "\r\n" + call)
-	if !strings.HasPrefix(got, "HTTP/1.1 100 Continue") || !strings.HasSuffix(got, `{"success":true}`) {
-		t.Errorf("Expect: %q", got)
 	}
 }
 
@@ -190,5 +187,258 @@ func TestServeAfterShutdownReturns(t *testing.T) {
 	}
 	if err := server.Serve(fasthttputil.NewInmemoryListener()); err != nil {
 		t.Error(err)
+	}
+}
+
+// answers are what came back over one connection: of each its status and its error's code, such as "400 invalid_json" or
+// "200", and "close" behind the last one when it says so.
+func answers(t testing.TB, got string) string {
+	t.Helper()
+	reader := bufio.NewReader(strings.NewReader(got))
+	var all []string
+	for {
+		if _, err := reader.Peek(1); err != nil {
+			return strings.Join(all, ", ")
+		}
+		response, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			t.Fatalf("%v: %q", err, got)
+		}
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatalf("%v: %q", err, got)
+		}
+		text := fmt.Sprint(response.StatusCode)
+		if response.StatusCode >= 200 {
+			text = strings.TrimSpace(text + " " + answer{response, body}.code(t))
+		}
+		if response.Close {
+			text += " close"
+		}
+		all = append(all, text)
+	}
+}
+
+// post is a request up to the headers that say how long the body is.
+const (
+	post = "POST /v1/alias HTTP/1.1\r\nHost: x\r\nX-Write-Key: " + testKey + "\r\n"
+	last = "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+	kept    = "200, 200 close"
+	refused = "400 invalid_request close"
+)
+
+var (
+	sized   = fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(call), call)
+	chunks  = fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(call), call)
+	chunked = "Transfer-Encoding: chunked\r\n\r\n"
+)
+
+func TestHeadersAsNoSDKSendsThem(t *testing.T) {
+	s := startTCP(t, testConfig())
+	for name, c := range map[string]struct{ request, want string }{
+		"as they should be":           {post + sized, kept},
+		"empty lines before":          {"\r\n\r\n" + post + sized, kept},
+		"an empty line behind":        {post + sized + "\r\n", kept},
+		"eight bits in a value":       {post + "X-A: b\xe9\r\n" + sized, kept},
+		"any case":                    {strings.ReplaceAll(post, "Host", "hOST") + sized, kept},
+		"zeros before the length":     {post + "Content-Length: 000" + strings.TrimPrefix(sized, "Content-Length: "), kept},
+		"no line has a return":        {strings.ReplaceAll(post, "\r\n", "\n") + strings.ReplaceAll(sized, "\r\n", "\n"), refused},
+		"one line has no return":      {post + "X-A: b\n" + sized, refused},
+		"the last line has no return": {post + "\n" + sized, refused},
+		"a line goes on":              {post + "X-A: b\r\n c\r\n" + sized, refused},
+		"a line goes on with a tab":   {post + "X-A: b\r\n\tContent-Length: 5\r\n" + sized, refused},
+		"the first line goes on":      {"POST /v1/alias HTTP/1.1\r\n Host: x\r\n" + sized, refused},
+		"a line without a colon":      {post + "hello\r\n" + sized, refused},
+		"a space before the colon":    {post + "X-A : b\r\n" + sized, refused},
+		"a tab before the colon":      {post + "Transfer-Encoding\t: chunked\r\n" + sized, refused},
+		"no name":                     {post + ": b\r\n" + sized, refused},
+		"NUL in a value":              {post + "X-A: b\x00\r\n" + sized, refused},
+		"a control byte in a value":   {post + "X-A: b\x01\r\n" + sized, refused},
+		"a return in a value":         {post + "X-A: b\rX-B: c\r\n" + sized, refused},
+		"NUL in a name":               {post + "X\x00A: b\r\n" + sized, refused},
+		"eight bits in a name":        {post + "X\xe9A: b\r\n" + sized, refused},
+		"two hosts":                   {post + "Host: y\r\n" + sized, refused},
+		"no host":                     {strings.Replace(post, "Host: x\r\n", "", 1) + sized, refused},
+		"an empty host":               {strings.Replace(post, "Host: x", "Host:", 1) + sized, refused},
+		"a host that is none":         {strings.Replace(post, "Host: x", "Host: [x", 1) + sized, refused},
+	} {
+		s.wantAnswers(t, name, c.request+last, c.want)
+	}
+}
+
+// wantAnswers sends bytes and checks what is answered, and that a call was kept just when the first answer is 200.
+func (s *stand) wantAnswers(t *testing.T, name, request, want string) {
+	t.Helper()
+	s.entries, s.seen = nil, nil
+	if got := answers(t, s.raw(request)); got != want {
+		t.Errorf("%s: %s; not %s", name, got, want)
+	}
+	took := strings.HasPrefix(strings.TrimPrefix(want, "100, "), "200")
+	if len(s.entries) > 0 != took {
+		t.Errorf("%s: %d calls were kept", name, len(s.entries))
+	}
+}
+
+func TestRequestLinesAsNoSDKSendsThem(t *testing.T) {
+	s := startTCP(t, testConfig())
+	rest := strings.TrimPrefix(post, "POST /v1/alias HTTP/1.1\r\n") + sized
+	for line, want := range map[string]string{
+		"POST http://other/v1/alias HTTP/1.1":  kept,
+		"POST /v1/alias?a=b#c HTTP/1.1":        kept,
+		"POST /x/../v1/%61lias HTTP/1.1":       kept,
+		"POST http://[other/v1/alias HTTP/1.1": refused,
+		"POST v1/alias HTTP/1.1":               refused,
+		"POST  /v1/alias HTTP/1.1":             refused,
+		"POST /v1/alias  HTTP/1.1":             refused,
+		"POST\t/v1/alias\tHTTP/1.1":            refused,
+		"POST /v1/alias":                       refused,
+		"POST /v1/alias HTTP/1":                refused,
+		"POST /v1/alias http/1.1":              refused,
+		"POST /v1/alias HTTP/1.1 x":            refused,
+		"POST /v1/\x00alias HTTP/1.1":          refused,
+		" POST /v1/alias HTTP/1.1":             refused,
+		"PO\xffST /v1/alias HTTP/1.1":          refused,
+		"POST /v1/alias HTTP/1.0":              "200 close",
+		"POST /v1/alias HTTP/1.2":              "200 close",
+		"POST /v1/alias HTTP/2.0":              "200 close",
+		"post /v1/alias HTTP/1.1":              "405 method_not_allowed, 200 close",
+		"TRACE /v1/alias HTTP/1.1":             "405 method_not_allowed, 200 close",
+		"POST * HTTP/1.1":                      "404 not_found, 200 close",
+		"OPTIONS * HTTP/1.1":                   "204, 200 close",
+		"CONNECT other:443 HTTP/1.1":           "404 not_found, 200 close",
+	} {
+		s.wantAnswers(t, line, line+"\r\n"+rest+last, want)
+	}
+	s.wantAnswers(t, "HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00", "404 not_found close")
+}
+
+func TestHeadersUpToTheirLimit(t *testing.T) {
+	s := startTCP(t, testConfig())
+	sizes := strings.TrimSuffix(sized, call)
+	fill := func(size int, filling string) string {
+		room := size - len(post) - len(sizes) - len("X: \r\n")
+		return post + strings.Repeat(filling, room/len(filling)) + "X: " + strings.Repeat("x", room%len(filling)) + "\r\n" + sized
+	}
+	const tooLarge = "400 header_too_large close"
+	s.wantAnswers(t, "one long", fill(headerBytes, strings.Repeat("x", 100)+": y\r\n")+last, kept)
+	s.wantAnswers(t, "thousands", fill(headerBytes, "a:\r\n")+last, kept)
+	s.wantAnswers(t, "one byte more", fill(headerBytes+1, "a: b\r\n")+last, tooLarge)
+	s.wantAnswers(t, "far more", fill(32*headerBytes, "a: b\r\n")+last, tooLarge)
+	s.wantAnswers(t, "a long query", "POST /v1/alias?x="+strings.Repeat("x", headerBytes)+strings.TrimPrefix(post, "POST /v1/alias")+sized+last, tooLarge)
+	s.wantAnswers(t, "no end", strings.Repeat("x", 2*headerBytes), tooLarge)
+}
+
+func TestRequestsMayComeInAnyPieces(t *testing.T) {
+	s := start(t, testConfig()) // what is written at once is read at once
+	requests := "\r\n" + post + chunked + chunks + post + sized + last
+	want := func(pieces ...string) {
+		t.Helper()
+		s.entries, s.seen = nil, nil
+		if got := answers(t, s.raw(pieces...)); got != "200, "+kept || len(s.entries) != 1 {
+			t.Fatalf("%q: %s, %d calls", pieces, got, len(s.entries))
+		}
+	}
+	for at := range requests {
+		want(requests[:at], requests[at:])
+	}
+	want(strings.Split(requests, "")...)
+}
+
+func TestLengthsAndEncodingsThatCouldBeReadInTwoWays(t *testing.T) {
+	s := startTCP(t, testConfig())
+	long := strings.Repeat("9", 300)
+	for name, c := range map[string]struct{ request, want string }{
+		"the same length twice": {fmt.Sprintf("Content-Length: %d\r\n", len(call)) + sized, refused},
+		"a negative one":        {"Content-Length: -1\r\n\r\n" + call, refused},
+		"a signed one":          {"Content-Length: +5\r\n\r\n" + call, refused},
+		"a list":                {"Content-Length: 5, 5\r\n\r\n" + call, refused},
+		"two numbers":           {"Content-Length: 5 5\r\n\r\n" + call, refused},
+		"hexadecimal":           {"Content-Length: 0x5\r\n\r\n" + call, refused},
+		"none":                  {"Content-Length:\r\n\r\n" + call, refused},
+		"2^64":                  {"Content-Length: 18446744073709551616\r\n\r\n" + call, refused},
+		"hundreds of digits":    {"Content-Length: " + long + "\r\n\r\n" + call, refused},
+		"chunked twice":         {"Transfer-Encoding: chunked\r\n" + chunked + chunks, refused},
+		"chunked and gzip":      {"Transfer-Encoding: chunked, gzip\r\n\r\n" + chunks, refused},
+		"gzip and chunked":      {"Transfer-Encoding: gzip, chunked\r\n\r\n" + chunks, refused},
+		"identity":              {"Transfer-Encoding: identity\r\n\r\n", refused},
+		"an empty encoding":     {"Transfer-Encoding:\r\n\r\n" + chunks, refused},
+		"a folded encoding":     {"Transfer-Encoding:\r\n chunked\r\n\r\n" + chunks, refused},
+		"any case":              {"transfer-ENCODING:  Chunked \r\n\r\n" + chunks, kept},
+		"no length at all":      {"\r\n", "400 invalid_json, 200 close"},
+	} {
+		s.wantAnswers(t, name, post+c.request+last, c.want)
+	}
+	s.wantAnswers(t, "chunked in HTTP/1.0", strings.Replace(post, "1.1", "1.0", 1)+chunked+chunks+last, refused)
+}
+
+func TestChunks(t *testing.T) {
+	s := startTCP(t, testConfig())
+	size := fmt.Sprintf("%x", len(call))
+	for name, c := range map[string]struct{ body, want string }{
+		"one byte each":            {regexp.MustCompile(`(?s).`).ReplaceAllString(call, "1\r\n$0\r\n") + "0\r\n\r\n", kept},
+		"upper case and zeros":     {"00" + strings.ToUpper(chunks[:2]) + chunks[2:], kept},
+		"extensions":               {size + `;a=b;c="d"` + "\r\n" + call + "\r\n0;e\r\n\r\n", kept},
+		"a trailer":                {size + "\r\n" + call + "\r\n0\r\nX-A: b\r\n\r\n", kept},
+		"no more than 60 bits":     {"fffffffffffffffff\r\n" + call, refused},
+		"a negative size":          {"-1\r\n" + call, refused},
+		"a prefix":                 {"0x" + chunks, refused},
+		"no size":                  {"\r\n" + call, refused},
+		"no returns":               {strings.ReplaceAll(chunks, "\r\n", "\n"), refused},
+		"a longer chunk than said": {size + "\r\n" + call + "XX0\r\n\r\n", refused},
+		"a length in the trailer":  {size + "\r\n" + call + "\r\n0\r\nContent-Length: 5\r\n\r\n", refused},
+		"a trailer without end":    {size + "\r\n" + call + "\r\n0\r\n" + strings.Repeat("X-A: b\r\n", headerBytes), refused},
+	} {
+		s.wantAnswers(t, name, post+chunked+c.body+last, c.want)
+	}
+}
+
+func TestATrailerIsNoHeader(t *testing.T) {
+	s := startTCP(t, testConfig())
+	withTrailer := func(headers, trailer string) string {
+		return s.raw("POST /v1/alias HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + headers + chunked + strings.TrimSuffix(chunks, "\r\n") + trailer + "\r\n")
+	}
+	if got := withTrailer("", "X-Write-Key: "+testKey+"\r\n"); answers(t, got) != "401 missing_write_key close" {
+		t.Errorf("a write key: %q", got)
+	}
+	if got := withTrailer("X-Write-Key: pages-key\r\nOrigin: https://evil.example\r\n", "Origin: https://app.example\r\n"); answers(t, got) != "401 origin_not_allowed close" ||
+		!strings.Contains(got, "Access-Control-Allow-Origin: https://evil.example\r\n") {
+		t.Errorf("another origin: %q", got)
+	}
+	if got := withTrailer("X-Write-Key: pages-key\r\n", "Origin: https://evil.example\r\n"); answers(t, got) != "200 close" || strings.Contains(got, "evil") {
+		t.Errorf("an origin: %q", got)
+	}
+}
+
+func TestWhoEndsTheConnection(t *testing.T) {
+	s := startTCP(t, testConfig())
+	old := strings.Replace(post, "1.1", "1.0", 1)
+	for name, c := range map[string]struct{ request, want string }{
+		"HTTP/1.1":                   {post + sized, kept},
+		"HTTP/1.0":                   {old + sized, "200 close"},
+		"HTTP/1.0 that goes on":      {old + "Connection: keep-alive\r\n" + sized, kept},
+		"HTTP/1.0 that goes on, too": {old + "Connection: Keep-Alive\r\n" + sized, kept},
+		"the last one":               {post + "Connection: close\r\n" + sized, "200 close"},
+		"the last one in any case":   {post + "Connection: Close\r\n" + sized, "200 close"},
+		"the last one in a list":     {post + "Connection: TE, CLOSE\r\n" + sized, "200 close"},
+		"an upgrade":                 {post + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n" + sized, kept},
+	} {
+		s.wantAnswers(t, name, c.request+last, c.want)
+	}
+}
+
+func TestExpectations(t *testing.T) {
+	s := startTCP(t, testConfig())
+	for name, c := range map[string]struct{ request, want string }{
+		"to go on":               {post + "Expect: 100-continue\r\n" + sized, "100, " + kept},
+		"in any case":            {post + "Expect: 100-Continue\r\n" + sized, "100, " + kept},
+		"chunked":                {post + "Expect: 100-continue\r\n" + chunked + chunks, "100, " + kept},
+		"in HTTP/1.0":            {strings.Replace(post, "1.1", "1.0", 1) + "Expect: 100-continue\r\n" + sized, "200 close"},
+		"something else":         {post + "Expect: rain\r\n" + sized, kept},
+		"with a wrong key":       {strings.Replace(post, testKey, "wrong", 1) + "Expect: 100-continue\r\n" + sized, "100, 401 unknown_write_key, 200 close"},
+		"where nothing is":       {strings.Replace(post, "alias", "nothing", 1) + "Expect: 100-continue\r\n" + sized, "100, 404 not_found, 200 close"},
+		"with a doubtful length": {post + "Expect: 100-continue\r\nContent-Length: 5\r\n" + chunked + chunks, "100, 400 invalid_request close"},
+	} {
+		s.wantAnswers(t, name, c.request+last, c.want)
 	}
 }

@@ -3,6 +3,7 @@
 package ingress
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,8 @@ type Journal interface {
 const (
 	// headerBytes bounds a request's line and headers. Each open connection has a buffer of this size.
 	headerBytes = 8 << 10
+	// headerTimeout is how long a request's headers may take at most, from its first byte. They fit into a few packets.
+	headerTimeout = 10 * time.Second
 	// writeTimeout is how long a client may take to read its answer.
 	writeTimeout = 30 * time.Second
 )
@@ -54,6 +57,7 @@ type Server struct {
 	mu        sync.Mutex
 	listeners []net.Listener
 	stopping  atomic.Bool
+	silent    silentConns
 }
 
 // New returns a server that is ready to Serve. It fails when a source has no write key or another's, and when the metrics
@@ -71,12 +75,13 @@ func New(config Config, j Journal, logger *zap.Logger, registerer prometheus.Reg
 	s.parsing = make(chan struct{}, runtime.GOMAXPROCS(0))
 	s.room.size = largestBodies * int64(s.limits.decompressed())
 	s.http = &fasthttp.Server{
-		Handler:      s.handle,
-		ErrorHandler: s.failedToRead,
+		Handler:        s.handle,
+		ErrorHandler:   s.failedToRead,
+		HeaderReceived: s.beforeBody,
 		// Its messages quote what was sent, keys included.
 		Logger:                       log.New(io.Discard, "", 0),
 		ReadBufferSize:               headerBytes,
-		ReadTimeout:                  config.Limits.ReadTimeout,
+		ReadTimeout:                  min(config.Limits.ReadTimeout, headerTimeout),
 		WriteTimeout:                 writeTimeout,
 		IdleTimeout:                  config.Limits.IdleTimeout,
 		Concurrency:                  withReserve(config.Limits.Connections),
@@ -94,7 +99,7 @@ func withReserve(connections int) int { return connections + connections/8 + 64 
 
 // Serve answers the listener's connections until Shutdown, and then returns nil.
 func (s *Server) Serve(listener net.Listener) error {
-	listener = &patientListener{Listener: listener}
+	listener = &patientListener{Listener: listener, silent: &s.silent}
 	if !s.add(listener) {
 		return listener.Close()
 	}
@@ -126,24 +131,37 @@ func (s *Server) stop() error {
 	for _, listener := range s.listeners {
 		problems = append(problems, listener.Close())
 	}
+	s.silent.close()
 	return errors.Join(problems...)
+}
+
+// beforeBody is called between a request's headers and its body, which has its own time.
+func (s *Server) beforeBody(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	switch expect := h.Peek(fasthttp.HeaderExpect); {
+	case len(expect) == 0:
+	case !h.IsHTTP11():
+		h.Del(fasthttp.HeaderExpect) // to whom 100 would be the answer
+	case bytes.EqualFold(expect, []byte("100-continue")):
+		h.Set(fasthttp.HeaderExpect, "100-continue") // the library knows no other case
+	}
+	return fasthttp.RequestConfig{ReadTimeout: s.limits.ReadTimeout}
 }
 
 // handle is where every request that could be read comes through.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	// Behind the body there may be more headers, and they are not to count.
+	origin := ctx.Request.Header.Peek(fasthttp.HeaderOrigin)
 	defer func() {
 		if cause := recover(); cause != nil {
 			s.panicked(ctx, cause)
 		}
-		s.finish(ctx)
+		s.finish(ctx, origin)
 	}()
 	if int(s.http.GetOpenConnectionsCount()) > s.limits.Connections {
-		ctx.SetConnectionClose()
 		refuse(ctx, refusedTooManyConnections)
 		return
 	}
-	if saysLengthTwice(ctx) {
-		ctx.SetConnectionClose()
+	if isAmbiguous(ctx) {
 		refuse(ctx, refusedRequest)
 		return
 	}
@@ -158,18 +176,31 @@ func (s *Server) panicked(ctx *fasthttp.RequestCtx, cause any) {
 	}
 	s.log.Error("ingress: panic", zap.String("error", text), zap.ByteString("stack", debug.Stack()))
 	ctx.Response.Reset()
-	ctx.SetConnectionClose()
 	refuse(ctx, refusedInternal)
 }
 
 // finish completes the answer, whatever it is.
-func (s *Server) finish(ctx *fasthttp.RequestCtx) {
+func (s *Server) finish(ctx *fasthttp.RequestCtx, origin []byte) {
+	switch {
 	// What is left of the body would be read as the next request.
-	if !drain(ctx, s.limits.wire()) || s.stopping.Load() {
+	case ctx.Response.ConnectionClose() || !drain(ctx, s.limits.wire()):
+		ctx.SetConnectionClose()
+		linger(ctx)
+	case s.stopping.Load() || isLast(ctx):
 		ctx.SetConnectionClose()
 	}
-	allowOrigin(ctx)
+	allowOrigin(ctx, origin)
 	s.metrics.requests[ctx.Response.StatusCode()].Inc()
+}
+
+// isLast tells whether the client says that it will send no more. The library knows the word alone and in one case only.
+func isLast(ctx *fasthttp.RequestCtx) bool {
+	for option := range bytes.SplitSeq(ctx.Request.Header.Peek(fasthttp.HeaderConnection), []byte{','}) {
+		if bytes.EqualFold(bytes.TrimSpace(option), []byte("close")) {
+			return true
+		}
+	}
+	return false
 }
 
 // failedToRead answers a request that could not be read. The connection is closed after it.
@@ -178,12 +209,14 @@ func (s *Server) failedToRead(ctx *fasthttp.RequestCtx, err error) {
 	switch {
 	case errors.As(err, &small):
 		refuse(ctx, refusedHeaderTooLarge)
+		linger(ctx)
 	case isTimeout(err):
 		refuse(ctx, refusedTimeout)
 	default:
 		refuse(ctx, refusedRequest)
+		linger(ctx)
 	}
-	allowOrigin(ctx)
+	allowOrigin(ctx, ctx.Request.Header.Peek(fasthttp.HeaderOrigin))
 	s.metrics.requests[ctx.Response.StatusCode()].Inc()
 }
 
