@@ -1,0 +1,174 @@
+//go:build sdks
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// browser is a headless Chromium, and the site whose pages it shows.
+type browser struct {
+	w      *world
+	site   string // an origin; its host name is not aka's, and so to the browser they are different sites
+	driver *script
+	tabs   int
+}
+
+// startBrowser starts a Chromium. It ends with the test.
+func startBrowser(w *world) *browser {
+	w.t.Helper()
+	return &browser{w: w, site: serveSite(w.t), driver: w.startScript("browser.mjs")}
+}
+
+func serveSite(t *testing.T) string {
+	t.Helper()
+	files := http.NewServeMux()
+	files.Handle("/", http.FileServer(http.Dir(filepath.Join(sdksDir, "browser"))))
+	modules := http.FileServer(http.Dir(filepath.Join(sdksDir, "node_modules")))
+	files.Handle("/node_modules/", http.StripPrefix("/node_modules/", modules))
+	site := httptest.NewServer(files)
+	t.Cleanup(site.Close)
+	return strings.Replace(site.URL, "127.0.0.1", "localhost", 1)
+}
+
+// close ends Chromium. Its pages must have spoken to their own site and to the addresses alone.
+func (b *browser) close(addresses ...string) {
+	b.w.t.Helper()
+	var asked []string
+	b.carryOut(0, "asked", "", &asked)
+	for _, origin := range asked {
+		if origin != b.site && !slices.Contains(addresses, origin) {
+			b.w.t.Errorf("a page asked something of %s", origin)
+		}
+	}
+	b.driver.close()
+}
+
+// tab shows one page at a time, in a profile of its own.
+type tab struct {
+	b  *browser
+	id int
+}
+
+// open shows a page of the site in a new tab.
+func (b *browser) open(page string) *tab {
+	b.w.t.Helper()
+	b.tabs++
+	p := &tab{b, b.tabs}
+	p.visit(page)
+	return p
+}
+
+// visit leaves the page for another, or for itself.
+func (p *tab) visit(page string) {
+	p.b.w.t.Helper()
+	p.b.carryOut(p.id, "visit", p.b.site+"/"+page, nil)
+}
+
+// close leaves the page as a user does who closes it.
+func (p *tab) close() {
+	p.b.w.t.Helper()
+	p.b.carryOut(p.id, "close", "", nil)
+}
+
+// evaluate runs JavaScript in the page, waits until what it returns has settled, and decodes that into value.
+func (p *tab) evaluate(expression string, value any) {
+	p.b.w.t.Helper()
+	p.b.carryOut(p.id, "evaluate", expression, value)
+}
+
+// carryOut has the driver carry out a command.
+func (b *browser) carryOut(tab int, command, argument string, value any) {
+	b.w.t.Helper()
+	b.driver.write(map[string]any{"tab": tab, "command": command, "argument": argument})
+	var outcome struct {
+		Value json.RawMessage
+		Error string
+	}
+	if b.driver.read(&outcome); outcome.Error != "" {
+		b.w.t.Fatalf("%s %s: %s", command, argument, outcome.Error)
+	}
+	if value == nil {
+		return
+	}
+	if err := json.Unmarshal(outcome.Value, value); err != nil {
+		b.w.t.Fatalf("%s %s: %s: %v", command, argument, outcome.Value, err)
+	}
+}
+
+// start has the page's SDK send to an address. The options are the SDK's own, as JavaScript.
+func (p *tab) start(address, key, options string) {
+	p.b.w.t.Helper()
+	p.evaluate(fmt.Sprintf("start(%q, %q, %s)", address, key, options), nil)
+}
+
+// tell has the page's SDK tell a story, and returns what it says of it.
+func (p *tab) tell(calls []call) (reports []report) {
+	p.b.w.t.Helper()
+	story, err := json.Marshal(calls)
+	if err != nil {
+		p.b.w.t.Fatal(err)
+	}
+	p.evaluate(fmt.Sprintf("tellStory(%s)", story), &reports)
+	return reports
+}
+
+// On a page each call is a request of its own to another site, and each path has a preflight where headers ask for one.
+func TestAPageTellsEveryVendorOnceAndInOrder(t *testing.T) {
+	for _, s := range []struct {
+		page, library string
+		preflights    float64
+	}{
+		{"segment.html", "analytics.js/next-1.84.3", 6}, // the key is in a header of each
+		{"customerio.html", "analytics.js/next-0.5.11", 0},
+	} {
+		t.Run(s.page, func(t *testing.T) {
+			w := newWorld(t, "")
+			w.start()
+			b := startBrowser(w)
+			page := b.open(s.page)
+			page.start(w.process.api, writeKey, "{}")
+			calls := signUp("jen@email.com", "507f191e81")
+			reports := page.tell(calls)
+			w.untilAllEnded()
+			b.close(w.process.api)
+
+			expectNothingOdd(w, len(calls))
+			if got := w.metric("aka_ingress_requests_total", `status="204"`); got != s.preflights {
+				t.Errorf("%v preflights are answered, want %v", got, s.preflights)
+			}
+			w.process.stop()
+			expectKept(w, sdk{library: s.library}, calls, reports)
+			expectSignUp(t, w, "jen@email.com", "507f191e81")
+			expectDeviceSignUpAtMixpanel(t, w, "jen@email.com", "507f191e81")
+		})
+	}
+}
+
+// expectDeviceSignUpAtMixpanel is expectSignUpAtMixpanel for a device, which has an anonymous id, and another one for each
+// user. Nothing runs.
+func expectDeviceSignUpAtMixpanel(t *testing.T, w *world, before, after string) {
+	t.Helper()
+	kept := w.journaled()
+	first, second := kept[0].AnonymousID, kept[len(kept)-1].AnonymousID
+	expectSteps(t, w.account("original"), [][]string{
+		{"identify " + first + " " + before},
+		{"profile " + before},
+		{"event " + first + " " + before + " Signed Up"},
+		{"create_alias " + before + " " + after},
+		{"identify " + second + " " + after},
+		{"profile " + after},
+		{"event " + second + " " + after + " Loaded a Page", "event " + second + " " + after + " Loaded a Screen"},
+	})
+	expectSteps(t, w.account("mixpanel"), [][]string{{
+		"event " + first + " " + before + " Signed Up", "event " + second + " " + after + " Loaded a Page",
+		"event " + second + " " + after + " Loaded a Screen", "profile " + after, "profile " + before,
+	}})
+}

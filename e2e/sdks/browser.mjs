@@ -1,0 +1,69 @@
+// A headless Chromium for the tests in Go: each line that comes in is a command, each line that goes out what came of it. It
+// ends when its input does. What pages ask for and say goes to stderr, for a test that fails.
+import { createInterface } from 'node:readline'
+import { chromium } from 'playwright-core'
+
+const browser = await chromium.launch({
+  executablePath: '/usr/bin/chromium',
+  args: [
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+    // No name is looked up: what a page asks of another host fails at once, wherever the tests run.
+    '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost',
+  ],
+})
+
+/** The origins that pages asked for anything. */
+const asked = new Set()
+
+/** One page at a time, in a profile of its own. */
+class Tab {
+  async visit(url) {
+    this.context ??= await newContext()
+    this.page ??= await this.context.newPage()
+    await this.page.goto(url)
+  }
+
+  evaluate(expression) {
+    return this.page.evaluate(expression)
+  }
+
+  /** The profile stays, with what the page left in it. */
+  async close() {
+    await this.page.close({ runBeforeUnload: true })
+    this.page = undefined
+  }
+}
+
+async function newContext() {
+  const context = await browser.newContext()
+  context.on('request', (request) => {
+    asked.add(new URL(request.url()).origin)
+    console.error(request.method(), request.url(), (request.postData() ?? '').slice(0, 2000))
+  })
+  context.on('console', (message) => console.error(message.text()))
+  context.on('weberror', (event) => console.error(event.error()))
+  return context
+}
+
+const tabs = {}
+
+async function carryOut({ tab, command, argument }) {
+  if (command === 'asked') return [...asked]
+  tabs[tab] ??= new Tab()
+  return tabs[tab][command](argument)
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const outcome = await carryOut(JSON.parse(line)).then(
+    (value) => ({ value }),
+    (error) => ({ error: error.message }),
+  )
+  process.stdout.write(JSON.stringify(outcome) + '\n')
+}
+await browser.close()
