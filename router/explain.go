@@ -111,7 +111,7 @@ const (
 
 // parse reads the body as a batch when it is one.
 func (c *Config) parse(body []byte, options ExplainOptions) (result *segment.Result, batch bool, err error) {
-	single := segment.Options{Type: options.Type, ReceivedAt: options.ReceivedAt, Limits: c.Limits.Segment()}
+	single := segment.Options{Type: options.Type, ReceivedAt: options.ReceivedAt, Limits: c.Limits.Segment(), Admit: c.admit(options.Source)}
 	if array := bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))); bytes.HasPrefix(array, []byte("[")) {
 		// An envelope would shift the position that the error tells.
 		if _, err := segment.Parse(body, single); isRefused(err, notJSON) {
@@ -127,6 +127,15 @@ func (c *Config) parse(body []byte, options ExplainOptions) (result *segment.Res
 	}
 	result, err = segment.Parse(body, single)
 	return result, false, err
+}
+
+// admit admits every body: whose it is, is told later. What its source does with addresses is done, though there is no client
+// whose address could be filled in.
+func (c *Config) admit(named string) func(writeKey string) (segment.IPPolicy, bool) {
+	return func(writeKey string) (segment.IPPolicy, bool) {
+		source, _ := c.sourceOf(writeKey, named)
+		return c.Sources[source].IP, true
+	}
 }
 
 func isRefused(err error, code string) bool {

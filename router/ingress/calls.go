@@ -52,9 +52,11 @@ func (s *Server) understand(ctx *fasthttp.RequestCtx, e endpoint, held *share) (
 	if from != nil && from.limiter.inDebt() {
 		return from, nil, refusedRateLimited
 	}
-	options := segment.Options{Batch: e.batch, Type: e.kind, Limits: s.parserLimits}
+	options := segment.Options{Batch: e.batch, Type: e.kind, Limits: s.parserLimits, Client: s.trusted.client(ctx), Device: e.device}
 	if from == nil {
-		options.Admit = s.keys.has
+		options.Admit = s.keys.admit
+	} else {
+		options.IPPolicy = from.ip
 	}
 	result, refused := s.read(ctx, e, options, held)
 	if from == nil && result.WriteKey != "" {

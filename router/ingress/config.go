@@ -53,15 +53,19 @@ type TLS struct {
 // Network is a range of addresses, written as a CIDR such as 10.0.0.0/8, or as an address alone.
 type Network struct{ netip.Prefix }
 
-// UnmarshalText reads a CIDR or an address.
+// UnmarshalText reads a CIDR or an address. IPv4 in IPv6 is IPv4.
 func (n *Network) UnmarshalText(text []byte) error {
 	if address, err := netip.ParseAddr(string(text)); err == nil && address.Zone() == "" {
+		address = address.Unmap()
 		n.Prefix = netip.PrefixFrom(address, address.BitLen())
 		return nil
 	}
 	prefix, err := netip.ParsePrefix(string(text))
 	if err != nil {
 		return errors.New("expected a network such as 10.0.0.0/8, or an address")
+	}
+	if inIPv6 := 128 - 32; prefix.Addr().Is4In6() && prefix.Bits() >= inIPv6 {
+		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-inIPv6)
 	}
 	n.Prefix = prefix.Masked()
 	return nil

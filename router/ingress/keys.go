@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/valyala/fasthttp"
+
+	"aka/router/segment"
 )
 
 const (
@@ -23,6 +25,7 @@ const (
 type source struct {
 	name     string
 	origins  []string
+	ip       segment.IPPolicy
 	limiter  *limiter
 	counters *sourceCounters
 }
@@ -47,7 +50,9 @@ func newKeyring(sources map[string]Source, m *metrics) (keyring, error) {
 		if other := keys[digest]; other != nil {
 			return nil, fmt.Errorf("sources.%s.write_key: the same as that of sources.%s", name, other.name)
 		}
-		keys[digest] = &source{name: name, origins: config.AllowedOrigins, limiter: newLimiter(config.Rate), counters: m.forSource(name)}
+		keys[digest] = &source{
+			name: name, origins: config.AllowedOrigins, ip: config.IP, limiter: newLimiter(config.Rate), counters: m.forSource(name),
+		}
 	}
 	return keys, nil
 }
@@ -68,8 +73,14 @@ func (k keyring) find(credential []byte) *source {
 	return nil
 }
 
-// has tells whether a write key is that of a source.
-func (k keyring) has(writeKey string) bool { return k.find([]byte(writeKey)) != nil }
+// admit tells whether a write key is that of a source, and what that does with addresses.
+func (k keyring) admit(writeKey string) (policy segment.IPPolicy, admitted bool) {
+	from := k.find([]byte(writeKey))
+	if from == nil {
+		return "", false
+	}
+	return from.ip, true
+}
 
 // credentialOf returns what the request outside its body says of the write key; nil when it says nothing.
 func credentialOf(ctx *fasthttp.RequestCtx) []byte {

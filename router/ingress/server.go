@@ -47,6 +47,7 @@ type Server struct {
 	journal Journal
 	log     *zap.Logger
 	keys    keyring
+	trusted trusted
 	limits  Limits
 	metrics *metrics
 	room    room
@@ -71,7 +72,7 @@ func New(config Config, j Journal, logger *zap.Logger, registerer prometheus.Reg
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{journal: j, log: logger, keys: keys, limits: config.Limits, metrics: m, parserLimits: config.Limits.Segment()}
+	s := &Server{journal: j, log: logger, keys: keys, trusted: config.TrustedProxies, limits: config.Limits, metrics: m, parserLimits: config.Limits.Segment()}
 	s.parsing = make(chan struct{}, runtime.GOMAXPROCS(0))
 	s.room.size = largestBodies * int64(s.limits.decompressed())
 	s.http = &fasthttp.Server{

@@ -13,22 +13,34 @@ const freeMergedBytes = 1 << 20
 // sdkNames stand in `integrations` for the SDK's own service, which is no destination.
 var sdkNames = []string{"Segment.io", "Customer.io Data Pipelines", "RudderStack"}
 
-// withContext returns the call's JSON with the envelope's context under its own. The same member may then be there twice;
-// the call's own comes last, and the last one counts.
+// withContext returns the call's JSON with the envelope's context under its own, and with the client's address where it is
+// wanted. The same member may then be there twice; the call's own comes last, and the last one counts. Where the policy hides
+// addresses, no other is left in any context.
 func (p *parser) withContext(c *rawCall) []byte {
-	own := p.objectIn(c.context, diagnosticInvalidContext)
-	if p.context == nil || isEmpty(p.context) {
+	context := p.objectIn(c.context, diagnosticInvalidContext)
+	asSent := true
+	if p.context != nil && !isEmpty(p.context) {
+		context, asSent = p.overEnvelopes(context), false
+	}
+	ip := p.addressToAdd(context)
+	if p.IPPolicy.hides() {
+		asSent = asSent && c.contextAt == 0
+		context = without(context, "ip")
+		c.hideContexts()
+	}
+	if asSent && !ip.IsValid() {
 		return c.json
 	}
-	merged := p.context
-	if own != nil && !isEmpty(own) {
-		merged = slices.Concat(jsontext.Value{'{'}, inside(p.context), []byte{','}, own[1:])
-	}
+	return c.put(context, ip)
+}
+
+// overEnvelopes returns a call's context with the envelope's under it.
+func (p *parser) overEnvelopes(own jsontext.Value) jsontext.Value {
 	p.mergeable -= len(p.context)
-	if c.contextAt == 0 {
-		return slices.Concat(c.json[:len(c.json)-1], []byte(`,"context":`), merged, []byte{'}'})
+	if own == nil || isEmpty(own) {
+		return p.context
 	}
-	return slices.Concat(c.json[:c.contextAt], merged, c.json[c.contextAt+len(c.context):])
+	return slices.Concat(jsontext.Value{'{'}, inside(p.context), []byte{','}, own[1:])
 }
 
 // routing returns the call's effective integrations, nil for none. Where a name is there twice the last one counts: the

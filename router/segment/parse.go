@@ -2,6 +2,7 @@ package segment
 
 import (
 	"bytes"
+	"net/netip"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -17,9 +18,16 @@ type Options struct {
 	ReceivedAt time.Time
 	// Limits bound what is accepted. Zero fields take DefaultLimits'.
 	Limits Limits
-	// Admit, when set, is asked about the body's write key, "" for none, before any of its calls is looked at. Where it
-	// says no, the error is ErrNotAdmitted.
-	Admit func(writeKey string) bool
+	// Client is the address of who sent the body; the zero Addr is an unknown one. It becomes the context.ip of a call that
+	// has none, where Device is set or the call's context.direct is true.
+	Client netip.Addr
+	// Device tells that the body comes from a person's own device, and not from a server.
+	Device bool
+	// IPPolicy is the source's.
+	IPPolicy IPPolicy
+	// Admit, when set, is asked about the body's write key, "" for none, before any of its calls is looked at, and gives the
+	// IPPolicy of the source. Where it says no, the error is ErrNotAdmitted.
+	Admit func(writeKey string) (policy IPPolicy, admitted bool)
 }
 
 // Limits bound what one body may hold.
@@ -103,6 +111,7 @@ func Parse(body []byte, options Options) (*Result, error) {
 	options.Limits = options.Limits.withDefaults()
 	// Without the monotonic clock, so that the journal gives back the same time.
 	options.ReceivedAt = options.ReceivedAt.Round(0).UTC()
+	options.Client = plain(options.Client)
 	// What is kept of the body are parts of this one copy.
 	source := bytes.Clone(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
 	result, problem := parse(source, options)
@@ -163,11 +172,15 @@ func (p *parser) single(source []byte) *Error {
 }
 
 // admits tells whether the calls may be read. Their write key is the envelope's, else that of the first one.
-func (p *parser) admits(firstKey jsontext.Value) bool {
+func (p *parser) admits(firstKey jsontext.Value) (admitted bool) {
 	if p.result.WriteKey == "" {
 		p.result.WriteKey = text(firstKey)
 	}
-	return p.Admit == nil || p.Admit(p.result.WriteKey)
+	if p.Admit == nil {
+		return true
+	}
+	p.IPPolicy, admitted = p.Admit(p.result.WriteKey)
+	return admitted
 }
 
 func (p *parser) batch(source []byte) *Error {
@@ -230,9 +243,11 @@ func (p *parser) calls(batch []byte) *Error {
 
 // add takes a call into the result, unless there is a problem with it.
 func (p *parser) add(c *rawCall) *Error {
+	// What was sent counts, not what is added or hidden here.
+	size := len(c.json) + len(p.context)
 	json := p.withContext(c)
 	switch {
-	case len(json) > p.Limits.CallBytes:
+	case size > p.Limits.CallBytes:
 		return errCallTooLarge(p.Limits.CallBytes)
 	case tooDeep(json, p.Limits.Depth):
 		return errTooDeep(p.Limits.Depth)

@@ -372,15 +372,15 @@ func TestNoCallIsLookedAtBeforeItsWriteKeyIsAdmitted(t *testing.T) {
 		{`{"batch":[` + strings.Repeat("7,", 6000) + `7]}`, "", true},
 	} {
 		asked := []string{}
-		result, err := Parse([]byte(c.body), Options{Batch: c.batch, Admit: func(key string) bool {
+		result, err := Parse([]byte(c.body), Options{Batch: c.batch, Admit: func(key string) (IPPolicy, bool) {
 			asked = append(asked, key)
-			return false
+			return KeepIP, false
 		}})
 		if err != ErrNotAdmitted || !slices.Equal(asked, []string{c.key}) || result.WriteKey != c.key || len(result.Rejected) > 0 {
 			t.Errorf("%.60s: %v, asked about %q, %+v", c.body, err, asked, result)
 		}
 	}
-	result, err := Parse([]byte(`{"batch":[{"type":"page","userId":"u"}],"writeKey":"k"}`), Options{Batch: true, Admit: func(key string) bool { return key == "k" }})
+	result, err := Parse([]byte(`{"batch":[{"type":"page","userId":"u"}],"writeKey":"k"}`), Options{Batch: true, Admit: func(key string) (IPPolicy, bool) { return KeepIP, key == "k" }})
 	if err != nil || len(result.Messages) != 1 {
 		t.Errorf("%v %+v", err, result)
 	}

@@ -18,7 +18,8 @@ type rawCall struct {
 	context, integrations, metadata      jsontext.Value
 	writeKey                             jsontext.Value
 
-	contextAt int // where context starts in json; 0 when there is none
+	contextAt    int  // where context starts in json; 0 when there is none
+	contextAgain bool // whether there are several
 }
 
 // call reads the value that comes next, without write keys. isObject is false when it is anything but an object.
@@ -42,6 +43,7 @@ func (r *reader) call() (c rawCall, isObject bool) {
 			keys = append(keys, span{from, r.offset() - start})
 			continue
 		case field == &c.context:
+			c.contextAgain = c.contextAt > 0
 			c.contextAt = r.offset() - len(value) - start
 		}
 		// A member's comma stands before it, and goes with it; where nothing is left before the next one, so must its.
@@ -143,6 +145,9 @@ func (r *reader) envelope() (e rawEnvelope, isObject bool) {
 
 // lastMember returns the value of an object's last member of the name; nil when there is none.
 func lastMember(object jsontext.Value, wanted string) (last jsontext.Value) {
+	if !mayName(object, wanted) {
+		return nil
+	}
 	r := newReader(object)
 	defer r.release()
 	r.token(jsontext.KindBeginObject)
@@ -152,4 +157,33 @@ func lastMember(object jsontext.Value, wanted string) (last jsontext.Value) {
 		}
 	}
 	return last
+}
+
+// without returns an object without its members of the name, and without the spaces between the others.
+func without(object jsontext.Value, unwanted string) jsontext.Value {
+	if !mayName(object, unwanted) {
+		return object
+	}
+	r := newReader(object)
+	defer r.release()
+	kept := append(make(jsontext.Value, 0, len(object)), '{')
+	r.token(jsontext.KindBeginObject)
+	for r.more(jsontext.KindEndObject) {
+		name, value := r.value(), r.value()
+		if string(unquote(name)) == unwanted {
+			continue
+		}
+		if len(kept) > 1 {
+			kept = append(kept, ',')
+		}
+		kept = append(append(append(kept, name...), ':'), value...)
+	}
+	return append(kept, '}')
+}
+
+// mayName tells, faster than reading it, whether JSON may have a name in it: as it is, or escaped in some way.
+func mayName(raw []byte, name string) bool {
+	var buffer [32]byte
+	quoted := append(append(append(buffer[:0], '"'), name...), '"')
+	return bytes.Contains(raw, quoted) || bytes.IndexByte(raw, '\\') >= 0
 }
