@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -277,6 +278,34 @@ func TestExplainShowsJSONThatMeansTheSame(t *testing.T) {
 	shown := jsonText([]any{odd}, "")
 	if got := decodeJSON(t, []byte(shown)); !reflect.DeepEqual(got, []any{odd}) || strings.Contains(shown, odd) {
 		t.Errorf("got %q, shown as %s", got, shown)
+	}
+}
+
+func TestExplainDoesWithAddressesWhatTheSourceDoes(t *testing.T) {
+	config := load(t, strings.NewReplacer("app-key, destinations: [vero]", "app-key, ip: drop", "website-key", "website-key, ip: anonymize").Replace(explained), LoadOptions{})
+	call := `{"type":"track","event":"e","messageId":"m1","userId":"jane","context":{"direct":true,"ip":"198.51.100.9"}%s}`
+	for _, c := range []struct{ source, key, ip string }{
+		{"website", "", "198.51.100.0"},
+		{"website", "app-key", "198.51.100.0"},
+		{"", "website-key", "198.51.100.0"},
+		{"app", "", ""},
+		{"app", "website-key", ""},
+		{"", "app-key", ""},
+	} {
+		single := fmt.Sprintf(call, `,"writeKey":"`+c.key+`"`)
+		for _, body := range []string{single, "[" + single + "]", `{"batch":[` + fmt.Sprintf(call, "") + `],"writeKey":"` + c.key + `"}`} {
+			explanation, err := config.Explain([]byte(body), ExplainOptions{Source: c.source, ReceivedAt: website.ReceivedAt})
+			if err != nil {
+				t.Fatal(err)
+			}
+			shown, err := json.Marshal(explanation)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(string(shown), "198.51.100.9") || c.ip != "" && !strings.Contains(string(shown), c.ip) {
+				t.Errorf("%s by %q: %s", body, c.source, shown)
+			}
+		}
 	}
 }
 

@@ -34,6 +34,32 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
+// BenchmarkAddress is a device's alias that has no ip and gets one, and one whose ip is hidden.
+func BenchmarkAddress(b *testing.B) {
+	without := []byte(strings.Replace(benchAlias, `"ip":"198.51.100.7",`, "", 1))
+	for _, c := range []struct {
+		name    string
+		body    []byte
+		options Options
+	}{
+		{"server", without, Options{Client: peer}},
+		{"filled", without, Options{Client: peer, Device: true}},
+		{"own", []byte(benchAlias), Options{Client: peer, Device: true}},
+		{"anonymized", []byte(benchAlias), Options{Client: peer, IPPolicy: AnonymizeIP}},
+		{"dropped", []byte(benchAlias), Options{Client: peer, IPPolicy: DropIP}},
+	} {
+		c.options.ReceivedAt = receivedAt
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := Parse(c.body, c.options); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkDecode(b *testing.B) {
 	for name, body := range map[string]string{"alias": benchAlias, "track": benchTrack} {
 		message := parseOne(b, body)
