@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -35,6 +36,7 @@ func (l *loader) checkServer() {
 	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
 		add("tls", "expected both cert_file and key_file, or neither")
 	}
+	l.checkStaticDir(c.StaticDir)
 	c.Limits.Check(l.below("limits"))
 	l.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	l.oneOf("log.format", c.Log.Format, "json", "console")
@@ -43,6 +45,15 @@ func (l *loader) checkServer() {
 	}
 	if c.ShutdownTimeout <= 0 {
 		add("shutdown_timeout", "expected more than 0s")
+	}
+}
+
+func (l *loader) checkStaticDir(dir string) {
+	if dir == "" {
+		return
+	}
+	if about, err := os.Stat(dir); err != nil || !about.IsDir() {
+		l.decoder.Add("static_dir", "expected a folder that is there, not %q", dir)
 	}
 }
 

@@ -36,6 +36,7 @@ func FuzzHandler(f *testing.F) {
 		{"GET", "/projects", "", ""},
 		{"GET", "/v1/pixel/track?userId=u&event=e&properties.a.b=%22&writeKey=" + testKey, "", ""},
 		{"GET", "/pixel/v1/page?data=e30", "", ""},
+		{"GET", "/analytics.js/v1/%2e%2e/%00/x.js", "", ""},
 		{"GET", "/sourceConfig/?writeKey=" + testKey, "", ""},
 	} {
 		f.Add(seed.method, seed.path, "X-Write-Key: "+testKey, seed.encoding, []byte(seed.body), true)
@@ -45,6 +46,7 @@ func FuzzHandler(f *testing.F) {
 	config.Limits.CallBytes, config.Limits.WireBytes, config.Limits.DecompressedBytes = 1<<10, 2<<10, 8<<10
 	// Some headers make the server wait for more.
 	config.Limits.ReadTimeout, config.Limits.IdleTimeout = 20*time.Millisecond, 20*time.Millisecond
+	config.StaticDir = f.TempDir()
 	s := start(f, config)
 	f.Fuzz(func(t *testing.T, method, path, header, encoding string, body []byte, chunked bool) {
 		var request bytes.Buffer

@@ -12,7 +12,7 @@ import (
 
 // statuses are all that the ingress answers.
 var statuses = []int{
-	fasthttp.StatusOK, fasthttp.StatusNoContent,
+	fasthttp.StatusOK, fasthttp.StatusNoContent, fasthttp.StatusNotModified,
 	fasthttp.StatusBadRequest, fasthttp.StatusUnauthorized, fasthttp.StatusNotFound, fasthttp.StatusMethodNotAllowed,
 	fasthttp.StatusTooManyRequests, fasthttp.StatusInternalServerError, fasthttp.StatusServiceUnavailable,
 }

@@ -3,12 +3,16 @@ package ingress
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"image/gif"
 	"net/url"
 	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"github.com/valyala/fasthttp"
 
 	"aka/router/segment"
 )
@@ -169,4 +173,32 @@ func TestAPixelSaysNothingThatTheCallDoesNot(t *testing.T) {
 	if decoded, err := s.entries[0].Decode(); err != nil || !reflect.DeepEqual(decoded.Context, map[string]any{"locale": "en"}) {
 		t.Errorf("%+v (%v)", decoded, err)
 	}
+}
+
+// FuzzCallInQuery checks that fields of any kind become a JSON object that holds each of them as text.
+func FuzzCallInQuery(f *testing.F) {
+	for _, seed := range []string{"", "a=b&a.b=c", "a.b=c&a=b", ".=&..=x&=y", "a%22%5c%00%ff=%22%5c%1f%ff", "writeKey=k&writeKey.x=y", "data=e30", "data=%7b"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, query string) {
+		var args fasthttp.Args
+		args.Parse(query)
+		content, refused := callInQuery(&args, 64)
+		if refused != nil || args.Has("data") {
+			return
+		}
+		var call map[string]any
+		if err := json.Unmarshal(content, &call); err != nil {
+			t.Fatalf("%q: %q: %v", query, content, err)
+		}
+		if _, isText := call[queryWriteKey].(string); isText {
+			t.Errorf("%q: %q", query, content)
+		}
+		for name := range args.All() {
+			first, _, _ := strings.Cut(string(name), ".")
+			if _, there := call[first]; !there && utf8.Valid(name) && first != queryWriteKey {
+				t.Errorf("%q: no %q in %q", query, first, content)
+			}
+		}
+	})
 }

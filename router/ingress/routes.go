@@ -102,6 +102,8 @@ func (s *Server) route(ctx *fasthttp.RequestCtx) {
 	}
 	e, known := endpointAt(ctx.Path())
 	switch {
+	case !known && s.staticDir != "" && (ctx.IsGet() || ctx.IsHead()):
+		s.static(ctx)
 	case !known:
 		refuse(ctx, refusedNotFound)
 	case !e.allows(ctx):

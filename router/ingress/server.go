@@ -54,6 +54,7 @@ type Server struct {
 	parsing chan struct{} // holds one for each large body or batch that is being parsed
 
 	parserLimits segment.Limits
+	staticDir    string // "" for none
 
 	mu        sync.Mutex
 	listeners []net.Listener
@@ -72,7 +73,10 @@ func New(config Config, j Journal, logger *zap.Logger, registerer prometheus.Reg
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{journal: j, log: logger, keys: keys, trusted: config.TrustedProxies, limits: config.Limits, metrics: m, parserLimits: config.Limits.Segment()}
+	s := &Server{
+		journal: j, log: logger, keys: keys, trusted: config.TrustedProxies, limits: config.Limits, metrics: m,
+		parserLimits: config.Limits.Segment(), staticDir: config.StaticDir,
+	}
 	s.parsing = make(chan struct{}, runtime.GOMAXPROCS(0))
 	s.room.size = largestBodies * int64(s.limits.decompressed())
 	s.http = &fasthttp.Server{
