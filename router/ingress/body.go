@@ -101,7 +101,7 @@ func (b *body) problem(ctx *fasthttp.RequestCtx, err error) *refusal {
 		return refusedTooLarge
 	case errors.Is(err, errNoRoom):
 		return refusedOverloaded
-	case isTimeout(err):
+	case isLate(ctx, err):
 		return refusedTimeout
 	case err != nil && compressed:
 		return refusedCompression

@@ -24,9 +24,11 @@ const (
 // patientListener outlasts the shortages that pass: one of them must not end the process. It may have been closed before.
 type patientListener struct {
 	net.Listener
-	silent *silentConns
-	once   sync.Once
-	closed error
+	silent   *silentConns
+	isFull   func() bool
+	turnAway func(net.Conn)
+	once     sync.Once
+	closed   error
 }
 
 // Close closes the listener.
@@ -44,6 +46,8 @@ func (l *patientListener) Accept() (net.Conn, error) {
 	for {
 		accepted, err := l.Listener.Accept()
 		switch {
+		case err == nil && l.isFull():
+			l.turnAway(accepted)
 		case err == nil:
 			c := &conn{Conn: accepted, others: l.silent}
 			if l.silent.add(c) {
@@ -72,6 +76,7 @@ type conn struct {
 	net.Conn
 	others *silentConns
 	spoke  bool
+	late   bool        // what was waited for did not come in time
 	unread atomic.Bool // the client may still be sending what nobody reads
 }
 
@@ -79,6 +84,7 @@ type conn struct {
 // a load balancer that only looks whether the port is open counts as no request.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
+	c.late = c.late || isTimeout(err)
 	switch {
 	case c.spoke:
 	case n > 0:
@@ -104,13 +110,25 @@ func (c *conn) Close() error {
 
 // linger makes the connection take what the client is still sending when it is closed after the answer.
 func linger(ctx *fasthttp.RequestCtx) {
+	if c := connOf(ctx); c != nil {
+		c.unread.Store(true)
+	}
+}
+
+// isLate tells whether the request did not come in time. Of an error within chunks the library does not show the cause.
+func isLate(ctx *fasthttp.RequestCtx, err error) bool {
+	c := connOf(ctx)
+	return isTimeout(err) || err != nil && c != nil && c.late
+}
+
+// connOf returns the connection that the listener accepted; nil when there was no listener.
+func connOf(ctx *fasthttp.RequestCtx) *conn {
 	below := ctx.Conn()
 	if encrypted, ok := below.(*tls.Conn); ok {
 		below = encrypted.NetConn()
 	}
-	if c, ok := below.(*conn); ok {
-		c.unread.Store(true)
-	}
+	c, _ := below.(*conn)
+	return c
 }
 
 // silentConns are the connections over which nothing has come yet. The library takes them for busy, and would let them hold

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"regexp"
 	"strings"
@@ -121,20 +122,28 @@ func TestTooManyConnectionsAreToldSo(t *testing.T) {
 	config := testConfig()
 	config.Limits.Connections = 1
 	s := startTCP(t, config)
-	first, err := s.dial()
-	if err != nil {
-		t.Fatal(err)
-	}
-	// The first one has been answered, and stays open.
-	_, _ = io.WriteString(first, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
-	if _, err := first.Read(make([]byte, 1)); err != nil {
-		t.Fatal(err)
-	}
-	got := s.raw("GET /health HTTP/1.1\r\nHost: x\r\nOrigin: https://a.example\r\n\r\n")
-	if !strings.HasPrefix(got, "HTTP/1.1 503") || !strings.Contains(got, "too_many_connections") || !strings.Contains(got, "Access-Control-Allow-Origin: https://a.example") {
+	request := "GET /health HTTP/1.1\r\nHost: x\r\nOrigin: https://a.example\r\nConnection: close\r\n\r\n"
+	first := s.connect(t)
+	first.say("GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+	first.hear("200")
+	got := s.raw(request)
+	if answers(t, got) != "503 too_many_connections close" || !strings.Contains(got, "Retry-After: 5\r\n") || !strings.Contains(got, "Access-Control-Allow-Origin: https://a.example\r\n") {
 		t.Errorf("%q", got)
 	}
-	_ = first.Close()
+	var more []*chatter
+	for range withReserve(1) {
+		more = append(more, s.connect(t))
+	}
+	last := more[len(more)-1] // nobody reads what this one says
+	if got := last.rest(); answers(t, got) != "503 too_many_connections close" || !strings.Contains(got, "Retry-After: 5\r\n") {
+		t.Errorf("%q", got)
+	}
+	s.wantCount(t, 2, "requests_total", "status=503")
+	for _, c := range append(more, first) {
+		_ = c.Close()
+	}
+	for answers(t, s.raw(request)) != "200 close" { // the server has yet to see that they are gone
+	}
 }
 
 func TestShutdownFinishesWhatWasRead(t *testing.T) {
@@ -208,15 +217,20 @@ func answers(t testing.TB, got string) string {
 		if err != nil {
 			t.Fatalf("%v: %q", err, got)
 		}
-		text := fmt.Sprint(response.StatusCode)
-		if response.StatusCode >= 200 {
-			text = strings.TrimSpace(text + " " + answer{response, body}.code(t))
-		}
-		if response.Close {
-			text += " close"
-		}
-		all = append(all, text)
+		all = append(all, summary(t, answer{response, body}))
 	}
+}
+
+func summary(t testing.TB, a answer) string {
+	t.Helper()
+	text := fmt.Sprint(a.StatusCode)
+	if a.StatusCode >= 200 {
+		text = strings.TrimSpace(text + " " + a.code(t))
+	}
+	if a.Close {
+		text += " close"
+	}
+	return text
 }
 
 // post is a request up to the headers that say how long the body is.
@@ -440,5 +454,173 @@ func TestExpectations(t *testing.T) {
 		"with a doubtful length": {post + "Expect: 100-continue\r\nContent-Length: 5\r\n" + chunked + chunks, "100, 400 invalid_request close"},
 	} {
 		s.wantAnswers(t, name, c.request+last, c.want)
+	}
+}
+
+// chatter is a client that waits for what it hears.
+type chatter struct {
+	net.Conn
+	t       testing.TB
+	answers *bufio.Reader
+}
+
+func (s *stand) connect(t testing.TB) *chatter {
+	t.Helper()
+	conn, err := s.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	return &chatter{conn, t, bufio.NewReader(conn)}
+}
+
+func (c *chatter) say(text string) {
+	c.t.Helper()
+	if _, err := io.WriteString(c, text); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// hear waits for one answer.
+func (c *chatter) hear(want string) {
+	c.t.Helper()
+	response, err := http.ReadResponse(c.answers, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if got := summary(c.t, answer{response, body}); got != want {
+		c.t.Errorf("%s, not %s", got, want)
+	}
+}
+
+// rest waits for the end of the connection, and returns what comes until then.
+func (c *chatter) rest() string {
+	c.t.Helper()
+	got, err := io.ReadAll(c.answers)
+	if isTimeout(err) {
+		c.t.Error("the connection was left open")
+	}
+	return string(got)
+}
+
+// drip says something again and again until there is an answer.
+func (c *chatter) drip(drop string) string {
+	for {
+		if _, err := io.WriteString(c, drop); err != nil {
+			return c.rest()
+		}
+		_ = c.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
+		if _, err := c.answers.Peek(1); !isTimeout(err) {
+			_ = c.SetReadDeadline(time.Now().Add(time.Minute))
+			return c.rest()
+		}
+	}
+}
+
+func TestWhatIsTooSlowIsCutOff(t *testing.T) {
+	config := testConfig()
+	config.Limits.ReadTimeout = 50 * time.Millisecond
+	s := startTCP(t, config)
+	const slow = "503 read_timeout close"
+	for name, c := range map[string]struct{ first, drop, want string }{
+		"half a request line": {"POST /v1/al", "", slow},
+		"slow headers":        {post, "X-A: b\r\n", slow},
+		"a slow header":       {post + "X-A: ", "b", slow},
+		"a slow body":         {post + "Content-Length: 5000\r\n\r\n", " ", slow},
+		"slow chunks":         {post + chunked, "1\r\n \r\n", slow},
+		"a slow extension":    {post + chunked + "1;", "x", slow},
+		"a slow end of chunk": {post + chunked + "1\r\n ", "", slow},
+		"a slow trailer":      {post + chunked + "0\r\n", "X-A: b\r\n", slow},
+		"slow for nobody":     {"DELETE / HTTP/1.1\r\nHost: x\r\n" + chunked, "1\r\n \r\n", "404 not_found close"},
+	} {
+		conn := s.connect(t)
+		conn.say(c.first)
+		if got := answers(t, conn.drip(c.drop)); got != c.want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+func TestHeadersHaveLessTimeThanTheBody(t *testing.T) {
+	s := startTCP(t, testConfig(), func(s *Server) {
+		if s.http.ReadTimeout != headerTimeout {
+			t.Errorf("%v", s.http.ReadTimeout)
+		}
+		s.http.ReadTimeout, s.limits.ReadTimeout = 50*time.Millisecond, time.Hour
+	})
+	body, headers := s.connect(t), s.connect(t)
+	sizes := strings.TrimSuffix(sized, call)
+	body.say(post + "Expect: 100-continue\r\n" + sizes)
+	body.hear("100")
+	body.say(call[:5])
+	headers.say(post)
+	headers.hear("503 read_timeout close") // so there was time enough for headers
+	body.say(call[5:])
+	body.hear("200")
+}
+
+func TestAConnectionThatSaysNothingIsNoRequest(t *testing.T) {
+	config := testConfig()
+	config.Limits.ReadTimeout = 50 * time.Millisecond
+	s := startTCP(t, config)
+	if got := s.connect(t).rest(); got != "" {
+		t.Errorf("%q", got)
+	}
+	looked := s.connect(t)
+	_ = looked.Conn.(*net.TCPConn).SetLinger(0) // it is reset
+	_ = looked.Close()
+	if err := s.server.Shutdown(context.Background()); err != nil {
+		t.Error(err)
+	}
+	for _, status := range statuses {
+		s.wantCount(t, 0, "requests_total", fmt.Sprintf("status=%d", status))
+	}
+}
+
+func TestAClientThatDoesNotReadIsCutOff(t *testing.T) {
+	s := startTCP(t, testConfig(), func(s *Server) { s.http.WriteTimeout = 50 * time.Millisecond })
+	conn := s.connect(t)
+	request := "OPTIONS / HTTP/1.1\r\nHost: x\r\nAccess-Control-Request-Headers: " + strings.Repeat("x", headerBytes/2) + "\r\n\r\n"
+	for {
+		if _, err := io.WriteString(conn, request); err != nil {
+			if isTimeout(err) {
+				t.Error("the connection was left open")
+			}
+			return
+		}
+	}
+}
+
+func TestShutdownWaitsOnlyForRequests(t *testing.T) {
+	config := testConfig()
+	config.Limits.IdleTimeout = time.Hour
+	s := startTCP(t, config, func(s *Server) { s.http.ReadTimeout = time.Hour })
+	idle, silent, half := s.connect(t), s.connect(t), s.connect(t)
+	idle.say(post + sized)
+	idle.hear("200")
+	half.say(post + "Expect: 100-continue\r\n" + strings.TrimSuffix(sized, call))
+	half.hear("100")
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.server.Shutdown(context.Background()) }()
+	if got := silent.rest() + idle.rest(); got != "" {
+		t.Errorf("%q", got)
+	}
+	half.say(strings.Replace(call, "m1", "m2", 1))
+	half.hear("200 close")
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	if _, err := s.dial(); err == nil {
+		t.Error("somebody still listens")
+	}
+	if len(s.entries) != 2 {
+		t.Errorf("%d calls", len(s.entries))
 	}
 }

@@ -89,7 +89,7 @@ func New(config Config, j Journal, logger *zap.Logger, registerer prometheus.Reg
 		ReadTimeout:                  min(config.Limits.ReadTimeout, headerTimeout),
 		WriteTimeout:                 writeTimeout,
 		IdleTimeout:                  config.Limits.IdleTimeout,
-		Concurrency:                  withReserve(config.Limits.Connections),
+		Concurrency:                  2 * withReserve(config.Limits.Connections), // isFull comes before
 		NoDefaultServerHeader:        true,
 		DisablePreParseMultipartForm: true,
 		// So that a body takes memory as it comes, whatever its Content-Length says, and one that is too large can be
@@ -99,12 +99,27 @@ func New(config Config, j Journal, logger *zap.Logger, registerer prometheus.Reg
 	return s, nil
 }
 
-// withReserve leaves room above the limit for connections that are told so: beyond it the library answers in plain text.
+// withReserve leaves room above the limit for connections that are told so once their request is read.
 func withReserve(connections int) int { return connections + connections/8 + 64 }
+
+// isFull tells whether there is no room for another connection, not even to read its request.
+func (s *Server) isFull() bool {
+	return int(s.http.GetOpenConnectionsCount()) >= withReserve(s.limits.Connections)
+}
+
+// turnAway answers a connection that is not to be served, before it has said anything.
+func (s *Server) turnAway(c net.Conn) {
+	var ctx fasthttp.RequestCtx
+	refuse(&ctx, refusedTooManyConnections)
+	_ = c.SetWriteDeadline(time.Now().Add(time.Second))
+	_, _ = ctx.Response.WriteTo(c)
+	_ = c.Close()
+	s.metrics.requests[ctx.Response.StatusCode()].Inc()
+}
 
 // Serve answers the listener's connections until Shutdown, and then returns nil.
 func (s *Server) Serve(listener net.Listener) error {
-	listener = &patientListener{Listener: listener, silent: &s.silent}
+	listener = &patientListener{Listener: listener, silent: &s.silent, isFull: s.isFull, turnAway: s.turnAway}
 	if !s.add(listener) {
 		return listener.Close()
 	}
@@ -215,7 +230,7 @@ func (s *Server) failedToRead(ctx *fasthttp.RequestCtx, err error) {
 	case errors.As(err, &small):
 		refuse(ctx, refusedHeaderTooLarge)
 		linger(ctx)
-	case isTimeout(err):
+	case isLate(ctx, err):
 		refuse(ctx, refusedTimeout)
 	default:
 		refuse(ctx, refusedRequest)

@@ -94,22 +94,25 @@ func start(t testing.TB, config Config) *stand {
 }
 
 // startTCP is start where what matters is how connections end.
-func startTCP(t testing.TB, config Config) *stand {
+func startTCP(t testing.TB, config Config, adjust ...func(*Server)) *stand {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return startOn(t, config, listener, func() (net.Conn, error) { return net.Dial("tcp", listener.Addr().String()) })
+	return startOn(t, config, listener, func() (net.Conn, error) { return net.Dial("tcp", listener.Addr().String()) }, adjust...)
 }
 
-func startOn(t testing.TB, config Config, listener net.Listener, dial func() (net.Conn, error)) *stand {
+func startOn(t testing.TB, config Config, listener net.Listener, dial func() (net.Conn, error), adjust ...func(*Server)) *stand {
 	t.Helper()
 	core, logs := observer.New(zapcore.DebugLevel)
 	s := &stand{memory: &memory{}, dial: dial, registry: prometheus.NewRegistry(), logs: logs}
 	var err error
 	if s.server, err = New(config, s.memory, zap.New(core), s.registry); err != nil {
 		t.Fatal(err)
+	}
+	for _, change := range adjust {
+		change(s.server)
 	}
 	s.client = &http.Client{Transport: &http.Transport{
 		DialContext:        func(context.Context, string, string) (net.Conn, error) { return dial() },
