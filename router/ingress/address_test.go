@@ -231,6 +231,10 @@ func TestADevicesCallGetsItsAddressAndAServersDoesNot(t *testing.T) {
 	if got := s.keptIP(t, "/v1/t", `{"event":"e","userId":"u"}`, key); got != "127.0.0.1" {
 		t.Errorf("/v1/t: %q", got)
 	}
+	// RudderStack's SDK for browsers sends where servers send.
+	if got := s.keptIP(t, "/v1/batch", batchOfPages(""), key, "Origin: https://app.example"); got != "127.0.0.1" {
+		t.Errorf("/v1/batch from a page: %q", got)
+	}
 }
 
 func TestAnIPv6DeviceHasItsAddress(t *testing.T) {

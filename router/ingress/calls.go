@@ -52,7 +52,9 @@ func (s *Server) understand(ctx *fasthttp.RequestCtx, e endpoint, held *share) (
 	if from != nil && from.limiter.inDebt() {
 		return from, nil, refusedRateLimited
 	}
-	options := segment.Options{Batch: e.batch, Type: e.kind, Limits: s.parserLimits, Client: s.trusted.client(ctx), Device: e.device}
+	options := segment.Options{Batch: e.batch, Type: e.kind, Limits: s.parserLimits, Client: s.trusted.client(ctx)}
+	// Only browsers say an origin, and some of them send where servers do.
+	options.Device = e.device || len(origin) > 0
 	if from == nil {
 		options.Admit = s.keys.admit
 	} else {
