@@ -146,6 +146,7 @@ func TestAPageTellsEveryVendorOnceAndInOrder(t *testing.T) {
 			}
 			w.process.stop()
 			expectKept(w, sdk{library: s.library}, calls, reports)
+			expectAddress(w)
 			expectSignUp(t, w, "jen@email.com", "507f191e81")
 			expectDeviceSignUpAtMixpanel(t, w, "jen@email.com", "507f191e81")
 		})
@@ -171,4 +172,116 @@ func expectDeviceSignUpAtMixpanel(t *testing.T, w *world, before, after string) 
 		"event " + first + " " + before + " Signed Up", "event " + second + " " + after + " Loaded a Page",
 		"event " + second + " " + after + " Loaded a Screen", "profile " + after, "profile " + before,
 	}})
+}
+
+// RudderStack's SDK has no screen. It keeps order only within a batch, so the story is one.
+func TestRudderStacksSDKOnAPageTellsEveryVendorOnceAndInOrder(t *testing.T) {
+	const before, after = "jen@email.com", "507f191e81"
+	calls := slices.DeleteFunc(signUp(before, after), func(c call) bool { return c["type"] == "screen" })
+	for name, options := range map[string]string{
+		"batches": fmt.Sprintf("{ queueOptions: { batch: { enabled: true, maxItems: %d } } }", len(calls)),
+		"beacons": fmt.Sprintf("{ useBeacon: true, beaconQueueOptions: { maxItems: %d } }", len(calls)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "")
+			w.start()
+			b := startBrowser(w)
+			page := b.open("rudderstack.html")
+			page.start(w.process.api, writeKey, options)
+			reports := page.tell(calls)
+			w.untilReceived(len(calls))
+			w.untilAllEnded()
+			b.close(w.process.api)
+
+			expectNothingOdd(w, len(calls))
+			w.process.stop()
+			expectKept(w, sdk{library: "RudderLabs JavaScript SDK/3.34.1"}, calls, reports)
+			expectAddress(w)
+			kept := w.journaled()
+			first, second := kept[0].AnonymousID, kept[len(kept)-1].AnonymousID
+			expectSteps(t, w.account("kissmetrics"), [][]string{
+				{"profile " + before}, {"event " + before + " Signed Up"},
+				{"alias " + before + " " + after},
+				{"profile " + after}, {"event " + after + " Viewed Prices Page"}, {"profile " + after}, {"event " + after + " Bought"},
+			})
+			expectSteps(t, w.account("mixpanel"), [][]string{{
+				"event " + first + " " + before + " Signed Up", "event " + second + " " + after + " Loaded a Page",
+				"profile " + after, "profile " + before,
+			}})
+			expectSteps(t, w.account("original"), [][]string{
+				{"identify " + first + " " + before}, {"profile " + before}, {"event " + first + " " + before + " Signed Up"},
+				{"create_alias " + before + " " + after},
+				{"identify " + second + " " + after}, {"profile " + after}, {"event " + second + " " + after + " Loaded a Page"},
+			})
+			expectSteps(t, w.account("vero"), [][]string{
+				{"profile " + before}, {"event " + before + " Signed Up"},
+				{"reidentify " + before + " " + after},
+				{"profile " + after}, {"tags " + after}, {"event " + after + " Viewed Prices Page"}, {"profile " + after},
+				{"event " + after + " Opened"}, {"event " + after + " Bought"},
+			})
+		})
+	}
+}
+
+// expectAddress checks that every call has the browser's address. Nothing runs.
+func expectAddress(w *world) {
+	w.t.Helper()
+	for i, entry := range w.journaled() {
+		var content struct{ Context struct{ IP string } }
+		if err := json.Unmarshal(entry.JSON, &content); err != nil {
+			w.t.Fatal(err)
+		}
+		if content.Context.IP != "127.0.0.1" {
+			w.t.Errorf("call %d comes from the address %q", i, content.Context.IP)
+		}
+	}
+}
+
+// untilReceived waits until aka has taken so many calls.
+func (w *world) untilReceived(calls int) {
+	w.t.Helper()
+	w.until(fmt.Sprintf("%d calls are received", calls), func() bool {
+		return w.metric("aka_ingress_calls_received_total") >= float64(calls)
+	})
+}
+
+// Jitsu's SDK has neither alias nor screen. What it is told in a context or of a group it says of all later calls too, so those
+// come last.
+func TestJitsusSDKOnAPageTellsEveryVendorOnceAndInOrder(t *testing.T) {
+	const user = "507f191e81"
+	calls := []call{
+		{"type": "identify", "userId": user, "traits": call{"plan": "pro"}},
+		{"type": "track", "userId": user, "event": "Signed Up"},
+		{"type": "page", "userId": user, "name": "Prices"},
+		{"type": "group", "userId": user, "groupId": "acme", "traits": call{"name": "Acme"}},
+		{"type": "track", "userId": user, "groupId": "acme", "event": "Opened", "integrations": call{"All": false, "Vero": true}},
+	}
+	w := newWorld(t, "")
+	w.start()
+	b := startBrowser(w)
+	page := b.open("jitsu.html")
+	page.start(w.process.api, writeKey, "{}")
+	reports := page.tell(calls)
+	w.untilAllEnded()
+	b.close(w.process.api)
+
+	expectNothingOdd(w, len(calls))
+	w.process.stop()
+	expectKept(w, sdk{library: "@jitsu/js/1.11.0"}, calls, reports)
+	expectAddress(w)
+	device := w.journaled()[0].AnonymousID
+	expectSteps(t, w.account("kissmetrics"), [][]string{
+		{"profile " + user}, {"event " + user + " Signed Up"}, {"event " + user + " Viewed Prices Page"}, {"profile " + user},
+	})
+	expectSteps(t, w.account("mixpanel"), [][]string{
+		{"profile " + user, "event " + device + " " + user + " Signed Up", "event " + device + " " + user + " Loaded a Page"},
+	})
+	expectSteps(t, w.account("original"), [][]string{
+		{"identify " + device + " " + user},
+		{"profile " + user, "event " + device + " " + user + " Signed Up", "event " + device + " " + user + " Loaded a Page"},
+	})
+	expectSteps(t, w.account("vero"), [][]string{
+		{"profile " + user}, {"event " + user + " Signed Up"}, {"event " + user + " Viewed Prices Page"}, {"profile " + user},
+		{"event " + user + " Opened"},
+	})
 }
