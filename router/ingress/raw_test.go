@@ -3,15 +3,18 @@ package ingress
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp/fasthttputil"
@@ -622,5 +625,130 @@ func TestShutdownWaitsOnlyForRequests(t *testing.T) {
 	}
 	if len(s.entries) != 2 {
 		t.Errorf("%d calls", len(s.entries))
+	}
+}
+
+func TestTheAnswerToABodyThatIsTooLargeIsRead(t *testing.T) {
+	config := testConfig()
+	config.Limits.CallBytes, config.Limits.WireBytes = 16<<10, 16<<10
+	s := startTCP(t, config)
+	limit := int(config.Limits.WireBytes)
+	for _, c := range []struct {
+		size int
+		want string
+	}{
+		{limit, kept},
+		{limit + 1, "400 body_too_large, 200 close"},
+		{(drainFactor - 1) * limit, "400 body_too_large, 200 close"},
+		{(drainFactor + 2) * limit, "400 body_too_large close"}, // it is not read to its end
+		{16 << 20, "400 body_too_large close"},
+	} {
+		body := call + strings.Repeat(" ", c.size-len(call))
+		for name, headers := range map[string]string{
+			"plain":   fmt.Sprintf("Content-Length: %d\r\n\r\n%s", c.size, body),
+			"chunked": fmt.Sprintf("%s%x\r\n%s\r\n0\r\n\r\n", chunked, c.size, body),
+		} {
+			s.entries, s.seen = nil, nil
+			conn := s.connect(t)
+			conn.say(post + headers + last) // all of it, as SDKs do
+			if got := answers(t, conn.rest()); got != c.want {
+				t.Errorf("%d bytes, %s: %s", c.size, name, got)
+			}
+			if len(s.entries) > 0 != (c.want == kept) {
+				t.Errorf("%d bytes, %s: %d calls", c.size, name, len(s.entries))
+			}
+		}
+	}
+}
+
+func TestABatchOfTooManyCalls(t *testing.T) {
+	s := startTCP(t, testConfig())
+	batch := func(calls int) string {
+		return `{"batch":[{"type":"alias","userId":"new","previousId":"old"}` + strings.Repeat(`,{"type":"alias","userId":"new","previousId":"old"}`, calls-1) + `]}`
+	}
+	if got := s.post(t, "/v1/batch", batch(5000)); got.StatusCode != 200 || len(s.entries) != 5000 {
+		t.Errorf("%d %s, %d calls", got.StatusCode, got.body, len(s.entries))
+	}
+	s.entries = nil
+	body := batch(10_000)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if got := s.post(t, "/v1/batch", body); got.StatusCode != 400 || got.code(t) != "too_many_calls" || len(s.entries) > 0 {
+		t.Errorf("%d %s, %d calls", got.StatusCode, got.body, len(s.entries))
+	}
+	runtime.ReadMemStats(&after)
+	if took := int(after.TotalAlloc - before.TotalAlloc); took > 20*len(body) {
+		t.Errorf("%d bytes for a body of %d", took, len(body))
+	}
+}
+
+func TestHostileJSONIsRefusedOrKeptAsDefined(t *testing.T) {
+	s := startTCP(t, testConfig())
+	const ids = `"userId":"u","previousId":"p"`
+	nested := func(levels int) string {
+		return `{` + ids + `,"x":` + strings.Repeat("[", levels-1) + strings.Repeat("]", levels-1) + `}`
+	}
+	type outcome struct{ code, user, json string }
+	same := func(body string) outcome { return outcome{"", "u", body} }
+	for name, c := range map[string]struct {
+		body string
+		want outcome
+	}{
+		"as deep as may be":          {nested(64), same(nested(64))},
+		"one level deeper":           {nested(65), outcome{code: "too_deep"}},
+		"nothing but brackets":       {strings.Repeat("[", 1<<20), outcome{code: "invalid_json"}},
+		"nothing but objects":        {strings.Repeat(`{"a":`, 1<<18), outcome{code: "invalid_json"}},
+		"an id twice":                {`{"userId":"a","previousId":"p","userId":"b"}`, outcome{"", "b", `{"userId":"a","previousId":"p","userId":"b"}`}},
+		"an id twice, escaped":       {`{"userId":"a","previousId":"p","\u0075serId":"b"}`, outcome{"", "b", `{"userId":"a","previousId":"p","\u0075serId":"b"}`}},
+		"another case is another":    {`{` + ids + `,"UserId":"b"}`, same(`{` + ids + `,"UserId":"b"}`)},
+		"half a surrogate":           {`{` + ids + `,"x":"\udc00"}`, same(`{` + ids + `,"x":"\udc00"}`)},
+		"half a surrogate, in an id": {`{"userId":"u\ud800","previousId":"p"}`, outcome{code: "invalid_user_id"}},
+		"no UTF-8":                   {"{" + ids + ",\"x\xff\":\"y\xff\"}", same("{" + ids + ",\"x\xff\":\"y\xff\"}")}, // decoded it is replaced
+		"no UTF-8, in an id":         {"{\"userId\":\"u\xff\",\"previousId\":\"p\"}", outcome{code: "invalid_user_id"}},
+		"a byte order mark":          {"\ufeff{" + ids + "}", same("{" + ids + "}")},
+		"two of them":                {"\ufeff\ufeff{" + ids + "}", outcome{code: "invalid_json"}},
+		"UTF-16":                     {"\xff\xfe{\x00}\x00", outcome{code: "invalid_json"}},
+		"not a number":               {`{` + ids + `,"x":[NaN,-Infinity,"NaN"]}`, same(`{` + ids + `,"x":[null,null,"NaN"]}`)},
+		"numbers keep digits":        {`{` + ids + `,"x":[1e999,-0.0,9007199254740993]}`, same(`{` + ids + `,"x":[1e999,-0.0,9007199254740993]}`)},
+		"a large number as id":       {`{"userId":9007199254740993,"previousId":"p"}`, outcome{"", "9007199254740993", `{"userId":9007199254740993,"previousId":"p"}`}},
+		"NUL in an id":               {`{"userId":"u\u0000","previousId":"p"}`, outcome{"", "u\x00", `{"userId":"u\u0000","previousId":"p"}`}},
+		"NUL as it is":               {"{\"userId\":\"u\x00\",\"previousId\":\"p\"}", outcome{code: "invalid_json"}},
+		"__proto__":                  {`{` + ids + `,"__proto__":{"userId":"b"}}`, same(`{` + ids + `,"__proto__":{"userId":"b"}}`)},
+		"text behind":                {`{` + ids + `} x`, outcome{code: "invalid_json"}},
+		"an object behind":           {`{` + ids + `}{}`, outcome{code: "invalid_json"}},
+		"NUL behind":                 {"{" + ids + "}\x00", outcome{code: "invalid_json"}},
+		"a comma behind":             {`{` + ids + `,}`, outcome{code: "invalid_json"}},
+		"an array":                   {`[{` + ids + `}]`, outcome{code: "invalid_call"}},
+		"null":                       {`null`, outcome{code: "invalid_call"}},
+	} {
+		s.entries, s.seen = nil, nil
+		got := outcome{code: s.post(t, "/v1/alias", c.body).code(t)}
+		for _, e := range s.entries {
+			decoded, err := e.Decode()
+			if err != nil || decoded.UserID != e.UserID {
+				t.Errorf("%s: the ids are %+v, and %v, %v once decoded", name, e.Header, decoded, err)
+			}
+			if sent, err := json.Marshal(decoded.Fields); err != nil || !utf8.Valid(sent) {
+				t.Errorf("%s: %q, %v", name, sent, err)
+			}
+			got.user, got.json = e.UserID, string(e.JSON)
+		}
+		if got != c.want {
+			t.Errorf("%s: %.300q, not %.300q", name, got, c.want)
+		}
+	}
+}
+
+func TestNothingOfARequestSplitsTheHeadersOfItsAnswer(t *testing.T) {
+	s := startTCP(t, testConfig())
+	for b := range 256 {
+		value := "a" + string([]byte{byte(b)}) + "X-Evil: 1"
+		for _, between := range []string{value, value + "\r", string([]byte{byte(b)}) + "\r\n\r\nX-Evil: 1"} {
+			got := s.raw("OPTIONS /v1/t HTTP/1.1\r\nHost: x\r\nConnection: close\r\nOrigin: " + between + "\r\nAccess-Control-Request-Headers: " + between + "\r\n\r\n")
+			response, err := http.ReadResponse(bufio.NewReader(strings.NewReader(got)), nil)
+			if err != nil || response.StatusCode != 204 && response.StatusCode != 400 || response.Header.Get("X-Evil") != "" {
+				t.Errorf("byte %d: %v, %q", b, err, got)
+			}
+		}
 	}
 }
