@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +33,9 @@ type Journal struct {
 	engine  atomic.Pointer[store]
 	commits *committer
 
+	stampMu sync.Mutex
+	stamp   stamp
+
 	mu      sync.Mutex
 	head    head
 	recent  recentFrames
@@ -48,9 +53,10 @@ type head struct {
 }
 
 // Open opens the journal in its folder, or makes a new one, and reads back what it needs to go on. It fails when another
-// process has the folder.
+// process has the folder, when that holds something else (ErrNoJournal, ErrOtherVersion), and when a part is missing
+// (ErrBroken). What it finds damaged it sets aside, logs and counts, and goes on with the rest.
 func Open(ctx context.Context, options Options, log *zap.Logger, reg prometheus.Registerer) (*Journal, error) {
-	s, err := openStore(ctx, options)
+	s, found, err := openStore(ctx, options)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +64,12 @@ func Open(ctx context.Context, options Options, log *zap.Logger, reg prometheus.
 	j.engine.Store(s)
 	j.metrics = newMetrics(reg, options)
 	j.commits = newCommitter(j)
-	if err := j.recover(ctx); err != nil {
+	j.reportFound(found)
+	err = j.recover(ctx)
+	if err == nil {
+		err = j.stampFolder(slices.Collect(maps.Keys(found.progress))...)
+	}
+	if err != nil {
 		s.close()
 		return nil, fmt.Errorf("open journal %s: %w", options.Dir, err)
 	}
@@ -67,6 +78,55 @@ func Open(ctx context.Context, options Options, log *zap.Logger, reg prometheus.
 	j.background.Go(func() { j.commits.run() })
 	j.background.Go(func() { j.refreshStats(background) })
 	return j, nil
+}
+
+// reportFound says what was damaged when the journal was opened.
+func (j *Journal) reportFound(x *examination) {
+	for _, d := range x.damages {
+		j.metrics.setAside.Inc()
+		fields := []zap.Field{zap.String("file", d.file), zap.Int("offset", d.from), zap.Int("bytes", d.size()), zap.String("kept", d.kept)}
+		if d.torn {
+			j.log.Warn("journal: a write that had not come to its end was cut off; nobody was answered for it", fields...)
+		} else {
+			j.log.Error("journal: a piece of a file is damaged; it was set aside, and what was in it is lost", fields...)
+		}
+	}
+	for _, path := range x.metas {
+		j.log.Warn("journal: the description of a stream was damaged and is written anew; nothing is lost", zap.String("file", path))
+	}
+	if x.lost > 0 {
+		j.log.Error("journal: frames are gone from its end and their calls are lost", zap.Uint64("frames", x.lost))
+	}
+}
+
+// stampFolder makes the folder say what it is and that it keeps the progress of these destinations.
+func (j *Journal) stampFolder(destinations ...string) error {
+	j.stampMu.Lock()
+	defer j.stampMu.Unlock()
+	said, err := readStamp(j.options.Dir)
+	if err != nil {
+		return err
+	}
+	next := stamp{}
+	if said != nil {
+		next = *said
+	}
+	for _, name := range destinations {
+		if !next.knows(name) {
+			next.destinations = append(next.destinations, name)
+		}
+	}
+	if said == nil || len(next.destinations) > len(said.destinations) {
+		err = next.write(j.options.Dir)
+	}
+	j.stamp = next
+	return err
+}
+
+func (j *Journal) stampKnows(destination string) bool {
+	j.stampMu.Lock()
+	defer j.stampMu.Unlock()
+	return j.stamp.knows(destination)
 }
 
 // store returns the engine as it is now: it may have been opened anew.

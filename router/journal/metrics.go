@@ -12,6 +12,7 @@ type metrics struct {
 	failed   prometheus.Counter
 	missing  prometheus.Counter
 	damaged  prometheus.Counter
+	setAside prometheus.Counter
 	bytes    prometheus.Gauge
 	duration prometheus.Histogram
 }
@@ -21,11 +22,12 @@ func newMetrics(reg prometheus.Registerer, o Options) *metrics {
 		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "aka", Subsystem: "journal", Name: name, Help: help})
 	}
 	m := &metrics{
-		calls:   counter("calls_total", "Calls written to the journal."),
-		frames:  counter("frames_total", "Frames written to the journal, each with one fsync."),
-		failed:  counter("failed_writes_total", "Writes to the journal that failed; their clients were answered 503."),
-		missing: counter("missing_frames_total", "Frames that are gone from the journal before they were read: their calls are lost."),
-		damaged: counter("damaged_frames_total", "Frames that fail their checksum: their calls are lost."),
+		calls:    counter("calls_total", "Calls written to the journal."),
+		frames:   counter("frames_total", "Frames written to the journal, each with one fsync."),
+		failed:   counter("failed_writes_total", "Writes to the journal that failed; their clients were answered 503."),
+		missing:  counter("missing_frames_total", "Frames that are gone from the journal before they were read: their calls are lost."),
+		damaged:  counter("damaged_frames_total", "Frames that fail their checksum: their calls are lost."),
+		setAside: counter("set_aside_total", "Damaged pieces of files that were set aside when the journal was opened."),
 		bytes: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "aka", Subsystem: "journal", Name: "bytes",
 			Help: "Size of the journal on disk."}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "aka", Subsystem: "journal", Name: "write_duration_seconds",
@@ -34,7 +36,7 @@ func newMetrics(reg prometheus.Registerer, o Options) *metrics {
 	limit := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "aka", Subsystem: "journal", Name: "max_bytes",
 		Help: "Size at which the journal takes no more calls (journal.max_bytes)."})
 	limit.Set(float64(o.MaxBytes))
-	reg.MustRegister(m.calls, m.frames, m.failed, m.missing, m.damaged, m.bytes, m.duration, limit)
+	reg.MustRegister(m.calls, m.frames, m.failed, m.missing, m.damaged, m.setAside, m.bytes, m.duration, limit)
 	return m
 }
 

@@ -256,13 +256,12 @@ func DecodeProgress(data []byte) (*Progress, error) {
 }
 
 // LoadProgress returns the destination's saved progress. A destination that is new starts at the log's end, which is saved
-// before it returns: from then on every call is meant for it.
+// before it returns: from then on every call is meant for it. One whose progress is lost starts at the log's beginning:
+// some calls go twice, none is lost.
 func (j *Journal) LoadProgress(ctx context.Context, destination string) (*Progress, error) {
 	saved, err := j.store().kv.Get(ctx, destination)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		calls, next := j.Head()
-		p := NewProgress(next, calls)
-		return p, j.SaveProgress(ctx, destination, p.Encode(true))
+		return j.firstProgress(ctx, destination)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load progress of %s: %w", destination, err)
@@ -270,6 +269,9 @@ func (j *Journal) LoadProgress(ctx context.Context, destination string) (*Progre
 	p, err := DecodeProgress(saved.Value())
 	if err != nil {
 		return nil, fmt.Errorf("load progress of %s: %w", destination, err)
+	}
+	if err := j.stampFolder(destination); err != nil {
+		return nil, err
 	}
 	if err := j.skipPurged(ctx, destination, p); err != nil {
 		return nil, err
@@ -282,6 +284,27 @@ func (j *Journal) LoadProgress(ctx context.Context, destination string) (*Progre
 		p.cutAt(max(next.Seq, p.floor))
 	}
 	return p, nil
+}
+
+// firstProgress is that of a destination which has none.
+func (j *Journal) firstProgress(ctx context.Context, destination string) (*Progress, error) {
+	calls, next := j.Head()
+	p := NewProgress(next, calls)
+	if j.stampKnows(destination) {
+		first, _, err := j.store().bounds(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("load progress of %s: %w", destination, err)
+		}
+		j.log.Error("journal: the progress of a destination is lost; it begins where the log does, and gets calls again",
+			zap.String("destination", destination), zap.Uint64("from", first))
+		p = NewProgress(Position{Seq: max(first, 1)}, 0)
+		p.crashed = true
+	}
+	if err := j.SaveProgress(ctx, destination, p.Encode(!p.crashed)); err != nil {
+		return nil, err
+	}
+	// Only now: a destination that the folder knows must have had its progress saved.
+	return p, j.stampFolder(destination)
 }
 
 // skipPurged moves the floor up to what the log still has. A destination that is not configured does not keep calls from

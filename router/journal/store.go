@@ -49,17 +49,26 @@ type store struct {
 	kv     jetstream.KeyValue
 }
 
-func openStore(ctx context.Context, o Options) (*store, error) {
+// openStore looks at every file before the engine does, and says what it found.
+func openStore(ctx context.Context, o Options) (*store, *examination, error) {
+	if _, err := isNew(o.Dir); err != nil {
+		return nil, nil, fmt.Errorf("open journal: %w", err)
+	}
 	lock, err := lockFolder(o.Dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s := &store{lock: lock}
+	x, err := examine(o.Dir)
+	if err != nil {
+		s.close()
+		return nil, nil, fmt.Errorf("open journal %s: %w", o.Dir, err)
+	}
 	if err := s.open(ctx, o); err != nil {
 		s.close()
-		return nil, err
+		return nil, nil, err
 	}
-	return s, nil
+	return s, x, nil
 }
 
 // open starts the engine in a folder that is locked.
@@ -160,10 +169,10 @@ func lockFolder(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
-	path := filepath.Join(dir, "lock")
+	path := filepath.Join(dir, lockFile)
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("open journal: %w", err)
+		return nil, fmt.Errorf("open journal: %w; the folder must belong to the user that runs aka, and be writable", err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		owner, _ := os.ReadFile(path)
