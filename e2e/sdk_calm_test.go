@@ -4,61 +4,8 @@ package e2e
 
 import (
 	"encoding/json"
-	"strconv"
 	"testing"
 )
-
-// sdk is one that is run as it is published: through its public API, with its own defaults, and only told another host.
-type sdk struct {
-	name    string
-	library string // what it calls itself in context.library, as name/version; not always the version it is
-	start   func(w *world, url string, batch int) client
-}
-
-// client is an SDK that runs.
-type client interface {
-	// send has the SDK send a batch of calls, in order. What became of those before must have been asked for.
-	send(calls []call)
-	// reports waits until the SDK has said what became of each.
-	reports() []report
-	// close has the SDK end as its users would have it.
-	close()
-}
-
-// call is a call in the words of the Segment specification, which are the SDKs' own.
-type call map[string]any
-
-// report is what an SDK says of a call.
-type report struct {
-	MessageID string `json:"messageId"`
-	Error     string `json:"error"` // empty when it believes the call delivered
-}
-
-// sdks are those that run here.
-var sdks = []sdk{
-	{"analytics-node", "@segment/analytics-node/3.1.0", driver("analytics-node.mjs")},
-	{"analytics-node-1", "@segment/analytics-node/1.3.0", driver("analytics-node-1.mjs")},
-	{"cdp-analytics-node", "@customerio/cdp-analytics-node/1.0.0-beta.22", driver("cdp-analytics-node.mjs")},
-}
-
-// driver is a program in sdksDir that runs an SDK in Node: driver.mjs says how.
-func driver(name string) func(w *world, url string, batch int) client {
-	return func(w *world, url string, batch int) client {
-		w.t.Helper()
-		return &driven{script: w.startScript(name, url, writeKey, strconv.Itoa(batch))}
-	}
-}
-
-// driven is an SDK in a program of its own.
-type driven struct{ *script }
-
-func (d *driven) send(calls []call) { d.w.t.Helper(); d.write(calls) }
-
-func (d *driven) reports() (all []report) {
-	d.w.t.Helper()
-	d.read(&all)
-	return all
-}
 
 // Each SDK tells of somebody who signs up and gets a userId, with calls for some vendors only and options for one, and each
 // vendor hears of it in its own words: everything once, the alias between what came before and what came after.
@@ -82,6 +29,48 @@ func TestEachSDKsCallsReachEveryVendorOnceAndInOrder(t *testing.T) {
 			expectKept(w, s, calls, reports)
 		})
 	}
+}
+
+// Jitsu's SDK has neither alias nor screen, and sends each call alone, so its story is that of a visitor who is known later.
+// What it was once told in a context, or of a group, it says of all later calls too: integrations come last.
+func TestJitsusCallsReachEveryVendorOnceAndInOrder(t *testing.T) {
+	const user = "507f191e81"
+	w := newWorld(t, "")
+	w.start()
+	calls := []call{
+		{"type": "track", "event": "Visited", "properties": call{"plan": "free"}},
+		{"type": "identify", "userId": user, "traits": call{"plan": "pro"}},
+		{"type": "page", "userId": user, "name": "Prices"},
+		{"type": "group", "userId": user, "groupId": "acme", "traits": call{"name": "Acme"}},
+		{"type": "track", "userId": user, "groupId": "acme", "event": "Opened", "integrations": call{"All": false, "Vero": true}},
+	}
+	c := jitsu.start(w, w.process.api, len(calls))
+	c.send(calls)
+	reports := c.reports()
+	c.close()
+	w.untilAllEnded()
+
+	expectNothingOdd(w, len(calls))
+	expectOutcome(w, 1, "kissmetrics", "track", "dropped", "filtered_by_integrations")
+	w.process.stop()
+	expectKept(w, jitsu, calls, reports)
+	device := w.journaled()[0].AnonymousID
+	expectSteps(t, w.account("kissmetrics"), [][]string{
+		{"event " + device + " Visited"},
+		{"profile " + user}, {"event " + user + " Viewed Prices Page"}, {"profile " + user},
+	})
+	expectSteps(t, w.account("mixpanel"), [][]string{
+		{"event " + device + " $device:" + device + " Visited"},
+		{"profile " + user}, {"event " + device + " " + user + " Loaded a Page"},
+	})
+	expectSteps(t, w.account("original"), [][]string{
+		{"event " + device + " Visited"}, {"identify " + device + " " + user},
+		{"profile " + user}, {"event " + device + " " + user + " Loaded a Page"},
+	})
+	// Vero knows nobody without a userId.
+	expectSteps(t, w.account("vero"), [][]string{
+		{"profile " + user}, {"event " + user + " Viewed Prices Page"}, {"profile " + user}, {"event " + user + " Opened"},
+	})
 }
 
 // signUp is a story of the seven calls.
