@@ -15,6 +15,11 @@ type sdk struct {
 	name    string
 	library string // what it calls itself in context.library, as name/version; not always the version it is
 	start   func(w *world, url string, batch int) client
+
+	// tries is how often it sends a batch before it gives it up.
+	tries int
+	// waits are the answers whose Retry-After it goes by.
+	waits []int
 }
 
 // client is an SDK that runs.
@@ -38,16 +43,20 @@ type report struct {
 
 // sdks are those that run here.
 var sdks = []sdk{
-	{"analytics-node", "@segment/analytics-node/3.1.0", driver("analytics-node.mjs")},
-	{"analytics-node-1", "@segment/analytics-node/1.3.0", driver("analytics-node-1.mjs")},
-	{"cdp-analytics-node", "@customerio/cdp-analytics-node/1.0.0-beta.22", driver("cdp-analytics-node.mjs")},
-	{"analytics-node-6", "analytics-node/6.2.0", driver("analytics-node-6.mjs")},
-	{"rudder-sdk-node", "analytics-node/3.0.13", driver("rudder-sdk-node.mjs")},
-	{"analytics-go", "analytics-go/3.0.0", startGo},
+	{"analytics-node", "@segment/analytics-node/3.1.0", driver("analytics-node.mjs"), 11, []int{429}},
+	{"analytics-node-1", "@segment/analytics-node/1.3.0", driver("analytics-node-1.mjs"), 4, nil},
+	{"analytics-node-6", "analytics-node/6.2.0", driver("analytics-node-6.mjs"), 4, nil},
+	{"cdp-analytics-node", "@customerio/cdp-analytics-node/1.0.0-beta.22", driver("cdp-analytics-node.mjs"), 4, nil},
+	{"rudder-sdk-node", "analytics-node/3.0.13", driver("rudder-sdk-node.mjs"), 4, []int{429, 503}},
+	{"analytics-go", "analytics-go/3.0.0", startGo, 10, nil},
 }
 
 // jitsu lacks what it takes to be one of sdks.
-var jitsu = sdk{"jitsu-js", "@jitsu/js/1.11.0", driver("jitsu-js.mjs")}
+var jitsu = sdk{"jitsu-js", "@jitsu/js/1.11.0", driver("jitsu-js.mjs"), 1, nil}
+
+// outlasts tells whether the SDK goes on trying for longer than it takes aka to be started again. The others try four times
+// within a second and a half.
+func (s *sdk) outlasts() bool { return s.tries >= 10 }
 
 // driver is a program in sdksDir that runs an SDK in Node: driver.mjs says how.
 func driver(name string) func(w *world, url string, batch int) client {

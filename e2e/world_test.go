@@ -191,8 +191,12 @@ func seriesValue(line, name string, labels []string) (value float64, ok bool) {
 func took(a *simulator.Account) []string {
 	records := a.Records()
 	lines := make([]string, len(records))
-	for i, r := range records {
-		lines[i] = strings.TrimSpace(r.Kind + " " + strings.Join(r.IDs, " ") + " " + r.Event)
+	for i := range records {
+		lines[i] = lineOf(&records[i])
 	}
 	return lines
+}
+
+func lineOf(r *simulator.Record) string {
+	return strings.TrimSpace(r.Kind + " " + strings.Join(r.IDs, " ") + " " + r.Event)
 }
