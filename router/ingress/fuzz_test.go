@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -92,6 +94,99 @@ func (s *stand) mustAnswerWell(t *testing.T, request string) {
 func isRead(body []byte) bool {
 	return bytes.Equal(body, transparent) || bytes.HasPrefix(body, []byte(`{"integrations":{"`)) || bytes.HasPrefix(body, []byte(`{"source":{"`))
 }
+
+// FuzzRaw sends any bytes over one connection. Each request in them is answered, in order, until an answer closes the
+// connection, and net/http sees as many.
+func FuzzRaw(f *testing.F) {
+	for _, seed := range []string{
+		"", "\r\n", "hello\r\n\r\n", post, post + sized, post + sized + last, post + chunked + chunks + last,
+		"\r\n" + post + "Expect: 100-continue\r\n" + sized + post + "Connection: Close\r\n" + sized,
+		post + "Origin: https://a.example\r\n" + chunked + "1;a=b\r\n{\r\n0\r\nOrigin: https://b.example\r\n\r\n" + last,
+		post + "Content-Length: 5\r\n" + chunked + chunks, post + "Transfer-Encoding: identity\r\n\r\n" + last,
+		post + chunked + "0x" + chunks + last, post + chunked + "fffffffffffffff\r\n{", post + "Content-Length: 9223372036854775807\r\n\r\n{",
+		strings.Replace(post, "1.1", "1.0", 1) + "Connection: keep-alive\r\n" + sized + last,
+		post + "X-A: b\r\n c\r\n" + sized, post + "X-A: b\n" + sized, post + "\n" + sized + last,
+		"HEAD /health HTTP/1.1\r\nHost: x\r\n\r\nOPTIONS * HTTP/1.1\r\nHost: x\r\nOrigin: null\r\n\r\nGET http://[ HTTP/1.1\r\nHost: x\r\n\r\n",
+		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET /v1/pixel/track?data=e30 HTTP/1.1\r\nHost: x\r\n\r\n" + last,
+		"GET /v1/projects/" + testKey + "/settings HTTP/1.1\r\nHost: x\r\n\r\nGET /sourceConfig HTTP/1.1\r\nHost: x\r\n" + basic(testKey) + "\r\n\r\n",
+	} {
+		f.Add([]byte(seed))
+	}
+	config := testConfig()
+	config.Limits.CallBytes, config.Limits.WireBytes, config.Limits.DecompressedBytes = 1<<10, 2<<10, 8<<10
+	s := start(f, config)
+	f.Fuzz(func(t *testing.T, sent []byte) {
+		c := &recorded{sent: bytes.NewReader(sent)}
+		_ = s.server.http.ServeConn(&conn{Conn: c, others: &s.server.silent})
+		got, closed := s.mustBeAnswers(t, c.answers.String())
+		if requests, all := countRequests(sent); all && (got > requests || got < requests && !closed) {
+			t.Fatalf("%d answers to %d requests: %q for %q", got, requests, c.answers.String(), sent)
+		}
+	})
+}
+
+// mustBeAnswers checks that there is nothing but answers, none behind one that closes, and returns how many.
+func (s *stand) mustBeAnswers(t *testing.T, got string) (count int, closed bool) {
+	t.Helper()
+	for rest := got; rest != ""; count++ {
+		rest = strings.TrimPrefix(rest, "HTTP/1.1 100 Continue\r\n\r\n")
+		head, behind, _ := strings.Cut(rest, "\r\n\r\n")
+		request := &http.Request{}
+		if behind == "" || strings.HasPrefix(behind, "HTTP/1.1 ") {
+			request.Method = "HEAD" // or an answer without a body
+		}
+		response, err := http.ReadResponse(bufio.NewReader(strings.NewReader(rest)), request)
+		if err != nil {
+			t.Fatalf("%v: %q", err, got)
+		}
+		body, err := io.ReadAll(response.Body)
+		if err != nil || closed || !slices.Contains(statuses, response.StatusCode) || response.StatusCode == 500 {
+			t.Fatalf("%v: %q", err, got)
+		}
+		if busy := response.StatusCode == 429 || response.StatusCode == 503; busy != (response.Header.Get("Retry-After") != "") {
+			t.Fatalf("Retry-After: %q", got)
+		}
+		if len(body) > 0 && (response.StatusCode != 200 || !isRead(body)) {
+			answer{response, body}.code(t)
+		}
+		if allowed := response.Header.Get("Access-Control-Allow-Origin"); (allowed != "") != (response.Header.Get("Access-Control-Allow-Credentials") != "") {
+			t.Fatalf("half of CORS: %q", got)
+		}
+		closed = response.Close
+		rest = rest[len(head)+len("\r\n\r\n")+len(body):]
+	}
+	return count, closed
+}
+
+// countRequests returns how many requests net/http reads, and whether there is nothing else.
+func countRequests(sent []byte) (count int, all bool) {
+	reader := bufio.NewReader(bytes.NewReader(sent))
+	for {
+		request, err := http.ReadRequest(reader)
+		if err != nil {
+			return count, errors.Is(err, io.EOF)
+		}
+		if _, err := io.Copy(io.Discard, request.Body); err != nil {
+			return count, false
+		}
+		count++
+	}
+}
+
+// recorded is a connection whose other end has said all that it will.
+type recorded struct {
+	net.Conn
+	sent    *bytes.Reader
+	answers bytes.Buffer
+}
+
+func (r *recorded) Read(p []byte) (int, error)         { return r.sent.Read(p) }
+func (r *recorded) Write(p []byte) (int, error)        { return r.answers.Write(p) }
+func (r *recorded) Close() error                       { return nil }
+func (r *recorded) SetReadDeadline(_ time.Time) error  { return nil }
+func (r *recorded) SetWriteDeadline(_ time.Time) error { return nil }
+func (r *recorded) LocalAddr() net.Addr                { return &net.TCPAddr{} }
+func (r *recorded) RemoteAddr() net.Addr               { return &net.TCPAddr{} }
 
 // nowhere is a journal that keeps nothing.
 type nowhere struct{}
