@@ -78,6 +78,41 @@ func expectPatience(t *testing.T, s sdk, how failing, requests []time.Time) {
 	}
 }
 
+// A source may send a call in two seconds, over time. What comes before its time is answered 429, and SDKs that go by that, or
+// have the patience, deliver everything all the same.
+func TestAnSDKIsHeldToItsSourcesRate(t *testing.T) {
+	for _, s := range sdks {
+		if !s.outlasts() && !slices.Contains(s.waits, http.StatusTooManyRequests) {
+			continue // they give up in less time than a chapter's calls take
+		}
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorldWith(t, setting{source: "rate: 0.5"})
+			w.start()
+			c := s.start(w, w.process.api, chapterSize)
+			p := newPerson("jen@email.com", "507f191e81")
+			p.story = p.story[:2]
+			for _, chapter := range p.story {
+				c.send(chapter.calls)
+				p.heard(c.reports())
+			}
+			c.close()
+			w.untilAllEnded()
+			if got := w.metric("aka_ingress_requests_total", `status="429"`); got == 0 {
+				t.Error("nothing was answered 429")
+			}
+			w.process.stop()
+
+			if failed := p.failed(); len(failed) > 0 {
+				t.Errorf("the SDK gave up %v", failed)
+			}
+			expectTold(w, p, p.story, nil)
+			expectNothingTwice(w)
+			expectJournaledOnce(w, []*person{p})
+		})
+	}
+}
+
 // An SDK that gives a batch up says so, and nothing of it reaches anybody; what comes after it does.
 func TestAnSDKThatGivesUpSaysSo(t *testing.T) {
 	for _, s := range sdks {
@@ -162,7 +197,7 @@ func TestEachSDKGetsOverARestart(t *testing.T) {
 	for _, s := range sdks {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorldAt(t, freeAddress(t), "")
+			w := newWorldWith(t, setting{listen: freeAddress(t)})
 			w.start()
 			c := s.start(w, w.process.api, chapterSize)
 			var people []*person

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -40,16 +41,22 @@ type world struct {
 	ctx     context.Context
 	sim     *simulator.Simulator
 	dir     string
-	listen  string // as the config has it
 	config  string // the path
 	process *process
 }
 
 // newWorld has the config go by more, which is YAML. Each aka that runs in it has another port.
-func newWorld(t *testing.T, more string) *world { return newWorldAt(t, "127.0.0.1:0", more) }
+func newWorld(t *testing.T, more string) *world { return newWorldWith(t, setting{more: more}) }
 
-// newWorldAt is newWorld with the address for SDKs, host:port.
-func newWorldAt(t *testing.T, listen, more string) *world {
+// setting is what a test's config says.
+type setting struct {
+	listen string // the address for SDKs, host:port; another free port for each aka where it is empty
+	source string // more of the source, as YAML's key: value
+	more   string // more of the config, as YAML
+}
+
+// newWorldWith is newWorld for more than one thing.
+func newWorldWith(t *testing.T, s setting) *world {
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	t.Cleanup(cancel)
 	sim, err := simulator.Start("127.0.0.1:0")
@@ -57,23 +64,23 @@ func newWorldAt(t *testing.T, listen, more string) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = sim.Close() })
-	w := &world{t: t, ctx: ctx, sim: sim, dir: t.TempDir(), listen: listen}
+	w := &world{t: t, ctx: ctx, sim: sim, dir: t.TempDir()}
 	w.config = filepath.Join(w.dir, "config.yaml")
-	if err := os.WriteFile(w.config, []byte(w.configText(more)), 0o600); err != nil {
+	if err := os.WriteFile(w.config, []byte(w.configText(s)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return w
 }
 
-func (w *world) configText(more string) string {
+func (w *world) configText(s setting) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, `listen: %q
 admin: { listen: "127.0.0.1:0" }
-sources: { test: { write_key: %s } }
+sources: { test: { write_key: %s, %s } }
 journal: { dir: %q }
 %s
 destinations:
-`, w.listen, writeKey, w.journal(), more)
+`, cmp.Or(s.listen, "127.0.0.1:0"), writeKey, s.source, w.journal(), s.more)
 	for _, d := range destinations {
 		// All exchanges are kept, for the tests that count them.
 		options := simulator.Options{IDMerge: d.idMerge, MaxExchanges: 1_000_000, MaxExchangeBytes: 1 << 30}
