@@ -97,7 +97,7 @@ func startServe(t *testing.T, args ...string) *process {
 	t.Cleanup(p.cleanUp)
 	select {
 	case line := <-ready:
-		p.api, p.admin = "http://"+line["listen"], "http://"+line["admin"]
+		p.api, p.admin = line["scheme"]+"://"+line["listen"], "http://"+line["admin"]
 	case <-p.exited:
 		t.Fatal("aka ended before it was ready")
 	case <-time.After(startTimeout):
@@ -112,9 +112,9 @@ func (p *process) follow(stderr io.Reader, ready chan<- map[string]string) {
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
 		p.log.add(lines.Text())
-		var line struct{ Msg, Listen, Admin string }
+		var line struct{ Msg, Listen, Scheme, Admin string }
 		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "ready" {
-			ready <- map[string]string{"listen": line.Listen, "admin": line.Admin}
+			ready <- map[string]string{"listen": line.Listen, "scheme": line.Scheme, "admin": line.Admin}
 		}
 	}
 	_ = p.command.Wait()

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"aka/destinations/adapter"
+	"aka/router/ingress"
 	"aka/router/segment"
 	"aka/router/strictyaml"
 )
@@ -33,9 +34,7 @@ func (l *loader) checkServer() {
 	if listen != nil && admin != nil && listen.conflicts(admin) {
 		add("admin.listen", "in conflict with listen, %s; the admin server needs a port of its own", c.Listen)
 	}
-	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
-		add("tls", "expected both cert_file and key_file, or neither")
-	}
+	l.checkTLS()
 	l.checkStaticDir(c.StaticDir)
 	c.Limits.Check(l.below("limits"))
 	l.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
@@ -54,6 +53,20 @@ func (l *loader) checkStaticDir(dir string) {
 	}
 	if about, err := os.Stat(dir); err != nil || !about.IsDir() {
 		l.decoder.Add("static_dir", "expected a folder that is there, not %q", dir)
+	}
+}
+
+// checkTLS leaves the certificate out where the config is tried without its secrets, if it is not there.
+func (l *loader) checkTLS() {
+	t := &l.config.TLS
+	switch {
+	case !t.IsSet():
+	case t.CertFile == "" || t.KeyFile == "":
+		l.decoder.Add("tls", "expected both cert_file and key_file, or neither")
+	case l.options.MissingSecret != "":
+		t.Check(func(string, string, ...any) { l.config.TLS = ingress.TLS{} })
+	default:
+		t.Check(l.below("tls"))
 	}
 }
 

@@ -425,3 +425,11 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// What is tried without its secrets is tried without its certificate, which lies where the secrets do.
+func TestACertificateThatIsNotThereIsLeftOutWhereSecretsMayBeMissing(t *testing.T) {
+	text := minimal + "\ntls: { cert_file: missing.crt, key_file: missing.key }\n"
+	if config := load(t, text, LoadOptions{MissingSecret: "unset"}); config.TLS.IsSet() {
+		t.Errorf("%+v", config.TLS)
+	}
+}

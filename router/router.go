@@ -142,6 +142,14 @@ func (r *Router) Failed() <-chan error { return r.failed }
 // Addr returns the address where SDKs send.
 func (r *Router) Addr() string { return r.listener.Addr().String() }
 
+// Scheme returns what SDKs speak there: http or https.
+func (r *Router) Scheme() string {
+	if r.config.TLS.IsSet() {
+		return "https"
+	}
+	return "http"
+}
+
 // AdminAddr returns the address of the operator's server.
 func (r *Router) AdminAddr() string { return r.adminListener.Addr().String() }
 

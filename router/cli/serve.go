@@ -103,7 +103,7 @@ func runRouter(ctx context.Context, config *router.Config, log *zap.Logger) erro
 		}
 		return err
 	}
-	log.Info("ready", zap.String("listen", r.Addr()), zap.String("admin", r.AdminAddr()),
+	log.Info("ready", zap.String("listen", r.Addr()), zap.String("scheme", r.Scheme()), zap.String("admin", r.AdminAddr()),
 		zap.Strings("destinations", slices.Sorted(maps.Keys(config.Destinations))), zap.String("version", buildVersion()))
 	var failed error
 	select {

@@ -58,6 +58,7 @@ var (
 	refusedEncoding    = &refusal{fasthttp.StatusBadRequest, "unsupported_encoding", "Content-Encoding: expected gzip, or none"}
 	refusedCompression = &refusal{fasthttp.StatusBadRequest, "invalid_encoding", "body: expected what Content-Encoding says"}
 
+	refusedPlainHTTP      = &refusal{fasthttp.StatusBadRequest, "https_required", "request: expected https; plain http is not spoken here"}
 	refusedHeaderTooLarge = &refusal{fasthttp.StatusBadRequest, "header_too_large", "request: expected " + strconv.Itoa(headerBytes) + " bytes of headers at most"}
 
 	refusedMissingKey = &refusal{fasthttp.StatusUnauthorized, "missing_write_key", "writeKey: expected one, as Basic user, X-Write-Key, in the query or in the body"}

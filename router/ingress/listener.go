@@ -1,7 +1,6 @@
 package ingress
 
 import (
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -124,8 +123,8 @@ func isLate(ctx *fasthttp.RequestCtx, err error) bool {
 // connOf returns the connection that the listener accepted; nil when there was no listener.
 func connOf(ctx *fasthttp.RequestCtx) *conn {
 	below := ctx.Conn()
-	if encrypted, ok := below.(*tls.Conn); ok {
-		below = encrypted.NetConn()
+	if encrypted, ok := below.(*tlsConn); ok {
+		below = encrypted.raw.Conn
 	}
 	c, _ := below.(*conn)
 	return c

@@ -53,6 +53,8 @@ type Server struct {
 	room    room
 	parsing chan struct{} // holds one for each large body or batch that is being parsed
 
+	certificate *certificate // nil where plain http is spoken
+
 	parserLimits segment.Limits
 	staticDir    string // "" for none
 
@@ -62,8 +64,8 @@ type Server struct {
 	silent    silentConns
 }
 
-// New returns a server that is ready to Serve. It fails when a source has no write key or another's, and when the metrics
-// are registered already.
+// New returns a server that is ready to Serve. It fails when a source has no write key or another's, when the certificate
+// cannot be loaded, and when the metrics are registered already.
 func New(config Config, j Journal, logger *zap.Logger, registerer prometheus.Registerer) (*Server, error) {
 	m, err := newMetrics(registerer)
 	if err != nil {
@@ -76,6 +78,11 @@ func New(config Config, j Journal, logger *zap.Logger, registerer prometheus.Reg
 	s := &Server{
 		journal: j, log: logger, keys: keys, trusted: config.TrustedProxies, limits: config.Limits, metrics: m,
 		parserLimits: config.Limits.Segment(), staticDir: config.StaticDir,
+	}
+	if config.TLS.IsSet() {
+		if s.certificate, err = newCertificate(config.TLS, logger, registerer); err != nil {
+			return nil, err
+		}
 	}
 	s.parsing = make(chan struct{}, runtime.GOMAXPROCS(0))
 	s.room.size = largestBodies * int64(s.limits.decompressed())
@@ -107,8 +114,12 @@ func (s *Server) isFull() bool {
 	return int(s.http.GetOpenConnectionsCount()) >= withReserve(s.limits.Connections)
 }
 
-// turnAway answers a connection that is not to be served, before it has said anything.
+// turnAway answers a connection that is not to be served, before it has said anything. Over TLS nothing can be said yet.
 func (s *Server) turnAway(c net.Conn) {
+	if s.certificate != nil {
+		_ = c.Close()
+		return
+	}
 	var ctx fasthttp.RequestCtx
 	refuse(&ctx, refusedTooManyConnections)
 	_ = c.SetWriteDeadline(time.Now().Add(time.Second))
@@ -120,6 +131,11 @@ func (s *Server) turnAway(c net.Conn) {
 // Serve answers the listener's connections until Shutdown, and then returns nil.
 func (s *Server) Serve(listener net.Listener) error {
 	listener = &patientListener{Listener: listener, silent: &s.silent, isFull: s.isFull, turnAway: s.turnAway}
+	if s.certificate != nil {
+		stop := s.certificate.watch()
+		defer stop()
+		listener = newTLSListener(listener, s.certificate, s.limits.ReadTimeout)
+	}
 	if !s.add(listener) {
 		return listener.Close()
 	}
@@ -179,6 +195,11 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	}()
 	if int(s.http.GetOpenConnectionsCount()) > s.limits.Connections {
 		refuse(ctx, refusedTooManyConnections)
+		return
+	}
+	if speaksPlainly(ctx.Conn()) {
+		ctx.SetConnectionClose()
+		refuse(ctx, refusedPlainHTTP)
 		return
 	}
 	if isAmbiguous(ctx) {

@@ -114,10 +114,7 @@ func startOn(t testing.TB, config Config, listener net.Listener, dial func() (ne
 	for _, change := range adjust {
 		change(s.server)
 	}
-	s.client = &http.Client{Transport: &http.Transport{
-		DialContext:        func(context.Context, string, string) (net.Conn, error) { return dial() },
-		DisableCompression: true,
-	}}
+	s.client = clientOf(dial)
 	served := make(chan error, 1)
 	go func() { served <- s.server.Serve(listener) }()
 	t.Cleanup(func() {
@@ -130,6 +127,13 @@ func startOn(t testing.TB, config Config, listener net.Listener, dial func() (ne
 		}
 	})
 	return s
+}
+
+func clientOf(dial func() (net.Conn, error)) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext:        func(context.Context, string, string) (net.Conn, error) { return dial() },
+		DisableCompression: true,
+	}}
 }
 
 type answer struct {
