@@ -11,6 +11,8 @@ import (
 // credentials. When it is not known to be well, one exchange at a time goes, as a probe.
 type gate struct {
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
+	// share counts the exchanges of the last interval, for their ratio. It never opens; nil is no ratio.
+	share   *gobreaker.TwoStepCircuitBreaker[struct{}]
 	options BreakerOptions
 	// notBefore is when the next exchange may start.
 	notBefore time.Time
@@ -31,10 +33,17 @@ const (
 	stateHeld     = "held"      // it refuses our credentials: its operator must act
 )
 
-// What is told to the breaker of a failed exchange; it does not count the second.
+// What is told to the breakers of an exchange that failed; they do not count the second.
 var (
 	errExchange = errors.New("exchange failed")
-	errRepeated = errors.New("the same calls failed again")
+	errNoSign   = errors.New("exchange failed, which says nothing new of the destination")
+)
+
+const (
+	// enoughExchanges is how many the interval must hold for their ratio to tell anything.
+	enoughExchanges = 50
+	// shareBuckets is in how many steps the interval moves on.
+	shareBuckets = 10
 )
 
 func newGate(options BreakerOptions, changed func(state string, wait time.Duration)) *gate {
@@ -42,12 +51,39 @@ func newGate(options BreakerOptions, changed func(state string, wait time.Durati
 	g.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		MaxRequests: 1,
 		// The wait itself grows, and is kept in notBefore: here it only must be over by then.
-		Timeout:       options.Cooldown / 2,
-		ReadyToTrip:   func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= uint32(options.Failures) },
-		IsExcluded:    func(err error) bool { return errors.Is(err, errRepeated) },
+		Timeout: options.Cooldown / 2,
+		ReadyToTrip: func(c gobreaker.Counts) bool {
+			return c.ConsecutiveFailures >= uint32(options.Failures) || g.tooManyFail()
+		},
+		IsExcluded:    saysNothing,
 		OnStateChange: func(_ string, _, to gobreaker.State) { g.stateChanged(to) },
 	})
+	g.share = newShare(options)
 	return g
+}
+
+func saysNothing(err error) bool { return errors.Is(err, errNoSign) }
+
+func newShare(options BreakerOptions) *gobreaker.TwoStepCircuitBreaker[struct{}] {
+	if options.Ratio == 0 {
+		return nil
+	}
+	return gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		Interval:     options.Interval,
+		BucketPeriod: max(options.Interval/shareBuckets, 1),
+		ReadyToTrip:  func(gobreaker.Counts) bool { return false },
+		IsExcluded:   saysNothing,
+	})
+}
+
+// tooManyFail tells whether the share of the exchanges that failed has reached the ratio.
+func (g *gate) tooManyFail() bool {
+	if g.share == nil {
+		return false
+	}
+	c := g.share.Counts()
+	counted := c.TotalSuccesses + c.TotalFailures
+	return counted >= enoughExchanges && float64(c.TotalFailures) >= g.options.Ratio*float64(counted)
 }
 
 func (g *gate) stateChanged(to gobreaker.State) {
@@ -59,6 +95,7 @@ func (g *gate) stateChanged(to gobreaker.State) {
 		g.changed(stateOpen, wait)
 	case gobreaker.StateClosed:
 		g.openings = 0
+		g.share = newShare(g.options) // what failed before is over
 		g.changed(stateClosed, 0)
 	case gobreaker.StateHalfOpen:
 		g.changed(stateHalfOpen, 0)
@@ -96,9 +133,12 @@ type pass struct {
 
 // ending is what an exchange says of its destination.
 type ending struct {
-	failed   bool // it is not well
-	repeated bool // that is known: the same calls have failed before
-	refused  bool // it refuses our credentials
+	failed bool // it is not well
+	// repeated tells that this is known: the same calls have failed since it last took one.
+	repeated bool
+	// uncounted keeps a failure out of the ratio.
+	uncounted bool
+	refused   bool // it refuses our credentials
 }
 
 // leave ends an exchange and learns from it.
@@ -106,14 +146,10 @@ func (g *gate) leave(p pass, now time.Time, e ending) {
 	if p.probe {
 		g.probing = false
 	}
-	switch {
-	case e.failed && e.repeated && !p.probe:
-		p.done(errRepeated)
-	case e.failed:
-		p.done(errExchange)
-	default:
-		p.done(nil)
+	if !p.probe {
+		g.countShare(e)
 	}
+	p.done(e.sign(e.repeated && !p.probe))
 	switch {
 	case e.refused:
 		if !g.held {
@@ -126,6 +162,26 @@ func (g *gate) leave(p pass, now time.Time, e ending) {
 	case p.probe && g.held:
 		g.held = false
 		g.changed(stateClosed, 0)
+	}
+}
+
+// sign is what a breaker is told.
+func (e ending) sign(nothingNew bool) error {
+	switch {
+	case !e.failed:
+		return nil
+	case nothingNew:
+		return errNoSign
+	}
+	return errExchange
+}
+
+func (g *gate) countShare(e ending) {
+	if g.share == nil {
+		return
+	}
+	if done, err := g.share.Allow(); err == nil {
+		done(e.sign(e.uncounted))
 	}
 }
 

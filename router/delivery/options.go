@@ -57,6 +57,12 @@ type RetryOptions struct {
 type BreakerOptions struct {
 	// Failures is how many exchanges must fail in a row. At least 1. Default 10.
 	Failures int `yaml:"failures"`
+	// Ratio is what share of the exchanges of the last interval must fail, once there were fifty. Every call counts as a
+	// failure once, however often it is tried: calls that always fail, while others pass, do not add up. 0 is off, at most
+	// 1. Default 0.5: a destination that fails half of what is new to it is better left alone for a while.
+	Ratio float64 `yaml:"ratio"`
+	// Interval is what the ratio looks back on. 1s to 1h. Default 30s.
+	Interval time.Duration `yaml:"interval"`
 	// Cooldown is the wait before the first probe; it doubles with each probe that fails. Above 0. Default 5s.
 	Cooldown time.Duration `yaml:"cooldown"`
 	// MaxCooldown is the longest wait between probes. At least cooldown. Default 1m.
@@ -71,7 +77,7 @@ var DefaultOptions = Options{
 	WindowBytes:   32 * strictyaml.MiB,
 	Batch:         BatchOptions{MaxItems: 2000, MaxWait: 100 * time.Millisecond},
 	Retry:         RetryOptions{Initial: 500 * time.Millisecond, Max: time.Minute, MaxAge: 24 * time.Hour},
-	Breaker:       BreakerOptions{Failures: 10, Cooldown: 5 * time.Second, MaxCooldown: time.Minute},
+	Breaker:       BreakerOptions{Failures: 10, Ratio: 0.5, Interval: 30 * time.Second, Cooldown: 5 * time.Second, MaxCooldown: time.Minute},
 	MaxBacklogAge: 7 * 24 * time.Hour,
 }
 
@@ -98,6 +104,8 @@ func (o *Options) Check(report func(key, format string, args ...any)) {
 	expect(o.Retry.Max >= o.Retry.Initial, "retry.max", "at least retry.initial, %s, not %s", text(o.Retry.Initial), text(o.Retry.Max))
 	expect(o.Retry.MaxAttempts >= 0, "retry.max_attempts", "a number or 0 for unlimited, not %d", o.Retry.MaxAttempts)
 	expect(o.Breaker.Failures >= 1, "breaker.failures", "at least 1, not %d", o.Breaker.Failures)
+	expect(o.Breaker.Ratio >= 0 && o.Breaker.Ratio <= 1, "breaker.ratio", "0 for off, up to 1, not %v", o.Breaker.Ratio)
+	expect(o.Breaker.Interval >= time.Second && o.Breaker.Interval <= time.Hour, "breaker.interval", "1s to 1h, not %s", text(o.Breaker.Interval))
 	expect(o.Breaker.Cooldown > 0, "breaker.cooldown", "more than 0s")
 	expect(o.Breaker.MaxCooldown >= o.Breaker.Cooldown, "breaker.max_cooldown", "at least breaker.cooldown, %s, not %s", text(o.Breaker.Cooldown), text(o.Breaker.MaxCooldown))
 	expect(o.MaxBacklogAge == 0 || o.MaxBacklogAge >= time.Minute, "max_backlog_age", "0 for ever, or at least 1m, not %s", text(o.MaxBacklogAge))

@@ -27,7 +27,9 @@ func (p *Pipeline) conclude(r result) {
 	p.inFlight--
 	p.metrics.exchange(r.response, r.took)
 	failed := r.failed()
-	p.gate.leave(r.pass, now, ending{failed: failed, repeated: failed && p.repeated(r), refused: r.refused()})
+	p.gate.leave(r.pass, now, ending{
+		failed: failed, repeated: failed && p.repeated(r), uncounted: failed && r.uncounted(), refused: r.refused(),
+	})
 	p.noteEpoch(r, failed)
 	wait := retryAfter(r.response.RetryAfter, now)
 	if failed && wait > 0 {
@@ -84,6 +86,23 @@ func (p *Pipeline) repeated(r result) bool {
 	}
 	for _, j := range r.jobs {
 		if j.failedIn != p.epoch {
+			return false
+		}
+	}
+	return true
+}
+
+// uncounted tells whether a failure is left out of the share of exchanges that fail. Poison calls, tried again and again, must
+// not add up to it, so each call counts once. And 429 is the answer of a destination that is well: it sets the pace.
+func (r *result) uncounted() bool {
+	if r.response.Err != nil && !wasSent(r.response.Err) {
+		return false
+	}
+	if r.response.Status == http.StatusTooManyRequests {
+		return true
+	}
+	for _, j := range r.jobs {
+		if j.failedIn == 0 {
 			return false
 		}
 	}

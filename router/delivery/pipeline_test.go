@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"aka/destinations"
 	"aka/destinations/adapter"
@@ -946,8 +947,9 @@ type world struct {
 	options     Options
 	pipeline    *Pipeline
 	registry    *prometheus.Registry
-	allowed     []string       // the destinations of the only source; none is all
-	earlier     map[string]int // outcomes of the pipelines before the last restart
+	logs        *observer.ObservedLogs // of the pipeline that runs
+	allowed     []string               // the destinations of the only source; none is all
+	earlier     map[string]int         // outcomes of the pipelines before the last restart
 
 	mu          sync.Mutex
 	random      *rand.Rand
@@ -992,6 +994,10 @@ func newWorld(t *testing.T, o Options) *world {
 	setTime(&merged.Breaker.Cooldown, o.Breaker.Cooldown)
 	setTime(&merged.Breaker.MaxCooldown, o.Breaker.MaxCooldown)
 	setTime(&merged.MaxBacklogAge, o.MaxBacklogAge)
+	setTime(&merged.Breaker.Interval, o.Breaker.Interval)
+	if o.Breaker.Ratio != 0 {
+		merged.Breaker.Ratio = o.Breaker.Ratio
+	}
 	merged.Rate = o.Rate
 	merged.Order = o.Order
 	vendor := &testVendor{steps: 1}
@@ -1004,9 +1010,11 @@ func newWorld(t *testing.T, o Options) *world {
 
 func (w *world) run() {
 	w.registry = prometheus.NewRegistry()
+	core, logs := observer.New(zap.InfoLevel)
+	w.logs = logs
 	w.pipeline = New(Config{
 		Destination: w.destination, Options: w.options, Journal: w.log, Read: w.log.readFrom, Allowed: func(string) []string { return w.allowed },
-		Sender: w, Logger: zap.NewNop(), Metrics: NewMetrics(w.registry),
+		Sender: w, Logger: zap.New(core), Metrics: NewMetrics(w.registry),
 	})
 	if err := w.pipeline.Start(w.t.Context()); err != nil {
 		w.t.Fatal(err)
@@ -1178,6 +1186,30 @@ func (w *world) expectOutcomes(want map[string]int) {
 	if got := w.outcomes(); fmt.Sprint(got) != fmt.Sprint(want) {
 		w.t.Errorf("outcomes %v, want %v", got, want)
 	}
+}
+
+// metric returns the sum of a metric's values, of the pipeline that runs, over the series that have the label value.
+func (w *world) metric(name, label string) float64 {
+	w.t.Helper()
+	synctest.Wait()
+	families, err := w.registry.Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	sum, found := 0.0, false
+	for _, f := range families {
+		for _, m := range f.Metric {
+			for _, l := range m.Label {
+				if f.GetName() == name && l.GetValue() == label {
+					sum, found = sum+m.Counter.GetValue()+m.Gauge.GetValue(), true
+				}
+			}
+		}
+	}
+	if !found {
+		w.t.Fatalf("there is no metric %s with %q", name, label)
+	}
+	return sum
 }
 
 // checkOrder checks all exchanges: no two calls that conflict overlap, and none is sent after a later one had begun.
