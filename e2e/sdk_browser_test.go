@@ -4,9 +4,11 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -130,6 +132,7 @@ func TestAPageTellsEveryVendorOnceAndInOrder(t *testing.T) {
 		{"customerio.html", "analytics.js/next-0.5.11", 0},
 	} {
 		t.Run(s.page, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, "")
 			w.start()
 			b := startBrowser(w)
@@ -151,6 +154,24 @@ func TestAPageTellsEveryVendorOnceAndInOrder(t *testing.T) {
 			expectDeviceSignUpAtMixpanel(t, w, "jen@email.com", "507f191e81")
 		})
 	}
+}
+
+// Segment's SDK puts the user that it knows in the place of an alias's userId. So the alias that an app means to come after
+// an identify is of an id to itself; aka says so, and tells no vendor.
+func TestAnAliasOnAPageThatKnowsItsUserIsToItself(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	w.start()
+	b := startBrowser(w)
+	page := b.open("segment.html")
+	page.start(w.process.api, writeKey, "{}")
+	page.evaluate("analytics.identify('jen@email.com').then(() => analytics.alias('507f191e81')).then(() => null)", nil)
+	w.untilAllEnded()
+	b.close(w.process.api)
+	for _, d := range destinations {
+		expectOutcome(w, 1, d.name, "alias", "dropped", "same_ids")
+	}
+	w.process.stop()
 }
 
 // expectDeviceSignUpAtMixpanel is expectSignUpAtMixpanel for a device, which has an anonymous id, and another one for each
@@ -183,6 +204,7 @@ func TestRudderStacksSDKOnAPageTellsEveryVendorOnceAndInOrder(t *testing.T) {
 		"beacons": fmt.Sprintf("{ useBeacon: true, beaconQueueOptions: { maxItems: %d } }", len(calls)),
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, "")
 			w.start()
 			b := startBrowser(w)
@@ -248,6 +270,7 @@ func (w *world) untilReceived(calls int) {
 // Jitsu's SDK has neither alias nor screen. What it is told in a context or of a group it says of all later calls too, so those
 // come last.
 func TestJitsusSDKOnAPageTellsEveryVendorOnceAndInOrder(t *testing.T) {
+	t.Parallel()
 	const user = "507f191e81"
 	calls := []call{
 		{"type": "identify", "userId": user, "traits": call{"plan": "pro"}},
@@ -284,4 +307,33 @@ func TestJitsusSDKOnAPageTellsEveryVendorOnceAndInOrder(t *testing.T) {
 		{"profile " + user}, {"event " + user + " Signed Up"}, {"event " + user + " Viewed Prices Page"}, {"profile " + user},
 		{"event " + user + " Opened"},
 	})
+}
+
+// With the published script in its folder of static files, aka is all that a page needs: it serves the script under the
+// path of Segment's CDN, the settings, and takes the calls.
+func TestAPageWithSegmentsSnippetNeedsNothingButAka(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	script, err := os.ReadFile(filepath.Join(sdksDir, "node_modules/@segment/analytics-next/dist/umd/standalone.js"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := filepath.Join(folder, "analytics.js", "v1", "analytics.min.js")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(place), 0o700), os.WriteFile(place, script, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, fmt.Sprintf("static_dir: %q", folder))
+	w.start()
+	b := startBrowser(w)
+	page := b.open("snippet.html")
+	page.start(w.process.api, writeKey, "{}")
+	calls := tracks("Bought", 2)
+	page.tell(calls)
+	early := call{"event": "Before the script"}
+	w.untilReceived(len(calls) + 1)
+	w.untilAllEnded()
+	b.close(w.process.api)
+	expectNothingOdd(w, len(calls)+1)
+	w.process.stop()
+	expectEvents(w, append(calls, early)...)
 }

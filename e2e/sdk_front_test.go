@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"io"
+	"log"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -44,7 +45,10 @@ func newFront(w *world) *front {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	f := &front{proxy: httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}}
+	f := &front{proxy: httputil.ReverseProxy{
+		Rewrite:  func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ErrorLog: log.New(io.Discard, "", 0), // clients may go away
+	}}
 	server := httptest.NewServer(f)
 	w.t.Cleanup(server.Close)
 	f.url = server.URL
@@ -58,7 +62,7 @@ func (f *front) fail(how failing) {
 	f.failing, f.arrived = how, nil
 }
 
-// requests returns when each request came since it was last told to fail.
+// requests returns when each request with calls came since it was last told to fail.
 func (f *front) requests() []time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -67,7 +71,10 @@ func (f *front) requests() []time.Time {
 
 // ServeHTTP hands a request on, or fails.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	how, fails := f.next()
+	how, fails := failing{}, false
+	if r.Method == http.MethodPost { // what a browser asks before it sends is let through
+		how, fails = f.next()
+	}
 	if !fails {
 		f.proxy.ServeHTTP(w, r)
 		return
@@ -81,6 +88,8 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Retry-After", "1")
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	w.Header().Set("Access-Control-Expose-Headers", "Retry-After")
 	w.WriteHeader(how.status)
 	_, _ = io.WriteString(w, `{"success":false,"code":"overloaded","message":"later"}`)
 }
