@@ -55,7 +55,7 @@ type refusal struct {
 var (
 	refusedRequest     = &refusal{fasthttp.StatusBadRequest, "invalid_request", "request: expected valid HTTP with a complete body"}
 	refusedTooLarge    = &refusal{fasthttp.StatusBadRequest, "body_too_large", "body: larger than the limit, as sent or decompressed"}
-	refusedEncoding    = &refusal{fasthttp.StatusBadRequest, "unsupported_encoding", "Content-Encoding: expected gzip, or none"}
+	refusedEncoding    = &refusal{fasthttp.StatusBadRequest, "unsupported_encoding", "Content-Encoding: expected gzip, deflate, br or zstd, or none"}
 	refusedCompression = &refusal{fasthttp.StatusBadRequest, "invalid_encoding", "body: expected what Content-Encoding says"}
 
 	refusedPlainHTTP      = &refusal{fasthttp.StatusBadRequest, "https_required", "request: expected https; plain http is not spoken here"}

@@ -4,10 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"strings"
 	"sync"
 
-	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
 	"github.com/valyala/fasthttp"
 )
 
@@ -39,26 +38,29 @@ func (l *Limits) decompressed() int {
 
 // body reads one request's body.
 type body struct {
+	sent    bytes.Buffer // the body as sent, when that is compressed
 	content bytes.Buffer
 	limit   int64
 	wire    io.LimitedReader // what may still come, and one byte more
-	plain   io.LimitedReader // what may still come out of decompression, and one byte more
-	gzip    gzip.Reader
 	meter   meter
+	decoder decoder
 }
 
 var bodies = sync.Pool{New: func() any { return new(body) }}
 
 func (b *body) release() {
-	b.wire.R, b.plain.R, b.meter = nil, nil, meter{}
-	if b.content.Cap() > keptBytes {
-		b.content = bytes.Buffer{}
+	b.wire.R, b.meter = nil, meter{}
+	b.decoder.release()
+	for _, buffer := range []*bytes.Buffer{&b.sent, &b.content} {
+		if buffer.Cap() > keptBytes {
+			*buffer = bytes.Buffer{}
+		}
 	}
 	bodies.Put(b)
 }
 
 // read returns the body, decompressed, for which the share then is enough. The body is good until release.
-func (b *body) read(ctx *fasthttp.RequestCtx, limits *Limits, held *share) ([]byte, *refusal) {
+func (b *body) read(ctx *fasthttp.RequestCtx, limits *Limits, w *windows, held *share) ([]byte, *refusal) {
 	b.content.Reset()
 	stream := ctx.RequestBodyStream()
 	if stream == nil {
@@ -69,46 +71,66 @@ func (b *body) read(ctx *fasthttp.RequestCtx, limits *Limits, held *share) ([]by
 	}
 	b.limit = int64(limits.wire())
 	b.wire = io.LimitedReader{R: stream, N: b.limit + 1}
-	b.plain = io.LimitedReader{R: &b.wire, N: int64(limits.decompressed()) + 1}
-	switch contentEncoding(ctx) {
-	case "", "identity":
-	case "gzip", "x-gzip":
-		b.plain.R = &b.gzip
-		if err := b.gzip.Reset(&b.wire); err != nil {
-			return nil, b.problem(ctx, err)
-		}
-	default:
+	b.meter = meter{reader: &b.wire, share: held}
+	coding, known := codingOf(ctx)
+	if !known {
 		return nil, refusedEncoding
 	}
-	b.meter = meter{reader: &b.plain, share: held}
-	_, err := b.content.ReadFrom(&b.meter)
-	return b.content.Bytes(), b.problem(ctx, err)
-}
-
-func contentEncoding(ctx *fasthttp.RequestCtx) string {
-	encoding := ctx.Request.Header.ContentEncoding()
-	if len(encoding) == 0 {
-		return ""
+	if coding == asItIs {
+		refused := b.fetch(ctx, &b.content)
+		return b.content.Bytes(), refused
 	}
-	return strings.ToLower(string(bytes.TrimSpace(encoding)))
+	b.sent.Reset()
+	if refused := b.fetch(ctx, &b.sent); refused != nil || b.sent.Len() == 0 {
+		return nil, refused
+	}
+	err := b.expand(coding, w, int64(limits.decompressed()), held)
+	return b.content.Bytes(), expansionProblem(err)
 }
 
-// problem says why a body was not read well; nil when it was.
-func (b *body) problem(ctx *fasthttp.RequestCtx, err error) *refusal {
-	compressed := b.plain.R != io.Reader(&b.wire)
+// fetch reads all that is sent.
+func (b *body) fetch(ctx *fasthttp.RequestCtx, into *bytes.Buffer) *refusal {
+	_, err := into.ReadFrom(&b.meter)
 	switch {
-	case b.wire.N <= 0 || b.plain.N <= 0:
+	case b.wire.N <= 0:
 		return refusedTooLarge
 	case errors.Is(err, errNoRoom):
 		return refusedOverloaded
 	case isLate(ctx, err):
 		return refusedTimeout
-	case err != nil && compressed:
-		return refusedCompression
 	case err != nil || b.isCutShort(ctx):
 		return refusedRequest
 	}
 	return nil
+}
+
+// expand decompresses what was sent. What becomes large is measured before it is kept, and is decompressed a second time:
+// what is too large takes no more than what is small.
+func (b *body) expand(c coding, w *windows, limit int64, held *share) error {
+	out := yield{content: &b.content, share: held, sent: int64(b.sent.Len()), kept: keptBytes, limit: limit}
+	err := b.decoder.decode(b.sent.Bytes(), c, w, &out)
+	if err != nil || out.isWhole() {
+		return err
+	}
+	if !held.hold(out.sent + out.size) {
+		return errNoRoom
+	}
+	b.content = bytes.Buffer{}
+	b.content.Grow(int(out.size) + bytes.MinRead)
+	out.kept, out.size = out.size, 0
+	return b.decoder.decode(b.sent.Bytes(), c, w, &out)
+}
+
+func expansionProblem(err error) *refusal {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errTooLarge), errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		return refusedTooLarge
+	case errors.Is(err, errNoRoom):
+		return refusedOverloaded
+	}
+	return refusedCompression
 }
 
 // isCutShort tells whether less has come than Content-Length says: when the client goes away the stream just ends.

@@ -105,7 +105,7 @@ func (s *Server) content(ctx *fasthttp.RequestCtx, e endpoint, b *body, held *sh
 	if e.query {
 		return callInQuery(ctx.QueryArgs(), s.parserLimits.Depth)
 	}
-	return b.read(ctx, &s.limits, held)
+	return b.read(ctx, &s.limits, s.windows, held)
 }
 
 // parse parses the body, when its turn has come: what becomes of a large body, or of many calls, is weighed only once it is

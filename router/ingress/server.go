@@ -51,6 +51,7 @@ type Server struct {
 	limits  Limits
 	metrics *metrics
 	room    room
+	windows *windows
 	parsing chan struct{} // holds one for each large body or batch that is being parsed
 
 	certificate *certificate // nil where plain http is spoken
@@ -85,6 +86,7 @@ func New(config Config, j Journal, logger *zap.Logger, registerer prometheus.Reg
 		}
 	}
 	s.parsing = make(chan struct{}, runtime.GOMAXPROCS(0))
+	s.windows = newWindows(&s.limits)
 	s.room.size = largestBodies * int64(s.limits.decompressed())
 	s.http = &fasthttp.Server{
 		Handler:        s.handle,
