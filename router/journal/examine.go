@@ -29,16 +29,10 @@ type damage struct {
 type examination struct {
 	dir      string
 	damages  []damage
-	metas    []string // the engine's descriptions of streams that were damaged and are written anew
-	floor    uint64   // the highest of the progress
-	lost     uint64   // frames that are gone from the log's end
-	progress map[string]keptProgress
-}
-
-// keptProgress is the newest sound record of a destination's progress.
-type keptProgress struct {
-	raw []byte
-	record
+	metas    []string          // the engine's descriptions of streams that were damaged and are written anew
+	reached  uint64            // the last frame of which the progress says something
+	lost     uint64            // frames that are gone from the log's end
+	progress map[string]record // the newest sound record of each destination, with its payload only
 }
 
 // whatNext ends every refusal.
@@ -47,7 +41,7 @@ const whatNext = `put the files back, or see "aka journal check" and "aka journa
 // examine looks at a folder that is locked. It mends what can be mended without losing more than is lost already, with a copy
 // of every damaged piece in the quarantine folder, and refuses what cannot.
 func examine(dir string) (*examination, error) {
-	x := &examination{dir: dir, progress: map[string]keptProgress{}}
+	x := newExamination(dir)
 	stamp, err := readStamp(dir)
 	if err != nil {
 		return nil, fmt.Errorf("%w; %s", err, whatNext)
@@ -62,6 +56,10 @@ func examine(dir string) (*examination, error) {
 		}
 	}
 	return x, nil
+}
+
+func newExamination(dir string) *examination {
+	return &examination{dir: dir, progress: map[string]record{}}
 }
 
 // checkStreams tells whether the journal is only being made, and refuses one that lacks a part. Before a journal says what
@@ -115,8 +113,7 @@ func (x *examination) stream(stream string) error {
 	if err := allThere(stream, files, index); err != nil {
 		return err
 	}
-	last, mended := uint64(0), false
-	removed := map[uint64]bool{}
+	last := uint64(0)
 	var block []byte
 	for i, file := range files {
 		if block, err = readBlock(file.path, block); err != nil {
@@ -125,18 +122,17 @@ func (x *examination) stream(stream string) error {
 		damaged := newBlockScanner(stream, file.number).scan(block, func(r record) {
 			last = max(last, r.seq)
 			if stream == progressStream {
-				x.note(r, removed)
+				x.note(r)
 			}
 		})
 		if len(damaged) == 0 {
 			continue
 		}
-		mended = true
 		if err := x.mend(stream, file, block, damaged, i == len(files)-1); err != nil {
 			return fmt.Errorf("%s is damaged, and setting that aside failed: %w", file.path, err)
 		}
 	}
-	return x.end(stream, files[len(files)-1], max(index.lastSeq, x.expected(stream)), last, mended, removed)
+	return x.end(stream, files[len(files)-1], max(index.lastSeq, x.expected(stream)), last)
 }
 
 // allThere refuses a stream of which a block's file is missing. Calls are only ever purged from the front, so that in their
@@ -159,26 +155,23 @@ func allThere(stream string, files []blockFile, index streamIndex) error {
 }
 
 // note takes in a record of the progress.
-func (x *examination) note(r record, removed map[uint64]bool) {
-	if r.tombstone {
-		removed[r.seq] = true
-		return
-	}
+// Of a destination there are older ones too, which the engine takes when the newest is damaged.
+func (x *examination) note(r record) {
 	destination, ok := strings.CutPrefix(string(r.subject), progressTopic)
-	if !ok || r.erased {
+	if !ok || r.erased || r.tombstone {
 		return
 	}
-	raw := slices.Clone(r.raw)
-	x.progress[destination] = keptProgress{raw, record{seq: r.seq, at: r.at, subject: raw[recordHead : recordHead+len(r.subject)], raw: raw}}
+	r.raw, r.subject, r.payload = nil, nil, slices.Clone(r.payload)
+	x.progress[destination] = r
 	if p, err := DecodeProgress(r.payload); err == nil {
-		x.floor = max(x.floor, p.floor)
+		x.reached = max(x.reached, p.reached())
 	}
 }
 
 // expected returns the sequence that a stream must have reached by what stands elsewhere.
 func (x *examination) expected(stream string) uint64 {
-	if stream == callsStream && x.floor > 0 {
-		return x.floor - 1
+	if stream == callsStream {
+		return x.reached
 	}
 	return 0
 }
@@ -260,35 +253,20 @@ func forgetIndex(stream, dir string) error {
 	return syncFolder(msgs)
 }
 
-// end sees to it that a sequence which is gone from a stream's end is never used again, and that no destination is without
-// progress because the newest record of it was damaged.
-func (x *examination) end(stream string, newest blockFile, expected, last uint64, mended bool, removed map[uint64]bool) error {
-	scanner := newBlockScanner(stream, newest.number+1)
-	var block []byte
-	if mended && stream == progressStream {
-		seq := max(last, expected)
-		for _, p := range x.progress {
-			if removed[p.seq] {
-				seq++
-				again := p.record
-				again.raw = slices.Clone(p.raw)
-				binary.LittleEndian.PutUint64(again.raw[4:], seq)
-				block = scanner.seal(block, again)
-			}
-		}
-	} else if last < expected {
-		block = scanner.tombstone(expected, 0)
-	}
-	if stream == callsStream && last < expected {
-		x.lost = expected - last
-	}
-	if len(block) == 0 {
+// end sees to it that a sequence which is gone from a stream's end is never used again.
+func (x *examination) end(stream string, newest blockFile, expected, last uint64) error {
+	if last >= expected {
 		return nil
+	}
+	if stream == callsStream {
+		x.lost = expected - last
 	}
 	if err := forgetIndex(stream, x.dir); err != nil {
 		return err
 	}
-	return writeDurably(filepath.Join(filepath.Dir(newest.path), fmt.Sprint(newest.number+1)+blockSuffix), block)
+	number := newest.number + 1
+	block := newBlockScanner(stream, number).tombstone(expected, 0)
+	return writeDurably(filepath.Join(filepath.Dir(newest.path), fmt.Sprint(number)+blockSuffix), block)
 }
 
 // meta removes the engine's description of a stream when it is damaged: it is written anew from the config. The engine
@@ -305,7 +283,7 @@ func (x *examination) meta(stream string) error {
 	}
 	hash := newHash(stream)
 	_, _ = hash.Write(described)
-	if string(sum) == hex.EncodeToString(hash.Sum(nil)) {
+	if string(sum) == hex.EncodeToString(hash.Sum(nil)) || described == nil && sum == nil {
 		return nil
 	}
 	x.metas = append(x.metas, filepath.Join(dir, "meta.inf"))

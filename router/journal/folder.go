@@ -103,7 +103,13 @@ func stampSum(body string) string {
 	return fmt.Sprintf("%08x\n", crc32.Checksum([]byte(body), castagnoli))
 }
 
-func (s *stamp) knows(destination string) bool { return slices.Contains(s.destinations, destination) }
+// anyDestination stands for all: where it is not known any more whose progress there was, every destination may have lost
+// its own.
+const anyDestination = "*"
+
+func (s *stamp) knows(destination string) bool {
+	return slices.Contains(s.destinations, destination) || slices.Contains(s.destinations, anyDestination)
+}
 
 // write makes the folder say it from now on, also after a power cut.
 func (s *stamp) write(dir string) error {

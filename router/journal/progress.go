@@ -328,6 +328,18 @@ func (j *Journal) skipPurged(ctx context.Context, destination string, p *Progres
 	return nil
 }
 
+// reached returns the last frame of which saved progress says that a call has ended; 0 when there is none.
+func (p *Progress) reached() uint64 {
+	last := max(p.floor, 1) - 1
+	for seq := range p.saved {
+		last = max(last, seq)
+	}
+	for _, run := range p.savedRuns {
+		last = max(last, run.end()-1)
+	}
+	return last
+}
+
 // cutAt forgets everything at seq and after: those frames are not in the log, and others will take their places.
 func (p *Progress) cutAt(seq uint64) {
 	p.floor = min(p.floor, seq)

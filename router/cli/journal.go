@@ -1,0 +1,199 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"aka/router/journal"
+	"aka/router/strictyaml"
+	"aka/router/terminal"
+)
+
+func newJournal() *cobra.Command {
+	command := &cobra.Command{
+		Use:   "journal",
+		Short: "Check the folder of a journal, or save what can be read of it",
+		Long: `The journal is the folder of the config's journal.dir: the accepted calls, the dead letters, the calls kept aside, and
+how far each destination has come. These commands read its files while no aka runs on it.`,
+		Example: `  aka journal check ./data
+  aka journal salvage ./data ./data-salvaged`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
+	}
+	output := &choice{value: "table", words: []string{"table", "json"}}
+	command.AddCommand(newJournalCheck(output), newJournalSalvage(output))
+	for _, below := range command.Commands() {
+		below.Flags().VarP(output, "output", "o", "how to show it: table or json")
+	}
+	return command
+}
+
+var errNotSound = errors.New(`the journal is damaged; "aka journal salvage" makes a new one of what can be read`)
+
+func newJournalCheck(output *choice) *cobra.Command {
+	return &cobra.Command{
+		Use:   "check DIR",
+		Short: "Read every file of a journal and say what it holds",
+		Long: `Check reads every file of the journal in DIR, with its checksums, and changes nothing. The exit code is 1 when the
+journal is damaged: when calls are missing or cannot be read. A write that a power cut left unfinished is no damage.`,
+		Example: `  aka journal check ./data
+  aka journal check ./data --output json | jq .sound`,
+		Args: folders("the folder of a journal"),
+		RunE: func(command *cobra.Command, dirs []string) error {
+			report, err := journal.Check(dirs[0])
+			if err != nil {
+				return err
+			}
+			if err := output.write(command.OutOrStdout(), report, func(t *journalText) { t.report(report) }); err != nil {
+				return err
+			}
+			if !report.Sound {
+				return errNotSound
+			}
+			return nil
+		},
+	}
+}
+
+func newJournalSalvage(output *choice) *cobra.Command {
+	return &cobra.Command{
+		Use:   "salvage DIR NEWDIR",
+		Short: "Write what can be read of a journal into a new one",
+		Long: `Salvage reads the journal in DIR and writes what can be read of it into a new one in NEWDIR, which must not exist or be
+empty. DIR is not changed. NEWDIR needs as much room. Each destination goes on where it was: what had ended there does not go
+again, unless the record of that is lost too, which is told. Set the config's journal.dir to NEWDIR to go on with it.`,
+		Example: `  aka journal salvage ./data ./data-salvaged`,
+		Args:    folders("the folder of a journal", "a new folder"),
+		RunE: func(command *cobra.Command, dirs []string) error {
+			salvaged, err := journal.Salvage(dirs[0], dirs[1])
+			if err != nil {
+				return err
+			}
+			return output.write(command.OutOrStdout(), salvaged, func(t *journalText) { t.salvaged(salvaged) })
+		},
+	}
+}
+
+// folders is for commands that take exactly these.
+func folders(names ...string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		for i, name := range names {
+			if i >= len(args) || args[i] == "" {
+				return wrongUse("expected %s", name)
+			}
+		}
+		if len(args) > len(names) {
+			return wrongUse("expected no argument more, such as %q", args[len(names)])
+		}
+		return nil
+	}
+}
+
+// write shows a result as the flag says: as JSON, or as the text that the function writes.
+func (c *choice) write(out io.Writer, result any, asText func(*journalText)) error {
+	var shown bytes.Buffer
+	if c.value == "json" {
+		encoder := json.NewEncoder(&shown)
+		encoder.SetEscapeHTML(false)
+		encoder.SetIndent("", "  ")
+		if err := encoder.Encode(result); err != nil {
+			return err
+		}
+	} else {
+		asText(&journalText{&shown})
+	}
+	_, err := io.WriteString(out, terminal.Escape(shown.String()))
+	return err
+}
+
+// journalText shows journals to people.
+type journalText struct{ out *bytes.Buffer }
+
+func (t *journalText) report(r *journal.Report) {
+	t.line("journal %s", terminal.Plain(r.Dir))
+	t.streams(r)
+	t.destinations(r)
+	t.damages(r)
+	for _, problem := range r.Problems {
+		t.line("! %s", terminal.Plain(problem))
+	}
+	if r.Sound {
+		t.line("sound")
+		return
+	}
+	t.line("damaged")
+}
+
+func (t *journalText) streams(r *journal.Report) {
+	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	_, _ = fmt.Fprintln(table, "\tMESSAGES\tCALLS\tFILES\tBYTES\tFIRST\tLAST\tMISSING\tDAMAGED\tUNREADABLE\t")
+	for _, s := range r.Streams {
+		_, _ = fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t\n", s.Name, s.Messages, s.Calls, s.Blocks,
+			strictyaml.Size(s.Bytes), s.First, s.Last, s.Missing, len(s.Damaged), s.Unreadable)
+	}
+	_ = table.Flush()
+}
+
+func (t *journalText) destinations(r *journal.Report) {
+	if len(r.Destinations) == 0 {
+		return
+	}
+	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, "DESTINATION\tGOES ON AT\tFRAMES BEHIND\tSAVED")
+	for _, d := range r.Destinations {
+		at, saved := strconv.FormatUint(d.Floor, 10), d.Saved.Format(time.RFC3339)
+		if d.Lost {
+			at, saved = "lost", "-"
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%s\n", terminal.Plain(d.Name), at, d.Behind, saved)
+	}
+	_ = table.Flush()
+}
+
+// maxDamages is how many pieces of a stream are listed.
+const maxDamages = 20
+
+func (t *journalText) damages(r *journal.Report) {
+	for _, s := range r.Streams {
+		for i, d := range s.Damaged {
+			if i == maxDamages {
+				t.line("! and %d more", len(s.Damaged)-i)
+				break
+			}
+			what := "is damaged"
+			if d.Torn {
+				what = "is the beginning of a write that did not come to its end"
+			}
+			t.line("! %s: %d bytes from %d on: %s", terminal.Plain(d.File), d.Bytes, d.Offset, what)
+		}
+	}
+}
+
+func (t *journalText) salvaged(s *journal.Salvaged) {
+	t.report(s.From)
+	t.line("")
+	t.line("salvaged into %s", terminal.Plain(s.To.Dir))
+	t.streams(s.To)
+	t.destinations(s.To)
+	for _, stream := range s.To.Streams {
+		if stream.Missing > 0 {
+			t.line("! frames lost: %d", stream.Missing)
+		}
+	}
+	if s.ProgressLost {
+		t.line("! it is not known any more how far the destinations had come: each gets every call of the log")
+	}
+	t.line("set journal.dir to %s to go on with it", terminal.Plain(s.To.Dir))
+}
+
+func (t *journalText) line(format string, args ...any) {
+	_, _ = fmt.Fprintf(t.out, format+"\n", args...)
+}
