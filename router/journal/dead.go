@@ -26,6 +26,9 @@ type DeadLetter struct {
 	// First and Last are the times of the first and last attempt.
 	First time.Time `json:"first"`
 	Last  time.Time `json:"last"`
+	// Earlier is the id of the dead letter that the same call was before, when it was tried again in its place and died
+	// again; 0 when there was none.
+	Earlier uint64 `json:"earlier,omitempty"`
 	// Position is the call's place in the log.
 	Position Position `json:"-"`
 	// Entry is the call itself.
@@ -35,7 +38,7 @@ type DeadLetter struct {
 // ErrNoDeadLetter tells that there is no dead letter of that id.
 var ErrNoDeadLetter = errors.New("no such dead letter")
 
-// Bury stores dead letters, in order, and returns once all are safe on disk. When it fails, some may be. A second burial of
+// Bury stores dead letters, in order, and returns once all are safe on disk, with their ids. When it fails, some may be. A second burial of
 // the same call by the same destination, as after a failure or a crash, is recognized and does nothing.
 func (j *Journal) Bury(ctx context.Context, letters []*DeadLetter) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
@@ -47,14 +50,15 @@ func (j *Journal) Bury(ctx context.Context, letters []*DeadLetter) error {
 			return err
 		}
 		message := &nats.Msg{Subject: deadTopic + d.Destination, Data: withMeta(meta, &d.Entry)}
-		acks[i], err = j.store().js.PublishMsgAsync(message, jetstream.WithMsgID(repeatID(d.Destination, d.Position, &d.Entry)))
+		acks[i], err = j.store().js.PublishMsgAsync(message, jetstream.WithMsgID(repeatID(d.Destination, d.Position, &d.Entry)+again(d.Earlier)))
 		if err != nil {
 			return fmt.Errorf("bury a call of %s: %w", d.Destination, err)
 		}
 	}
 	for i, ack := range acks {
 		select {
-		case <-ack.Ok():
+		case stored := <-ack.Ok():
+			letters[i].ID = stored.Sequence
 		case err := <-ack.Err():
 			return fmt.Errorf("bury a call of %s: %w", letters[i].Destination, err)
 		case <-ctx.Done():

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -555,5 +556,35 @@ func TestParkedCallsAreKeptInOrderUntilTheyAreRemoved(t *testing.T) {
 	}
 	if want := []string{"u-05.0 0 true true", "u-35.3 3 true true"}; fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Fatalf("got %v, want %v", got, want)
+	}
+}
+
+// Within the time in which a repeated write is recognized, a call may die, be tried again in its place, and die again.
+func TestACallThatDiesAgainIsStoredAgain(t *testing.T) {
+	j := open(t, testOptions(t))
+	e, pos := entry("u", 1), Position{1, 0}
+	letter := &DeadLetter{Destination: "vero", Reason: "refused", Position: pos, Entry: e}
+	must(t, j.Bury(t.Context(), []*DeadLetter{letter}))
+	first := letter.ID
+	var ids []uint64
+	for _, p := range []*Parked{{}, {Dead: "refused", Letter: first}, {Letter: first}} {
+		p.Destination, p.Position, p.Entry = "vero", pos, e
+		id, err := j.Park(t.Context(), p)
+		must(t, err)
+		again, err := j.Park(t.Context(), p)
+		must(t, err)
+		if again != id {
+			t.Errorf("parked twice: %d and %d", id, again)
+		}
+		ids = append(ids, id)
+	}
+	if !slices.IsSorted(ids) || len(slices.Compact(ids)) != 3 {
+		t.Errorf("the ids are %v, want each higher than the one before", ids)
+	}
+	must(t, j.Discard(t.Context(), first))
+	second := &DeadLetter{Destination: "vero", Reason: "refused", Position: pos, Entry: e, Earlier: first}
+	must(t, j.Bury(t.Context(), []*DeadLetter{second}))
+	if stored, err := j.DeadLetter(t.Context(), second.ID); err != nil || second.ID == first || stored.Earlier != first {
+		t.Errorf("the second dead letter is %d, after %d: %+v, %v", second.ID, first, stored, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -27,12 +28,16 @@ type Parked struct {
 	First        time.Time `json:"first"`
 	FailingSince time.Time `json:"failing_since"`
 	// Ambiguous tells that the vendor may have acted on it.
-	Ambiguous bool  `json:"ambiguous"`
-	Entry     Entry `json:"-"`
+	Ambiguous bool `json:"ambiguous"`
+	// Dead is why it became a dead letter, for a call that waits for its operator and holds up those behind it. Letter is
+	// that dead letter's id; it stays when the call is tried again.
+	Dead   string `json:"dead,omitempty"`
+	Letter uint64 `json:"letter,omitempty"`
+	Entry  Entry  `json:"-"`
 }
 
 // Park stores a call aside and returns its id once it is safe on disk. To park a call again, as after a crash, gives the
-// id that it has.
+// id that it has; but one that has become a dead letter meanwhile, or is tried again after that, gets a new and higher one.
 func (j *Journal) Park(ctx context.Context, p *Parked) (id uint64, err error) {
 	meta, err := json.Marshal(p)
 	if err != nil {
@@ -41,7 +46,7 @@ func (j *Journal) Park(ctx context.Context, p *Parked) (id uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	message := &nats.Msg{Subject: parkedTopic + p.Destination, Data: withMeta(meta, &p.Entry)}
-	ack, err := j.store().js.PublishMsg(ctx, message, jetstream.WithMsgID(repeatID(p.Destination, p.Position, &p.Entry)))
+	ack, err := j.store().js.PublishMsg(ctx, message, jetstream.WithMsgID(repeatID(p.Destination, p.Position, &p.Entry)+p.Dead+again(p.Letter)))
 	if err != nil {
 		return 0, fmt.Errorf("park a call of %s: %w", p.Destination, err)
 	}
@@ -95,6 +100,14 @@ func (j *Journal) Parked(ctx context.Context, destination string, visit func(*Pa
 func repeatID(destination string, pos Position, e *Entry) string {
 	sum := sha256.Sum256([]byte(e.Source + "\x00" + e.MessageID))
 	return destination + "@" + pos.String() + "@" + hex.EncodeToString(sum[:8])
+}
+
+// again tells what is stored anew after a dead letter of the same call from what was stored before.
+func again(letter uint64) string {
+	if letter == 0 {
+		return ""
+	}
+	return "@" + strconv.FormatUint(letter, 10)
 }
 
 func isGone(err error) bool {
