@@ -227,6 +227,28 @@ func fillBlocks(t *testing.T, j *Journal, blocks int) {
 	}
 }
 
+// The engine gives nothing from a frame on that it cannot read, and says no more.
+func TestAFrameThatIsDamagedWhileTheJournalIsOpenCostsNoOther(t *testing.T) {
+	options := testOptions(t)
+	options.Dedupe = 0
+	j := openLogged(t, options, zap.NewNop())
+	fillBlocks(t, j, 2)
+	_, end := j.Head()
+	j.Close()
+	j = openLogged(t, options, zap.NewNop()) // it has read nothing yet of the first block
+	flipBit(t, filepath.Join(msgsOf(options.Dir, callsStream), "1.blk"), 8*(1200<<10))
+	var got []uint64
+	for _, f := range readAll(t, j, 1) {
+		got = append(got, f.Seq)
+	}
+	if want := int(end.Seq) - 2; len(got) != want || slices.Contains(got, 3) {
+		t.Fatalf("read %v, want all %d but one", got, end.Seq-1)
+	}
+	if missing := testutil.ToFloat64(j.metrics.missing); missing != 1 {
+		t.Fatalf("%v frames counted as missing", missing)
+	}
+}
+
 func TestAFolderOfSomethingElseIsRefusedAndLeftAsItIs(t *testing.T) {
 	holdsSomething := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(holdsSomething, "thesis.txt"), nil, 0o600))

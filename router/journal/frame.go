@@ -83,6 +83,15 @@ func endFrame(data []byte) []byte {
 	return binary.LittleEndian.AppendUint32(data, crc32.Checksum(data, castagnoli))
 }
 
+// cutSum takes off what endFrame has put at the end, and tells whether it is right.
+func cutSum(data []byte) (body []byte, sound bool) {
+	if len(data) < crc32.Size {
+		return nil, false
+	}
+	body = data[:len(data)-crc32.Size]
+	return body, crc32.Checksum(body, castagnoli) == binary.LittleEndian.Uint32(data[len(body):])
+}
+
 // appendRecord encodes an entry behind its length.
 func appendRecord(dst []byte, e *Entry) []byte {
 	strings := [...]string{e.Source, e.Target, e.MessageID, e.UserID, e.AnonymousID, e.PreviousID, e.GroupID}
@@ -138,8 +147,8 @@ func decodeFrame(seq uint64, data []byte) (*Frame, error) {
 	if len(data) < 1+crc32.Size {
 		return nil, fmt.Errorf("%w: %d bytes", ErrDamaged, len(data))
 	}
-	body, sum := data[:len(data)-crc32.Size], data[len(data)-crc32.Size:]
-	if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(sum) {
+	body, sound := cutSum(data)
+	if !sound {
 		return nil, fmt.Errorf("%w: checksum", ErrDamaged)
 	}
 	if body[0] != frameVersion {
@@ -258,14 +267,19 @@ func (r *recordReader) fail(format string, args ...any) {
 	r.data = nil
 }
 
-// withMeta puts a JSON object before an entry's frame: how a single call is kept beside the log.
+// withMeta puts a JSON object before an entry's frame, and a CRC-32C of all behind it: how a single call is kept beside the
+// log.
 func withMeta(meta []byte, e *Entry) []byte {
 	data := append(binary.AppendUvarint(nil, uint64(len(meta))), meta...)
-	return append(data, endFrame(appendRecord(beginFrame(nil, 0), e))...)
+	return endFrame(append(data, endFrame(appendRecord(beginFrame(nil, 0), e))...))
 }
 
 // readMeta reads what withMeta wrote.
 func readMeta(data []byte, meta any) (Entry, error) {
+	// Without the last checksum it is as it was once written; then the frame's own stands at the end.
+	if body, sound := cutSum(data); sound {
+		data = body
+	}
 	size, n := binary.Uvarint(data)
 	if n <= 0 || size > uint64(len(data)-n) {
 		return Entry{}, fmt.Errorf("%w: bad length", ErrDamaged)

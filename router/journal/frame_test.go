@@ -49,6 +49,51 @@ func TestEveryFlippedBitIsSeen(t *testing.T) {
 	}
 }
 
+func TestEveryFlippedBitOfWhatIsKeptBesideTheLogIsSeen(t *testing.T) {
+	e := entry("u", 1)
+	p := NewProgress(Position{Seq: 4}, 100)
+	p.Begin(NewFrame(4, 100, make([]Entry, 70)))
+	p.End(Position{4, 69})
+	for name, kept := range map[string]struct {
+		data []byte
+		read func([]byte) error
+	}{
+		"a dead letter": {withMeta([]byte(`{"destination":"vero"}`), &e), func(data []byte) error {
+			_, err := readMeta(data, &DeadLetter{})
+			return err
+		}},
+		"progress": {p.Encode(true), func(data []byte) error {
+			_, err := DecodeProgress(data)
+			return err
+		}},
+	} {
+		if err := kept.read(kept.data); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for bit := range len(kept.data) * 8 {
+			damaged := append([]byte(nil), kept.data...)
+			damaged[bit/8] ^= 1 << (bit % 8)
+			if kept.read(damaged) == nil {
+				t.Fatalf("%s: bit %d is not seen", name, bit)
+			}
+		}
+	}
+}
+
+func TestWhatWasKeptWithoutAChecksumIsRead(t *testing.T) {
+	e := entry("u", 1)
+	letter := withMeta([]byte(`{"destination":"vero"}`), &e)
+	var d DeadLetter
+	if got, err := readMeta(letter[:len(letter)-4], &d); err != nil || got.MessageID != e.MessageID || d.Destination != "vero" {
+		t.Fatalf("got %+v, %v", d, err)
+	}
+	progress := NewProgress(Position{Seq: 4}, 100).Encode(true)
+	progress[0] = 1
+	if p, err := DecodeProgress(progress[:len(progress)-4]); err != nil || p.Floor() != 4 || p.Crashed() {
+		t.Fatalf("got %v", err)
+	}
+}
+
 func FuzzDecodeFrame(f *testing.F) {
 	e := entry("u", 1)
 	f.Add(appendRecord(beginFrame(nil, 3), &e))

@@ -137,7 +137,7 @@ func (j *Journal) store() *store { return j.engine.Load() }
 func (j *Journal) reopen(ctx context.Context) error {
 	old := j.store()
 	old.shutdown()
-	s := &store{lock: old.lock}
+	s := &store{dir: old.dir, lock: old.lock}
 	if err := s.open(ctx, j.options); err != nil {
 		s.shutdown()
 		return fmt.Errorf("open journal %s again: %w", j.options.Dir, err)

@@ -163,7 +163,7 @@ func (p *Progress) find(seq uint64) int {
 }
 
 const (
-	progressVersion = 1
+	progressVersion = 2 // 1 had no checksum at its end
 	flagStopped     = 1
 )
 
@@ -194,7 +194,7 @@ func (p *Progress) Encode(stopped bool) []byte {
 	for seq, marks := range p.saved {
 		out = p.appendMarks(out, seq, marks)
 	}
-	return out
+	return endFrame(out)
 }
 
 // appendMarks writes a frame's distance from the floor, the number of its words, and these.
@@ -218,7 +218,16 @@ var errProgress = errors.New("saved progress cannot be read")
 
 // DecodeProgress reads what Encode wrote.
 func DecodeProgress(data []byte) (*Progress, error) {
-	if len(data) < 2 || data[0] != progressVersion {
+	if len(data) > 0 && data[0] == progressVersion {
+		body, sound := cutSum(data)
+		if !sound {
+			return nil, fmt.Errorf("%w: checksum", errProgress)
+		}
+		data = body
+	} else if len(data) > 0 && data[0] != 1 {
+		return nil, fmt.Errorf("%w: version %d, this program reads %d", errProgress, data[0], progressVersion)
+	}
+	if len(data) < 2 {
 		return nil, errProgress
 	}
 	flags, data := data[1], data[2:]

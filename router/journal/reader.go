@@ -63,9 +63,17 @@ func (r *Reader) fromDisk(ctx context.Context, head uint64) (*Frame, error) {
 			return nil, err
 		}
 	}
-	if len(r.ahead) == 0 { // nothing at or after next, though the log has reached head
-		r.skipTo(head + 1)
-		return nil, nil
+	if len(r.ahead) == 0 {
+		// The engine says no more than that it gave nothing: it may be damage, or a file that could not be opened just now.
+		raw, err := r.j.store().findFrame(r.next)
+		if err != nil {
+			return nil, err
+		}
+		if raw == nil {
+			r.skipTo(head + 1)
+			return nil, nil
+		}
+		r.ahead = []rawFrame{*raw}
 	}
 	raw := r.ahead[0]
 	r.ahead = r.ahead[1:]

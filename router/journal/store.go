@@ -2,9 +2,11 @@ package journal
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -39,6 +41,7 @@ const (
 // store is the engine below the journal: JetStream in this process, over a folder that only this process may use. Nothing
 // above it knows that the server is embedded.
 type store struct {
+	dir    string
 	lock   *os.File
 	server *server.Server
 	conn   *nats.Conn
@@ -58,7 +61,7 @@ func openStore(ctx context.Context, o Options) (*store, *examination, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &store{lock: lock}
+	s := &store{dir: o.Dir, lock: lock}
 	x, err := examine(o.Dir)
 	if err != nil {
 		s.close()
@@ -240,6 +243,57 @@ func (s *store) readFrom(ctx context.Context, seq uint64, startTime *time.Time) 
 		}
 		frames = append(frames, frame)
 	}
+}
+
+// findFrame looks into the files for the first frame at seq or after that is sound there; nil when there is none. It is the
+// way past a frame that the engine does not give, and costs the reading of a block.
+func (s *store) findFrame(seq uint64) (*rawFrame, error) {
+	files, err := blockFiles(msgsOf(s.dir, callsStream))
+	if err != nil {
+		return nil, err
+	}
+	start := 0
+	for i := range files {
+		first, err := firstSeq(files[i].path)
+		if err != nil {
+			return nil, err
+		}
+		if first > 0 && first <= seq {
+			start = i
+		}
+	}
+	var found *rawFrame
+	for _, file := range files[start:] {
+		block, err := readBlock(file.path, nil)
+		if err != nil {
+			return nil, err
+		}
+		newBlockScanner(callsStream, file.number).scan(block, func(r record) {
+			if found == nil && r.seq >= seq && !r.tombstone && !r.erased {
+				found = &rawFrame{seq: r.seq, at: time.Unix(0, r.at), data: r.payload}
+			}
+		})
+		if found != nil {
+			break
+		}
+	}
+	return found, nil
+}
+
+// firstSeq returns the sequence at the front of a block, which may be damaged; 0 when there is none.
+func firstSeq(path string) (uint64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = f.Close() }()
+	var head [recordHead]byte
+	if _, err := io.ReadFull(f, head[:]); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return 0, nil
+	} else if err != nil {
+		return 0, err
+	}
+	return binary.LittleEndian.Uint64(head[4:]) &^ (erasedBit | tombstoneBit), nil
 }
 
 type directGet struct {
