@@ -188,6 +188,30 @@ func expectReadable(p *tab, url, options, want string) {
 	}
 }
 
+// Customer.io's SDK does not look at the answer: what is refused for now is lost, and it does not say so. It sends again only
+// what had no answer.
+func TestCustomerIOsSDKOnAPageLosesWhatIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "")
+	w.start()
+	f := newFront(w)
+	b := startBrowser(w)
+	page := b.open("customerio.html")
+	page.start(f.url, writeKey, "{}")
+	f.fail(failing{status: http.StatusServiceUnavailable, times: 1})
+	if got := page.tell(tracks("Refused", 1)); got[0].Error != "" {
+		t.Errorf("the SDK says %q", got[0].Error)
+	}
+	f.fail(failing{times: 2})
+	calls := tracks("Not answered", 3)
+	page.tell(calls)
+	w.untilKept(len(calls))
+	w.untilAllEnded()
+	b.close(f.url)
+	w.process.stop()
+	expectEvents(w, calls...)
+}
+
 // Without settings Segment's SDK does not start.
 func TestAPageWithAnUnknownKeyIsToldSo(t *testing.T) {
 	t.Parallel()

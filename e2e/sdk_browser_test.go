@@ -157,19 +157,24 @@ func TestAPageTellsEveryVendorOnceAndInOrder(t *testing.T) {
 }
 
 // Segment's SDK puts the user that it knows in the place of an alias's userId. So the alias that an app means to come after
-// an identify is of an id to itself; aka says so, and tells no vendor.
-func TestAnAliasOnAPageThatKnowsItsUserIsToItself(t *testing.T) {
+// an identify is of an id to itself; aka says so, and tells no vendor. Customer.io's says what it is told.
+func TestOnlySegmentsSDKAliasesAUserThatItKnowsToItself(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "")
 	w.start()
 	b := startBrowser(w)
-	page := b.open("segment.html")
-	page.start(w.process.api, writeKey, "{}")
-	page.evaluate("analytics.identify('jen@email.com').then(() => analytics.alias('507f191e81')).then(() => null)", nil)
+	for page, user := range map[string]string{"segment.html": "jen@email.com", "customerio.html": "joe@email.com"} {
+		p := b.open(page)
+		p.start(w.process.api, writeKey, "{}")
+		p.evaluate(fmt.Sprintf("analytics.identify(%q).then(() => analytics.alias('507f191e81')).then(() => null)", user), nil)
+	}
 	w.untilAllEnded()
 	b.close(w.process.api)
 	for _, d := range destinations {
 		expectOutcome(w, 1, d.name, "alias", "dropped", "same_ids")
+	}
+	if lines := took(w.account("kissmetrics")); !slices.Contains(lines, "alias joe@email.com 507f191e81") {
+		t.Errorf("kissmetrics took %q", lines)
 	}
 	w.process.stop()
 }
