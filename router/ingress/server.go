@@ -124,10 +124,10 @@ func (s *Server) turnAway(c net.Conn) {
 	}
 	var ctx fasthttp.RequestCtx
 	refuse(&ctx, refusedTooManyConnections)
+	s.metrics.requests[ctx.Response.StatusCode()].Inc()
 	_ = c.SetWriteDeadline(time.Now().Add(time.Second))
 	_, _ = ctx.Response.WriteTo(c)
 	_ = c.Close()
-	s.metrics.requests[ctx.Response.StatusCode()].Inc()
 }
 
 // Serve answers the listener's connections until Shutdown, and then returns nil.
