@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"aka/destinations/simulator"
+	"aka/e2e/crowd"
 )
 
 var kills = flag.Int("kills", 5, "how often the crash test kills aka")
@@ -58,27 +59,20 @@ func TestKilledAgainAndAgainItLosesAndSwapsNothing(t *testing.T) {
 }
 
 // expectRepeats checks that nothing was delivered twice but around a crash.
-func (c *crowd) expectRepeats(name string, ends []time.Time) {
+func (c *people) expectRepeats(name string, ends []time.Time) {
 	t := c.w.t
 	t.Helper()
 	all := deliveries(t, c.w.account(name))
-	before := map[string]time.Time{}
-	repeats, longest := 0, time.Duration(0)
-	for _, got := range all {
-		first, repeated := before[got.content]
-		before[got.content] = got.at
-		if !repeated {
+	repeats, longest := crowd.Repeats(all), time.Duration(0)
+	for _, got := range repeats {
+		run := crowd.RunOf(got.Before.At, ends)
+		if run == crowd.RunOf(got.At, ends) {
+			t.Errorf("%s: %s was repeated without a crash", name, got.Place)
 			continue
 		}
-		repeats++
-		run := runOf(first, ends)
-		if run == runOf(got.at, ends) {
-			t.Errorf("%s: step %d of person %d was repeated without a crash", name, got.step, got.person)
-			continue
-		}
-		longest = max(longest, ends[run].Sub(first))
+		longest = max(longest, ends[run].Sub(got.Before.At))
 	}
-	t.Logf("%s: %d of %d deliveries were repeats, the oldest from %s before a crash", name, repeats, len(all), longest)
+	t.Logf("%s: %d of %d deliveries were repeats, the oldest from %s before a crash", name, len(repeats), len(all), longest)
 	if longest > repeatable {
 		t.Errorf("%s: what was delivered %s before a crash was repeated", name, longest)
 	}
@@ -125,13 +119,9 @@ func TestItStopsInTimeWhileAVendorHangs(t *testing.T) {
 }
 
 // expectNoRepeats checks that an orderly stop makes nothing go twice.
-func (c *crowd) expectNoRepeats(name string) {
+func (c *people) expectNoRepeats(name string) {
 	c.w.t.Helper()
-	contents := map[string]bool{}
-	for _, got := range deliveries(c.w.t, c.w.account(name)) {
-		if contents[got.content] {
-			c.w.t.Errorf("%s: step %d of person %d was repeated", name, got.step, got.person)
-		}
-		contents[got.content] = true
+	for _, got := range crowd.Repeats(deliveries(c.w.t, c.w.account(name))) {
+		c.w.t.Errorf("%s: %s was repeated", name, got.Place)
 	}
 }

@@ -1,10 +1,8 @@
 package e2e
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,10 +12,10 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"aka/e2e/process"
 )
 
 // binary is aka as built for these tests.
@@ -36,14 +34,8 @@ func buildAndRun(m *testing.M) int {
 		os.Setenv("GORACE", "atexit_sleep_ms=0") // or each aka takes a second to end
 	}
 	binary = filepath.Join(dir, "aka")
-	args := []string{"build", "-o", binary}
-	if isRaceBuild() {
-		args = append(args, "-race")
-	}
-	build := exec.Command("go", append(args, "..")...)
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "build aka:", err)
+	if err := process.Build("..", binary, isRaceBuild()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()
@@ -69,117 +61,59 @@ const (
 	stopTimeout  = 30 * time.Second
 )
 
-// process is an aka that runs.
-type process struct {
-	t       *testing.T
-	command *exec.Cmd
+// served is an aka that runs for a test.
+type served struct {
+	*process.Process
+	t *testing.T
 	// api and admin are the addresses that it said it listens at, as URLs.
 	api, admin string
-
-	exited chan struct{} // closed when it has ended
-	log    logLines
 }
 
 // startServe runs aka serve and waits until it is ready. The test's end kills it if nothing did before.
-func startServe(t *testing.T, args ...string) *process {
+func startServe(t *testing.T, args ...string) *served {
 	t.Helper()
-	p := &process{t: t, exited: make(chan struct{}), log: logLines{}}
-	p.command = exec.Command(binary, append([]string{"serve"}, args...)...)
-	stderr, err := p.command.StderrPipe()
+	running, err := process.Launch(binary, nil, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.command.Start(); err != nil {
+	p := &served{Process: running, t: t}
+	t.Cleanup(p.cleanUp)
+	if err := p.Ready(startTimeout); err != nil {
 		t.Fatal(err)
 	}
-	ready := make(chan map[string]string, 1)
-	go p.follow(stderr, ready)
-	t.Cleanup(p.cleanUp)
-	select {
-	case line := <-ready:
-		p.api, p.admin = line["scheme"]+"://"+line["listen"], "http://"+line["admin"]
-	case <-p.exited:
-		t.Fatal("aka ended before it was ready")
-	case <-time.After(startTimeout):
-		t.Fatal("aka is not ready")
-	}
+	p.api, p.admin = p.API, p.Admin
 	return p
 }
 
-// follow keeps the log and looks for the line that says it is ready.
-func (p *process) follow(stderr io.Reader, ready chan<- map[string]string) {
-	defer close(p.exited)
-	lines := bufio.NewScanner(stderr)
-	for lines.Scan() {
-		p.log.add(lines.Text())
-		var line struct{ Msg, Listen, Scheme, Admin string }
-		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "ready" {
-			ready <- map[string]string{"listen": line.Listen, "scheme": line.Scheme, "admin": line.Admin}
-		}
-	}
-	_ = p.command.Wait()
-}
-
-func (p *process) cleanUp() {
+func (p *served) cleanUp() {
 	p.kill()
-	if strings.Contains(p.log.String(), "DATA RACE") {
+	if strings.Contains(p.Log.String(), "DATA RACE") {
 		p.t.Error("aka found a data race in itself")
 	}
 	if p.t.Failed() {
-		p.t.Logf("the log of process %d:\n%s", p.command.Process.Pid, p.log.String())
+		p.t.Logf("the log of process %d:\n%s", p.PID(), p.Log.String())
 	}
 }
 
 // kill ends the process as a crash does.
-func (p *process) kill() {
-	_ = p.command.Process.Kill()
-	<-p.exited
-}
+func (p *served) kill() { p.Kill() }
 
 // terminate asks the process to stop, and returns its exit code and how long it took.
-func (p *process) terminate() (code int, took time.Duration) {
+func (p *served) terminate() (code int, took time.Duration) {
 	p.t.Helper()
-	start := time.Now()
-	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
+	code, took, err := p.Terminate(stopTimeout)
+	if err != nil {
 		p.t.Fatal(err)
 	}
-	select {
-	case <-p.exited:
-	case <-time.After(stopTimeout):
-		p.t.Fatal("aka did not stop")
-	}
-	return p.command.ProcessState.ExitCode(), time.Since(start)
+	return code, took
 }
 
 // stop is terminate for those who expect nothing unusual of it.
-func (p *process) stop() {
+func (p *served) stop() {
 	p.t.Helper()
 	if code, _ := p.terminate(); code != 0 {
 		p.t.Errorf("aka ended with exit code %d", code)
 	}
-}
-
-// logLines are the last lines of a log.
-type logLines struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-const maxLogLines = 300
-
-func (l *logLines) add(line string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.lines = append(l.lines, line); len(l.lines) > maxLogLines {
-		l.lines = l.lines[1:]
-	}
-}
-
-// String returns the lines.
-func (l *logLines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Join(l.lines, "\n")
 }
 
 // aka runs a command that ends by itself, and returns what it printed. It must succeed.

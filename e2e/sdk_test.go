@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+
+	"aka/e2e/process"
 )
 
 // sdksDir holds the SDKs and the programs that drive them; setUp installs what is missing there.
@@ -27,7 +29,7 @@ type script struct {
 	command *exec.Cmd
 	input   io.WriteCloser
 	output  *bufio.Reader
-	log     logLines
+	log     process.Log
 	logged  sync.WaitGroup
 }
 
@@ -50,7 +52,7 @@ func (w *world) startScript(name string, args ...string) *script {
 	s.input, s.output = input, bufio.NewReader(output)
 	s.logged.Go(func() {
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			s.log.add(lines.Text())
+			s.log.Add(lines.Text())
 		}
 	})
 	w.t.Cleanup(s.cleanUp)

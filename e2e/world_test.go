@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +41,7 @@ type world struct {
 	sim     *simulator.Simulator
 	dir     string
 	config  string // the path
-	process *process
+	process *served
 }
 
 // newWorld has the config go by more, which is YAML. Each aka that runs in it has another port.
@@ -141,7 +140,7 @@ func (w *world) until(what string, done func() bool) {
 	for !done() {
 		select {
 		case <-tick.C:
-		case <-w.process.exited:
+		case <-w.process.Exited:
 			w.t.Fatalf("aka ended before %s", what)
 		case <-w.ctx.Done():
 			w.t.Fatalf("waited until %s: %v", what, w.ctx.Err())
@@ -158,40 +157,11 @@ func (w *world) untilAllEnded() {
 // metric returns the sum of a metric's values, over the series that have all these labels, such as `outcome="dead"`.
 func (w *world) metric(name string, labels ...string) float64 {
 	w.t.Helper()
-	request, err := http.NewRequestWithContext(w.ctx, http.MethodGet, w.process.admin+"/metrics", nil)
+	value, err := w.process.Metric(w.ctx, name, labels...)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	status, text, err := do(http.DefaultClient, request)
-	if err != nil || status != http.StatusOK {
-		w.t.Fatalf("GET /metrics: %d %v", status, err)
-	}
-	sum, found := 0.0, false
-	for line := range strings.Lines(text) {
-		if value, ok := seriesValue(strings.TrimSpace(line), name, labels); ok {
-			sum += value
-			found = true
-		}
-	}
-	if !found {
-		w.t.Fatalf("there is no metric %s %v", name, labels)
-	}
-	return sum
-}
-
-// seriesValue reads one line of metrics in Prometheus's text format.
-func seriesValue(line, name string, labels []string) (value float64, ok bool) {
-	series, number, found := strings.Cut(line, "} ")
-	if !found || !strings.HasPrefix(series, name+"{") {
-		return 0, false
-	}
-	for _, label := range labels {
-		if !strings.Contains(series, label) {
-			return 0, false
-		}
-	}
-	value, err := strconv.ParseFloat(number, 64)
-	return value, err == nil
+	return value
 }
 
 // took lists what a vendor took as "kind ids event", in order.

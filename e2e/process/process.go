@@ -1,0 +1,190 @@
+// Package process runs the aka that is shipped, as a process of its own: for the end-to-end tests and the fault harness.
+package process
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Build builds the aka whose source is in dir, and writes it to path.
+func Build(dir, path string, race bool) error {
+	args := []string{"build", "-o", path}
+	if race {
+		args = append(args, "-race")
+	}
+	build := exec.Command("go", append(args, ".")...)
+	build.Dir = dir
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("build aka: %w", err)
+	}
+	return nil
+}
+
+// Process is an aka that serves, or has.
+type Process struct {
+	// API and Admin are the addresses that it said it listens at, as URLs. They are there once Ready has returned nil.
+	API, Admin string
+	// Exited is closed when it has ended.
+	Exited chan struct{}
+	Log    Log
+
+	command *exec.Cmd
+	ready   chan readyLine
+}
+
+// readyLine is what aka logs when it is ready.
+type readyLine struct{ Msg, Listen, Scheme, Admin string }
+
+// Launch runs aka serve with more arguments and environment, and does not wait for it.
+func Launch(binary string, env []string, args ...string) (*Process, error) {
+	p := &Process{Exited: make(chan struct{}), ready: make(chan readyLine, 1)}
+	p.command = exec.Command(binary, append([]string{"serve"}, args...)...)
+	p.command.Env = append(os.Environ(), env...)
+	stderr, err := p.command.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.command.Start(); err != nil {
+		return nil, err
+	}
+	go p.follow(stderr)
+	return p, nil
+}
+
+// follow keeps the log and looks for the line that says it is ready.
+func (p *Process) follow(stderr io.Reader) {
+	defer close(p.Exited)
+	lines := bufio.NewScanner(stderr)
+	for lines.Scan() {
+		p.Log.Add(lines.Text())
+		var line readyLine
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "ready" {
+			p.ready <- line
+		}
+	}
+	_ = p.command.Wait()
+}
+
+// Why it is of no use.
+var (
+	ErrEnded    = errors.New("aka ended before it was ready")
+	ErrNotReady = errors.New("aka is not ready")
+	ErrGoesOn   = errors.New("aka did not stop")
+)
+
+// Ready waits until it takes calls.
+func (p *Process) Ready(timeout time.Duration) error {
+	select {
+	case line := <-p.ready:
+		p.API, p.Admin = line.Scheme+"://"+line.Listen, "http://"+line.Admin
+		return nil
+	case <-p.Exited:
+		return ErrEnded
+	case <-time.After(timeout):
+		return ErrNotReady
+	}
+}
+
+// PID returns the process's id.
+func (p *Process) PID() int { return p.command.Process.Pid }
+
+// Kill ends the process as a crash does, and returns when it has ended.
+func (p *Process) Kill() {
+	_ = p.command.Process.Kill()
+	<-p.Exited
+}
+
+// Terminate asks the process to stop, and returns its exit code and how long it took.
+func (p *Process) Terminate(timeout time.Duration) (code int, took time.Duration, err error) {
+	start := time.Now()
+	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
+		return 0, 0, err
+	}
+	select {
+	case <-p.Exited:
+		return p.command.ProcessState.ExitCode(), time.Since(start), nil
+	case <-time.After(timeout):
+		return 0, 0, ErrGoesOn
+	}
+}
+
+// Metric returns the sum of a metric's values, over the series that have all these labels, such as `outcome="dead"`. A
+// metric that is not there is an error.
+func (p *Process) Metric(ctx context.Context, name string, labels ...string) (float64, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.Admin+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return 0, err
+	}
+	sum, found := 0.0, false
+	for line := range strings.Lines(string(text)) {
+		if value, ok := seriesValue(strings.TrimSpace(line), name, labels); ok {
+			sum += value
+			found = true
+		}
+	}
+	if !found {
+		return 0, fmt.Errorf("there is no metric %s %v", name, labels)
+	}
+	return sum, nil
+}
+
+// seriesValue reads one line of metrics in Prometheus's text format.
+func seriesValue(line, name string, labels []string) (value float64, ok bool) {
+	rest, found := strings.CutPrefix(line, name)
+	if !found || !strings.HasPrefix(rest, "{") && !strings.HasPrefix(rest, " ") {
+		return 0, false
+	}
+	for _, label := range labels {
+		if !strings.Contains(rest, label) {
+			return 0, false
+		}
+	}
+	value, err := strconv.ParseFloat(rest[strings.LastIndexByte(rest, ' ')+1:], 64)
+	return value, err == nil
+}
+
+// Log is the last lines of a log. It is safe for concurrent use.
+type Log struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+const maxLogLines = 300
+
+// Add puts a line at the end.
+func (l *Log) Add(line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lines = append(l.lines, line); len(l.lines) > maxLogLines {
+		l.lines = l.lines[1:]
+	}
+}
+
+// String returns the lines.
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.lines, "\n")
+}
