@@ -14,8 +14,9 @@ type chore struct {
 	// begin is called on the loop when the chore's turn comes; what it returns is done aside.
 	begin func() func(context.Context) error
 	done  func()
-	// abandon, when set, gives the chore up: it was worth one try.
+	// abandon, when set, gives the chore up: it is worth so many tries, at least one.
 	abandon func()
+	tries   int
 }
 
 // choreRetry is the wait after a chore failed. It is done again until it succeeds, unless it can be abandoned.
@@ -37,8 +38,9 @@ func (p *Pipeline) nextChore() {
 
 func (p *Pipeline) choreDone(err error) {
 	p.busy = false
-	c := p.chores[0]
-	if err != nil && c.abandon != nil {
+	c := &p.chores[0]
+	c.tries--
+	if err != nil && c.abandon != nil && c.tries <= 0 {
 		p.log.Warn(c.what+": is the disk full?", zap.Error(err))
 		p.abandonChores()
 		p.nextChore()
@@ -53,9 +55,10 @@ func (p *Pipeline) choreDone(err error) {
 		})
 		return
 	}
+	done := c.done
 	p.chores[0] = chore{}
 	p.chores = p.chores[1:]
-	c.done()
+	done()
 	p.nextChore()
 }
 

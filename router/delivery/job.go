@@ -40,6 +40,10 @@ type job struct {
 	waiting bool   // for the time of its next try
 	parking bool   // it is being parked
 	parked  uint64 // its id once it is
+	burying bool   // it is being stored as a dead letter
+	letter  uint64 // the dead letter that it is, or was before it was tried again in its place; 0 is none
+	// held tells that it is a dead letter which holds up those behind it, deciding that its operator has said what to do.
+	held, deciding bool
 	// maybeParked tells that parking it seemed to fail.
 	maybeParked bool
 	// doubtStored tells that it is kept aside as one that the vendor may have acted on.
@@ -57,6 +61,9 @@ func (j *job) request() *adapter.Request { return &j.outcome.Requests[j.step] }
 
 // inDoubt tells whether the vendor may have acted on the call already. A restart begins with its first request again.
 func (j *job) inDoubt() bool { return j.ambiguous || j.step > 0 }
+
+// measure takes the size of what the job holds.
+func (j *job) measure() { j.size = len(j.entry.JSON) + j.outcome.Size() }
 
 // detach gives the job its own copy of the call, so that it does not keep the whole frame in memory while it waits.
 func (j *job) detach() {

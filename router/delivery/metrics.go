@@ -24,6 +24,8 @@ type Metrics struct {
 	states       *prometheus.GaugeVec
 	window       *prometheus.GaugeVec
 	parked       *prometheus.GaugeVec
+	held         *prometheus.GaugeVec
+	heldRetries  *prometheus.CounterVec
 	inFlight     *prometheus.GaugeVec
 	duration     *prometheus.HistogramVec
 	lag          *prometheus.HistogramVec
@@ -52,12 +54,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		states:       gauge("destination_state", "1 for the state that the destination is in: closed is well, open is down, half_open is being probed, held refuses our credentials.", "state"),
 		window:       gauge("window_calls", "Calls held in memory, waiting or in flight."),
 		parked:       gauge("parked_calls", "Calls kept aside because they keep failing while others pass, and those behind them."),
+		held:         gauge("held_letters", "Dead letters that hold up the calls behind them until they are replayed or discarded. They are among the parked calls."),
+		heldRetries:  counter("held_retries_total", "Dead letters that held up calls and were tried again in their place. Each ends once more."),
 		inFlight:     gauge("exchanges_in_flight", "HTTP exchanges in flight."),
 		duration:     histogram("exchange_duration_seconds", "Time of one HTTP exchange with the vendor.", prometheus.ExponentialBuckets(0.001, 2.5, 12)),
 		lag:          histogram("delivery_lag_seconds", "Time from accepting a call to its delivery.", prometheus.ExponentialBuckets(0.001, 4, 14)),
 		backlog:      &backlogCollector{},
 	}
-	reg.MustRegister(m.outcomes, m.retries, m.ambiguous, m.exchanges, m.diagnostics, m.saveFailures, m.states, m.window, m.parked, m.inFlight, m.duration, m.lag, m.backlog)
+	reg.MustRegister(m.outcomes, m.retries, m.ambiguous, m.exchanges, m.diagnostics, m.saveFailures, m.states, m.window, m.parked, m.held, m.heldRetries, m.inFlight, m.duration, m.lag, m.backlog)
 	return m
 }
 
@@ -72,6 +76,8 @@ type destinationMetrics struct {
 	saveFailures prometheus.Counter
 	window       prometheus.Gauge
 	parked       prometheus.Gauge
+	held         prometheus.Gauge
+	heldRetries  prometheus.Counter
 	inFlight     prometheus.Gauge
 	duration     prometheus.Observer
 	lagSeconds   prometheus.Observer
@@ -94,6 +100,7 @@ func (m *Metrics) destination(name string) *destinationMetrics {
 		name: name, all: m, outcomes: map[outcomeKey]prometheus.Counter{}, exchanges: map[string]prometheus.Counter{},
 		retries: m.retries.WithLabelValues(name), ambiguous: m.ambiguous.WithLabelValues(name),
 		saveFailures: m.saveFailures.WithLabelValues(name), window: m.window.WithLabelValues(name), parked: m.parked.WithLabelValues(name), inFlight: m.inFlight.WithLabelValues(name),
+		held: m.held.WithLabelValues(name), heldRetries: m.heldRetries.WithLabelValues(name),
 		duration: m.duration.WithLabelValues(name), lagSeconds: m.lag.WithLabelValues(name),
 	}
 	for _, t := range segment.Types {
@@ -169,16 +176,24 @@ func (d *destinationMetrics) follow(head func() (uint64, journal.Position), ende
 	d.all.backlog.add(d)
 }
 
-func (d *destinationMetrics) state(ended uint64, oldest time.Time, window, parked, inFlight int) {
-	d.ended.Store(ended)
+// pipelineState is what the gauges of one destination show.
+type pipelineState struct {
+	ended                          uint64
+	oldest                         time.Time // zero when nothing waits
+	window, parked, held, inFlight int
+}
+
+func (d *destinationMetrics) state(s pipelineState) {
+	d.ended.Store(s.ended)
 	nanos := int64(0)
-	if !oldest.IsZero() {
-		nanos = oldest.UnixNano()
+	if !s.oldest.IsZero() {
+		nanos = s.oldest.UnixNano()
 	}
 	d.oldest.Store(nanos)
-	d.window.Set(float64(window))
-	d.parked.Set(float64(parked))
-	d.inFlight.Set(float64(inFlight))
+	d.window.Set(float64(s.window))
+	d.parked.Set(float64(s.parked))
+	d.held.Set(float64(s.held))
+	d.inFlight.Set(float64(s.inFlight))
 }
 
 // backlogCollector works out the backlogs when they are asked for.

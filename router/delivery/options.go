@@ -26,6 +26,10 @@ type Options struct {
 	Rate    float64        `yaml:"rate"`
 	Retry   RetryOptions   `yaml:"retry"`
 	Breaker BreakerOptions `yaml:"breaker"`
+	// OnDead is what becomes of those behind a call that became a dead letter: continue, or hold, which has the calls that
+	// must not overtake it (see Order) wait until it was replayed and delivered, or discarded. They wait aside, up to Window
+	// of them; one that waits for longer than MaxBacklogAge becomes a dead letter too, and holds its place. Default continue.
+	OnDead OnDead `yaml:"on_dead"`
 	// MaxBacklogAge is how long a call may wait for a destination that takes nothing, before it becomes a dead letter. It
 	// keeps one dead vendor from filling the journal that all share. 0 is for ever; else at least 1m. Default 7d: longer
 	// than an outage over a long weekend.
@@ -78,6 +82,7 @@ var DefaultOptions = Options{
 	Batch:         BatchOptions{MaxItems: 2000, MaxWait: 100 * time.Millisecond},
 	Retry:         RetryOptions{Initial: 500 * time.Millisecond, Max: time.Minute, MaxAge: 24 * time.Hour},
 	Breaker:       BreakerOptions{Failures: 10, Ratio: 0.5, Interval: 30 * time.Second, Cooldown: 5 * time.Second, MaxCooldown: time.Minute},
+	OnDead:        OnDeadContinue,
 	MaxBacklogAge: 7 * 24 * time.Hour,
 }
 
@@ -108,5 +113,6 @@ func (o *Options) Check(report func(key, format string, args ...any)) {
 	expect(o.Breaker.Interval >= time.Second && o.Breaker.Interval <= time.Hour, "breaker.interval", "1s to 1h, not %s", text(o.Breaker.Interval))
 	expect(o.Breaker.Cooldown > 0, "breaker.cooldown", "more than 0s")
 	expect(o.Breaker.MaxCooldown >= o.Breaker.Cooldown, "breaker.max_cooldown", "at least breaker.cooldown, %s, not %s", text(o.Breaker.Cooldown), text(o.Breaker.MaxCooldown))
+	expect(o.OnDead == OnDeadContinue || o.OnDead == OnDeadHold, "on_dead", "continue or hold, not %q", o.OnDead)
 	expect(o.MaxBacklogAge == 0 || o.MaxBacklogAge >= time.Minute, "max_backlog_age", "0 for ever, or at least 1m, not %s", text(o.MaxBacklogAge))
 }

@@ -198,6 +198,7 @@ func (p *Pipeline) retryAt(j *job, at time.Time) {
 // finish ends a call that was in the window or parked, and lets those behind it go.
 func (p *Pipeline) finish(j *job, outcome, reason string, now time.Time) {
 	p.end(j, outcome, reason)
+	p.forgetLetter(j)
 	if j.parked != 0 || j.maybeParked {
 		p.unpark(j, outcome)
 		return
@@ -249,13 +250,16 @@ func (p *Pipeline) buryTooOld(now time.Time) {
 
 func (p *Pipeline) buryTooOldOf(w *window, now time.Time) {
 	for j := w.oldest; j != nil && p.overAge(j.entry.ReceivedAt, now); j = j.newer {
-		if j.dead != "" || !p.tooOld(j, now) {
+		if j.dead == "" && !p.tooOld(j, now) {
 			continue
 		}
 		switch {
 		case !j.Ready(): // its turn comes when those before it are buried
-			j.dead = adapter.TooOld
-		case p.queue.remove(j):
+			if j.dead == "" {
+				j.dead = adapter.TooOld
+			}
+			p.buryInPlace(j, now)
+		case j.dead == "" && p.queue.remove(j):
 			p.giveUp(j, adapter.TooOld, j.detail, now)
 		}
 	}
@@ -263,6 +267,7 @@ func (p *Pipeline) buryTooOldOf(w *window, now time.Time) {
 
 // bury stores a call as a dead letter. It keeps its people's order until that is done.
 func (p *Pipeline) bury(j *job, now time.Time) {
+	j.burying = true
 	if j.first.IsZero() {
 		j.first, j.last = now, now
 	}
@@ -278,11 +283,12 @@ const buriedAtOnce = 256
 // buryAll stores the calls that wait to be buried, as many as there are when its turn comes.
 func (p *Pipeline) buryAll() {
 	var now []*job
+	var letters []*journal.DeadLetter
 	p.chore(chore{
 		what: "dead letters could not be stored",
 		begin: func() func(context.Context) error {
 			now = p.graves[:min(len(p.graves), buriedAtOnce)]
-			letters := make([]*journal.DeadLetter, len(now))
+			letters = make([]*journal.DeadLetter, len(now))
 			for i, j := range now {
 				letters[i] = p.deadLetter(j)
 			}
@@ -293,8 +299,8 @@ func (p *Pipeline) buryAll() {
 			if len(p.graves) > 0 {
 				p.buryAll()
 			}
-			for _, j := range now {
-				p.buried(j)
+			for i, j := range now {
+				p.buried(j, letters[i].ID)
 			}
 		},
 	})
@@ -303,13 +309,28 @@ func (p *Pipeline) buryAll() {
 func (p *Pipeline) deadLetter(j *job) *journal.DeadLetter {
 	return &journal.DeadLetter{
 		Destination: p.Destination.Name, Reason: string(j.dead), Detail: p.detail(j.detail),
-		Attempts: j.attempts, Status: j.status, First: j.first, Last: j.last, Position: j.pos, Entry: *j.entry,
+		Attempts: j.attempts, Status: j.status, First: j.first, Last: j.last, Earlier: j.letter, Position: j.pos, Entry: *j.entry,
 	}
 }
 
-func (p *Pipeline) buried(j *job) {
-	p.log.Warn("a call was given up on and kept as a dead letter", zap.String("reason", string(j.dead)), zap.Stringer("type", j.entry.Type),
+// buried ends a call that is stored as a dead letter, or has it hold up those behind it.
+func (p *Pipeline) buried(j *job, letter uint64) {
+	p.forgetLetter(j)
+	j.burying, j.letter = false, letter
+	holds := p.holding() && (j.parked != 0 || p.hasRoomAside())
+	message := "a call was given up on and kept as a dead letter"
+	switch {
+	case holds:
+		message = "a call was given up on and kept as a dead letter; those behind it wait until it is replayed or discarded"
+	case p.holding():
+		message = "a call was given up on and kept as a dead letter; those behind it go on, for too many calls are kept aside already"
+	}
+	p.log.Warn(message, zap.Uint64("id", letter), zap.String("reason", string(j.dead)), zap.Stringer("type", j.entry.Type),
 		zap.String("message_id", j.entry.MessageID), zap.Int("attempt", j.attempts), zap.Int("status", j.status))
+	if holds {
+		p.holdUp(j)
+		return
+	}
 	p.finish(j, outcomeDead, string(j.dead), time.Now())
 }
 

@@ -4,6 +4,9 @@ import (
 	"context"
 	"time"
 
+	"go.uber.org/zap"
+
+	"aka/destinations/adapter"
 	"aka/router/journal"
 )
 
@@ -20,16 +23,32 @@ func (p *Pipeline) parkStragglers(now time.Time) {
 	if !p.gate.well() || len(p.chores) > 0 {
 		return
 	}
+	if p.hasRoomAside() {
+		p.noRoom = false
+	}
 	begun := 0
 	for j := p.window.oldest; j != nil && begun < parkAtOnce && now.Sub(j.entered) > parkAfter; j = j.newer {
-		if p.parked.count+begun >= p.Options.Window || p.parked.bytes >= int(p.Options.WindowBytes) {
+		if p.parked.count+p.dead.count+begun >= p.Options.Window || !p.hasRoomAside() {
+			p.tellNoRoom()
 			return // kept aside they still take memory
 		}
-		if j.dead == "" && p.straggles(j) {
+		switch {
+		case j.dead != "":
+			p.buryInPlace(j, now)
+		case p.straggles(j):
 			p.park(j)
 			begun++
 		}
 	}
+}
+
+// tellNoRoom says once that nothing more goes aside, for as long as that lasts.
+func (p *Pipeline) tellNoRoom() {
+	if !p.noRoom {
+		p.log.Error("no more calls can be kept aside: those that fail alone, or wait for dead letters to be replayed or discarded, fill the window",
+			zap.Int("parked", p.parked.count), zap.Int("held", p.dead.count))
+	}
+	p.noRoom = true
 }
 
 // straggles tells whether a call waits for its next try, or only for calls that are parked: after a restart the parked
@@ -38,8 +57,16 @@ func (p *Pipeline) straggles(j *job) bool {
 	if j.Ready() {
 		return j.waiting
 	}
+	return p.waitsForThoseAside(j)
+}
+
+// waitsForThoseAside tells whether all that a call waits for is kept aside, or will be before the call can be.
+func (p *Pipeline) waitsForThoseAside(j *job) bool {
+	if j.Ready() {
+		return false
+	}
 	for t := range j.Blockers() {
-		if t.Value.parked == 0 && !t.Value.parking {
+		if b := t.Value; b.parked == 0 && !b.parking && !(b.burying && p.holding()) {
 			return false
 		}
 	}
@@ -50,10 +77,7 @@ func (p *Pipeline) straggles(j *job) bool {
 func (p *Pipeline) park(j *job) {
 	j.detach()
 	j.parking = true
-	parked := &journal.Parked{
-		Destination: p.Destination.Name, Position: j.pos, Attempts: j.attempts, Failures: j.failures, First: j.first,
-		FailingSince: j.failingSince, Ambiguous: j.inDoubt(), Entry: *j.entry,
-	}
+	parked := p.asParked(j)
 	p.chore(chore{
 		what: "a call that keeps failing could not be kept aside",
 		begin: func() func(context.Context) error {
@@ -74,6 +98,13 @@ func (p *Pipeline) park(j *job) {
 			p.goOn(j)
 		},
 	})
+}
+
+func (p *Pipeline) asParked(j *job) *journal.Parked {
+	return &journal.Parked{
+		Destination: p.Destination.Name, Position: j.pos, Attempts: j.attempts, Failures: j.failures, First: j.first,
+		FailingSince: j.failingSince, Ambiguous: j.inDoubt(), Letter: j.letter, Entry: *j.entry,
+	}
 }
 
 // goOn ends the time in which a call was not tried because it was being parked.
@@ -113,38 +144,64 @@ func (p *Pipeline) removeParked(ctx context.Context, j *job) error {
 
 // holder returns where a call is held: the window, or beside it.
 func (p *Pipeline) holder(j *job) *window {
-	if j.parked != 0 {
+	switch {
+	case j.held:
+		return &p.dead
+	case j.parked != 0:
 		return &p.parked
 	}
 	return &p.window
 }
 
-// readParked takes up the calls that an earlier run has parked, before any of the log: they stand before what waited for
+// readParked takes up the calls that an earlier run has kept aside, before any of the log: they stand before what waited for
 // them.
 func (p *Pipeline) readParked(ctx context.Context) error {
 	p.parkedBefore = map[journal.Position]bool{}
+	var all []*journal.Parked
+	if err := p.Journal.Parked(ctx, p.Destination.Name, func(parked *journal.Parked) { all = append(all, parked) }); err != nil {
+		return err
+	}
+	inOrder(all)
+	for _, parked := range all {
+		if p.parkedBefore[parked.Position] { // it was stored again, with what it is now
+			p.forget(parked.ID)
+			continue
+		}
+		p.parkedBefore[parked.Position] = true
+		p.takeUp(parked)
+	}
+	return nil
+}
+
+func (p *Pipeline) takeUp(parked *journal.Parked) {
 	now := time.Now()
-	return p.Journal.Parked(ctx, p.Destination.Name, func(parked *journal.Parked) {
-		j := &job{
-			pos: parked.Position, entry: &parked.Entry, attempts: parked.Attempts, failures: parked.Failures, first: parked.First,
-			failingSince: parked.FailingSince, ambiguous: parked.Ambiguous || p.progress.Crashed(), doubtStored: parked.Ambiguous,
-			detached: true, entered: now,
+	j := &job{
+		pos: parked.Position, entry: &parked.Entry, attempts: parked.Attempts, failures: parked.Failures, first: parked.First,
+		failingSince: parked.FailingSince, ambiguous: parked.Ambiguous || p.progress.Crashed(), doubtStored: parked.Ambiguous,
+		letter: parked.Letter, detached: true, entered: now,
+	}
+	p.translate(j, parked.Entry.Decode)
+	switch {
+	case parked.Dead != "" && (!p.holding() || j.outcome.Dropped != ""): // the config has changed: nobody waits for it
+		p.forget(parked.ID)
+	case parked.Dead != "":
+		j.dead = adapter.Reason(parked.Dead)
+		p.addTicket(j)
+		p.holdPlace(j, parked.ID)
+	case j.outcome.Dropped != "": // the config has changed
+		p.end(j, outcomeDropped, string(j.outcome.Dropped))
+		p.forget(parked.ID)
+	default:
+		if j.letter != 0 {
+			p.remember(j)
 		}
-		p.translate(j, parked.Entry.Decode)
-		switch {
-		case p.parkedBefore[j.pos]: // parked twice, around a write that seemed to fail
-			p.forget(parked.ID)
-		case j.outcome.Dropped != "": // the config has changed
-			p.end(j, outcomeDropped, string(j.outcome.Dropped))
-			p.forget(parked.ID)
-		default:
-			p.keepAside(j, parked.ID)
-			if p.addTicket(j) {
-				p.advance(j, now)
-			}
+		p.keepAside(j, parked.ID)
+		if p.addTicket(j) {
+			p.advance(j, now)
+		} else {
+			p.buryInPlace(j, now)
 		}
-		p.parkedBefore[j.pos] = true
-	})
+	}
 }
 
 // forget removes a parked call that nobody waits for.

@@ -25,6 +25,8 @@ type Journal interface {
 	Bury(ctx context.Context, letters []*journal.DeadLetter) error
 	Park(ctx context.Context, p *journal.Parked) (id uint64, err error)
 	Unpark(ctx context.Context, id uint64) error
+	// DeadLetter returns journal.ErrNoDeadLetter when there is none of that id.
+	DeadLetter(ctx context.Context, id uint64) (*journal.DeadLetter, error)
 	UnparkAt(ctx context.Context, destination string, pos journal.Position) error
 	Parked(ctx context.Context, destination string, visit func(*journal.Parked)) error
 	// Head returns how many calls were accepted so far, and the position after the last.
@@ -69,6 +71,12 @@ type Pipeline struct {
 	inFlight  int
 	epoch     uint64 // counts the exchanges that did not fail, from 1
 	parked    window // those that are kept aside, beside the window
+	dead      window // dead letters that hold up those behind them, beside both
+	// letters are the calls of dead letters that hold up others, or did and are tried again, by the dead letters' ids; holds
+	// has those of the first sort, for other goroutines.
+	letters map[uint64]*job
+	holds   sync.Map
+	noRoom  bool // nothing more can be kept aside, as the log has said
 	// parkedBefore are the positions of those that an earlier run has kept aside.
 	parkedBefore map[journal.Position]bool
 	graves       []*job // to be buried, oldest first
@@ -83,11 +91,12 @@ type Pipeline struct {
 	// suspectBelow is the end of the log at the start, when the run before crashed: calls before it may have been sent.
 	suspectBelow uint64
 
-	incoming chan prepared
-	results  chan result
-	chored   chan error
-	saves    chan savePoint
-	saved    chan struct{} // a save has landed
+	incoming  chan prepared
+	decisions chan *decision
+	results   chan result
+	chored    chan error
+	saves     chan savePoint
+	saved     chan struct{} // a save has landed
 
 	savedFloor atomic.Uint64
 	savedEnded atomic.Uint64 // how many calls had ended when the last save was made
@@ -107,7 +116,9 @@ func New(config Config) *Pipeline {
 		queue:     newQueue(config.Options.Batch),
 		epoch:     1,
 		limiter:   newLimiter(config.Options.Rate),
+		letters:   map[uint64]*job{},
 		incoming:  make(chan prepared, 1),
+		decisions: make(chan *decision),
 		results:   make(chan result, config.Options.Concurrency),
 		chored:    make(chan error, 1),
 		saves:     make(chan savePoint, 1),
@@ -149,6 +160,9 @@ func (p *Pipeline) Start(ctx context.Context) error {
 		return err
 	}
 	p.metrics.follow(p.Journal.Head, progress.Ended())
+	if p.holding() {
+		p.timers.add(time.Now(), p.checkOldestLetter)
+	}
 
 	running, stop := context.WithCancel(context.Background())
 	p.stop = stop
@@ -198,6 +212,8 @@ func (p *Pipeline) loop(ctx context.Context) {
 			p.conclude(r)
 		case err := <-p.chored:
 			p.choreDone(err)
+		case d := <-p.decisions:
+			p.take(d)
 		case <-p.saved:
 			p.goOnSaved(time.Now())
 		case <-alarm.C:
@@ -237,7 +253,10 @@ func (p *Pipeline) publishState() {
 	if p.parked.oldest != nil {
 		oldest = p.parked.oldest.entry.ReceivedAt
 	}
-	p.metrics.state(p.progress.Ended()-min(p.progress.Ended(), uint64(p.parked.count)), oldest, p.window.count, p.parked.count, p.inFlight)
+	p.metrics.state(pipelineState{
+		ended: p.progress.Ended() - min(p.progress.Ended(), uint64(p.parked.count)), oldest: oldest, window: p.window.count,
+		parked: p.parked.count + p.dead.count, held: p.dead.count, inFlight: p.inFlight,
+	})
 }
 
 // stateChanged tells of a new state; wait is how long nothing is sent in it.

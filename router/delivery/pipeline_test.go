@@ -1000,6 +1000,9 @@ func newWorld(t *testing.T, o Options) *world {
 	}
 	merged.Rate = o.Rate
 	merged.Order = o.Order
+	if o.OnDead != "" {
+		merged.OnDead = o.OnDead
+	}
 	vendor := &testVendor{steps: 1}
 	return &world{
 		t: t, log: newTestLog(), vendor: vendor, options: merged, attempts: map[string]int{}, earlier: map[string]int{},
@@ -1306,6 +1309,7 @@ type testLog struct {
 	progress []byte
 	saveErr  error
 	dead     []*journal.DeadLetter
+	letters  uint64
 	buryErr  error
 	parked   []*journal.Parked
 	parkings int
@@ -1368,10 +1372,45 @@ func (l *testLog) setSaved(progress []byte) {
 func (l *testLog) Bury(_ context.Context, letters []*journal.DeadLetter) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.buryErr == nil {
-		l.dead = append(l.dead, letters...)
+	if l.buryErr != nil {
+		return l.buryErr
 	}
-	return l.buryErr
+	for _, d := range letters {
+		l.letters++
+		d.ID = l.letters
+		l.dead = append(l.dead, d)
+	}
+	return nil
+}
+
+func (l *testLog) DeadLetter(_ context.Context, id uint64) (*journal.DeadLetter, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range l.dead {
+		if d.ID == id {
+			return d, nil
+		}
+	}
+	return nil, journal.ErrNoDeadLetter
+}
+
+// discard removes a dead letter, as an operator does or its age.
+func (l *testLog) discard(id uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dead = slices.DeleteFunc(l.dead, func(d *journal.DeadLetter) bool { return d.ID == id })
+}
+
+// letter returns the id of a call's dead letter; 0 when there is none.
+func (l *testLog) letter(messageID string) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range l.dead {
+		if d.Entry.MessageID == messageID {
+			return d.ID
+		}
+	}
+	return 0
 }
 
 func (l *testLog) Park(_ context.Context, p *journal.Parked) (uint64, error) {
@@ -1381,8 +1420,8 @@ func (l *testLog) Park(_ context.Context, p *journal.Parked) (uint64, error) {
 		return 0, l.parkErr
 	}
 	for _, known := range l.parked {
-		if known.Position == p.Position {
-			return known.ID, nil
+		if known.Position == p.Position && known.Dead == p.Dead && known.Letter == p.Letter {
+			return known.ID, l.parkErr
 		}
 	}
 	l.parkings++

@@ -88,7 +88,7 @@ func (p *Pipeline) detachWaiting() {
 func (p *Pipeline) translate(j *job, decode func() (*segment.Call, error)) {
 	e := j.entry
 	j.Value = j
-	defer func() { j.size = len(e.JSON) + j.outcome.Size() }()
+	defer j.measure()
 	if e.Target != "" && e.Target != p.Destination.Name {
 		j.skipped = true
 		return
@@ -164,6 +164,7 @@ func (p *Pipeline) enter(j *job, now time.Time) {
 	}
 	if !p.addTicket(j) {
 		j.detach()
+		p.buryInPlace(j, now)
 		return
 	}
 	p.advance(j, now)
@@ -181,8 +182,8 @@ func (p *Pipeline) addTicket(j *job) bool {
 // advance sends a call on whose turn it is: to the queue, or to its grave.
 func (p *Pipeline) advance(j *job, now time.Time) {
 	switch {
-	case j.parking:
-		return // what parks it goes on with it
+	case j.parking || j.burying || j.held:
+		return // what stores it goes on with it, or its operator
 	case j.dead != "":
 		p.bury(j, now)
 	case p.mustWaitForSave(j):
@@ -195,7 +196,7 @@ func (p *Pipeline) advance(j *job, now time.Time) {
 // tooOld tells whether a call has waited for longer than the backlog may. One that was replayed waits anew, or it would die
 // at once.
 func (p *Pipeline) tooOld(j *job, now time.Time) bool {
-	if j.entry.Target != "" {
+	if j.entry.Target != "" || j.letter != 0 {
 		return p.overAge(j.entered, now)
 	}
 	return p.overAge(j.entry.ReceivedAt, now)

@@ -1,0 +1,253 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"aka/destinations/adapter"
+)
+
+// refuse has the vendor refuse some calls for good.
+func (w *world) refuse(ids ...string) {
+	w.set(func() {
+		w.answer = func(id string, _ int) Response {
+			if slices.Contains(ids, id) {
+				return Response{Status: 400}
+			}
+			return Response{Status: 200}
+		}
+	})
+}
+
+// retry has a held call tried again, as an operator does by replaying its dead letter.
+func (w *world) retry(messageID string) {
+	w.t.Helper()
+	w.decide(messageID, w.pipeline.Retry)
+}
+
+func (w *world) release(messageID string) {
+	w.t.Helper()
+	w.decide(messageID, w.pipeline.Release)
+}
+
+func (w *world) decide(messageID string, do func(ctx context.Context, letter uint64) (bool, error)) {
+	w.t.Helper()
+	id := w.log.letter(messageID)
+	if held, err := do(w.t.Context(), id); !held || err != nil {
+		w.t.Errorf("%s was held: %v, %v", messageID, held, err)
+	}
+	w.log.discard(id)
+}
+
+// sentLast returns the last so many calls that were sent, in order.
+func (w *world) sentLast(n int) (ids []string) {
+	sent := w.sent()
+	for _, e := range sent[max(0, len(sent)-n):] {
+		ids = append(ids, e.id)
+	}
+	return ids
+}
+
+func TestWhatIsBehindADeadLetterWaitsForItsOperator(t *testing.T) {
+	for name, c := range map[string]struct {
+		decide func(w *world)
+		last   []string
+		end    map[string]int
+	}{
+		"replayed":  {func(w *world) { w.refuse(); w.retry("jane-1") }, []string{"jane-1", "jane-2", "jane-3"}, map[string]int{"dead/refused": 1, "delivered": 5}},
+		"discarded": {func(w *world) { w.release("jane-1") }, []string{"well-4", "jane-2", "jane-3"}, map[string]int{"dead/refused": 1, "delivered": 4}},
+		"aged out":  {func(w *world) { w.log.discard(w.log.letter("jane-1")) }, []string{"well-4", "jane-2", "jane-3"}, map[string]int{"dead/refused": 1, "delivered": 4}},
+	} {
+		for _, restarted := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, restarted %v", name, restarted), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, Options{OnDead: OnDeadHold, Order: adapter.OrderStrict})
+					w.refuse("jane-1")
+					w.accept(identify("jane", 1), track("jane", 2), track("well", 1))
+					w.run()
+					time.Sleep(10 * time.Minute)
+					w.accept(track("jane", 3), track("well", 4))
+					time.Sleep(2 * time.Minute)
+					if restarted {
+						w.stop()
+						w.restart()
+						time.Sleep(2 * time.Minute)
+					}
+					if got := w.log.parkedIDs(); !slices.Equal(got, []string{"jane-1", "jane-2", "jane-3"}) {
+						t.Errorf("kept aside: %v", got)
+					}
+					if floor := w.pipeline.Floor(); floor != 3 {
+						t.Errorf("the floor is at %d: what waits for an operator holds it up", floor)
+					}
+					parked, held, waiting := w.metric("aka_parked_calls", "vendor"), w.metric("aka_held_letters", "vendor"), w.metric("aka_backlog_calls", "vendor")
+					if parked != 3 || held != 1 || waiting != 2 {
+						t.Errorf("%v are kept aside, %v of them dead letters, and %v wait", parked, held, waiting)
+					}
+					if got := w.ended(); fmt.Sprint(got) != fmt.Sprint(map[string]int{"dead/refused": 1, "delivered": 2}) {
+						t.Errorf("ended: %v", got)
+					}
+					c.decide(w)
+					time.Sleep(10 * time.Minute)
+					if got := w.sentLast(3); !slices.Equal(got, c.last) {
+						t.Errorf("sent last: %v, want %v", got, c.last)
+					}
+					if got := w.ended(); fmt.Sprint(got) != fmt.Sprint(c.end) {
+						t.Errorf("ended: %v, want %v", got, c.end)
+					}
+					if got := w.log.parkedIDs(); len(got) > 0 {
+						t.Errorf("still kept aside: %v", got)
+					}
+					w.stop()
+				})
+			})
+		}
+	}
+}
+
+func TestADeadLetterThatDiesAgainWaitsAgainAndKeepsItsHistory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{OnDead: OnDeadHold})
+		w.refuse("jane-1")
+		w.accept(identify("jane", 1), track("jane", 2))
+		w.run()
+		time.Sleep(time.Minute)
+		first := *w.log.dead[0]
+		for range 3 {
+			time.Sleep(time.Hour)
+			w.retry("jane-1")
+			time.Sleep(time.Minute)
+			w.stop()
+			w.restart()
+		}
+		if len(w.log.dead) != 1 {
+			t.Fatalf("%d dead letters", len(w.log.dead))
+		}
+		last := w.log.dead[0]
+		if last.Attempts != 4 || !last.First.Equal(first.First) || !last.Last.After(first.Last.Add(3*time.Hour)) || last.Earlier == 0 {
+			t.Errorf("the dead letter after three replays: %+v", last)
+		}
+		w.expectSent("jane-1", "jane-1", "jane-1", "jane-1")
+		w.stop()
+	})
+}
+
+func TestNobodyWaitsForADeadLetterWhereTheyAreToGoOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{OnDead: OnDeadHold})
+		w.refuse("jane-1")
+		w.accept(identify("jane", 1), track("jane", 2))
+		w.run()
+		time.Sleep(time.Minute)
+		w.expectSent("jane-1")
+		w.stop()
+		w.options.OnDead = OnDeadContinue
+		w.restart()
+		time.Sleep(time.Minute)
+		w.expectSent("jane-1", "jane-2")
+		if held, err := w.pipeline.Retry(t.Context(), w.log.letter("jane-1")); held || err != nil {
+			t.Errorf("it is held: %v, %v", held, err)
+		}
+		if got := w.log.parkedIDs(); len(got) > 0 {
+			t.Errorf("still kept aside: %v", got)
+		}
+		w.stop()
+		if _, err := w.pipeline.Release(t.Context(), 1); !errors.Is(err, ErrStopped) {
+			t.Errorf("a pipeline that has stopped: %v", err)
+		}
+	})
+}
+
+// Calls that wait for an operator for too long become dead letters as others do, and those are held in their places too.
+func TestWhatWaitsForAnOperatorForTooLongIsHeldAsADeadLetterInItsPlace(t *testing.T) {
+	for _, down := range []bool{false, true} {
+		t.Run(fmt.Sprintf("the destination is down %v", down), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, Options{OnDead: OnDeadHold, Order: adapter.OrderStrict, MaxBacklogAge: time.Hour})
+				w.refuse("jane-1")
+				if down {
+					w.answer = func(string, int) Response { return Response{Err: fasthttp.ErrDialTimeout} }
+				}
+				w.accept(identify("jane", 1), track("jane", 2), track("jane", 3))
+				w.run()
+				time.Sleep(2 * time.Hour)
+				w.accept(track("jane", 4))
+				time.Sleep(10 * time.Minute)
+				if n := w.metric("aka_held_letters", "vendor"); n != 3 || len(w.log.dead) != 3 {
+					t.Fatalf("%v dead letters hold up others, of %d", n, len(w.log.dead))
+				}
+				w.set(func() { w.answer = nil })
+				w.stop()
+				w.restart()
+				before := len(w.sent())
+				w.retry("jane-3") // it waits for those before it
+				w.retry("jane-2")
+				time.Sleep(10 * time.Minute)
+				if got := w.sent()[before:]; len(got) > 0 {
+					t.Errorf("sent before its turn: %v", got)
+				}
+				w.retry("jane-1")
+				time.Sleep(10 * time.Minute)
+				if got := w.sentLast(4); !slices.Equal(got, []string{"jane-1", "jane-2", "jane-3", "jane-4"}) {
+					t.Errorf("sent last: %v", got)
+				}
+				w.stop()
+			})
+		})
+	}
+}
+
+func TestWithNoRoomAsideADeadLetterHoldsNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{OnDead: OnDeadHold, Window: 20, Concurrency: 4})
+		w.answer = func(string, int) Response { return Response{Status: 400} }
+		w.run()
+		for i := range 50 {
+			w.accept(identify(fmt.Sprint("u", i), 1))
+			time.Sleep(time.Second)
+		}
+		w.set(func() { w.answer = nil })
+		for i := range 50 {
+			w.accept(track(fmt.Sprint("u", 49-i), 2))
+		}
+		time.Sleep(time.Second)
+		w.expectOutcomes(map[string]int{"dead/refused": 50, "delivered": 30})
+		if n := w.logs.FilterMessageSnippet("too many calls are kept aside").Len(); n != 30 {
+			t.Errorf("%d lines say so", n)
+		}
+		time.Sleep(10 * time.Minute)
+		if n := w.logs.FilterMessageSnippet("no more calls can be kept aside").Len(); n != 1 {
+			t.Errorf("%d lines say that the destination waits for its operator", n)
+		}
+		for i := range 20 {
+			w.release(fmt.Sprint("u", i, "-1"))
+		}
+		time.Sleep(time.Minute)
+		w.expectOutcomes(map[string]int{"dead/refused": 50, "delivered": 50})
+		w.stop()
+	})
+}
+
+func TestADeadLetterWhosePlaceCannotBeStoredHoldsNobodyUpInTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{OnDead: OnDeadHold})
+		w.log.parkErr, w.log.parkTimesOut = errors.New("full"), true
+		w.refuse("jane-1")
+		w.accept(identify("jane", 1), track("jane", 2))
+		w.run()
+		time.Sleep(10 * time.Second)
+		w.expectOutcomes(map[string]int{})
+		time.Sleep(time.Minute)
+		w.expectOutcomes(map[string]int{"dead/refused": 1, "delivered": 1})
+		if got := w.log.parkedIDs(); len(got) > 0 {
+			t.Errorf("still kept aside: %v", got)
+		}
+		w.stop()
+	})
+}
