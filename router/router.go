@@ -92,6 +92,7 @@ func (r *Router) startAdmin() (err error) {
 		Listen:       r.config.Admin.Listen,
 		Destinations: slices.Sorted(maps.Keys(r.config.Destinations)),
 		Journal:      r.journal,
+		Held:         r.heldLetters(),
 		Started: func() error {
 			if !r.started.Load() {
 				return errStarting

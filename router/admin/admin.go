@@ -29,13 +29,15 @@ type Journal interface {
 	Discard(ctx context.Context, id uint64) error
 }
 
-// Config is what a server is built from. Everything in it is required.
+// Config is what a server is built from. Everything in it is required, but for Held.
 type Config struct {
 	// Listen is the address as the config has it, host:port. Its host is one that requests may name.
 	Listen string
 	// Destinations are the names of the configured ones.
 	Destinations []string
 	Journal      Journal
+	// Held are the dead letters behind which calls wait; nil is none ever.
+	Held HeldLetters
 	// Started returns nil once everything runs, else what does not.
 	Started func() error
 	// Explain says what would become of a body from the named source, or from the one that its write key tells when that

@@ -82,6 +82,8 @@ func problemOf(err error) *problem {
 		return &problem{http.StatusServiceUnavailable, "journal_full", message}
 	case errors.Is(err, journal.ErrClosed), errors.Is(err, journal.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return &problem{http.StatusServiceUnavailable, "journal_unavailable", message}
+	case errors.Is(err, ErrNotNow):
+		return &problem{http.StatusServiceUnavailable, "try_again", message}
 	case errors.Is(err, context.Canceled):
 		return &problem{http.StatusServiceUnavailable, "stopped", "stopped before all was done"}
 	}

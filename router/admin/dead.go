@@ -33,6 +33,8 @@ type DeadLetter struct {
 	Source     string    `json:"source"`
 	MessageID  string    `json:"message_id"`
 	ReceivedAt time.Time `json:"received_at"`
+	// Held tells that calls wait until it is replayed or discarded.
+	Held bool `json:"held,omitempty"`
 	// Call is the call as the SDK sent it. A list has none; JSON that cannot be read is a string.
 	Call json.RawMessage `json:"call,omitempty"`
 }
@@ -66,7 +68,7 @@ func (s *Server) list(r *http.Request) (any, error) {
 			page.Next = page.DeadLetters[n-1].ID
 			return false
 		}
-		page.DeadLetters = append(page.DeadLetters, shown(d))
+		page.DeadLetters = append(page.DeadLetters, s.shown(d))
 		return true
 	})
 	return page, err
@@ -80,12 +82,13 @@ func (s *Server) visit(ctx context.Context, f filter, found func(*journal.DeadLe
 }
 
 // shown holds nothing of the call but small copies: a list of calls would not fit into memory.
-func shown(d *journal.DeadLetter) DeadLetter {
+func (s *Server) shown(d *journal.DeadLetter) DeadLetter {
 	e := &d.Entry
 	return DeadLetter{
 		ID: d.ID, Destination: d.Destination, Type: e.Type.String(), Reason: d.Reason, Detail: d.Detail,
 		Status: d.Status, Attempts: d.Attempts, First: d.First, Last: d.Last,
 		Source: strings.Clone(e.Source), MessageID: strings.Clone(e.MessageID), ReceivedAt: e.ReceivedAt,
+		Held: s.Held != nil && s.Held.Holds(d.ID),
 	}
 }
 
@@ -98,7 +101,7 @@ func (s *Server) show(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	letter := shown(d)
+	letter := s.shown(d)
 	letter.Call = readable(d.Entry.JSON)
 	return letter, nil
 }
@@ -122,7 +125,7 @@ const (
 )
 
 func (s *Server) replay(r *http.Request) (any, error)  { return s.one(r, replayed, s.replayOne) }
-func (s *Server) discard(r *http.Request) (any, error) { return s.one(r, discarded, s.Journal.Discard) }
+func (s *Server) discard(r *http.Request) (any, error) { return s.one(r, discarded, s.discardOne) }
 
 // one does something to the dead letter that the path names.
 func (s *Server) one(r *http.Request, message string, do decision) (any, error) {
@@ -164,6 +167,9 @@ func (s *Server) replayOne(ctx context.Context, id uint64) error {
 		message := fmt.Sprintf("dead letter %d is for %s, which is not configured any more", id, d.Destination)
 		return &problem{http.StatusConflict, "destination_gone", message}
 	}
+	if held, err := s.retryHeld(ctx, id); held || err != nil {
+		return err
+	}
 	return s.Journal.Replay(ctx, id)
 }
 
@@ -176,7 +182,7 @@ func (s *Server) replayAll(r *http.Request) (any, error) {
 }
 
 func (s *Server) discardAll(r *http.Request) (any, error) {
-	return s.all(r, discarded, s.Journal.Discard, func(string) bool { return true })
+	return s.all(r, discarded, s.discardOne, func(string) bool { return true })
 }
 
 // all does something to every dead letter that matches, except for those of destinations that are not wanted.

@@ -78,9 +78,7 @@ func (p *Pipeline) holdPlace(j *job, id uint64) {
 
 func (p *Pipeline) remember(j *job) {
 	p.letters[j.letter] = j
-	if j.held {
-		p.holds.Store(j.letter, true)
-	}
+	p.holds.Store(j.letter, j.held)
 }
 
 // forgetLetter forgets which dead letter a call was: it has ended, or is to be another.
@@ -101,8 +99,8 @@ var (
 
 // Holds tells whether calls wait until the dead letter of that id is replayed or discarded.
 func (p *Pipeline) Holds(letter uint64) bool {
-	_, held := p.holds.Load(letter)
-	return held
+	held, _ := p.holds.Load(letter)
+	return held == true
 }
 
 // Retry has the call of a dead letter that holds up those behind it tried again, in its place before them, and returns once
@@ -133,6 +131,9 @@ type answer struct {
 func (d *decision) reply(held bool, err error) { d.answer <- answer{held, err} }
 
 func (p *Pipeline) decide(ctx context.Context, d *decision) (held bool, err error) {
+	if _, known := p.holds.Load(d.letter); !known {
+		return false, nil
+	}
 	d.answer = make(chan answer, 1)
 	select {
 	case p.decisions <- d:
@@ -191,8 +192,8 @@ func (p *Pipeline) tryAgain(j *job, d *decision) {
 func (p *Pipeline) revive(j *job, id uint64) {
 	now := time.Now()
 	p.dead.remove(j)
-	p.holds.Delete(j.letter)
 	j.held, j.deciding, j.dead, j.detail = false, false, "", ""
+	p.remember(j)
 	j.failures, j.failingSince, j.entered, j.doubtStored = 0, time.Time{}, now, j.inDoubt()
 	p.translate(j, j.entry.Decode)
 	p.keepAside(j, id)

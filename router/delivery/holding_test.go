@@ -118,6 +118,7 @@ func TestADeadLetterThatDiesAgainWaitsAgainAndKeepsItsHistory(t *testing.T) {
 		w.accept(identify("jane", 1), track("jane", 2))
 		w.run()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		first := *w.log.dead[0]
 		for range 3 {
 			time.Sleep(time.Hour)
@@ -126,6 +127,7 @@ func TestADeadLetterThatDiesAgainWaitsAgainAndKeepsItsHistory(t *testing.T) {
 			w.stop()
 			w.restart()
 		}
+		synctest.Wait()
 		if len(w.log.dead) != 1 {
 			t.Fatalf("%d dead letters", len(w.log.dead))
 		}
@@ -147,6 +149,9 @@ func TestNobodyWaitsForADeadLetterWhereTheyAreToGoOn(t *testing.T) {
 		time.Sleep(time.Minute)
 		w.expectSent("jane-1")
 		w.stop()
+		if _, err := w.pipeline.Release(t.Context(), w.log.letter("jane-1")); !errors.Is(err, ErrStopped) {
+			t.Errorf("a pipeline that has stopped: %v", err)
+		}
 		w.options.OnDead = OnDeadContinue
 		w.restart()
 		time.Sleep(time.Minute)
@@ -158,9 +163,6 @@ func TestNobodyWaitsForADeadLetterWhereTheyAreToGoOn(t *testing.T) {
 			t.Errorf("still kept aside: %v", got)
 		}
 		w.stop()
-		if _, err := w.pipeline.Release(t.Context(), 1); !errors.Is(err, ErrStopped) {
-			t.Errorf("a pipeline that has stopped: %v", err)
-		}
 	})
 }
 

@@ -73,7 +73,7 @@ type Pipeline struct {
 	parked    window // those that are kept aside, beside the window
 	dead      window // dead letters that hold up those behind them, beside both
 	// letters are the calls of dead letters that hold up others, or did and are tried again, by the dead letters' ids; holds
-	// has those of the first sort, for other goroutines.
+	// has the same ids for other goroutines, and whether they hold up others still.
 	letters map[uint64]*job
 	holds   sync.Map
 	noRoom  bool // nothing more can be kept aside, as the log has said
