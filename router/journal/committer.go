@@ -198,8 +198,7 @@ func (c *committer) mend() error {
 		c.retryAt = c.now().Add(reopenPause)
 	}
 	if err != nil {
-		c.j.writeFailed(err, 0)
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return c.j.writeFailed(err, 0)
 	}
 	c.j.mended()
 	return nil
@@ -282,14 +281,13 @@ func (c *committer) write(f *openFrame) error {
 	seq, err := c.publish(endFrame(f.data))
 	if err != nil {
 		c.unsure = true
-		c.j.writeFailed(err, len(f.data))
+		err = c.j.writeFailed(err, len(f.data))
 		c.j.metrics.failed.Inc()
 		c.j.log.Warn("journal: write failed", zap.Error(err))
-		if isFull(err) {
-			return fmt.Errorf("%w: %w", ErrFull, err)
+		if !errors.Is(err, ErrFull) {
+			c.failing++
 		}
-		c.failing++
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return err
 	}
 	c.failing = 0
 	c.j.metrics.wrote(c.now().Sub(start), len(f.entries))

@@ -255,13 +255,15 @@ func (j *Journal) Stats(ctx context.Context) (Stats, error) {
 	return Stats{Bytes: info.State.Bytes, MaxBytes: uint64(j.options.MaxBytes), Frames: info.State.Msgs}, nil
 }
 
-// refreshStats keeps the size metrics fresh.
+// refreshStats keeps the size metrics fresh, and warns of what fills.
 func (j *Journal) refreshStats(ctx context.Context) {
 	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()
+	var watch spaceWatch
 	for {
 		if stats, err := j.Stats(ctx); err == nil {
 			j.metrics.bytes.Set(float64(stats.Bytes))
+			j.watchSpace(&watch, stats)
 		}
 		select {
 		case <-ctx.Done():

@@ -14,6 +14,7 @@ type metrics struct {
 	damaged  prometheus.Counter
 	setAside prometheus.Counter
 	bytes    prometheus.Gauge
+	free     prometheus.Gauge
 	duration prometheus.Histogram
 }
 
@@ -30,13 +31,15 @@ func newMetrics(reg prometheus.Registerer, o Options) *metrics {
 		setAside: counter("set_aside_total", "Damaged pieces of files that were set aside when the journal was opened."),
 		bytes: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "aka", Subsystem: "journal", Name: "bytes",
 			Help: "Size of the journal on disk."}),
+		free: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "aka", Subsystem: "journal", Name: "disk_free_bytes",
+			Help: "What the journal's disk has left."}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "aka", Subsystem: "journal", Name: "write_duration_seconds",
 			Help: "Time to write and fsync one frame.", Buckets: prometheus.ExponentialBuckets(0.0001, 2.5, 12)}),
 	}
 	limit := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "aka", Subsystem: "journal", Name: "max_bytes",
 		Help: "Size at which the journal takes no more calls (journal.max_bytes)."})
 	limit.Set(float64(o.MaxBytes))
-	reg.MustRegister(m.calls, m.frames, m.failed, m.missing, m.damaged, m.setAside, m.bytes, m.duration, limit)
+	reg.MustRegister(m.calls, m.frames, m.failed, m.missing, m.damaged, m.setAside, m.bytes, m.free, m.duration, limit)
 	return m
 }
 

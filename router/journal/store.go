@@ -324,18 +324,14 @@ func (s *store) bounds(ctx context.Context) (first, last uint64, err error) {
 	return info.State.FirstSeq, info.State.LastSeq, nil
 }
 
-// isFull tells whether the server refused a write for lack of room.
-func isFull(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) && (api.ErrorCode == errCodeMaxBytes || api.ErrorCode == errCodeNoResources || api.ErrorCode == errCodeNoStorage)
-}
+// errCodeStoreFailed is JetStream's error code, which nats.go does not name, of a stream that has reached its size, and of a
+// write that failed.
+const errCodeStoreFailed jetstream.ErrorCode = 10077
 
-// JetStream's error codes that nats.go does not name.
-const (
-	errCodeNoResources jetstream.ErrorCode = 10023
-	errCodeNoStorage   jetstream.ErrorCode = 10047
-	errCodeMaxBytes    jetstream.ErrorCode = 10077
-)
+func isStoreFailed(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == errCodeStoreFailed
+}
 
 // purge drops the frames below keep.
 func (s *store) purge(ctx context.Context, keep uint64) error {

@@ -2,10 +2,8 @@ package journal
 
 import (
 	"context"
-	"errors"
 	"fmt"
-
-	"github.com/nats-io/nats.go/jetstream"
+	"time"
 
 	"aka/router/strictyaml"
 )
@@ -21,8 +19,11 @@ type failedWrite struct {
 }
 
 // Writable returns nil when the journal may be expected to take calls. It writes nothing: the error says that the store
-// does not answer, that the log is full, or that the last write failed and the store has not been found well since.
+// does not answer, that the disk or the log is full, or that the last write failed and the store has not been found well since.
 func (j *Journal) Writable(ctx context.Context) error {
+	if full := diskIsFull(j.options.Dir, maxFrame); full != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, full)
+	}
 	stats, err := j.Stats(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: the store does not answer: %w", ErrUnavailable, err)
@@ -46,15 +47,37 @@ func lacksRoom(stats Stats, room uint64) error {
 	return fmt.Errorf("%w: %d of journal.max_bytes, %s, are taken", ErrFull, stats.Bytes, strictyaml.Size(stats.MaxBytes))
 }
 
-// writeFailed keeps what Writable must know of a write that failed, until one lands or the store is found well.
-func (j *Journal) writeFailed(err error, size int) {
+// writeFailed keeps what Writable must know of a write that failed, until one lands or the store is found well. It returns
+// the error to answer with: ErrFull when the log has no room for it, else ErrUnavailable.
+func (j *Journal) writeFailed(err error, size int) error {
 	failed := &failedWrite{err: err}
-	if api := (*jetstream.APIError)(nil); errors.As(err, &api) && api.ErrorCode == errCodeMaxBytes {
-		failed.room = uint64(size) + messageOverhead
+	room := uint64(size) + messageOverhead
+	answer := fmt.Errorf("%w: %w", ErrUnavailable, err)
+	if full := j.fullFor(err, room); full != nil {
+		failed.room, answer = room, full
+	} else if full := diskIsFull(j.options.Dir, maxFrame); full != nil {
+		failed.err = full
+		answer = fmt.Errorf("%w: %w: %w", ErrUnavailable, full, err)
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.failed = failed
+	return answer
+}
+
+// fullFor returns an ErrFull when a write failed because the log has reached its size. The engine gives the same code when
+// the disk refuses.
+func (j *Journal) fullFor(err error, room uint64) error {
+	if !isStoreFailed(err) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	stats, err := j.Stats(ctx)
+	if err != nil {
+		return nil
+	}
+	return lacksRoom(stats, room)
 }
 
 // mended tells that the store answers again.

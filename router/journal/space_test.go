@@ -1,0 +1,104 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+)
+
+func TestEachLevelIsWarnedOfOncePerWayUp(t *testing.T) {
+	var w spaceWatch
+	for _, step := range []struct{ used, want int }{
+		{49, 0}, {50, 50}, {51, 0}, {49, 0}, {50, 0}, {44, 0}, {50, 50}, {97, 95}, {92, 0}, {96, 0}, {89, 0}, {95, 95}, {0, 0}, {85, 80},
+	} {
+		if got := w.crossed(uint64(step.used), 100); got != step.want {
+			t.Fatalf("at %d %%: got %d, want %d", step.used, got, step.want)
+		}
+	}
+}
+
+func TestADiskWithTooLittleRoomIsWarnedOfOnce(t *testing.T) {
+	var w spaceWatch
+	for _, step := range []struct {
+		free uint64
+		want bool
+	}{{100, false}, {99, true}, {98, false}, {101, false}, {99, false}, {105, false}, {99, true}} {
+		if got := w.tooLittle(step.free, 100); got != step.want {
+			t.Fatalf("%d free of 100 promised: got %v", step.free, got)
+		}
+	}
+}
+
+// The engine has one code for a full log and for a write that failed.
+func TestAFailedWriteIsNotTakenForAFullLog(t *testing.T) {
+	j := open(t, testOptions(t))
+	err := j.writeFailed(&jetstream.APIError{ErrorCode: errCodeStoreFailed, Description: "input/output error"}, 100)
+	if !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrFull) {
+		t.Fatalf("got %v", err)
+	}
+	wantWritable(t, j, ErrUnavailable)
+}
+
+// A disk of its own that fills: needs the right to mount.
+func TestAFullDiskRefusesCallsAndServiceComesBackWithRoom(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("aka", dir, "tmpfs", 0, "size=16m"); err != nil {
+		t.Skipf("cannot mount a small disk: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	options := testOptions(t)
+	options.Dir = dir
+	j := openLogged(t, options, zap.NewNop())
+	ballast := dir + "/.ballast"
+	must(t, os.WriteFile(ballast, make([]byte, 12<<20), 0o600))
+	var accepted []string
+	var err error
+	for n := 0; err == nil; n++ {
+		e := entry("u", n)
+		e.JSON = []byte(`{"pad":"` + strings.Repeat("x", 100<<10) + `"}`)
+		if _, err = j.Append(t.Context(), []Entry{e}); err == nil {
+			accepted = append(accepted, e.MessageID)
+		}
+	}
+	if !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrFull) {
+		t.Fatalf("got %v", err)
+	}
+	if err := j.Writable(t.Context()); err == nil || !strings.Contains(err.Error(), "disk of "+dir+" is full") {
+		t.Fatalf("writable: %v", err)
+	}
+	must(t, os.Remove(ballast))
+	again := entry("again", 1)
+	for deadline := time.Now().Add(time.Minute); ; {
+		if _, err = j.Append(t.Context(), []Entry{again}); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+	accepted = append(accepted, again.MessageID)
+	wantWritable(t, j, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	held := map[string]int{}
+	r := j.ReadFrom(1)
+	for _, end := j.Head(); r.next < end.Seq; {
+		f, err := r.Next(ctx)
+		must(t, err)
+		for _, e := range f.Entries {
+			held[e.MessageID]++
+		}
+	}
+	for _, id := range accepted {
+		if held[id] != 1 {
+			t.Errorf("%s was accepted and is there %d times", id, held[id])
+		}
+	}
+}
