@@ -230,7 +230,7 @@ func fillBlocks(t *testing.T, j *Journal, blocks int) {
 func TestDamageWhileTheJournalIsOpenCostsOnlyWhatItHits(t *testing.T) {
 	for name, test := range map[string]struct {
 		damage func(block string) error
-		first  uint64 // the first frame that is lost; 0 is the whole first block
+		first  uint64 // the frame that is hit; 0 is the whole first block
 	}{
 		"a flipped bit": {first: 3, damage: func(block string) error {
 			flipBit(t, block, 8*(1200<<10))
@@ -261,11 +261,15 @@ func TestDamageWhileTheJournalIsOpenCostsOnlyWhatItHits(t *testing.T) {
 				want = append(want, seq)
 			}
 		}
-		if !slices.Equal(got, want) {
-			t.Errorf("%s: read %v, want %v", name, got, want)
+		// What the engine has in memory is read all the same.
+		for _, seq := range want {
+			if !slices.Contains(got, seq) {
+				t.Errorf("%s: read %v, want %v and perhaps others", name, got, want)
+				break
+			}
 		}
-		if missing := testutil.ToFloat64(j.metrics.missing); missing != float64(end.Seq-1)-float64(len(want)) {
-			t.Errorf("%s: %v frames counted as missing", name, missing)
+		if missing := testutil.ToFloat64(j.metrics.missing); missing != float64(end.Seq-1)-float64(len(got)) {
+			t.Errorf("%s: %v frames counted as missing, %d of %d read", name, missing, len(got), end.Seq-1)
 		}
 		j.Close()
 	}

@@ -34,7 +34,7 @@ type dedupe struct {
 	turned       time.Time
 }
 
-// maxDedupeKeys bounds the memory of a generation: about 40 bytes a key.
+// maxDedupeKeys bounds the memory of a generation: about 56 bytes a key.
 const maxDedupeKeys = 4 << 20
 
 func newDedupe(window time.Duration, now time.Time) *dedupe {

@@ -1,0 +1,30 @@
+package journal
+
+import (
+	"encoding/binary"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// BenchmarkDedupeMemory measures what remembering costs: one generation, as it is when the ids of a window are in it.
+func BenchmarkDedupeMemory(b *testing.B) {
+	const ids = 1_000_000
+	var before, after runtime.MemStats
+	for range b.N {
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		now := time.Unix(0, 0)
+		d := newDedupe(time.Hour, now)
+		hasher := newKeyHasher()
+		var id [8]byte
+		for i := range uint64(ids) {
+			binary.LittleEndian.PutUint64(id[:], i)
+			d.add(hasher.key("website", string(id[:])), now)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/ids, "bytes/id")
+		runtime.KeepAlive(d)
+	}
+}
