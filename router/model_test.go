@@ -350,7 +350,7 @@ func (m *model) readJournal() (entries []journal.Entry, dead map[buried]string) 
 		m.t.Errorf("the journal holds %d calls and counts %d, of %d that were accepted", len(entries), total, households*callsPerHousehold)
 	}
 	dead = map[buried]string{}
-	err = log.DeadLetters(m.ctx, "", 0, func(d *journal.DeadLetter) bool {
+	err = log.DeadLetters(m.ctx, journal.DeadFilter{}, 0, func(d *journal.DeadLetter) bool {
 		dead[buried{d.Destination, d.Entry.MessageID}] = d.Detail
 		return true
 	})

@@ -21,8 +21,8 @@ import (
 type Journal interface {
 	// Writable returns nil when calls can be written. It is cheap.
 	Writable(ctx context.Context) error
-	// DeadLetters visits those after the id, oldest first, of one destination or, when that is "", of all.
-	DeadLetters(ctx context.Context, destination string, after uint64, visit func(*journal.DeadLetter) bool) error
+	// DeadLetters visits those after the id that match, oldest first.
+	DeadLetters(ctx context.Context, filter journal.DeadFilter, after uint64, visit func(*journal.DeadLetter) bool) error
 	// DeadLetter, Replay and Discard return journal.ErrNoDeadLetter when there is none of that id.
 	DeadLetter(ctx context.Context, id uint64) (*journal.DeadLetter, error)
 	Replay(ctx context.Context, id uint64) error

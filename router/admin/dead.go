@@ -76,7 +76,7 @@ func (s *Server) list(r *http.Request) (any, error) {
 
 // visit calls found for the dead letters that match, oldest first, until that returns false.
 func (s *Server) visit(ctx context.Context, f filter, found func(*journal.DeadLetter) bool) error {
-	return s.Journal.DeadLetters(ctx, f.destination, f.after, func(d *journal.DeadLetter) bool {
+	return s.Journal.DeadLetters(ctx, journal.DeadFilter{Destination: f.destination, Reason: f.reason}, f.after, func(d *journal.DeadLetter) bool {
 		return !f.matches(d) || found(d)
 	})
 }

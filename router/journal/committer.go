@@ -81,7 +81,7 @@ func (c *committer) append(ctx context.Context, entries []Entry) (int, error) {
 		if size := len(r.record(i)); size > MaxEntry {
 			return 0, fmt.Errorf("journal: a call of %d bytes is over the limit of %d", size, MaxEntry)
 		}
-		r.keys[i] = c.hasher.key(e.Source, e.MessageID)
+		r.keys[i] = c.hasher.entry(e)
 	}
 	if err := c.enqueue(r); err != nil {
 		return 0, err
@@ -237,8 +237,7 @@ func (c *committer) take(r *request) {
 				return
 			}
 		}
-		// A replayed dead letter has a target: it was accepted before, and is meant to go again.
-		if r.entries[i].Target == "" {
+		if r.entries[i].isOnce() {
 			if !c.seen.add(r.keys[i], now) {
 				r.duplicates++
 				continue
@@ -368,8 +367,8 @@ func (c *committer) seed(ctx context.Context, last uint64) error {
 func (c *committer) remember(f *Frame) {
 	now := c.now()
 	for i := range f.Entries {
-		if e := &f.Entries[i]; e.Target == "" {
-			c.seen.add(c.hasher.key(e.Source, e.MessageID), now)
+		if e := &f.Entries[i]; e.isOnce() {
+			c.seen.add(c.hasher.entry(e), now)
 		}
 	}
 }

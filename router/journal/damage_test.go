@@ -95,7 +95,7 @@ func TestAFlippedBitCostsAtMostWhatItHitsAndNeverChangesACall(t *testing.T) {
 			t.Fatalf("%s: %v", where, err)
 		}
 		dead, parked := 6, 6
-		must(t, j.DeadLetters(t.Context(), "", 0, func(d *DeadLetter) bool {
+		must(t, j.DeadLetters(t.Context(), DeadFilter{}, 0, func(d *DeadLetter) bool {
 			dead--
 			return d.Destination == "vero" && d.Reason == "refused"
 		}))

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"hash/maphash"
+	"strconv"
 	"time"
 )
 
@@ -23,6 +24,18 @@ func (h keyHasher) key(source, messageID string) (k messageKey) {
 	}
 	return k
 }
+
+// entry returns the key of a call. That of a replayed call is its dead letter's: it was accepted before and is meant to go
+// again, but only once for each time that it died.
+func (h keyHasher) entry(e *Entry) messageKey {
+	if e.Replayed != nil {
+		return h.key("\x00"+e.Target, strconv.FormatUint(e.Replayed.Letter, 10)) // no source has such a name
+	}
+	return h.key(e.Source, e.MessageID)
+}
+
+// isOnce tells whether a second one with its key is a duplicate.
+func (e *Entry) isOnce() bool { return e.Target == "" || e.Replayed != nil }
 
 // dedupe remembers which calls the log has accepted lately. It keeps them in two generations that take turns, so that an
 // id is remembered for at least the window and at most twice as long. It belongs to the committer: the one place that

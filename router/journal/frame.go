@@ -99,6 +99,9 @@ func appendRecord(dst []byte, e *Entry) []byte {
 	for _, s := range strings {
 		size += binary.MaxVarintLen32 + len(s)
 	}
+	if e.Replayed != nil {
+		size += replayedSize
+	}
 	start := len(dst)
 	// The length is written once it is known, in as many bytes as the upper bound needs.
 	dst = binary.AppendUvarint(dst, uint64(size))
@@ -109,9 +112,15 @@ func appendRecord(dst []byte, e *Entry) []byte {
 	if e.PreviousIDDefaulted {
 		kind |= flagDefaulted
 	}
+	if e.Replayed != nil {
+		kind |= flagReplayed
+	}
 	dst = append(dst, kind)
 	dst = appendTime(dst, e.ReceivedAt)
 	dst = appendTime(dst, e.Timestamp)
+	if e.Replayed != nil {
+		dst = appendReplayed(dst, e.Replayed)
+	}
 	for _, s := range strings {
 		dst = binary.AppendUvarint(dst, uint64(len(s)))
 		dst = append(dst, s...)
@@ -125,8 +134,18 @@ func appendRecord(dst []byte, e *Entry) []byte {
 
 const (
 	flagDefaulted = 0x80
-	typeMask      = 0x7f
+	flagReplayed  = 0x40
+	typeMask      = 0x3f
+
+	replayedSize = 7 * binary.MaxVarintLen64
 )
+
+func appendReplayed(dst []byte, r *Replayed) []byte {
+	for _, n := range [...]uint64{r.Letter, r.Position.Seq, uint64(r.Position.Index), uint64(r.Times), uint64(r.Attempts)} {
+		dst = binary.AppendUvarint(dst, n)
+	}
+	return appendTime(dst, r.First)
+}
 
 // putPaddedUvarint fills all of dst with v, which must fit: longer than need be, but readable by Uvarint.
 func putPaddedUvarint(dst []byte, v uint64) {
@@ -195,6 +214,12 @@ func (r *recordReader) record() (e Entry) {
 	e.PreviousIDDefaulted = kind&flagDefaulted != 0
 	e.ReceivedAt = r.time()
 	e.Timestamp = r.time()
+	if kind&flagReplayed != 0 {
+		e.Replayed = &Replayed{
+			Letter: r.uvarint(), Position: Position{r.uvarint(), int(r.uvarint())},
+			Times: int(r.uvarint()), Attempts: int(r.uvarint()), First: r.time(),
+		}
+	}
 	strings := [...]*string{&e.Source, &e.Target, &e.MessageID, &e.UserID, &e.AnonymousID, &e.PreviousID, &e.GroupID}
 	var ends, lengths [len(strings)]int
 	for i := range strings {

@@ -32,6 +32,7 @@ type Journal struct {
 	metrics *metrics
 	engine  atomic.Pointer[store]
 	commits *committer
+	graves  *graves
 
 	stampMu sync.Mutex
 	stamp   stamp
@@ -64,6 +65,7 @@ func Open(ctx context.Context, options Options, log *zap.Logger, reg prometheus.
 	j.engine.Store(s)
 	j.metrics = newMetrics(reg, options)
 	j.commits = newCommitter(j)
+	j.graves = newGraves(j, reg)
 	j.reportFound(found)
 	err = j.recover(ctx)
 	if err == nil {
@@ -77,6 +79,7 @@ func Open(ctx context.Context, options Options, log *zap.Logger, reg prometheus.
 	j.stop = stop
 	j.background.Go(func() { j.commits.run() })
 	j.background.Go(func() { j.refreshStats(background) })
+	j.background.Go(func() { j.graves.tend(background) })
 	return j, nil
 }
 
@@ -101,6 +104,9 @@ func (j *Journal) reportFound(x *examination) {
 
 // stampFolder makes the folder say what it is and that it keeps the progress of these destinations.
 func (j *Journal) stampFolder(destinations ...string) error {
+	for _, name := range destinations {
+		j.graves.expect(name)
+	}
 	j.stampMu.Lock()
 	defer j.stampMu.Unlock()
 	said, err := readStamp(j.options.Dir)

@@ -433,7 +433,7 @@ func TestDeadLettersAreKeptListedReplayedAndDiscarded(t *testing.T) {
 	j = open(t, options)
 	list := func(destination string) (found []*DeadLetter) {
 		t.Helper()
-		if err := j.DeadLetters(t.Context(), destination, 0, func(d *DeadLetter) bool {
+		if err := j.DeadLetters(t.Context(), DeadFilter{Destination: destination}, 0, func(d *DeadLetter) bool {
 			found = append(found, d)
 			return true
 		}); err != nil {

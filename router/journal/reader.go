@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 )
@@ -15,6 +16,11 @@ type Position struct {
 // Before tells whether p stands before q.
 func (p Position) Before(q Position) bool {
 	return p.Seq < q.Seq || p.Seq == q.Seq && p.Index < q.Index
+}
+
+// Compare orders positions as the calls were accepted.
+func (p Position) Compare(q Position) int {
+	return cmp.Or(cmp.Compare(p.Seq, q.Seq), cmp.Compare(p.Index, q.Index))
 }
 
 // String returns "seq.index".

@@ -126,11 +126,11 @@ func (s *store) openStreams(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return fmt.Errorf("open journal %s: stream %s: %w", o.Dir, callsStream, err)
 	}
+	// Its limits are not the engine's to keep: that would drop dead letters without a word.
 	s.dead, err = s.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name: deadStream, Subjects: []string{deadTopic + ">"},
-		Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
-		MaxBytes: int64(o.DeadLetters.MaxBytes), MaxAge: o.DeadLetters.MaxAge, AllowDirect: true,
-		Duplicates: min(repeatWindow, max(o.DeadLetters.MaxAge, 100*time.Millisecond)),
+		Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew,
+		AllowDirect: true, Duplicates: repeatWindow,
 	})
 	if err != nil {
 		return fmt.Errorf("open journal %s: stream %s: %w", o.Dir, deadStream, err)
@@ -189,9 +189,22 @@ func lockFolder(dir string) (*os.File, error) {
 
 // rawFrame is a stored message.
 type rawFrame struct {
-	seq  uint64
-	at   time.Time
-	data []byte
+	seq     uint64
+	at      time.Time
+	subject string
+	id      string // by which a second write of it is recognized
+	data    []byte
+}
+
+// size is what the message takes on disk.
+func (f *rawFrame) size() int { return messageSize(f.subject, f.id, f.data) }
+
+func messageSize(subject, id string, data []byte) int {
+	size := recordMin + len(subject) + len(data)
+	if id != "" {
+		size += 4 + len("NATS/1.0\r\n") + len(jetstream.MsgIDHeader) + len(": \r\n\r\n") + len(id)
+	}
+	return size
 }
 
 // Bounds on one read of the log.
@@ -203,10 +216,16 @@ const (
 // readFrom returns the frames at seq and after, in order, as many as one read gives; none when there are none. A gap shows
 // in the sequences. startTime, when set, replaces seq.
 func (s *store) readFrom(ctx context.Context, seq uint64, startTime *time.Time) ([]rawFrame, error) {
-	request := directGet{Seq: seq, StartTime: startTime, Batch: readMessages, MaxBytes: readBytes}
+	request := directGet{Seq: seq, StartTime: startTime}
 	if startTime != nil {
 		request.Seq = 0
 	}
+	return s.get(ctx, callsStream, request)
+}
+
+// get reads as many messages of a stream as one read gives; none when there are none.
+func (s *store) get(ctx context.Context, stream string, request directGet) ([]rawFrame, error) {
+	request.Batch, request.MaxBytes = readMessages, readBytes
 	body, err := json.Marshal(request)
 	if err != nil {
 		return nil, err
@@ -221,21 +240,21 @@ func (s *store) readFrom(ctx context.Context, seq uint64, startTime *time.Time) 
 	defer func() { _ = replies.Unsubscribe() }()
 	// A batch is bounded in count and bytes, and so is what waits here.
 	_ = replies.SetPendingLimits(-1, -1)
-	if err := s.conn.PublishRequest("$JS.API.DIRECT.GET."+callsStream, inbox, body); err != nil {
+	if err := s.conn.PublishRequest("$JS.API.DIRECT.GET."+stream, inbox, body); err != nil {
 		return nil, err
 	}
 	var frames []rawFrame
 	for {
 		reply, err := replies.NextMsgWithContext(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("read the log from %d: %w", seq, err)
+			return nil, fmt.Errorf("read %s from %d: %w", stream, request.Seq, err)
 		}
 		switch status := reply.Header.Get("Status"); status {
 		case "":
 		case "204", "404": // the end of the batch, nothing there
 			return frames, nil
 		default:
-			return nil, fmt.Errorf("read the log from %d: status %s %s", seq, status, reply.Header.Get("Description"))
+			return nil, fmt.Errorf("read %s from %d: status %s %s", stream, request.Seq, status, reply.Header.Get("Description"))
 		}
 		frame, err := rawFrameOf(reply)
 		if err != nil {
@@ -299,6 +318,7 @@ func firstSeq(path string) (uint64, error) {
 type directGet struct {
 	Seq       uint64     `json:"seq,omitempty"`
 	StartTime *time.Time `json:"start_time,omitempty"`
+	NextFor   string     `json:"next_by_subj,omitempty"`
 	Batch     int        `json:"batch"`
 	MaxBytes  int        `json:"max_bytes"`
 }
@@ -310,7 +330,7 @@ func rawFrameOf(m *nats.Msg) (f rawFrame, err error) {
 	if f.at, err = time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer)); err != nil {
 		return f, fmt.Errorf("read the log: time: %w", err)
 	}
-	f.data = m.Data
+	f.subject, f.id, f.data = m.Header.Get(jetstream.SubjectHeader), m.Header.Get(jetstream.MsgIDHeader), m.Data
 	return f, nil
 }
 
@@ -343,17 +363,16 @@ func (s *store) purge(ctx context.Context, keep uint64) error {
 // each calls visit for the messages of a stream that match the subject, from a sequence on, until it returns false.
 func (s *store) each(ctx context.Context, stream jetstream.Stream, subject string, from uint64, visit func(id uint64, data []byte) (bool, error)) error {
 	for {
-		stored, err := stream.GetMsg(ctx, from, jetstream.WithGetMsgSubject(subject))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read %s: %w", subject, err)
-		}
-		more, err := visit(stored.Sequence, stored.Data)
-		if err != nil || !more {
+		stored, err := s.get(ctx, stream.CachedInfo().Config.Name, directGet{Seq: from, NextFor: subject})
+		if err != nil || len(stored) == 0 {
 			return err
 		}
-		from = stored.Sequence + 1
+		for i := range stored {
+			more, err := visit(stored[i].seq, stored[i].data)
+			if err != nil || !more {
+				return err
+			}
+		}
+		from = stored[len(stored)-1].seq + 1
 	}
 }
