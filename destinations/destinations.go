@@ -38,6 +38,8 @@ type Destination struct {
 	Order adapter.Order
 	// Renames tells that nothing that ended before an alias may come again after it: see adapter.Vendor.
 	Renames bool
+	// RememberMerges keeps a memory of the merges that were delivered, and drops aliases by it: see adapter.Merger.
+	RememberMerges bool
 	// Settle is how long calls of the same person wait after an alias was delivered.
 	Settle time.Duration
 	// Adapter is the vendor's translator. Call it through Translate, which guards it.
@@ -97,6 +99,17 @@ func (d *Destination) Route(m *segment.Message) segment.Decision {
 // become. The call is not modified.
 func (d *Destination) Translate(call *segment.Call) adapter.Outcome {
 	return adapter.Translate(d.guard, d.Adapter, call)
+}
+
+// Merger returns the adapter as one that says what is merged, and false when it is none.
+func (d *Destination) Merger() (adapter.Merger, bool) {
+	m, ok := d.Adapter.(adapter.Merger)
+	return m, ok
+}
+
+// Merges says what the call makes of its ids here once it was delivered; ok is false when that is nothing.
+func (d *Destination) Merges(call *segment.Call) (m adapter.Merge, ok bool) {
+	return adapter.MergeOf(d.Adapter, call)
 }
 
 // Judge reads the answer to one exchange: one verdict per request, in order.

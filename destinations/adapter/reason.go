@@ -27,6 +27,12 @@ const (
 	GroupKeyMissing       Reason = "group_key_missing"                        // the call has no value for any configured group key
 	PeopleOff             Reason = "people_off"                               // the people setting is false
 	NothingToSend         Reason = "nothing_to_send"                          // the call holds nothing this vendor takes
+
+	// The memory of merges, where remember_merges is on. See Merger.
+	AlreadyMerged Reason = "already_merged" // the same merge was delivered before
+	AliasTaken    Reason = "alias_taken"    // the id was given to somebody else, and the vendor gives it once
+	WouldCycle    Reason = "would_cycle"    // the names would lead in a circle
+	ClusterFull   Reason = "cluster_full"   // the vendor makes no person of so many ids
 )
 
 // DropReasons lists every reason of a dropped call, for metrics that must exist at zero.
@@ -35,6 +41,7 @@ var DropReasons = []Reason{
 	FilteredByIntegrations, FilteredBySource,
 	AliasUnsupported, PreviousIDNotUUID, PreviousIDIsAnonymous, AnonymousNotSupported,
 	PageEventsOff, GroupsOff, GroupKeyMissing, PeopleOff, NothingToSend,
+	AlreadyMerged, AliasTaken, WouldCycle, ClusterFull,
 }
 
 // The reasons for which a call is given up on and kept as a dead letter.
@@ -74,6 +81,11 @@ var explanations = map[Reason]string{
 	GroupKeyMissing:       "the call has no value for any of the group_keys in the settings: send it as a trait of that name",
 	PeopleOff:             "the setting people is off, so that no profiles are sent",
 	NothingToSend:         "the call holds nothing that this vendor takes",
+
+	AlreadyMerged: "the same merge was delivered here before, and again it would change nothing",
+	AliasTaken:    "the id was given to somebody else by an alias or identify before, and this vendor gives it once only: send an id that is new",
+	WouldCycle:    "the new id leads back to the previous one by an alias that was delivered before, and is in use: send an id that is new",
+	ClusterFull:   "the two ids and those merged with them are more than this vendor makes one person of: see what merges so many",
 
 	Refused:     "the vendor's answer says that it will never take this call: correct what the answer names, then replay or discard it",
 	Rejected:    "the call cannot be translated for this vendor: correct what the error names",

@@ -86,10 +86,15 @@ func (t *translator) identify(call *segment.Call) adapter.Outcome {
 		return adapter.Drop(adapter.NothingToSend)
 	}
 	requests := []adapter.Request{t.request("/s", set)}
-	if t.AliasOnIdentify && call.UserID != "" && call.AnonymousID != "" && call.UserID != call.AnonymousID {
+	if t.aliasesOn(call) {
 		requests = append(requests, t.alias(call, call.AnonymousID, call.UserID))
 	}
 	return f.outcome(requests)
+}
+
+// aliasesOn tells whether an identify merges its two ids.
+func (t *translator) aliasesOn(call *segment.Call) bool {
+	return t.AliasOnIdentify && call.UserID != "" && call.AnonymousID != "" && call.UserID != call.AnonymousID
 }
 
 func (t *translator) track(call *segment.Call) adapter.Outcome {

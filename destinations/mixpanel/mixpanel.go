@@ -86,25 +86,32 @@ func (t *translator) alias(call *segment.Call) adapter.Outcome {
 	return t.send(t.commands, t.createAlias(call))
 }
 
-// aliasOriginal picks the command. $identify is the safest: it gives an anonymous id to one user only, so that two people
-// on one device stay two.
 func (t *translator) aliasOriginal(call *segment.Call) adapter.Outcome {
-	anonymous := isUUIDv4(call.PreviousID)
-	switch t.AliasStrategy {
-	case AliasMerge:
+	switch t.commandFor(call) {
+	case mergeEvent:
 		return t.send(t.events, t.mergePair(call.PreviousID, call.UserID))
-	case AliasIdentify:
-		if !anonymous {
+	case identifyEvent:
+		if !isUUIDv4(call.PreviousID) {
 			return adapter.Drop(adapter.PreviousIDNotUUID)
 		}
 		return t.send(t.commands, t.identifyAnonymous(call.UserID, call.PreviousID))
-	case AliasAuto:
-		// A UUIDv4 may be a userId too: only one that the call itself calls anonymous is known to be.
-		if anonymous && call.PreviousID == call.AnonymousID {
-			return t.send(t.commands, t.identifyAnonymous(call.UserID, call.PreviousID))
-		}
 	}
 	return t.send(t.commands, t.createAlias(call))
+}
+
+// commandFor picks the command of the original mode. $identify is the safest: it gives an anonymous id to one user only, so
+// that two people on one device stay two. A UUIDv4 may be a userId too: only one that the call itself calls anonymous is
+// known to be.
+func (t *translator) commandFor(call *segment.Call) string {
+	switch {
+	case t.AliasStrategy == AliasMerge:
+		return mergeEvent
+	case t.AliasStrategy == AliasIdentify:
+		return identifyEvent
+	case t.AliasStrategy == AliasAuto && isUUIDv4(call.PreviousID) && call.PreviousID == call.AnonymousID:
+		return identifyEvent
+	}
+	return createAliasEvent
 }
 
 // aliasSimplified links a device to its user by an event with both. Two users cannot be merged in this mode: an old userId
@@ -135,16 +142,22 @@ func (t *translator) identify(call *segment.Call) adapter.Outcome {
 
 // link goes before the profile, so that what the profile says finds one person.
 func (t *translator) link(s *sending, call *segment.Call) {
-	who := t.personOf(call)
-	if who.userID == "" || who.deviceID == "" {
-		return
-	}
-	switch {
-	case t.IDMerge == Original && who.userID != who.deviceID && isUUIDv4(who.deviceID):
+	switch who := t.personOf(call); {
+	case t.identifies(who):
 		s.add(t.commands, t.identifyAnonymous(who.userID, who.deviceID))
-	case t.IDMerge == Simplified && t.LinkOnIdentify != "":
+	case t.linksOnIdentify(who):
 		s.add(t.events, t.linkEvent(call, t.LinkOnIdentify, who))
 	}
+}
+
+// identifies tells whether an identify of these ids sends $identify.
+func (t *translator) identifies(who person) bool {
+	return t.IDMerge == Original && who.userID != "" && who.userID != who.deviceID && isUUIDv4(who.deviceID)
+}
+
+// linksOnIdentify tells whether an identify of these ids sends the event that links them.
+func (t *translator) linksOnIdentify(who person) bool {
+	return t.IDMerge == Simplified && t.LinkOnIdentify != "" && who.userID != "" && who.deviceID != ""
 }
 
 var errCommand = errors.New("event: $identify, $create_alias and $merge are Mixpanel's identity commands; send an alias or identify call")

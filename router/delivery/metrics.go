@@ -21,6 +21,8 @@ type Metrics struct {
 	exchanges    *prometheus.CounterVec
 	diagnostics  *prometheus.CounterVec
 	saveFailures *prometheus.CounterVec
+	forgotten    *prometheus.CounterVec
+	remembered   *prometheus.GaugeVec
 	states       *prometheus.GaugeVec
 	window       *prometheus.GaugeVec
 	parked       *prometheus.GaugeVec
@@ -51,6 +53,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		exchanges:    counter("exchanges_total", "HTTP exchanges with the vendor, by the class of the answer or the kind of error.", "result"),
 		diagnostics:  counter("routing_diagnostics_total", "Oddities in the integrations of calls, as seen by the destination.", "code"),
 		saveFailures: counter("progress_save_failures_total", "Failed attempts to save the progress."),
+		forgotten:    counter("merges_forgotten_total", "Merges that were forgotten because there are too many to remember, the oldest first."),
+		remembered:   gauge("merges_remembered", "Delivered merges that are remembered, where remember_merges is on."),
 		states:       gauge("destination_state", "1 for the state that the destination is in: closed is well, open is down, half_open is being probed, held refuses our credentials.", "state"),
 		window:       gauge("window_calls", "Calls held in memory, waiting or in flight."),
 		parked:       gauge("parked_calls", "Calls kept aside because they keep failing while others pass, and those behind them."),
@@ -61,7 +65,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		lag:          histogram("delivery_lag_seconds", "Time from accepting a call to its delivery.", prometheus.ExponentialBuckets(0.001, 4, 14)),
 		backlog:      &backlogCollector{},
 	}
-	reg.MustRegister(m.outcomes, m.retries, m.ambiguous, m.exchanges, m.diagnostics, m.saveFailures, m.states, m.window, m.parked, m.held, m.heldRetries, m.inFlight, m.duration, m.lag, m.backlog)
+	reg.MustRegister(m.outcomes, m.retries, m.ambiguous, m.exchanges, m.diagnostics, m.saveFailures, m.forgotten, m.remembered, m.states, m.window, m.parked, m.held, m.heldRetries, m.inFlight, m.duration, m.lag, m.backlog)
 	return m
 }
 
@@ -74,6 +78,8 @@ type destinationMetrics struct {
 	retries      prometheus.Counter
 	ambiguous    prometheus.Counter
 	saveFailures prometheus.Counter
+	forgotten    prometheus.Counter
+	remembered   prometheus.Gauge
 	window       prometheus.Gauge
 	parked       prometheus.Gauge
 	held         prometheus.Gauge
@@ -99,6 +105,7 @@ func (m *Metrics) destination(name string) *destinationMetrics {
 	d := &destinationMetrics{
 		name: name, all: m, outcomes: map[outcomeKey]prometheus.Counter{}, exchanges: map[string]prometheus.Counter{},
 		retries: m.retries.WithLabelValues(name), ambiguous: m.ambiguous.WithLabelValues(name),
+		forgotten: m.forgotten.WithLabelValues(name), remembered: m.remembered.WithLabelValues(name),
 		saveFailures: m.saveFailures.WithLabelValues(name), window: m.window.WithLabelValues(name), parked: m.parked.WithLabelValues(name), inFlight: m.inFlight.WithLabelValues(name),
 		held: m.held.WithLabelValues(name), heldRetries: m.heldRetries.WithLabelValues(name),
 		duration: m.duration.WithLabelValues(name), lagSeconds: m.lag.WithLabelValues(name),

@@ -156,6 +156,10 @@ func (p *Pipeline) delivered(j *job, v adapter.Verdict, now time.Time) {
 	if j.entry.Target == "" { // a replay is as late as it is
 		p.metrics.lag(now.Sub(j.entry.ReceivedAt))
 	}
+	if p.remembers(j) {
+		p.finishRemembered(j, v.Note)
+		return
+	}
 	p.finish(j, outcomeDelivered, v.Note, now)
 }
 

@@ -1,6 +1,6 @@
 // Package delivery takes calls from the journal to the vendors: one Pipeline per destination, which shares nothing with the
 // others. A call passes filter, translate, sequence, send and outcome, in that order; see read.go, dispatch.go, outcome.go.
-// parking.go is for calls that fail alone, saving.go for the progress.
+// parking.go is for calls that fail alone, saving.go for the progress, merges.go for what is remembered of merges.
 package delivery
 
 import (
@@ -29,6 +29,9 @@ type Journal interface {
 	DeadLetter(ctx context.Context, id uint64) (*journal.DeadLetter, error)
 	UnparkAt(ctx context.Context, destination string, pos journal.Position) error
 	Parked(ctx context.Context, destination string, visit func(*journal.Parked)) error
+	Merges(ctx context.Context, destination string, visit func(block uint64, data []byte)) error
+	SaveMerges(ctx context.Context, destination string, block uint64, data []byte) error
+	DropMerges(ctx context.Context, destination string, block uint64) error
 	// Head returns how many calls were accepted so far, and the position after the last.
 	Head() (calls uint64, next journal.Position)
 }
@@ -86,7 +89,9 @@ type Pipeline struct {
 	ready        []*Ticket[*job] // scratch
 	current      []*job          // of the frame that is being taken in, those that are not in the window yet
 	unsaved      bool
-	held         []*job // whose turn it is, but for a save
+	held         []*job       // whose turn it is, but for a save
+	merges       *mergeMemory // nil where nothing is remembered
+	merged       []merged     // delivered calls whose merges are to be stored
 	lastError    string
 	// suspectBelow is the end of the log at the start, when the run before crashed: calls before it may have been sent.
 	suspectBelow uint64
@@ -156,6 +161,9 @@ func (p *Pipeline) Start(ctx context.Context) error {
 		p.gate.wait(time.Now(), p.Destination.Settle)
 	}
 	p.saveFirst(ctx)
+	if err := p.loadMerges(ctx); err != nil {
+		return err
+	}
 	if err := p.readParked(ctx); err != nil {
 		return err
 	}

@@ -129,6 +129,9 @@ func (l *lane) fitting(limit int) int {
 
 // remove takes one job out, wherever it stands.
 func (q *queue) remove(j *job) bool {
+	if j.step == len(j.outcome.Requests) {
+		return false // it is delivered, and waits for the disk
+	}
 	l := q.lane(j.request().Batch)
 	i := slices.Index(l.jobs, j)
 	if i < 0 {

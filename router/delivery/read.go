@@ -116,6 +116,11 @@ func (p *Pipeline) translate(j *job, decode func() (*segment.Call, error)) {
 	if j.outcome.Rejected != nil {
 		j.dead, j.detail = adapter.Rejected, j.outcome.Rejected.Error()
 	}
+	if p.Destination.RememberMerges && len(j.outcome.Requests) > 0 {
+		if m, ok := p.Destination.Merges(call); ok {
+			j.merge = newMerge(m)
+		}
+	}
 }
 
 // begin takes up the next frame.
@@ -179,13 +184,15 @@ func (p *Pipeline) addTicket(j *job) bool {
 	return p.sequencer.Add(&j.Ticket, j.entry.IDs(ids[:0]), p.exclusive(j.entry.Type))
 }
 
-// advance sends a call on whose turn it is: to the queue, or to its grave.
+// advance sends a call on whose turn it is: to the queue, to its grave, or nowhere, where it would merge what is merged.
 func (p *Pipeline) advance(j *job, now time.Time) {
 	switch {
 	case j.parking || j.burying || j.held:
 		return // what stores it goes on with it, or its operator
 	case j.dead != "":
 		p.bury(j, now)
+	case p.dropsMerge(j, now):
+		// its end comes
 	case p.mustWaitForSave(j):
 		p.hold(j, now)
 	default:

@@ -27,6 +27,7 @@ const (
 	parkedStream = "AKA_PARKED"
 	parkedTopic  = "aka.parked."
 	progressKV   = "AKA_PROGRESS"
+	mergesKV     = "AKA_MERGES"
 
 	// maxPayload is the largest message: a frame is below what any server takes, but the progress of a destination with many
 	// calls that wait here and there among others that have ended may be larger.
@@ -50,6 +51,9 @@ type store struct {
 	dead   jetstream.Stream
 	parked jetstream.Stream
 	kv     jetstream.KeyValue
+	merges jetstream.KeyValue
+	// mergesStream is what the bucket of merges lies in.
+	mergesStream jetstream.Stream
 }
 
 // openStore looks at every file before the engine does, and says what it found.
@@ -146,6 +150,13 @@ func (s *store) openStreams(ctx context.Context, o Options) (err error) {
 	s.kv, err = s.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: progressKV, History: 1, Storage: jetstream.FileStorage})
 	if err != nil {
 		return fmt.Errorf("open journal %s: bucket %s: %w", o.Dir, progressKV, err)
+	}
+	s.merges, err = s.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: mergesKV, History: 1, Storage: jetstream.FileStorage})
+	if err == nil {
+		s.mergesStream, err = s.js.Stream(ctx, "KV_"+mergesKV)
+	}
+	if err != nil {
+		return fmt.Errorf("open journal %s: bucket %s: %w", o.Dir, mergesKV, err)
 	}
 	return nil
 }

@@ -1,0 +1,63 @@
+package adapter
+
+import "aka/router/segment"
+
+// Merger is implemented by an adapter whose vendor makes ids one: it says which, so that a destination with
+// `remember_merges` can know what was delivered there before. An alias that would change nothing, or that the vendor would
+// throw away without saying so, is dropped then with a reason when its turn comes: AlreadyMerged, AliasTaken, WouldCycle or
+// ClusterFull. No other call is dropped for it.
+//
+// The memory holds what was delivered, and nothing else: what was merged before it was switched on, by somebody else, or
+// by a call that ended as a dead letter halfway, is not known, and an alias goes out as it does without a memory.
+type Merger interface {
+	// Merges returns what the vendor makes of the call's ids once all its requests were taken; ok is false when that
+	// changes nothing for a later alias. It is asked for any call, not only an alias, that Translate has made requests
+	// of, and held to the same: no I/O, no state, the call is not modified.
+	Merges(*segment.Call) (m Merge, ok bool)
+	// Account tells one account of the vendor from another by the settings: what was merged in one is not in another. Name
+	// the endpoint, the key and the mode, each in quotes. Only a digest of it is kept, so it may hold secrets.
+	Account() string
+}
+
+// Merge is what one call does to two ids at a vendor.
+type Merge struct {
+	Rule MergeRule
+	// From is the id that is merged or renamed, To the one that it is merged into: an alias's previousId and userId. Both
+	// are as the vendor gets them. Only a digest of them is kept.
+	From, To string
+	// Limit, where it is not 0, is the number of ids at which the vendor refuses to make one person of so many.
+	Limit int
+}
+
+// MergeRule is what a vendor makes of two ids, and which merges it refuses.
+type MergeRule uint8
+
+const (
+	// MergeJoins makes the two ids one person's, whatever else is joined with either. The order does not matter, and a
+	// repetition changes nothing.
+	MergeJoins MergeRule = iota + 1
+	// MergeGivesFrom is MergeJoins that gives From to one To only: it is refused for another.
+	MergeGivesFrom
+	// MergeGivesTo is MergeJoins that gives To to one From only: it is refused for another.
+	MergeGivesTo
+	// MergeNames makes To another name for whom From leads to. To leads to one id only, and names must not lead in a circle.
+	MergeNames
+	// MergeRenames leaves nobody under From: whoever it was is known as To.
+	MergeRenames
+	// MergeUses merges nothing: somebody is known as To from then on, where MergeRenames may have left nobody.
+	MergeUses
+)
+
+// MergeOf asks an adapter what a call merges. One that is no Merger merges nothing, and neither does one that panics.
+func MergeOf(a Adapter, call *segment.Call) (m Merge, ok bool) {
+	merger, is := a.(Merger)
+	if !is {
+		return Merge{}, false
+	}
+	defer func() {
+		if recover() != nil {
+			m, ok = Merge{}, false
+		}
+	}()
+	return merger.Merges(call)
+}

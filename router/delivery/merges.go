@@ -1,0 +1,129 @@
+package delivery
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"aka/router/segment"
+)
+
+// merged is a delivered call whose merge is to be stored before it ends.
+type merged struct {
+	job  *job
+	note string
+}
+
+// loadMerges takes up what earlier runs remember. Where nothing is to be remembered, they are forgotten: what is delivered
+// meanwhile could make them wrong.
+func (p *Pipeline) loadMerges(ctx context.Context) error {
+	var blocks []*mergeBlock
+	if err := p.Journal.Merges(ctx, p.Destination.Name, func(number uint64, data []byte) {
+		blocks = append(blocks, &mergeBlock{number: number, data: data})
+	}); err != nil {
+		return err
+	}
+	merger, ok := p.Destination.Merger()
+	if !p.Destination.RememberMerges || !ok {
+		for _, b := range blocks {
+			if err := p.Journal.DropMerges(ctx, p.Destination.Name, b.number); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	p.merges = newMergeMemory(merger.Account(), maxMerges)
+	if damaged := p.merges.load(blocks); damaged > 0 {
+		p.log.Error("some of what was remembered of merges cannot be read and is forgotten", zap.Int("blocks", damaged))
+	}
+	p.publishMerges()
+	if !p.merges.isSaved() {
+		p.saveMerges()
+	}
+	return nil
+}
+
+// dropsMerge ends an alias that would change nothing, or that the vendor would throw away without a word. It is asked when
+// the alias's turn comes: what was accepted before of its ids has ended. An alias that was tried already is tried to the end.
+func (p *Pipeline) dropsMerge(j *job, now time.Time) bool {
+	if p.merges == nil || j.merge == nil || j.entry.Type != segment.Alias || j.attempts > 0 {
+		return false
+	}
+	reason := p.merges.refuses(j.merge)
+	if reason == "" {
+		return false
+	}
+	// Not from here: whoever ended before this call is still letting others go.
+	p.timers.add(now, func() { p.finish(j, outcomeDropped, string(reason), time.Now()) })
+	return true
+}
+
+// remembers takes a delivered call's merge into the memory, and tells whether it must be stored.
+func (p *Pipeline) remembers(j *job) bool {
+	return p.merges != nil && j.merge != nil && p.merges.add(j.merge)
+}
+
+// finishRemembered ends a delivered call once its merge is on disk. A crash before that repeats the call.
+func (p *Pipeline) finishRemembered(j *job, note string) {
+	p.publishMerges()
+	p.merged = append(p.merged, merged{j, note})
+	if len(p.merged) == 1 {
+		p.saveMerges()
+	}
+}
+
+// saveMerges stores what is not on disk of the memory when its turn comes. Where that fails, as on a full disk, the calls end
+// all the same, for the memory is only an aid; it is stored later, and a crash before that forgets it.
+func (p *Pipeline) saveMerges() {
+	var save mergeSave
+	var now []merged
+	p.chore(chore{
+		what: "merges that were delivered could not be stored; a crash now would forget them",
+		begin: func() func(context.Context) error {
+			save, now, p.merged = p.merges.unsaved(), p.merged, nil
+			return func(ctx context.Context) error { return p.store(ctx, save) }
+		},
+		done: func() { p.finishMerged(now) },
+		abandon: func() {
+			p.merges.failed(save)
+			now, p.merged = append(now, p.merged...), nil
+			p.finishMerged(now)
+			p.timers.add(time.Now().Add(choreRetry), p.saveMergesAgain)
+		},
+	})
+}
+
+// saveMergesAgain tries what has failed, unless that was done since.
+func (p *Pipeline) saveMergesAgain() {
+	if !p.merges.isSaved() && len(p.merged) == 0 {
+		p.saveMerges()
+	}
+}
+
+func (p *Pipeline) store(ctx context.Context, save mergeSave) error {
+	for _, b := range save.blocks {
+		if err := p.Journal.SaveMerges(ctx, p.Destination.Name, b.number, b.data); err != nil {
+			return err
+		}
+	}
+	for _, number := range save.drops {
+		if err := p.Journal.DropMerges(ctx, p.Destination.Name, number); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Pipeline) finishMerged(all []merged) {
+	now := time.Now()
+	for _, m := range all {
+		p.finish(m.job, outcomeDelivered, m.note, now)
+	}
+}
+
+func (p *Pipeline) publishMerges() {
+	p.metrics.remembered.Set(float64(p.merges.merges))
+	p.metrics.forgotten.Add(float64(p.merges.forgotten))
+	p.merges.forgotten = 0
+}
