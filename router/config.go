@@ -42,6 +42,10 @@ type Destination struct {
 	IntegrationNames []string `yaml:"integration_names"`
 	// LenientNames forgives case and spaces in those names. Default false.
 	LenientNames bool `yaml:"lenient_names"`
+	// RememberMerges keeps a durable memory of the merges that were delivered, the newest million, by digests of their ids.
+	// An alias that would change nothing, or that the vendor would throw away without a word, is dropped by it. What was
+	// delivered while it was off is not known, and to switch it off forgets all. Default false.
+	RememberMerges bool `yaml:"remember_merges"`
 	// Settings are the vendor's. After Load they are the effective ones, their secrets masked.
 	Settings *yaml.Node `yaml:"settings"`
 	// Overrides are the keys of `delivery` that differ here. After Load they are all of Delivery's.

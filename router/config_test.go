@@ -328,9 +328,9 @@ func TestDestinationsAreBuiltAsConfigured(t *testing.T) {
 	d := load(t, `
 sources: { website: { write_key: dev } }
 destinations:
-  eu: { type: mixpanel, integration_names: [Mixpanel EU], lenient_names: true, settings: { token: token-1, id_merge: legacy } }
+  eu: { type: mixpanel, integration_names: [Mixpanel EU], lenient_names: true, remember_merges: true, settings: { token: token-1, id_merge: legacy } }
 `, LoadOptions{}).Destinations["eu"]
-	if d.Name != "eu" || d.Type != "mixpanel" || !d.Lenient || d.Settle != time.Second {
+	if d.Name != "eu" || d.Type != "mixpanel" || !d.Lenient || !d.RememberMerges || d.Settle != time.Second {
 		t.Errorf("got %+v", d.Destination)
 	}
 	for _, name := range []string{"eu", "Mixpanel", "Mixpanel EU"} {

@@ -71,6 +71,8 @@ type ExplainedDestination struct {
 	Why string `json:"why,omitempty"`
 	// Error says what is wrong with a call that is rejected.
 	Error string `json:"error,omitempty"`
+	// Note says what cannot be known without sending.
+	Note string `json:"note,omitempty"`
 	// Diagnostics are oddities in the call's `integrations`, such as a name that almost matches.
 	Diagnostics []string `json:"diagnostics,omitempty"`
 	// Requests would go out in this order.
@@ -220,10 +222,17 @@ func (d *Destination) outcome(m *segment.Message, allowed []string, showSecrets 
 		explained.Error = d.Masker.Mask(outcome.Rejected.Error())
 	default:
 		explained.Outcome = OutcomeSend
+		if d.RememberMerges && call.Type == segment.Alias {
+			explained.Note = noteMemory
+		}
 		explained.Requests = d.show(outcome.Requests, showSecrets)
 	}
 	return explained
 }
+
+// noteMemory stands at an alias that a memory of merges may drop. It holds what was delivered before its turn, and that is
+// still to come.
+const noteMemory = "remember_merges may drop it when its turn comes: already_merged, alias_taken, would_cycle or cluster_full"
 
 func (d *Destination) show(requests []adapter.Request, showSecrets bool) []adapter.Shown {
 	shown := make([]adapter.Shown, len(requests))

@@ -83,6 +83,9 @@ func (t *textWriter) destination(d ExplainedDestination) {
 		t.request(r, strings.Repeat(" ", len(head)+4))
 		head = fmt.Sprintf("  %-*s  %-6s", t.width, "", "then")
 	}
+	if d.Note != "" {
+		t.line("  %-*s  note: %s", t.width, "", d.Note)
+	}
 	if len(d.Diagnostics) > 0 {
 		t.line("  %-*s  note: %s", t.width, "", strings.Join(d.Diagnostics, ", "))
 	}

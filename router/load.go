@@ -282,6 +282,10 @@ func (l *loader) buildVendor(name, section string, d *Destination) {
 	}
 	built.Names = append(built.Names, d.IntegrationNames...)
 	built.Lenient = d.LenientNames
+	built.RememberMerges = d.RememberMerges
+	if _, ok := built.Merger(); d.RememberMerges && !ok {
+		l.decoder.Add(section+".remember_merges", "the adapter of %s does not say what is merged there", d.Type)
+	}
 	built.Order = d.Delivery.Order
 	built.Masker = adapter.NewMasker(settings.secrets)
 	d.Destination = built

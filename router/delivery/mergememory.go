@@ -244,14 +244,13 @@ func (m *mergeMemory) forget(a *merge) {
 		}
 	}
 	if a.limit > 0 {
-		m.clusters.leave(a.from)
+		m.clusters.leave(a.from, a.to)
 	}
 }
 
-// trim forgets the oldest blocks until what is left is within bounds. Ids that are joined with newer ones stay with them,
-// so they are bounded too.
+// trim forgets the oldest blocks until what is left is within the bound.
 func (m *mergeMemory) trim() {
-	for len(m.blocks) > 1 && (m.merges > m.most || m.clusters.ids() > 2*m.most) {
+	for m.merges > m.most {
 		oldest := m.blocks[0]
 		m.blocks = slices.Delete(m.blocks, 0, 1)
 		m.drops = append(m.drops, oldest.number)

@@ -1267,6 +1267,10 @@ type testVendor struct {
 	steps int
 	batch *adapter.Batch
 	judge func(n int, a adapter.Answer) []adapter.Verdict
+	// rule, when set, is what an alias and an identify merge by; account is where.
+	rule    adapter.MergeRule
+	limit   int
+	account string
 
 	mu        sync.Mutex
 	ambiguous []bool
@@ -1316,6 +1320,10 @@ type testLog struct {
 	parkErr  error
 	// parkTimesOut makes parking fail with parkErr although it was done.
 	parkTimesOut bool
+	merges       map[uint64][]byte
+	mergesErr    error
+	// beforeMerges, when set, is called before merges are stored.
+	beforeMerges func()
 }
 
 func newTestLog() *testLog { return &testLog{arrived: make(chan struct{})} }
