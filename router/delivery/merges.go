@@ -59,13 +59,13 @@ func (p *Pipeline) dropsMerge(j *job, now time.Time) bool {
 	return true
 }
 
-// remembers takes a delivered call's merge into the memory, and tells whether it must be stored.
-func (p *Pipeline) remembers(j *job) bool {
+// mergesAnew takes a delivered call's merge into the memory, and tells whether it must be stored.
+func (p *Pipeline) mergesAnew(j *job) bool {
 	return p.merges != nil && j.merge != nil && p.merges.add(j.merge)
 }
 
-// finishRemembered ends a delivered call once its merge is on disk. A crash before that repeats the call.
-func (p *Pipeline) finishRemembered(j *job, note string) {
+// finishMerging ends a delivered call once its merge is on disk. A crash before that repeats the call.
+func (p *Pipeline) finishMerging(j *job, note string) {
 	p.publishMerges()
 	p.merged = append(p.merged, merged{j, note})
 	if len(p.merged) == 1 {
@@ -74,31 +74,40 @@ func (p *Pipeline) finishRemembered(j *job, note string) {
 }
 
 // saveMerges stores what is not on disk of the memory when its turn comes. Where that fails, as on a full disk, the calls end
-// all the same, for the memory is only an aid; it is stored later, and a crash before that forgets it.
+// all the same, for the memory is only an aid: it is stored later, and a crash before that forgets it. What else is to be
+// stored then does not wait for it either.
 func (p *Pipeline) saveMerges() {
 	var save mergeSave
 	var now []merged
+	var failure error
 	p.chore(chore{
-		what: "merges that were delivered could not be stored; a crash now would forget them",
+		what: "merges could not be stored",
 		begin: func() func(context.Context) error {
 			save, now, p.merged = p.merges.unsaved(), p.merged, nil
-			return func(ctx context.Context) error { return p.store(ctx, save) }
+			return func(ctx context.Context) error {
+				failure = p.store(ctx, save)
+				return nil
+			}
 		},
-		done: func() { p.finishMerged(now) },
-		abandon: func() {
-			p.merges.failed(save)
-			now, p.merged = append(now, p.merged...), nil
-			p.finishMerged(now)
-			p.timers.add(time.Now().Add(choreRetry), p.saveMergesAgain)
+		done: func() {
+			if failure != nil {
+				p.mergesNotSaved(save, failure)
+			}
+			for _, m := range now {
+				p.finish(m.job, outcomeDelivered, m.note, time.Now())
+			}
 		},
 	})
 }
 
-// saveMergesAgain tries what has failed, unless that was done since.
-func (p *Pipeline) saveMergesAgain() {
-	if !p.merges.isSaved() && len(p.merged) == 0 {
-		p.saveMerges()
-	}
+func (p *Pipeline) mergesNotSaved(save mergeSave, failure error) {
+	p.log.Warn("merges that were delivered could not be stored; trying again: is the disk full?", zap.Error(failure))
+	p.merges.failed(save)
+	p.timers.add(time.Now().Add(choreRetry), func() {
+		if !p.merges.isSaved() && len(p.merged) == 0 { // else that is under way
+			p.saveMerges()
+		}
+	})
 }
 
 func (p *Pipeline) store(ctx context.Context, save mergeSave) error {
@@ -113,13 +122,6 @@ func (p *Pipeline) store(ctx context.Context, save mergeSave) error {
 		}
 	}
 	return nil
-}
-
-func (p *Pipeline) finishMerged(all []merged) {
-	now := time.Now()
-	for _, m := range all {
-		p.finish(m.job, outcomeDelivered, m.note, now)
-	}
 }
 
 func (p *Pipeline) publishMerges() {

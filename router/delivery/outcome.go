@@ -156,8 +156,8 @@ func (p *Pipeline) delivered(j *job, v adapter.Verdict, now time.Time) {
 	if j.entry.Target == "" { // a replay is as late as it is
 		p.metrics.lag(now.Sub(j.entry.ReceivedAt))
 	}
-	if p.remembers(j) {
-		p.finishRemembered(j, v.Note)
+	if p.mergesAnew(j) {
+		p.finishMerging(j, v.Note)
 		return
 	}
 	p.finish(j, outcomeDelivered, v.Note, now)
