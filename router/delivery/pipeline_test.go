@@ -844,29 +844,61 @@ func TestTheWindowIsBounded(t *testing.T) {
 }
 
 // TestIdentityOrderHoldsThroughEverything runs random calls of few people against a destination with random latency,
-// failures, partial batches, breaker, refusals and restarts, and checks every exchange against the order of the journal.
+// failures, partial batches, breaker, refusals, restarts and operators who replay and discard what holds up others, and
+// checks every exchange against the order of the journal.
 func TestIdentityOrderHoldsThroughEverything(t *testing.T) {
-	parkings := 0
+	parkings, replays, discards := 0, 0, 0
 	for seed := range uint64(150) {
-		synctest.Test(t, func(t *testing.T) { parkings += randomStory(t, seed) })
+		synctest.Test(t, func(t *testing.T) {
+			s := randomStory(t, seed)
+			parkings, replays, discards = parkings+s.log.parkings, replays+s.replays, discards+s.discards
+		})
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}
 	}
-	if parkings < 100 {
-		t.Errorf("only %d calls were kept aside: the stories are too tame", parkings)
+	if parkings < 100 || replays < 100 || discards < 100 {
+		t.Errorf("only %d calls were kept aside, %d replayed and %d discarded: the stories are too tame", parkings, replays, discards)
 	}
 }
 
-// randomStory returns how many calls were kept aside in it.
-func randomStory(t *testing.T, seed uint64) int {
+// operatedWorld is a world in which dead letters are replayed in their places, and discarded.
+type operatedWorld struct {
+	*world
+	replays, discards int
+}
+
+// operate decides on some of the dead letters that hold up others, one in so many, and returns how many do.
+func (s *operatedWorld) operate(random *rand.Rand, oneIn int) (held int) {
+	for _, d := range s.log.deadLetters() {
+		if !s.pipeline.Holds(d.ID) {
+			continue
+		}
+		held++
+		switch {
+		case random.IntN(oneIn) > 0:
+		case random.IntN(3) == 0:
+			s.release(d.Entry.MessageID)
+			s.discards++
+		default:
+			s.retry(d.Entry.MessageID)
+			s.replays++
+		}
+	}
+	return held
+}
+
+// randomStory returns the world in the end.
+func randomStory(t *testing.T, seed uint64) *operatedWorld {
 	random := rand.New(rand.NewPCG(seed, 2))
 	w := newWorld(t, Options{
 		Concurrency: 1 + random.IntN(8), Window: 8 + random.IntN(60), Retry: RetryOptions{Initial: 100 * time.Millisecond, Max: 10 * time.Second, MaxAttempts: 400},
-		Breaker: BreakerOptions{Failures: 1 + random.IntN(6), Cooldown: time.Second, MaxCooldown: 4 * time.Second},
+		Breaker: BreakerOptions{Failures: 1 + random.IntN(6), Ratio: 0.1 + 0.4*random.Float64(), Interval: time.Minute, Cooldown: time.Second, MaxCooldown: 4 * time.Second},
+		OnDead:  []OnDead{OnDeadContinue, OnDeadHold}[random.IntN(2)],
 		Batch:   BatchOptions{MaxItems: 1 + random.IntN(5), MaxWait: 50 * time.Millisecond},
 		Order:   []adapter.Order{adapter.OrderIdentity, adapter.OrderStrict}[random.IntN(2)],
 	})
+	s := &operatedWorld{world: w}
 	w.destination.Settle = time.Duration(random.IntN(2)) * 300 * time.Millisecond
 	if random.IntN(2) == 0 {
 		w.vendor.batch = &adapter.Batch{Key: "k", MaxItems: 4}
@@ -916,6 +948,7 @@ func randomStory(t *testing.T, seed uint64) int {
 		if random.IntN(3) == 0 {
 			time.Sleep(2 * time.Minute) // long enough to be kept aside
 		}
+		s.operate(random, 4)
 		if random.IntN(4) == 0 {
 			w.stop()
 			w.restart()
@@ -923,19 +956,22 @@ func randomStory(t *testing.T, seed uint64) int {
 	}
 	w.set(func() { w.stubborn = nil })
 	time.Sleep(10 * time.Minute)
+	for s.operate(random, 2) > 0 {
+		time.Sleep(10 * time.Minute)
+	}
 	w.stop()
 	w.checkOrder()
 	ended := 0
 	for _, n := range w.ended() {
 		ended += n
 	}
-	if ended != total {
-		t.Errorf("%d calls accepted, %d ended: %v", total, ended, w.ended())
+	if ended != total+s.replays {
+		t.Errorf("%d calls accepted, %d of them tried again in their places, %d ended: %v", total, s.replays, ended, w.ended())
 	}
 	if left := w.log.parkedIDs(); len(left) > 0 {
 		t.Errorf("still kept aside: %v", left)
 	}
-	return w.log.parkings
+	return s
 }
 
 // world is a pipeline between a log and a vendor that are made for tests, on a fake clock.
@@ -1400,6 +1436,12 @@ func (l *testLog) DeadLetter(_ context.Context, id uint64) (*journal.DeadLetter,
 		}
 	}
 	return nil, journal.ErrNoDeadLetter
+}
+
+func (l *testLog) deadLetters() []*journal.DeadLetter {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.dead)
 }
 
 // discard removes a dead letter, as an operator does or its age.
