@@ -156,7 +156,7 @@ func (p *Pipeline) Start(ctx context.Context) error {
 	if progress.Crashed() {
 		p.suspectBelow = head.Seq
 	}
-	if progress.Ended() > 0 {
+	if progress.Ended() > 0 || progress.Floor() < head.Seq {
 		// An alias may have been delivered just before the stop: what waits behind it must not come too soon.
 		p.gate.wait(time.Now(), p.Destination.Settle)
 	}

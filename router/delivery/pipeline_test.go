@@ -60,6 +60,31 @@ func TestWhatComesAfterAnAliasWaitsForItAndItsSettleTime(t *testing.T) {
 	})
 }
 
+func TestTheSettleTimeIsKeptAcrossARestart(t *testing.T) {
+	for _, first := range []string{"visitor", "other"} { // the log's first call has ended, or waits
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, Options{})
+			w.destination.Settle = 2 * time.Second
+			w.answer = func(id string, _ int) Response {
+				if id == "other-1" {
+					return Response{Status: 500}
+				}
+				return Response{Status: 200}
+			}
+			w.accept(track(first, 1), alias("visitor", "jane", 2), track("jane", 3))
+			w.run()
+			time.Sleep(time.Second)
+			w.stop()
+			w.restart()
+			time.Sleep(time.Minute)
+			if wait := w.exchange("jane-3").start.Sub(w.exchange("jane-2").end); wait < 2*time.Second {
+				t.Errorf("the call behind the alias waited %s", wait)
+			}
+			w.stop()
+		})
+	}
+}
+
 func TestAFailureIsRetriedWithTheSameBytesAndHoldsOnlyItsPerson(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
