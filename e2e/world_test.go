@@ -87,7 +87,7 @@ destinations:
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		fmt.Fprintf(&text, "  %s: { type: %s, settings: { %s, endpoint: %q } }\n", d.name, d.vendor, d.settings, endpoint)
+		fmt.Fprintf(&text, "  %s: { type: %s, delivery: { allow_private: true }, settings: { %s, endpoint: %q } }\n", d.name, d.vendor, d.settings, endpoint)
 	}
 	return text.String()
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"aka/destinations/adapter"
+	"aka/router/delivery"
 	"aka/router/ingress"
 	"aka/router/segment"
 	"aka/router/strictyaml"
@@ -76,6 +77,17 @@ func (l *loader) checkStorage() {
 	c.DeadLetters.Check(l.below("dead_letters"))
 	if c.Journal.NATS != nil {
 		l.decoder.Add("journal.nats", "an external NATS cluster is not yet available; leave it out to use the embedded journal")
+	}
+}
+
+// checkEndpoint comes after the adapter, which has seen to it that an endpoint is a URL.
+func (l *loader) checkEndpoint(key, endpoint string, allowPrivate bool) {
+	u, err := url.Parse(endpoint)
+	if err != nil || endpoint == "" {
+		return
+	}
+	if err := delivery.CheckHost(u.Hostname(), allowPrivate); err != nil {
+		l.decoder.Add(key, "%v", err)
 	}
 }
 

@@ -261,6 +261,9 @@ func (l *loader) overrideDelivery(section string, d *Destination, vendors adapte
 	if d.Delivery.Order == "" {
 		d.Delivery.Order = vendors
 	}
+	if l.options.Simulate != nil {
+		d.Delivery.AllowPrivate = true // that is where the simulated vendors are
+	}
 	d.Overrides = strictyaml.Node(d.Delivery)
 }
 
@@ -280,6 +283,7 @@ func (l *loader) buildVendor(name, section string, d *Destination) {
 	if settings.failed != nil {
 		l.decoder.Add(settings.key+".endpoint", "%v", settings.failed)
 	}
+	l.checkEndpoint(settings.key+".endpoint", built.Adapter.Shared().Endpoint, d.Delivery.AllowPrivate)
 	built.Names = append(built.Names, d.IntegrationNames...)
 	built.Lenient = d.LenientNames
 	built.RememberMerges = d.RememberMerges

@@ -145,7 +145,7 @@ func (m *model) loadConfig(sim *simulator.Simulator, tempo string) *Config {
 	fmt.Fprintf(&text, "listen: %q\nadmin: { listen: \"127.0.0.1:0\" }\njournal: { dir: %q }\n", m.listen, filepath.Join(m.dir, "data"))
 	text.WriteString("sources: { test: { write_key: key } }\n" + tempo + "destinations:\n")
 	for _, d := range modelDestinations {
-		fmt.Fprintf(&text, "  %s: { type: %s, settings: { %s, endpoint: %q } }\n", d.name, d.vendor, d.settings, sim.Account(d.name).Endpoint())
+		fmt.Fprintf(&text, "  %s: { type: %s, delivery: { allow_private: true }, settings: { %s, endpoint: %q } }\n", d.name, d.vendor, d.settings, sim.Account(d.name).Endpoint())
 	}
 	path := filepath.Join(m.dir, "config.yaml")
 	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {

@@ -289,7 +289,7 @@ func servingConfig(t *testing.T, vendors simulation, more string) string {
 	return writeConfig(t, `listen: 127.0.0.1:0
 admin: { listen: 127.0.0.1:0 }
 sources: { website: { write_key: dev } }
-destinations: { kissmetrics: { settings: { api_key: k, endpoint: "`+vendors.Account("kissmetrics").Endpoint()+`" } } }
+destinations: { kissmetrics: { delivery: { allow_private: true }, settings: { api_key: k, endpoint: "`+vendors.Account("kissmetrics").Endpoint()+`" } } }
 journal: { dir: "`+filepath.Join(t.TempDir(), "data")+`" }
 `+more)
 }

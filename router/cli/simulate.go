@@ -58,8 +58,9 @@ func newSimulate() *cobra.Command {
 		Use:   "simulate",
 		Short: "Serve simulated vendors, to try aka without accounts",
 		Long: `Simulate serves the vendors as their documentation describes them, in memory, until SIGINT or SIGTERM. What it prints is
-the destinations section of a config that sends to them. Its control API shows who each vendor takes for one person, and
-makes it fail in all the ways in which vendors do. Nothing guards that API, so listen on loopback only.`,
+the destinations section of a config that sends to them, with the key that lets calls go to a private address. Its control
+API shows who each vendor takes for one person, and makes it fail in all the ways in which vendors do. Nothing guards that
+API, so listen on loopback only.`,
 		Example: `  aka simulate
   aka simulate --listen 127.0.0.1:9900 > destinations.yaml`,
 		Args: noArguments,
@@ -104,7 +105,7 @@ destinations:
 		if a.idMerge != "" {
 			mode = "id_merge: " + a.idMerge + ", "
 		}
-		text += fmt.Sprintf("  %s:\n    type: %s\n    settings: { %s: %s, %sendpoint: %q }\n",
+		text += fmt.Sprintf("  %s:\n    type: %s\n    delivery: { allow_private: true }\n    settings: { %s: %s, %sendpoint: %q }\n",
 			a.name, a.vendor, a.secretKey, simulatedSecret, mode, endpoint)
 	}
 	others, err := s.openOthers()
@@ -126,7 +127,7 @@ func (s simulation) openOthers() (text string, err error) {
 		if err != nil {
 			return "", err
 		}
-		text += fmt.Sprintf("  # %s:\n  #   settings: { endpoint: %q }    # and those of its own\n", vendorType, endpoint)
+		text += fmt.Sprintf("  # %s:\n  #   delivery: { allow_private: true }\n  #   settings: { endpoint: %q }    # and those of its own\n", vendorType, endpoint)
 	}
 	return text, nil
 }

@@ -72,7 +72,7 @@ func TestAnyVendorIsSimulated(t *testing.T) {
 	if err := vendors.open(&printed); err != nil {
 		t.Fatal(err)
 	}
-	want := "  # somebody:\n  #   settings: { endpoint: \"" + vendors.Account("somebody").Endpoint() + "\" }    # and those of its own\n"
+	want := "  # somebody:\n  #   delivery: { allow_private: true }\n  #   settings: { endpoint: \"" + vendors.Account("somebody").Endpoint() + "\" }    # and those of its own\n"
 	if !strings.HasSuffix(printed.String(), want) {
 		t.Errorf("printed\n%s\nwant at the end\n%s", &printed, want)
 	}

@@ -34,6 +34,10 @@ type Options struct {
 	// keeps one dead vendor from filling the journal that all share. 0 is for ever; else at least 1m. Default 7d: longer
 	// than an outage over a long weekend.
 	MaxBacklogAge time.Duration `yaml:"max_backlog_age"`
+	// AllowPrivate lets calls go to this machine and to private networks, whichever name leads there. Default false: nobody who
+	// can write a name server's answer, or a config, reaches what only this machine does. Those addresses at which clouds give
+	// credentials to their machines are never connected to.
+	AllowPrivate bool `yaml:"allow_private"`
 }
 
 // BatchOptions bound the batches to vendors that take several calls at once. The vendor's own limits hold too.

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -81,7 +82,7 @@ func (r *result) failed() bool {
 // repeated tells whether a failed exchange says no more of the destination than the ones before: all its calls have failed
 // since the destination last took one. A call that always fails must not make it look as if it were down.
 func (p *Pipeline) repeated(r result) bool {
-	if r.response.Err != nil && !wasSent(r.response.Err) {
+	if r.response.Err != nil && !r.response.Ambiguous {
 		return false // not even reached: that is not the call's doing
 	}
 	for _, j := range r.jobs {
@@ -95,7 +96,7 @@ func (p *Pipeline) repeated(r result) bool {
 // uncounted tells whether a failure is left out of the share of exchanges that fail. Poison calls, tried again and again, must
 // not add up to it, so each call counts once. And 429 is the answer of a destination that is well: it sets the pace.
 func (r *result) uncounted() bool {
-	if r.response.Err != nil && !wasSent(r.response.Err) {
+	if r.response.Err != nil && !r.response.Ambiguous {
 		return false
 	}
 	if r.response.Status == http.StatusTooManyRequests {
@@ -137,6 +138,10 @@ func (p *Pipeline) noteError(r result) {
 		kind = errorKind(r.response.Err)
 	case r.failed() || r.refused():
 		kind = "status " + strconv.Itoa(r.response.Status)
+	}
+	var private *AddressError
+	if kind != p.lastError && errors.As(r.response.Err, &private) {
+		p.log.Error("the destination's name leads to an address that nothing is sent to; calls wait", zap.Error(private))
 	}
 	if kind != "" && kind != p.lastError {
 		p.log.Warn("an exchange failed; it will be retried", zap.String("error", kind), zap.Int("status", r.response.Status), zap.Duration("duration", r.took))

@@ -1,17 +1,19 @@
 package delivery
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
+	"io"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/klauspost/compress/gzip"
-	"github.com/valyala/fasthttp"
 )
 
 // Exchange is one HTTP request as it goes out.
@@ -39,75 +41,179 @@ type Sender interface {
 }
 
 const (
-	// maxAnswer is how much of an answer is read.
+	// maxAnswer is how much of an answer's body is kept.
 	maxAnswer = 64 << 10
-	// maxIdleConn is shorter than most servers keep a connection open, so that we close it first: a request on a connection
-	// that the vendor is just closing cannot be told from one that it received.
-	maxIdleConn = 10 * time.Second
-	dialTimeout = 5 * time.Second
+	// maxHead is how much is read of an answer before its body, and maxBody of its body, as they come.
+	maxHead = 64 << 10
+	maxBody = 4 * maxAnswer
+	// maxInterim is how many answers that only announce another are read.
+	maxInterim = 10
 )
 
-// HTTPSender sends over the network, to any number of hosts. It follows no redirects, retries nothing and verifies
-// certificates.
+// HTTPSender sends over the network, to any number of hosts. It follows no redirects, knows no proxies, sends nothing again
+// that may have gone out, verifies certificates, and connects to no private address unless that is allowed.
+//
+// net/http writes and reads the messages, but the connections are its own: what net/http's client repeats by itself, and
+// whether a request that failed had gone out, it does not tell.
 type HTTPSender struct {
-	client  *fasthttp.Client
-	timeout time.Duration
+	timeout    time.Duration
+	dialer     net.Dialer
+	tls        *tls.Config
+	maxConnAge time.Duration
+	idle       pool
 }
 
 // NewHTTPSender makes a sender whose exchanges end within the timeout.
 func NewHTTPSender(o Options) *HTTPSender {
-	dialer := &fasthttp.TCPDialer{DNSCacheDuration: 30 * time.Second}
-	return &HTTPSender{timeout: o.Timeout, client: &fasthttp.Client{
-		Name:                          "aka",
-		MaxConnsPerHost:               o.Concurrency,
-		MaxIdleConnDuration:           maxIdleConn,
-		MaxIdemponentCallAttempts:     1,
-		RetryIfErr:                    func(*fasthttp.Request, int, error) (bool, bool) { return false, false },
-		MaxResponseBodySize:           maxAnswer,
-		DisablePathNormalizing:        true,
-		DisableHeaderNamesNormalizing: true,
-		TLSConfig:                     &tls.Config{MinVersion: tls.VersionTLS12},
-		Dial: func(addr string) (net.Conn, error) {
-			return dialer.DialDualStackTimeout(addr, min(dialTimeout, o.Timeout))
-		},
-	}}
+	return &HTTPSender{
+		timeout:    o.Timeout,
+		dialer:     net.Dialer{Control: checkDialed(o.AllowPrivate)},
+		tls:        &tls.Config{MinVersion: tls.VersionTLS12},
+		maxConnAge: maxConnAge,
+		idle:       pool{idle: map[string][]*conn{}},
+	}
 }
 
 // Send does one exchange. A header `Content-Encoding: gzip` compresses the body.
 func (s *HTTPSender) Send(x Exchange) Response {
-	request, response := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
-	defer fasthttp.ReleaseRequest(request)
-	defer fasthttp.ReleaseResponse(response)
-	request.SetRequestURI(x.URL)
-	request.Header.SetMethod(x.Method)
-	for name, value := range x.Header {
-		request.Header.Set(name, value)
+	deadline := time.Now().Add(s.timeout)
+	request, err := newRequest(x)
+	if err != nil {
+		return noAnswer(err)
 	}
-	if strings.EqualFold(x.Header["Content-Encoding"], "gzip") {
-		request.SetBodyRaw(compress(x.Body))
-	} else {
-		request.SetBodyRaw(x.Body)
-	}
-	err := s.client.DoTimeout(request, response, s.timeout)
-	if err != nil && !errors.Is(err, fasthttp.ErrBodyTooLarge) {
-		return Response{Err: err, Ambiguous: wasSent(err)}
-	}
-	// The answer may be longer than what we read; its status stands.
-	return Response{
-		Status:     response.StatusCode(),
-		RetryAfter: string(response.Header.Peek("Retry-After")),
-		Body:       append([]byte(nil), plainBody(response)...),
+	for {
+		c, kept, err := s.connect(request.URL, deadline)
+		if err != nil {
+			return noAnswer(err)
+		}
+		answer, keep, err := c.exchange(request, deadline, s.timeout)
+		if keep {
+			s.idle.put(c)
+		} else {
+			_ = c.Close()
+		}
+		if err == nil {
+			return answer
+		}
+		if kept && !wasSent(err) {
+			continue // it had been closed, and not a byte has gone out
+		}
+		return noAnswer(err)
 	}
 }
 
-// plainBody returns the answer's body, decompressed within bounds; as it came when that fails.
-func plainBody(response *fasthttp.Response) []byte {
-	if len(response.Header.ContentEncoding()) > 0 {
-		if body, err := response.BodyUncompressedWithLimit(maxAnswer); err == nil {
-			return body
+func noAnswer(err error) Response { return Response{Err: err, Ambiguous: wasSent(err)} }
+
+// newRequest refuses what would not be one request. Its errors hold no URL, which may have a token in it.
+func newRequest(x Exchange) (*http.Request, error) {
+	body := x.Body
+	if strings.EqualFold(x.Header["Content-Encoding"], "gzip") {
+		body = compress(x.Body)
+	}
+	request, err := http.NewRequest(x.Method, x.URL, bytes.NewReader(body))
+	if err != nil {
+		return nil, &exchangeError{kind: errOther, cause: errors.New("not a request")}
+	}
+	if s := request.URL.Scheme; s != "http" && s != "https" || request.URL.Hostname() == "" {
+		return nil, &exchangeError{kind: errOther, cause: errors.New("not an absolute URL")}
+	}
+	request.Header.Set("User-Agent", "aka")
+	for name, value := range x.Header {
+		if strings.ContainsFunc(name+value, unicode.IsControl) {
+			return nil, &exchangeError{kind: errOther, cause: errors.New("a header holds control characters")}
+		}
+		request.Header.Set(name, value)
+	}
+	return request, nil
+}
+
+// exchange sends the request and reads the answer. keep tells whether the connection may be used again.
+func (c *conn) exchange(request *http.Request, deadline time.Time, timeout time.Duration) (answer Response, keep bool, err error) {
+	if request.Body, err = request.GetBody(); err != nil {
+		return Response{}, false, &exchangeError{kind: errOther, cause: err}
+	}
+	c.wire.written, c.wire.unread = 0, maxHead
+	_ = c.SetReadDeadline(deadline)
+	_ = c.SetWriteDeadline(deadline.Add(-timeout / 10)) // what it may have answered before it had all is read yet
+	err = request.Write(c.writer)
+	if err == nil {
+		err = c.writer.Flush()
+	}
+	if err == nil {
+		return c.answer(request)
+	}
+	if c.wire.written == 0 {
+		return Response{}, false, c.broken(err, false)
+	}
+	if early, _, readErr := c.answer(request); readErr == nil {
+		return early, false, nil // such as 413
+	}
+	return Response{}, false, c.broken(err, true)
+}
+
+// answer reads the answer of a request that has gone out.
+func (c *conn) answer(request *http.Request) (answer Response, keep bool, err error) {
+	head, err := c.head(request)
+	if err != nil {
+		return Response{}, false, err
+	}
+	c.wire.unread += maxBody
+	body, err := io.ReadAll(io.LimitReader(head.Body, maxAnswer+1))
+	tooLong := len(body) > maxAnswer || errors.Is(err, errTooMuch)
+	// The status stands where the answer is longer than what we read, and where it alone decides.
+	if err != nil && !tooLong && !decides(head.StatusCode) {
+		return Response{}, false, c.broken(err, true)
+	}
+	keep = err == nil && !tooLong && !head.Close && c.reader.Buffered() == 0
+	return Response{
+		Status:     head.StatusCode,
+		RetryAfter: head.Header.Get("Retry-After"),
+		Body:       plainBody(head, body[:min(len(body), maxAnswer)]),
+	}, keep, nil
+}
+
+var errNotHTTP = errors.New("the answer is not HTTP/1")
+
+// head reads up to the body of the final answer.
+func (c *conn) head(request *http.Request) (*http.Response, error) {
+	for range maxInterim {
+		head, err := http.ReadResponse(c.reader, request)
+		if err != nil {
+			return nil, c.broken(err, true)
+		}
+		switch status := head.StatusCode; {
+		case head.ProtoMajor != 1, status < 100, status > 599, status == http.StatusSwitchingProtocols:
+			return nil, c.broken(errNotHTTP, true)
+		case status >= 200:
+			return head, nil
 		}
 	}
-	return response.Body()
+	return nil, c.broken(errNotHTTP, true)
+}
+
+// decides tells whether a status says all that matters, so that a body that breaks off takes nothing from it.
+func decides(status int) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests:
+		return true
+	}
+	return status >= 500
+}
+
+// plainBody returns the start of the answer's body, decompressed; as it came when that fails. We ask for no compression.
+func plainBody(head *http.Response, body []byte) []byte {
+	if !strings.EqualFold(head.Header.Get("Content-Encoding"), "gzip") {
+		return body
+	}
+	z, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return body
+	}
+	plain, err := io.ReadAll(io.LimitReader(z, maxAnswer))
+	if err != nil && len(plain) == 0 {
+		return body
+	}
+	return plain
 }
 
 var gzipWriters = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
@@ -130,56 +236,62 @@ func (b *writeBuffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// exchangeError is why there is no answer.
+type exchangeError struct {
+	kind string
+	// sent tells that some of the request has gone out.
+	sent  bool
+	cause error
+}
+
+// Error implements error.
+func (e *exchangeError) Error() string { return e.kind + ": " + e.cause.Error() }
+
+// Unwrap returns the cause.
+func (e *exchangeError) Unwrap() error { return e.cause }
+
 // wasSent tells whether the request may have reached the vendor before the exchange failed.
 func wasSent(err error) bool {
-	switch errorKind(err) {
-	case errDNS, errDial, errTLS, errNoConn:
-		return false
-	}
-	return true
+	var failed *exchangeError
+	return errors.As(err, &failed) && failed.sent
 }
 
 // The kinds of a failed exchange, for metrics and logs.
 const (
-	errDNS     = "dns"
-	errDial    = "dial"
-	errTLS     = "tls"
-	errNoConn  = "no_connection"
-	errTimeout = "timeout"
-	errReset   = "reset"
-	errOther   = "other"
+	errDNS       = "dns"
+	errDial      = "dial"
+	errPrivate   = "private_address"
+	errTLS       = "tls"
+	errTimeout   = "timeout"
+	errReset     = "reset"
+	errBadAnswer = "bad_answer"
+	errOther     = "other"
 )
 
-var errorKinds = []string{errDNS, errDial, errTLS, errNoConn, errTimeout, errReset, errOther}
+var errorKinds = []string{errDNS, errDial, errPrivate, errTLS, errTimeout, errReset, errBadAnswer, errOther}
 
-// errorKind classes a failed exchange by the type of its error.
+// errorKind classes a failed exchange.
 func errorKind(err error) string {
-	var (
-		dns         *net.DNSError
-		op          *net.OpError
-		certificate *tls.CertificateVerificationError
-		record      tls.RecordHeaderError
-		authority   x509.UnknownAuthorityError
-		host        x509.HostnameError
-		invalid     x509.CertificateInvalidError
-		timeout     net.Error
-	)
-	switch {
-	case errors.As(err, &dns):
-		return errDNS
-	case errors.Is(err, fasthttp.ErrTLSHandshakeTimeout),
-		errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"), // how crypto/tls marks alerts
-		errors.As(err, &certificate), errors.As(err, &record),
-		errors.As(err, &authority), errors.As(err, &host), errors.As(err, &invalid):
-		return errTLS
-	case errors.Is(err, fasthttp.ErrDialTimeout), errors.As(err, &op) && op.Op == "dial":
-		return errDial
-	case errors.Is(err, fasthttp.ErrNoFreeConns):
-		return errNoConn
-	case errors.Is(err, fasthttp.ErrTimeout), errors.As(err, &timeout) && timeout.Timeout():
-		return errTimeout
-	case errors.Is(err, fasthttp.ErrConnectionClosed), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return errReset
+	var failed *exchangeError
+	if errors.As(err, &failed) {
+		return failed.kind
 	}
 	return errOther
+}
+
+// broken classes by its type what went wrong on a connection that stood.
+func (c *conn) broken(err error, sent bool) error {
+	var (
+		network net.Error
+		op      *net.OpError
+		kind    = errBadAnswer
+	)
+	cause := cmp.Or(c.wire.failed, err)
+	switch {
+	case errors.As(cause, &network) && network.Timeout():
+		kind = errTimeout
+	case errors.Is(cause, io.EOF), errors.As(cause, &op):
+		kind = errReset
+	}
+	return &exchangeError{kind: kind, sent: sent, cause: err}
 }

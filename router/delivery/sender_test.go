@@ -2,10 +2,8 @@ package delivery
 
 import (
 	"compress/gzip"
-	"crypto/tls"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -108,61 +106,6 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-func TestAFailureTellsWhetherTheVendorMayHaveActed(t *testing.T) {
-	hang := make(chan struct{})
-	hanging := serve(t, func(http.ResponseWriter, *http.Request) { <-hang })
-	defer close(hang)
-	reset := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		conn, _, err := w.(http.Hijacker).Hijack()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		_ = conn.(*net.TCPConn).SetLinger(0)
-		_ = conn.Close()
-	})
-	drip := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Length", "1000")
-		_, _ = w.Write([]byte("x"))
-		w.(http.Flusher).Flush()
-		<-hang
-	})
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = closed.Close()
-	selfSigned := httptest.NewTLSServer(http.NotFoundHandler())
-	defer selfSigned.Close()
-	old := httptest.NewUnstartedServer(http.NotFoundHandler())
-	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
-	old.StartTLS()
-	defer old.Close()
-
-	for _, c := range []struct {
-		name, url, kind string
-		ambiguous       bool
-	}{
-		{"hangs", hanging, errTimeout, true},
-		{"resets", reset, errReset, true},
-		{"drips", drip, errTimeout, true},
-		{"refuses the connection", "http://" + closed.Addr().String(), errDial, false},
-		{"has no such name", "http://does-not-exist.invalid", errDNS, false},
-		{"has a certificate nobody signed", selfSigned.URL, errTLS, false},
-		{"speaks an old TLS", old.URL, errTLS, false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			answer := NewHTTPSender(Options{Timeout: 200 * time.Millisecond, Concurrency: 4}).Send(Exchange{Method: "POST", URL: c.url, Body: []byte("x")})
-			if answer.Err == nil {
-				t.Fatalf("got %+v", answer)
-			}
-			if kind := errorKind(answer.Err); kind != c.kind || answer.Ambiguous != c.ambiguous {
-				t.Errorf("kind %s, ambiguous %v, want %s, %v: %T %v", kind, answer.Ambiguous, c.kind, c.ambiguous, answer.Err, answer.Err)
-			}
-		})
-	}
-}
-
 func TestAConnectionIsUsedAgain(t *testing.T) {
 	peers := map[string]bool{}
 	vendor := serve(t, func(_ http.ResponseWriter, r *http.Request) { peers[r.RemoteAddr] = true })
@@ -177,7 +120,9 @@ func TestAConnectionIsUsedAgain(t *testing.T) {
 	}
 }
 
-func sender() *HTTPSender { return NewHTTPSender(Options{Timeout: 10 * time.Second, Concurrency: 4}) }
+func sender() *HTTPSender {
+	return NewHTTPSender(Options{Timeout: 10 * time.Second, AllowPrivate: true})
+}
 
 func serve(t *testing.T, handle http.HandlerFunc) string {
 	server := httptest.NewServer(handle)
