@@ -18,6 +18,7 @@ type Metrics struct {
 	outcomes     *prometheus.CounterVec
 	retries      *prometheus.CounterVec
 	ambiguous    *prometheus.CounterVec
+	inDoubt      *prometheus.CounterVec
 	exchanges    *prometheus.CounterVec
 	diagnostics  *prometheus.CounterVec
 	saveFailures *prometheus.CounterVec
@@ -50,6 +51,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			"type", "outcome", "reason"),
 		retries:      counter("retries_total", "Tries that failed and will be repeated."),
 		ambiguous:    counter("ambiguous_total", "Tries that failed with no answer or a 5xx: the vendor may have acted on them."),
+		inDoubt:      counter("delivery_in_doubt_total", "Calls taken up after a crash that had not ended when the progress was last saved: the run before may have delivered them."),
 		exchanges:    counter("exchanges_total", "HTTP exchanges with the vendor, by the class of the answer or the kind of error.", "result"),
 		diagnostics:  counter("routing_diagnostics_total", "Oddities in the integrations of calls, as seen by the destination.", "code"),
 		saveFailures: counter("progress_save_failures_total", "Failed attempts to save the progress."),
@@ -65,7 +67,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		lag:          histogram("delivery_lag_seconds", "Time from accepting a call to its delivery.", prometheus.ExponentialBuckets(0.001, 4, 14)),
 		backlog:      &backlogCollector{},
 	}
-	reg.MustRegister(m.outcomes, m.retries, m.ambiguous, m.exchanges, m.diagnostics, m.saveFailures, m.forgotten, m.remembered, m.states, m.window, m.parked, m.held, m.heldRetries, m.inFlight, m.duration, m.lag, m.backlog)
+	reg.MustRegister(m.outcomes, m.retries, m.ambiguous, m.inDoubt, m.exchanges, m.diagnostics, m.saveFailures, m.forgotten, m.remembered, m.states, m.window, m.parked, m.held, m.heldRetries, m.inFlight, m.duration, m.lag, m.backlog)
 	return m
 }
 
@@ -77,6 +79,7 @@ type destinationMetrics struct {
 	exchanges    map[string]prometheus.Counter
 	retries      prometheus.Counter
 	ambiguous    prometheus.Counter
+	inDoubt      prometheus.Counter
 	saveFailures prometheus.Counter
 	forgotten    prometheus.Counter
 	remembered   prometheus.Gauge
@@ -104,7 +107,7 @@ var states = []string{stateClosed, stateOpen, stateHalfOpen, stateHeld}
 func (m *Metrics) destination(name string) *destinationMetrics {
 	d := &destinationMetrics{
 		name: name, all: m, outcomes: map[outcomeKey]prometheus.Counter{}, exchanges: map[string]prometheus.Counter{},
-		retries: m.retries.WithLabelValues(name), ambiguous: m.ambiguous.WithLabelValues(name),
+		retries: m.retries.WithLabelValues(name), ambiguous: m.ambiguous.WithLabelValues(name), inDoubt: m.inDoubt.WithLabelValues(name),
 		forgotten: m.forgotten.WithLabelValues(name), remembered: m.remembered.WithLabelValues(name),
 		saveFailures: m.saveFailures.WithLabelValues(name), window: m.window.WithLabelValues(name), parked: m.parked.WithLabelValues(name), inFlight: m.inFlight.WithLabelValues(name),
 		held: m.held.WithLabelValues(name), heldRetries: m.heldRetries.WithLabelValues(name),

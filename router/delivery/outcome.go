@@ -237,6 +237,9 @@ func (p *Pipeline) release(j *job) {
 func (p *Pipeline) end(j *job, outcome, reason string) {
 	p.progress.End(j.pos)
 	p.unsaved = true
+	if p.saveGap == 0 {
+		p.saveEarly()
+	}
 	p.metrics.outcome(j.entry.Type, outcome, reason)
 	if ce := p.log.Check(zap.DebugLevel, "call ended"); ce != nil {
 		ce.Write(zap.String("outcome", outcome), zap.String("reason", reason), zap.Stringer("type", j.entry.Type),

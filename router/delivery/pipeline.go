@@ -89,9 +89,10 @@ type Pipeline struct {
 	ready        []*Ticket[*job] // scratch
 	current      []*job          // of the frame that is being taken in, those that are not in the window yet
 	unsaved      bool
-	held         []*job       // whose turn it is, but for a save
-	merges       *mergeMemory // nil where nothing is remembered
-	merged       []merged     // delivered calls whose merges are to be stored
+	saveGap      time.Duration // after the last save, while the run is young; 0 before the first call has ended
+	held         []*job        // whose turn it is, but for a save
+	merges       *mergeMemory  // nil where nothing is remembered
+	merged       []merged      // delivered calls whose merges are to be stored
 	lastError    string
 	// suspectBelow is the end of the log at the start, when the run before crashed: calls before it may have been sent.
 	suspectBelow uint64

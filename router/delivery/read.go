@@ -161,7 +161,10 @@ func (p *Pipeline) enter(j *job, now time.Time) {
 		p.end(j, outcomeDropped, string(j.outcome.Dropped))
 		return
 	}
-	j.ambiguous = j.pos.Seq < p.suspectBelow
+	if j.pos.Seq < p.suspectBelow {
+		j.ambiguous = true
+		p.metrics.inDoubt.Inc()
+	}
 	j.entered = now
 	p.window.add(j)
 	if j.dead == "" && p.tooOld(j, now) {

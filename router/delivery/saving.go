@@ -12,6 +12,8 @@ import (
 const (
 	// saveInterval is how often progress is saved. A crash repeats what has ended since, and what was in flight.
 	saveInterval = 250 * time.Millisecond
+	// firstGap is the time between the first save and the second. It doubles until it is saveInterval.
+	firstGap = 4 * time.Millisecond
 	// saveGap is how long an alias that waits to be saved waits for company: each save is a write to the disk.
 	saveGap = 20 * time.Millisecond
 )
@@ -37,6 +39,17 @@ func (p *Pipeline) saveSoon() {
 		p.unsaved = false
 	default:
 	}
+}
+
+// saveEarly saves right after the first call has ended, and then less and less often until the ticks do: or a process that
+// crashes soon after each start would repeat the same calls each time.
+func (p *Pipeline) saveEarly() {
+	if p.saveGap >= saveInterval {
+		return
+	}
+	p.saveSoon()
+	p.saveGap = max(2*p.saveGap, firstGap)
+	p.timers.add(time.Now().Add(p.saveGap), p.saveEarly)
 }
 
 // saveFirst notes that this run has begun: should it end by a crash, what it sends is in doubt. A full disk keeps it from
