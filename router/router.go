@@ -93,6 +93,7 @@ func (r *Router) startAdmin() (err error) {
 		Destinations: slices.Sorted(maps.Keys(r.config.Destinations)),
 		Journal:      r.journal,
 		Held:         r.heldLetters(),
+		ReplayRate:   r.config.DeadLetters.ReplayRate,
 		Started: func() error {
 			if !r.started.Load() {
 				return errStarting

@@ -23,6 +23,8 @@ type Journal interface {
 	Writable(ctx context.Context) error
 	// DeadLetters visits those after the id that match, oldest first.
 	DeadLetters(ctx context.Context, filter journal.DeadFilter, after uint64, visit func(*journal.DeadLetter) bool) error
+	// DeadSummary counts them.
+	DeadSummary(ctx context.Context) ([]journal.DeadCount, error)
 	// DeadLetter, Replay and Discard return journal.ErrNoDeadLetter when there is none of that id.
 	DeadLetter(ctx context.Context, id uint64) (*journal.DeadLetter, error)
 	Replay(ctx context.Context, id uint64) error
@@ -38,6 +40,8 @@ type Config struct {
 	Journal      Journal
 	// Held are the dead letters behind which calls wait; nil is none ever.
 	Held HeldLetters
+	// ReplayRate is how many dead letters are replayed per second at most, whoever asks; 0 is unlimited.
+	ReplayRate float64
 	// Started returns nil once everything runs, else what does not.
 	Started func() error
 	// Explain says what would become of a body from the named source, or from the one that its write key tells when that
@@ -68,12 +72,15 @@ type Server struct {
 
 	// deciding is held while a dead letter is replayed or discarded: two who replay the same one would send it twice.
 	deciding sync.Mutex
+	pace     pace // of all replays
+	// maxLooked bounds how many dead letters are read for one page of a list.
+	maxLooked int
 }
 
 // New returns a server that is ready to Serve.
 func New(config Config) *Server {
 	running, stop := context.WithCancel(context.Background())
-	s := &Server{Config: config, stop: stop}
+	s := &Server{Config: config, stop: stop, pace: pace{newLimiter(config.ReplayRate)}, maxLooked: usualLook}
 	if host, _, err := net.SplitHostPort(config.Listen); err == nil {
 		s.host = strings.ToLower(host)
 	}

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -363,7 +364,12 @@ type letter struct {
 	destination, reason string
 	age                 time.Duration // of the last attempt
 	call                string
-	receivedAt          time.Time
+	status              int // -1 is none
+	kind                segment.Type
+	source              string
+	userID, previousID  string
+	position            journal.Position
+	replayed            *journal.Replayed
 }
 
 // bury returns the last one's id. The first of a fixture is 1.
@@ -377,15 +383,17 @@ func (f *fixture) bury(t testing.TB, letters ...letter) uint64 {
 		if l.call == "" {
 			l.call = `{"type":"alias","previousId":"a","userId":"b"}`
 		}
-		if l.receivedAt.IsZero() {
-			l.receivedAt = day.Add(time.Duration(f.buried) * time.Minute)
+		if l.position == (journal.Position{}) {
+			l.position = journal.Position{Seq: uint64(f.buried)}
 		}
+		l.kind, l.status = cmp.Or(l.kind, segment.Alias), max(cmp.Or(l.status, 400), 0)
+		l.source, l.userID, l.previousID = cmp.Or(l.source, "website"), cmp.Or(l.userID, "b"), cmp.Or(l.previousID, "a")
 		last := time.Now().Add(-l.age).UTC()
 		d := &journal.DeadLetter{
-			Destination: l.destination, Reason: l.reason, Detail: "not a user", Attempts: 3, Status: 400,
-			First: last.Add(-time.Hour), Last: last, Position: journal.Position{Seq: uint64(f.buried)},
-			Entry: journal.Entry{Source: "website", Message: segment.Message{
-				Header: segment.Header{Type: segment.Alias, MessageID: fmt.Sprintf("m%d", f.buried), UserID: "b", PreviousID: "a", ReceivedAt: l.receivedAt, Timestamp: l.receivedAt},
+			Destination: l.destination, Reason: l.reason, Detail: "not a user", Attempts: 3, Status: l.status,
+			First: last.Add(-time.Hour), Last: last, Position: l.position,
+			Entry: journal.Entry{Source: l.source, Replayed: l.replayed, Message: segment.Message{
+				Header: segment.Header{Type: l.kind, MessageID: fmt.Sprintf("m%d", f.buried), UserID: l.userID, PreviousID: l.previousID, ReceivedAt: day, Timestamp: day},
 				JSON:   []byte(l.call),
 			}},
 		}

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 
 	"aka/router/journal"
 )
@@ -26,6 +28,8 @@ type DeadLetter struct {
 	// Status is that of the last answer; 0 when there was none.
 	Status   int `json:"status,omitempty"`
 	Attempts int `json:"attempts"`
+	// Replays is how often it was replayed before it died this time; attempts before that count too.
+	Replays int `json:"replays,omitempty"`
 	// First and Last are the times of the first and last attempt.
 	First time.Time `json:"first"`
 	Last  time.Time `json:"last"`
@@ -42,7 +46,8 @@ type DeadLetter struct {
 // DeadLetters is one page of a list.
 type DeadLetters struct {
 	DeadLetters []DeadLetter `json:"dead_letters"`
-	// Next is what `after` must be for the next page; 0 when there is none.
+	// Next is what `after` must be for the next page; 0 when there is none. A page may hold fewer than the limit, or none,
+	// and have a next one all the same: one request reads only so many.
 	Next uint64 `json:"next,omitempty"`
 }
 
@@ -53,32 +58,82 @@ type Done struct {
 	Count int `json:"count"`
 	// Skipped is how many stayed because their destination is not configured any more.
 	Skipped int `json:"skipped,omitempty"`
-	// More tells that there are others that match, beyond the limit.
+	// More tells that there are others that match: beyond the limit, or beyond what one request may take in time.
 	More bool `json:"more,omitempty"`
+	// Until is what `until` should be when it is asked for more, so that what has died since then is left alone.
+	Until uint64 `json:"until,omitempty"`
 }
 
+// DeadSummary is how many dead letters there are.
+type DeadSummary struct {
+	DeadLetters []DeadCount `json:"dead_letters"`
+	Count       uint64      `json:"count"`
+	Bytes       uint64      `json:"bytes"`
+}
+
+// DeadCount is how many there are of one destination for one reason, and their size on disk.
+type DeadCount struct {
+	Destination string `json:"destination"`
+	Reason      string `json:"reason"`
+	Count       uint64 `json:"count"`
+	Bytes       uint64 `json:"bytes"`
+}
+
+// usualLook bounds how many dead letters are read for one page.
+const usualLook = 100_000
+
 func (s *Server) list(r *http.Request) (any, error) {
-	f, err := s.filter(r, listLimits)
+	f, err := s.filter(r, listFilters, listLimits)
 	if err != nil {
 		return nil, err
 	}
 	page := DeadLetters{DeadLetters: []DeadLetter{}}
+	looked, last := 0, uint64(0)
 	err = s.visit(r.Context(), f, func(d *journal.DeadLetter) bool {
-		if n := len(page.DeadLetters); n == f.limit {
-			page.Next = page.DeadLetters[n-1].ID
+		if looked == s.maxLooked || len(page.DeadLetters) == f.limit {
+			page.Next = last
 			return false
 		}
-		page.DeadLetters = append(page.DeadLetters, s.shown(d))
+		looked, last = looked+1, d.ID
+		if f.matches(d) {
+			page.DeadLetters = append(page.DeadLetters, s.shown(d))
+		}
 		return true
 	})
 	return page, err
 }
 
-// visit calls found for the dead letters that match, oldest first, until that returns false.
+// visit calls found for the dead letters that may match, oldest first, until that returns false.
 func (s *Server) visit(ctx context.Context, f filter, found func(*journal.DeadLetter) bool) error {
-	return s.Journal.DeadLetters(ctx, journal.DeadFilter{Destination: f.destination, Reason: f.reason}, f.after, func(d *journal.DeadLetter) bool {
-		return !f.matches(d) || found(d)
+	return s.Journal.DeadLetters(ctx, f.DeadFilter, f.after, func(d *journal.DeadLetter) bool {
+		return (f.until == 0 || d.ID <= f.until) && ctx.Err() == nil && found(d)
 	})
+}
+
+func (s *Server) summary(r *http.Request) (any, error) {
+	f, err := s.filter(r, summaryFilters, listLimits)
+	if err != nil {
+		return nil, err
+	}
+	kinds, err := s.Journal.DeadSummary(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	result := DeadSummary{DeadLetters: []DeadCount{}}
+	for _, k := range kinds { // those of one destination and reason stand together
+		if !f.matchesKind(k.DeadFilter) {
+			continue
+		}
+		n := len(result.DeadLetters)
+		if n == 0 || result.DeadLetters[n-1].Destination != k.Destination || result.DeadLetters[n-1].Reason != k.Reason {
+			result.DeadLetters = append(result.DeadLetters, DeadCount{Destination: k.Destination, Reason: k.Reason})
+			n++
+		}
+		row := &result.DeadLetters[n-1]
+		row.Count, row.Bytes = row.Count+k.Count, row.Bytes+k.Bytes
+		result.Count, result.Bytes = result.Count+k.Count, result.Bytes+k.Bytes
+	}
+	return result, nil
 }
 
 // shown holds nothing of the call but small copies: a list of calls would not fit into memory.
@@ -86,7 +141,7 @@ func (s *Server) shown(d *journal.DeadLetter) DeadLetter {
 	e := &d.Entry
 	return DeadLetter{
 		ID: d.ID, Destination: d.Destination, Type: e.Type.String(), Reason: d.Reason, Detail: d.Detail,
-		Status: d.Status, Attempts: d.Attempts, First: d.First, Last: d.Last,
+		Status: d.Status, Attempts: d.Attempts, Replays: d.Replays(), First: d.First, Last: d.Last,
 		Source: strings.Clone(e.Source), MessageID: strings.Clone(e.MessageID), ReceivedAt: e.ReceivedAt,
 		Held: s.Held != nil && s.Held.Holds(d.ID),
 	}
@@ -124,16 +179,19 @@ const (
 	discarded = "dead letters discarded"
 )
 
-func (s *Server) replay(r *http.Request) (any, error)  { return s.one(r, replayed, s.replayOne) }
-func (s *Server) discard(r *http.Request) (any, error) { return s.one(r, discarded, s.discardOne) }
+func (s *Server) replay(r *http.Request) (any, error)  { return s.one(r, replayed, s.replayOne, s.pace) }
+func (s *Server) discard(r *http.Request) (any, error) { return s.one(r, discarded, s.discardOne, nil) }
 
 // one does something to the dead letter that the path names.
-func (s *Server) one(r *http.Request, message string, do decision) (any, error) {
+func (s *Server) one(r *http.Request, message string, do decision, pace pace) (any, error) {
 	if _, err := readQuery(r); err != nil {
 		return nil, err
 	}
 	id, err := pathID(r)
 	if err != nil {
+		return nil, err
+	}
+	if err := pace.wait(r.Context()); err != nil {
 		return nil, err
 	}
 	if err := s.decide(r.Context(), id, do); err != nil {
@@ -178,70 +236,154 @@ func (s *Server) isConfigured(destination string) bool {
 }
 
 func (s *Server) replayAll(r *http.Request) (any, error) {
-	return s.all(r, replayed, s.replayOne, s.isConfigured)
+	f, err := s.filter(r, replayFilters, bulkLimits)
+	if err != nil {
+		return nil, err
+	}
+	pace := s.pace
+	if f.rate > 0 {
+		own := newLimiter(f.rate)
+		own.Allow() // or whoever asks again and again would be faster
+		pace = append(slices.Clone(pace), own)
+	}
+	return s.all(r, f, bulk{message: replayed, do: s.replayOne, wanted: s.isConfigured, pace: pace})
 }
 
 func (s *Server) discardAll(r *http.Request) (any, error) {
-	return s.all(r, discarded, s.discardOne, func(string) bool { return true })
+	f, err := s.filter(r, bulkFilters, bulkLimits)
+	if err != nil {
+		return nil, err
+	}
+	return s.all(r, f, bulk{message: discarded, do: s.discardOne, wanted: func(string) bool { return true }})
 }
 
+// bulk is what is to be done to all that match.
+type bulk struct {
+	message string
+	do      decision
+	wanted  func(destination string) bool
+	pace    pace
+}
+
+// bulkTime is about how long one request works; then the client is to ask for more. It is also a server that stops who waits.
+const bulkTime = 10 * time.Second
+
 // all does something to every dead letter that matches, except for those of destinations that are not wanted.
-func (s *Server) all(r *http.Request, message string, do decision, wanted func(destination string) bool) (any, error) {
-	f, err := s.filter(r, bulkLimits)
+func (s *Server) all(r *http.Request, f filter, b bulk) (any, error) {
+	f.limit = min(f.limit, b.pace.within(bulkTime))
+	chosen, result, err := s.choose(r.Context(), f, b.wanted)
 	if err != nil {
 		return nil, err
 	}
-	chosen, result, err := s.choose(r.Context(), f, wanted)
+	done, err := s.decideAll(r.Context(), chosen, b)
+	result.Count = done.count
+	s.Logger.Info(b.message, zap.String("destination", f.Destination), zap.String("reason", f.Reason), zap.Int("count", done.count))
 	if err != nil {
-		return nil, err
+		return nil, &partly{err, done.count}
 	}
-	result.Count, err = s.decideAll(r.Context(), chosen, do)
-	s.Logger.Info(message, zap.String("destination", f.destination), zap.String("reason", f.reason), zap.Int("count", result.Count))
-	if err != nil {
-		return nil, &partly{err, result.Count}
+	if result.More = result.More || done.tried < len(chosen); !result.More {
+		result.Until = 0
 	}
 	return result, nil
 }
 
 // candidate is a dead letter that was chosen.
 type candidate struct {
-	id         uint64
-	receivedAt time.Time
+	id       uint64
+	accepted journal.Position
 }
 
-// choose finds what matches, up to the limit, in the order in which the calls were accepted. That is not the order in
-// which they died: one that was replayed and died again comes later.
+// choose finds those that match and were accepted first, up to the limit, in that order. It is not the order in which they
+// died: one that was replayed and died again comes later there. So all that match are read, some microseconds each.
 func (s *Server) choose(ctx context.Context, f filter, wanted func(destination string) bool) (chosen []candidate, result Done, err error) {
 	result.Success = true
+	result.Until = f.until
 	err = s.visit(ctx, f, func(d *journal.DeadLetter) bool {
+		if f.until == 0 {
+			result.Until = d.ID
+		}
 		switch {
+		case !f.matches(d):
 		case !wanted(d.Destination):
 			result.Skipped++
-		case len(chosen) == f.limit:
-			result.More = true
 		default:
-			chosen = append(chosen, candidate{d.ID, d.Entry.ReceivedAt})
+			chosen = append(chosen, candidate{d.ID, d.Accepted()})
+			if len(chosen) == 2*f.limit {
+				result.More = true
+				chosen = firstAccepted(chosen, f.limit)
+			}
 		}
-		return !result.More
+		return true
 	})
-	slices.SortStableFunc(chosen, func(a, b candidate) int { return a.receivedAt.Compare(b.receivedAt) })
-	return chosen, result, err
+	if err == nil {
+		err = ctx.Err()
+	}
+	result.More = result.More || len(chosen) > f.limit
+	return firstAccepted(chosen, f.limit), result, err
 }
 
-// decideAll returns how many it came to before an error, or before the client or the server was gone.
-func (s *Server) decideAll(ctx context.Context, chosen []candidate, do decision) (count int, err error) {
+func firstAccepted(of []candidate, limit int) []candidate {
+	slices.SortFunc(of, func(a, b candidate) int {
+		return cmp.Or(a.accepted.Compare(b.accepted), cmp.Compare(a.id, b.id))
+	})
+	return of[:min(limit, len(of))]
+}
+
+// progress is how far a decision about many has come: how many were tried, and how many of those were still there.
+type progress struct{ tried, count int }
+
+// decideAll returns how far it came before an error, before its time was up, or before the client or the server was gone.
+func (s *Server) decideAll(ctx context.Context, chosen []candidate, b bulk) (p progress, err error) {
+	end := time.Now().Add(bulkTime)
 	for _, c := range chosen {
-		if err := ctx.Err(); err != nil {
-			return count, err
+		if p.tried > 0 && time.Now().After(end) {
+			return p, nil
 		}
-		err := s.decide(ctx, c.id, do)
-		if errors.Is(err, journal.ErrNoDeadLetter) {
-			continue // somebody else was faster
+		if err := b.pace.wait(ctx); err != nil {
+			return p, err
 		}
-		if err != nil {
-			return count, err
+		err := s.decide(ctx, c.id, b.do)
+		if err != nil && !errors.Is(err, journal.ErrNoDeadLetter) {
+			return p, err
 		}
-		count++
+		p.tried++
+		if err == nil { // else somebody else was faster
+			p.count++
+		}
 	}
-	return count, nil
+	return p, nil
+}
+
+// pace are the limits, in dead letters per second, that must all allow the next one.
+type pace []*rate.Limiter
+
+// MinRate is the lowest rate of replays: requests wait no longer than that takes.
+const MinRate = 0.1
+
+// newLimiter takes 0 for unlimited.
+func newLimiter(perSecond float64) *rate.Limiter {
+	if perSecond == 0 {
+		return rate.NewLimiter(rate.Inf, 1)
+	}
+	return rate.NewLimiter(rate.Limit(perSecond), 1)
+}
+
+func (p pace) wait(ctx context.Context) error {
+	for _, limiter := range p {
+		if err := limiter.Wait(ctx); err != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return ctx.Err()
+}
+
+// within returns how many there can be in a time, at least one.
+func (p pace) within(d time.Duration) int {
+	most := MaxBulk
+	for _, limiter := range p {
+		if n := float64(limiter.Limit()) * d.Seconds(); n < float64(most) {
+			most = max(int(n), 1)
+		}
+	}
+	return most
 }

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http/httptest"
@@ -13,10 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/zap"
-
 	"aka/router/journal"
+	"aka/router/segment"
 )
 
 func TestTheListShowsEverythingButTheCall(t *testing.T) {
@@ -31,7 +30,7 @@ func TestTheListShowsEverythingButTheCall(t *testing.T) {
 	}
 	got.First, got.Last = time.Time{}, time.Time{}
 	want := DeadLetter{ID: 1, Destination: "vero", Type: "alias", Reason: "refused", Detail: "not a user", Status: 400, Attempts: 3,
-		Source: "website", MessageID: "m1", ReceivedAt: day.Add(time.Minute)}
+		Source: "website", MessageID: "m1", ReceivedAt: day}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %+v\nwant %+v", got, want)
 	}
@@ -42,9 +41,9 @@ func TestTheListIsFiltered(t *testing.T) {
 	f.bury(t,
 		letter{destination: "vero", age: 50 * time.Hour},
 		letter{destination: "mixpanel", age: 3 * time.Hour},
-		letter{destination: "vero", reason: "too_old", age: 2 * time.Hour},
-		letter{destination: "vero", age: time.Hour},
-		letter{destination: "gone", age: 0},
+		letter{destination: "vero", reason: "too_old", age: 2 * time.Hour, status: -1},
+		letter{destination: "vero", age: time.Hour, source: "app", userID: "someone"},
+		letter{destination: "gone", age: 0, kind: segment.Track, previousID: "someone", status: 422},
 	)
 	for query, want := range map[string][]uint64{
 		"":                                {1, 2, 3, 4, 5},
@@ -58,6 +57,21 @@ func TestTheListIsFiltered(t *testing.T) {
 		"since=2d1h&destination=vero":     {3, 4},
 		"since=" + url.QueryEscape(time.Now().Add(-90*time.Minute).Format(time.RFC3339)): {4, 5},
 		"since=2000-01-01T00:00:00%2B02:00&limit=2":                                      {1, 2},
+		"before=150m":                      {1, 2},
+		"since=4h&before=90m":              {2, 3},
+		"destination=gone":                 {5},
+		"type=track":                       {5},
+		"type=alias&destination=vero":      {1, 3, 4},
+		"source=app":                       {4},
+		"source=elsewhere":                 {},
+		"id=someone":                       {4, 5},
+		"id=some":                          {},
+		"message_id=m2":                    {2},
+		"status=0":                         {3},
+		"status=422":                       {5},
+		"status=400&source=website":        {1, 2},
+		"until=2":                          {1, 2},
+		"after=1&until=4&reason=refused":   {2, 4},
 		"after=3":                          {4, 5},
 		"after=9":                          {},
 		"after=1&destination=vero&limit=1": {3},
@@ -91,6 +105,35 @@ func TestTheListComesInPages(t *testing.T) {
 	}
 }
 
+func TestAPageIsBoundedByWhatItTakesToFindIt(t *testing.T) {
+	f := newFixture(t)
+	for i := range 10 {
+		f.bury(t, letter{destination: "vero", userID: []string{"u", "v"}[i/7]})
+	}
+	s := New(f.config())
+	s.maxLooked = 3
+	var pages []string
+	for after := uint64(0); ; {
+		answer := httptest.NewRecorder()
+		s.Handler().ServeHTTP(answer, httptest.NewRequest("GET", fmt.Sprintf("http://localhost/dead-letters?id=v&limit=2&after=%d", after), nil))
+		var page DeadLetters
+		if err := json.Unmarshal(answer.Body.Bytes(), &page); err != nil {
+			t.Fatal(err)
+		}
+		ids := ""
+		for _, d := range page.DeadLetters {
+			ids += fmt.Sprint(d.ID, " ")
+		}
+		pages = append(pages, fmt.Sprint(ids, "next ", page.Next))
+		if after = page.Next; after == 0 {
+			break
+		}
+	}
+	if want := []string{"next 3", "next 6", "8 9 next 9", "10 next 0"}; !slices.Equal(pages, want) {
+		t.Fatalf("got %q, want %q", pages, want)
+	}
+}
+
 func TestAFilterThatMeansNothingIsRefusedEverywhere(t *testing.T) {
 	f := newFixture(t)
 	f.bury(t, letter{destination: "vero"})
@@ -99,28 +142,76 @@ func TestAFilterThatMeansNothingIsRefusedEverywhere(t *testing.T) {
 		"destination=":                   `unknown_destination destination: "" is not known; there are mixpanel, vero`,
 		"destination=vero&destination=x": `invalid_destination destination: given more than once`,
 		"reason=bad":                     `unknown_reason reason: "bad" is not known; there are expired, max_attempts, refused, rejected, too_large, too_old, undecodable`,
+		"type=aliases":                   `unknown_type type: "aliases" is not known; there are alias, group, identify, page, screen, track`,
+		"source=":                        `invalid_source source: is empty`,
+		"id=":                            `invalid_id id: is empty`,
+		"message_id=":                    `invalid_message_id message_id: is empty`,
+		"status=4xx":                     `invalid_status status: expected an HTTP status, or 0 for no answer, not "4xx"`,
+		"status=-1":                      `invalid_status status: expected an HTTP status, or 0 for no answer, not "-1"`,
 		"since=yesterday":                `invalid_since since: expected a duration such as 24h or 7d, or a time such as 2026-01-02T15:04:05Z, not "yesterday"`,
 		"since=-1h":                      `invalid_since since: expected a duration such as 24h or 7d, or a time such as 2026-01-02T15:04:05Z, not "-1h"`,
 		"since=":                         `invalid_since since: expected a duration such as 24h or 7d, or a time such as 2026-01-02T15:04:05Z, not ""`,
+		"before=":                        `invalid_before before: expected a duration such as 24h or 7d, or a time such as 2026-01-02T15:04:05Z, not ""`,
 		"after=-1":                       `invalid_after after: expected the id of a dead letter, a number, not "-1"`,
 		"after=99999999999999999999":     `invalid_after after: expected the id of a dead letter, a number, not "99999999999999999999"`,
+		"until=x":                        `invalid_until until: expected the id of a dead letter, a number, not "x"`,
 		"limit=0":                        `invalid_limit limit: expected 1 to MOST, not "0"`,
 		"limit=100001":                   `invalid_limit limit: expected 1 to MOST, not "100001"`,
 		"limit=many":                     `invalid_limit limit: expected 1 to MOST, not "many"`,
-		"destinaton=vero":                `unknown_parameter query: "destinaton" is no parameter here; there are destination, reason, since, after, limit`,
+		"destinaton=vero":                `unknown_parameter query: "destinaton" is no parameter here; there are destination, reason, type, source, id, message_id, status, since, before, after, until, limitRATE`,
 		"reason=%":                       `invalid_query query: invalid URL escape "%"`,
 	} {
 		for request, most := range map[string]string{"GET /dead-letters": "1000", "POST /dead-letters/replay": "100000", "POST /dead-letters/discard": "100000"} {
 			method, path, _ := strings.Cut(request, " ")
+			rate := ""
+			if path == "/dead-letters/replay" {
+				rate = ", rate"
+			}
 			var body errorBody
 			status := f.ask(t, method, path+"?"+query, "", &body)
-			if got := body.Code + " " + body.Message; status != 400 || got != strings.Replace(want, "MOST", most, 1) {
+			if got := body.Code + " " + body.Message; status != 400 || got != strings.NewReplacer("MOST", most, "RATE", rate).Replace(want) {
 				t.Errorf("%s?%s: got %d %s", request, query, status, got)
 			}
 		}
 	}
+	for _, query := range []string{"rate=0", "rate=-1", "rate=NaN", "rate=Inf", "rate=", "rate=0.01"} {
+		var body errorBody
+		if status := f.ask(t, "POST", "/dead-letters/replay?"+query, "", &body); status != 400 || body.Code != "invalid_rate" {
+			t.Errorf("%s: got %d %+v", query, status, body)
+		}
+	}
 	if left := f.ids(t, ""); len(left) != 1 {
 		t.Fatal("a refused request took the dead letter")
+	}
+}
+
+func TestTheSummaryCountsByDestinationAndReason(t *testing.T) {
+	f := newFixture(t)
+	f.want(t, "GET", "/dead-letters/summary", "", 200, `{"dead_letters":[],"count":0,"bytes":0}`)
+	f.bury(t,
+		letter{destination: "vero"}, letter{destination: "vero", kind: segment.Track}, letter{destination: "vero", source: "app"},
+		letter{destination: "vero", reason: "too_old"}, letter{destination: "gone"}, letter{destination: "mixpanel"},
+	)
+	f.want(t, "DELETE", "/dead-letters/6", "", 200, `{"success":true,"count":1}`)
+	for query, want := range map[string]string{
+		"":                                "gone refused 1, vero refused 3, vero too_old 1, = 5",
+		"destination=vero":                "vero refused 3, vero too_old 1, = 4",
+		"type=track":                      "vero refused 1, = 1",
+		"source=website&reason=refused":   "gone refused 1, vero refused 2, = 3",
+		"destination=gone&reason=too_old": "= 0",
+	} {
+		var summary DeadSummary
+		if status := f.ask(t, "GET", "/dead-letters/summary?"+query, "", &summary); status != 200 {
+			t.Fatalf("%s: got %d", query, status)
+		}
+		got, bytes := "", uint64(0)
+		for _, row := range summary.DeadLetters {
+			got += fmt.Sprint(row.Destination, " ", row.Reason, " ", row.Count, ", ")
+			bytes += row.Bytes
+		}
+		if got += fmt.Sprint("= ", summary.Count); got != want || bytes != summary.Bytes || bytes < 100*summary.Count {
+			t.Errorf("%s: got %s of %d bytes, want %s", query, got, summary.Bytes, want)
+		}
 	}
 }
 
@@ -131,7 +222,7 @@ func TestOneIsShownWithItsCall(t *testing.T) {
 		letter{destination: "vero", reason: "undecodable", call: `{"type":`},
 	)
 	for path, want := range map[string]string{
-		"/dead-letters/1": `"message_id":"m1","received_at":"2026-01-02T00:01:00Z","call":{"type":"alias","userId":"<b>","n":12345678901234567890}}`,
+		"/dead-letters/1": `"message_id":"m1","received_at":"2026-01-02T00:00:00Z","call":{"type":"alias","userId":"<b>","n":12345678901234567890}}`,
 		"/dead-letters/2": `"call":"{\"type\":"}`,
 	} {
 		if status, body, _ := f.do(t, "GET", path, ""); status != 200 || !strings.HasSuffix(strings.TrimSpace(body), want) {
@@ -196,24 +287,96 @@ func TestADeadLetterOfADestinationThatIsGoneStays(t *testing.T) {
 	}
 }
 
+// All were received in the same instant.
 func TestAllThatMatchAreReplayedInTheOrderOfTheirCalls(t *testing.T) {
 	f := newFixture(t)
 	f.bury(t,
-		letter{destination: "vero", receivedAt: day.Add(3 * time.Hour)},
-		letter{destination: "mixpanel", receivedAt: day},
-		letter{destination: "vero", receivedAt: day.Add(time.Hour)}, // was replayed, and died again
-		letter{destination: "vero", receivedAt: day.Add(time.Hour)},
-		letter{destination: "vero", receivedAt: day, reason: "too_old"},
-		letter{destination: "vero", receivedAt: day.Add(2 * time.Hour)},
+		letter{destination: "vero", position: journal.Position{Seq: 9, Index: 1}},
+		letter{destination: "mixpanel", position: journal.Position{Seq: 1}},
+		letter{destination: "vero", position: journal.Position{Seq: 20}, replayed: &journal.Replayed{Letter: 77, Position: journal.Position{Seq: 3}}},
+		letter{destination: "vero", position: journal.Position{Seq: 4}},
+		letter{destination: "vero", position: journal.Position{Seq: 2}, reason: "too_old"},
+		letter{destination: "vero", position: journal.Position{Seq: 9}},
 	)
-	f.want(t, "POST", "/dead-letters/replay?destination=vero&reason=refused&limit=3", "", 200, `{"success":true,"count":3,"more":true}`)
-	f.want(t, "POST", "/dead-letters/replay?destination=vero&reason=refused&limit=3", "", 200, `{"success":true,"count":1}`)
-	f.want(t, "POST", "/dead-letters/replay?destination=vero&reason=refused&limit=3", "", 200, `{"success":true,"count":0}`)
-	if got, want := f.log(t), []string{"vero m3", "vero m4", "vero m1", "vero m6"}; !slices.Equal(got, want) {
+	f.want(t, "POST", "/dead-letters/replay?destination=vero&reason=refused&limit=2", "", 200, `{"success":true,"count":2,"more":true,"until":6}`)
+	f.want(t, "POST", "/dead-letters/replay?destination=vero&reason=refused&limit=2", "", 200, `{"success":true,"count":2}`)
+	f.want(t, "POST", "/dead-letters/replay?destination=vero&reason=refused&limit=2", "", 200, `{"success":true,"count":0}`)
+	if got, want := f.log(t), []string{"vero m3", "vero m4", "vero m6", "vero m1"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	if got := f.ids(t, ""); !slices.Equal(got, []uint64{2, 5}) {
 		t.Errorf("%v are left", got)
+	}
+}
+
+// Else a vendor that refuses them again would get them without end.
+func TestWhatDiesDuringAReplayIsLeftAlone(t *testing.T) {
+	f := newFixture(t)
+	f.bury(t, letter{destination: "vero"}, letter{destination: "vero"}, letter{destination: "vero"})
+	f.want(t, "POST", "/dead-letters/replay?limit=2", "", 200, `{"success":true,"count":2,"more":true,"until":3}`)
+	f.bury(t, letter{destination: "vero"}, letter{destination: "vero"})
+	f.want(t, "POST", "/dead-letters/replay?limit=2&until=3", "", 200, `{"success":true,"count":1}`)
+	if got := f.ids(t, ""); !slices.Equal(got, []uint64{4, 5}) {
+		t.Errorf("%v are left", got)
+	}
+}
+
+func TestReplaysKeepTheirRateWhoeverAsks(t *testing.T) {
+	for name, c := range map[string]struct {
+		rate  float64
+		query string
+	}{
+		"the config's":     {40, ""},
+		"a lower one":      {0, "?rate=40"},
+		"not a higher one": {40, "?rate=4000"},
+	} {
+		f := newFixture(t)
+		for range 9 {
+			f.bury(t, letter{destination: "vero"})
+		}
+		config := f.config()
+		config.ReplayRate = c.rate
+		s := New(config)
+		start := time.Now()
+		var count atomic.Int64
+		var asking sync.WaitGroup
+		for range 3 {
+			asking.Go(func() {
+				answer := httptest.NewRecorder()
+				s.Handler().ServeHTTP(answer, httptest.NewRequest("POST", "http://localhost/dead-letters/replay"+c.query, nil))
+				var done Done
+				if err := json.Unmarshal(answer.Body.Bytes(), &done); err != nil || answer.Code != 200 {
+					t.Errorf("%s: %d %v", name, answer.Code, err)
+				}
+				count.Add(int64(done.Count))
+			})
+			if c.rate == 0 {
+				asking.Wait() // a rate of its own holds for one who asks
+			}
+		}
+		asking.Wait()
+		if took := time.Since(start); took < 8*time.Second/40 || count.Load() != 9 {
+			t.Errorf("%s: replayed %d in %s", name, count.Load(), took)
+		}
+		want := []string{"vero m1", "vero m2", "vero m3", "vero m4", "vero m5", "vero m6", "vero m7", "vero m8", "vero m9"}
+		if got := f.log(t); !slices.Equal(got, want) {
+			t.Errorf("%s: got %v", name, got)
+		}
+	}
+}
+
+func TestARequestTakesOnNoMoreThanItCanDoInItsTime(t *testing.T) {
+	for _, c := range []struct {
+		rates []float64
+		want  int
+	}{{nil, MaxBulk}, {[]float64{0}, MaxBulk}, {[]float64{100}, 1000}, {[]float64{100, 7}, 70}, {[]float64{0.1}, 1}, {[]float64{1e9}, MaxBulk}} {
+		var p pace
+		for _, r := range c.rates {
+			p = append(p, newLimiter(r))
+		}
+		if got := p.within(10 * time.Second); got != c.want {
+			t.Errorf("%v: got %d, want %d", c.rates, got, c.want)
+		}
 	}
 }
 
@@ -271,21 +434,21 @@ func TestTheJournalsErrorsKeepTheirMeaning(t *testing.T) {
 }
 
 func FuzzFilter(f *testing.F) {
-	for _, seed := range []string{"", "destination=vero&reason=refused&since=24h&after=7&limit=10", "since=2026-01-02T15:04:05Z", "since=1d12h", "limit=-1", "a=%zz;b"} {
+	for _, seed := range []string{"", "destination=vero&reason=refused&since=24h&after=7&limit=10", "since=2026-01-02T15:04:05Z", "since=1d12h", "type=alias&source=s&id=u&message_id=m&status=0&before=1h&until=9&rate=5", "rate=NaN", "limit=-1", "a=%zz;b"} {
 		f.Add(seed)
 	}
-	s := New(Config{Destinations: []string{"mixpanel", "vero"}, Metrics: prometheus.NewRegistry(), Logger: zap.NewNop()})
+	s := New(newFixture(f).config())
 	f.Fuzz(func(t *testing.T, query string) {
 		r := httptest.NewRequest("GET", "http://localhost/", nil)
 		r.URL.RawQuery = query
-		got, err := s.filter(r, listLimits)
+		got, err := s.filter(r, replayFilters, listLimits)
 		if err != nil {
 			if p := (*problem)(nil); !errors.As(err, &p) || p.status != 400 {
 				t.Fatalf("%q: %v", query, err)
 			}
 			return
 		}
-		if got.limit < 1 || got.limit > listLimits.most || got.destination != "" && !s.isConfigured(got.destination) {
+		if got.limit < 1 || got.limit > listLimits.most || got.Destination != "" && !s.isConfigured(got.Destination) || got.rate != 0 && !(got.rate >= MinRate) {
 			t.Fatalf("%q: %+v", query, got)
 		}
 	})

@@ -18,6 +18,7 @@ GET    /healthz                    200 while the process lives
 GET    /readyz                     200 while calls can be taken, else 503 and why
 GET    /metrics                    metrics for Prometheus
 GET    /dead-letters               calls that were given up on, oldest first
+GET    /dead-letters/summary       how many there are, by destination and reason
 GET    /dead-letters/{id}          one of them, with the call
 POST   /dead-letters/{id}/replay   send it to its destination again
 DELETE /dead-letters/{id}          remove it for good
@@ -25,7 +26,10 @@ POST   /dead-letters/replay        replay all that match
 POST   /dead-letters/discard       discard all that match
 POST   /explain?source=NAME        what each destination would be sent for a body, without sending it
 
-Dead letters are chosen by destination=NAME, reason=REASON, since=24h (or a time, RFC 3339), after=ID and limit=N.
+Dead letters are chosen by destination=NAME, reason=REASON, type=TYPE, source=NAME, id=ID (a userId, anonymousId or
+previousId), message_id=ID, status=CODE, since=24h and before=1h (or a time, RFC 3339), after=ID, until=ID and limit=N. A
+list goes on with after=NEXT; a replay or discard of many that says "more" is asked again, with until=UNTIL. A replay of many
+takes rate=N, dead letters per second, to go slower than dead_letters.replay_rate.
 `
 
 // routes is the whole API, with what holds for every request of it.
@@ -36,6 +40,7 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("/readyz", methods{"GET": http.HandlerFunc(s.ready)})
 	mux.Handle("/metrics", methods{"GET": promhttp.HandlerFor(s.Metrics, promhttp.HandlerOpts{ErrorLog: s.http.ErrorLog})})
 	mux.Handle("/dead-letters", methods{"GET": s.answer(s.list)})
+	mux.Handle("/dead-letters/summary", methods{"GET": s.answer(s.summary)})
 	mux.Handle("/dead-letters/{id}", methods{"GET": s.answer(s.show), "DELETE": s.answer(s.discard)})
 	mux.Handle("/dead-letters/{id}/replay", methods{"POST": s.answer(s.replay)})
 	mux.Handle("/dead-letters/replay", methods{"POST": s.answer(s.replayAll)})

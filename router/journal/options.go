@@ -28,6 +28,9 @@ type DeadLetterOptions struct {
 	MaxAge time.Duration `yaml:"max_age"`
 	// MaxBytes bounds the dead letters on disk, all destinations together; the oldest go first. At least 1MiB. Default 1GiB.
 	MaxBytes strictyaml.Size `yaml:"max_bytes"`
+	// ReplayRate is how many are replayed per second at most, so that calls that are new are not kept waiting. 0 is
+	// unlimited, else at least 0.1. Default 100.
+	ReplayRate float64 `yaml:"replay_rate"`
 }
 
 // DefaultOptions are those of a config that says nothing.
@@ -35,7 +38,7 @@ var DefaultOptions = Options{
 	Dir:         "./data",
 	MaxBytes:    10 * strictyaml.GiB,
 	Dedupe:      10 * time.Minute,
-	DeadLetters: DeadLetterOptions{MaxAge: 30 * 24 * time.Hour, MaxBytes: strictyaml.GiB},
+	DeadLetters: DeadLetterOptions{MaxAge: 30 * 24 * time.Hour, MaxBytes: strictyaml.GiB, ReplayRate: 100},
 }
 
 // Check reports every value that is out of its range, by its key below the section.
@@ -58,5 +61,8 @@ func (o *DeadLetterOptions) Check(report func(key, format string, args ...any)) 
 	}
 	if o.MaxAge != 0 && o.MaxAge < time.Minute {
 		report("max_age", "expected 0 for ever, or at least 1m, not %s", strictyaml.FormatDuration(o.MaxAge))
+	}
+	if o.ReplayRate != 0 && !(o.ReplayRate >= 0.1) {
+		report("replay_rate", "expected 0 for unlimited, or at least 0.1 dead letters per second, not %v", o.ReplayRate)
 	}
 }
