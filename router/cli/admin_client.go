@@ -88,25 +88,26 @@ func reachable(host string) string {
 	return host
 }
 
-// list reads as many pages as the limit needs; 0 is all. Next tells that there are more.
-func (c *adminClient) list(ctx context.Context, query url.Values, limit int) (admin.DeadLetters, error) {
-	all := admin.DeadLetters{DeadLetters: []admin.DeadLetter{}}
-	for {
+// list reads as many pages as the limit needs, 0 being all, and returns the id before those that are left, or 0.
+func (c *adminClient) list(ctx context.Context, query url.Values, limit int, show func(admin.DeadLetters) error) (next uint64, err error) {
+	for listed := 0; ; {
 		size := admin.MaxList
 		if limit > 0 {
-			size = min(size, limit-len(all.DeadLetters))
+			size = min(size, limit-listed)
 		}
 		query.Set("limit", strconv.Itoa(size))
-		query.Set("after", strconv.FormatUint(all.Next, 10))
 		var page admin.DeadLetters
 		if err := c.do(ctx, http.MethodGet, "/dead-letters", query, &page); err != nil {
-			return all, err
+			return 0, err
 		}
-		all.DeadLetters = append(all.DeadLetters, page.DeadLetters...)
-		all.Next = page.Next
-		if page.Next == 0 || len(all.DeadLetters) == limit {
-			return all, nil
+		if err := show(page); err != nil {
+			return 0, err
 		}
+		listed += len(page.DeadLetters)
+		if page.Next == 0 || limit > 0 && listed >= limit {
+			return page.Next, nil
+		}
+		query.Set("after", strconv.FormatUint(page.Next, 10))
 	}
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -38,10 +39,15 @@ func TestDeadLettersAreListed(t *testing.T) {
 `},
 		{[]string{"--reason", "too_old", "--destination", "vero"}, "no dead letters\n"},
 		{[]string{"--since", "1h"}, "no dead letters\n"},
+		{[]string{"--before", "2026-01-01T00:00:00Z"}, "no dead letters\n"},
+		{[]string{"--type", "alias", "--source", "website", "--id", "a", "--status", "0", "--message-id", "m\x1b[2J2"}, `ID  DESTINATION  TYPE   REASON   STATUS  ATTEMPTS  LAST                  MESSAGE ID
+2   mixpanel     alias  too_old  -       3         2026-01-02T03:04:05Z  "m\x1b[2J2"
+`},
+		{[]string{"--after", "1", "--until", "1"}, "no dead letters\n"},
 		{[]string{"--since", "2026-01-01T00:00:00Z", "--limit", "0"}, table},
 		{[]string{"--limit", "1"}, `ID  DESTINATION  TYPE   REASON   STATUS  ATTEMPTS  LAST                  MESSAGE ID
 1   vero         alias  refused  400     3         2026-01-02T03:04:05Z  m1
-and more; --limit 0 lists all
+and more; --after 1 lists the next, --limit 0 all
 `},
 	} {
 		a.want(t, append([]string{"list"}, c.args...), exitDone, c.want)
@@ -66,9 +72,50 @@ func TestDeadLettersAreListedOverAllPages(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.out), &list); err != nil || len(list.DeadLetters) != admin.MaxList+7 || list.Next != 0 {
 		t.Errorf("%d listed, next %d: %v %s", len(list.DeadLetters), list.Next, err, got.errOut)
 	}
-	if want := "[after=0&destination=vero&limit=1000 after=1700&destination=vero&limit=1000]"; fmt.Sprint(asked) != want {
+	if want := "[destination=vero&limit=1000 after=1700&destination=vero&limit=1000]"; fmt.Sprint(asked) != want {
 		t.Errorf("asked %s, want %s", asked, want)
 	}
+}
+
+func TestTheJSONOfAListIsWholeHoweverManyPagesItHas(t *testing.T) {
+	a := newRunning(t)
+	a.want(t, []string{"list", "--output", "json"}, exitDone, "{\n  \"dead_letters\": []\n}\n")
+	for i := range 3 {
+		a.bury(t, "vero", "refused", 400, fmt.Sprint("<m", i, ">"))
+	}
+	for limit, next := range map[int]uint64{0: 0, 2: 2, 3: 0} {
+		got := a.run(t, "list", "--output", "json", "--limit", fmt.Sprint(limit))
+		var list admin.DeadLetters
+		if err := json.Unmarshal([]byte(got.out), &list); err != nil || list.Next != next || list.DeadLetters[1].MessageID != "<m1>" {
+			t.Errorf("limit %d: %v %+v", limit, err, list)
+		}
+		var indented bytes.Buffer
+		if err := json.Indent(&indented, []byte(got.out), "", "  "); err != nil || indented.String() != got.out {
+			t.Errorf("limit %d: got %s", limit, got.out)
+		}
+	}
+}
+
+func TestDeadLettersAreCounted(t *testing.T) {
+	a := newRunning(t)
+	a.want(t, []string{"list", "--summary"}, exitDone, "no dead letters\n")
+	a.bury(t, "vero", "refused", 400, "m1")
+	a.bury(t, "mixpanel", "too_old", 0, "m2")
+	a.bury(t, "vero", "refused", 422, "m3")
+	var summary admin.DeadSummary
+	if err := json.Unmarshal([]byte(a.run(t, "list", "--summary", "-o", "json").out), &summary); err != nil || summary.Count != 3 {
+		t.Fatalf("%v: %+v", err, summary)
+	}
+	size := []uint64{summary.DeadLetters[0].Bytes, summary.DeadLetters[1].Bytes, summary.Bytes}
+	a.want(t, []string{"list", "--summary"}, exitDone, fmt.Sprintf(`DESTINATION  REASON   COUNT  BYTES
+mixpanel     too_old  1      %d
+vero         refused  2      %d
+all                   3      %d
+`, size[0], size[1], size[2]))
+	a.want(t, []string{"list", "--summary", "-d", "vero"}, exitDone, fmt.Sprintf(`DESTINATION  REASON   COUNT  BYTES
+vero         refused  2      %d
+all                   2      %d
+`, size[1], size[1]))
 }
 
 func TestADeadLetterIsShown(t *testing.T) {
@@ -124,8 +171,8 @@ func TestDeadLettersAreReplayedByFilters(t *testing.T) {
 	a.bury(t, "mixpanel", "refused", 400, "m")
 	a.bury(t, "gone", "refused", 400, "g")
 	a.want(t, []string{"replay", "--all", "--destination", "vero", "--limit", "2"}, exitDone,
-		"replayed 2 dead letters\nthere are more that match; run it again for those\n")
-	a.want(t, []string{"replay", "--all", "-d", "vero", "-o", "json"}, exitDone, "{\n  \"success\": true,\n  \"count\": 3\n}\n")
+		"replayed 2 dead letters\nthere are more that match; run it again for those, with --until 5 to leave alone what has died since\n")
+	a.want(t, []string{"replay", "--all", "-d", "vero", "--until", "5", "--rate", "100", "-o", "json"}, exitDone, "{\n  \"success\": true,\n  \"count\": 3\n}\n")
 	a.want(t, []string{"replay", "--all"}, exitDone,
 		"replayed 1 dead letter\nkept 1 dead letter of destinations that are not configured any more\n")
 	if calls, _ := a.journal.Head(); calls != 6 {
@@ -148,15 +195,28 @@ func TestDeadLettersAreDiscarded(t *testing.T) {
 	}
 }
 
-func TestWhatWasDoneBeforeAnErrorIsTold(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+// The server does only so much per request, and in the end an error comes.
+func TestManyAreDecidedInManyRequestsAndWhatWasDoneBeforeAnErrorIsTold(t *testing.T) {
+	asked := []string{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.RawQuery)
+		if len(asked) < 3 {
+			_, _ = w.Write([]byte(`{"success":true,"count":1000,"skipped":3,"more":true,"until":4711}`))
+			return
+		}
 		w.WriteHeader(http.StatusServiceUnavailable)
 		_, _ = w.Write([]byte(`{"success":false,"code":"stopped","message":"stopped before all was done","error":"…","count":7}`))
 	}))
 	defer server.Close()
-	got := runAka(t, "dead", "replay", "--all", "--admin", server.URL)
-	if got.code != exitFailed || got.out != "replayed 7 dead letters\n" || got.errOut != "aka: stopped before all was done\n" {
+	got := runAka(t, "dead", "replay", "--all", "--limit", "2500", "--message-id", "m", "--admin", server.URL)
+	if got.code != exitFailed || !strings.HasPrefix(got.out, "replayed 2007 dead letters\n") || !strings.Contains(got.out, "--until 4711") {
 		t.Errorf("%+v", got)
+	}
+	if want := "replayed 1000 dead letters so far\nreplayed 2000 dead letters so far\naka: stopped before all was done\n"; got.errOut != want {
+		t.Errorf("got %s", got.errOut)
+	}
+	if want := "[limit=2500&message_id=m limit=1500&message_id=m&until=4711 limit=500&message_id=m&until=4711]"; fmt.Sprint(asked) != want {
+		t.Errorf("asked %s, want %s", asked, want)
 	}
 }
 
@@ -175,7 +235,13 @@ func TestNothingIsChosenByMistake(t *testing.T) {
 		{"discard 1 --limit 1", exitWrongUse, "expected ids, or --all and filters, not both"},
 		{"discard one", exitWrongUse, `expected the id of a dead letter, a number, not "one"`},
 		{"discard --all --limit -1", exitWrongUse, "invalid argument"},
-		{"replay --all --limit 100001", exitFailed, "limit: expected 1 to 100000"},
+		{"replay 1 --rate 5", exitWrongUse, "expected ids, or --all and filters, not both"},
+		{"replay --all --rate 0", exitFailed, "rate: expected dead letters per second, at least 0.1"},
+		{"discard --all --rate 5", exitWrongUse, "unknown flag: --rate"},
+		{"discard --all --id=", exitFailed, "id: is empty"},
+		{"discard --all --message-id=", exitFailed, "message_id: is empty"},
+		{"discard --all --status bad", exitFailed, "status: expected an HTTP status"},
+		{"list --summary --id u", exitWrongUse, "[id summary]"},
 		{"discard --all --destination=", exitFailed, `destination: "" is not known; there are mixpanel, vero`},
 		{"discard --all --since=", exitFailed, "since: expected a duration"},
 		{"discard --all --reason bad", exitFailed, `reason: "bad" is not known; there are expired,`},

@@ -35,23 +35,118 @@ func (f *deadFlags) write(out io.Writer, result any, asText func(*deadText)) err
 // deadText shows dead letters to people.
 type deadText struct{ out *bytes.Buffer }
 
-func (t *deadText) list(l admin.DeadLetters) {
-	if len(l.DeadLetters) == 0 {
-		t.line("no dead letters")
+// pages shows a list page by page: it may be longer than what fits into memory.
+type pages struct {
+	out    io.Writer
+	asJSON bool
+	shown  int
+}
+
+func (f *deadFlags) pages(out io.Writer) *pages {
+	return &pages{out: out, asJSON: f.output.value == "json"}
+}
+
+func (p *pages) page(page admin.DeadLetters) error {
+	text := &deadText{&bytes.Buffer{}}
+	for i := range page.DeadLetters {
+		if !p.asJSON {
+			break
+		}
+		if err := text.element(page.DeadLetters[i], p.shown+i == 0); err != nil {
+			return err
+		}
+	}
+	if !p.asJSON {
+		text.rows(page.DeadLetters, p.shown == 0)
+	}
+	p.shown += len(page.DeadLetters)
+	return p.write(text)
+}
+
+// end ends the list, of which those after the id are left; 0 is none.
+func (p *pages) end(next uint64) error {
+	text := &deadText{&bytes.Buffer{}}
+	switch {
+	case p.asJSON:
+		text.end(p.shown == 0, next)
+	case next > 0:
+		text.line("and more; --after %d lists the next, --limit 0 all", next)
+	case p.shown == 0:
+		text.line("no dead letters")
+	}
+	return p.write(text)
+}
+
+func (p *pages) write(text *deadText) error {
+	_, err := io.WriteString(p.out, terminal.Escape(text.out.String()))
+	return err
+}
+
+// element writes an element of the JSON list.
+func (t *deadText) element(d admin.DeadLetter, first bool) error {
+	if first {
+		t.out.WriteString("{\n  \"dead_letters\": [")
+	} else {
+		t.out.WriteString(",")
+	}
+	var element bytes.Buffer
+	encoder := json.NewEncoder(&element)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("    ", "  ")
+	if err := encoder.Encode(d); err != nil {
+		return err
+	}
+	t.out.WriteString("\n    " + strings.TrimSuffix(element.String(), "\n"))
+	return nil
+}
+
+// end ends the JSON list.
+func (t *deadText) end(empty bool, next uint64) {
+	if empty {
+		t.out.WriteString("{\n  \"dead_letters\": []")
+	} else {
+		t.out.WriteString("\n  ]")
+	}
+	if next > 0 {
+		t.out.WriteString(",\n  \"next\": " + strconv.FormatUint(next, 10))
+	}
+	t.line("\n}")
+}
+
+func (t *deadText) rows(letters []admin.DeadLetter, first bool) {
+	if len(letters) == 0 {
 		return
 	}
-	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	row := func(cells ...string) { _, _ = fmt.Fprintln(table, strings.Join(cells, "\t")) }
-	row("ID", "DESTINATION", "TYPE", "REASON", "STATUS", "ATTEMPTS", "LAST", "MESSAGE ID")
-	for _, d := range l.DeadLetters {
-		row(strconv.FormatUint(d.ID, 10), terminal.Plain(d.Destination), terminal.Plain(d.Type), terminal.Plain(d.Reason),
+	table := t.table()
+	if first {
+		table.row("ID", "DESTINATION", "TYPE", "REASON", "STATUS", "ATTEMPTS", "LAST", "MESSAGE ID")
+	}
+	for _, d := range letters {
+		table.row(strconv.FormatUint(d.ID, 10), terminal.Plain(d.Destination), terminal.Plain(d.Type), terminal.Plain(d.Reason),
 			status(d.Status), strconv.Itoa(d.Attempts), d.Last.UTC().Format(time.RFC3339), terminal.Plain(d.MessageID))
 	}
 	_ = table.Flush()
-	if l.Next > 0 {
-		t.line("and more; --limit 0 lists all")
-	}
 }
+
+func (t *deadText) summary(s admin.DeadSummary) {
+	if s.Count == 0 {
+		t.line("no dead letters")
+		return
+	}
+	table := t.table()
+	table.row("DESTINATION", "REASON", "COUNT", "BYTES")
+	for _, d := range s.DeadLetters {
+		table.row(terminal.Plain(d.Destination), terminal.Plain(d.Reason), strconv.FormatUint(d.Count, 10), strconv.FormatUint(d.Bytes, 10))
+	}
+	table.row("all", "", strconv.FormatUint(s.Count, 10), strconv.FormatUint(s.Bytes, 10))
+	_ = table.Flush()
+}
+
+type deadTable struct{ *tabwriter.Writer }
+
+func (t *deadText) table() deadTable { return deadTable{tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)} }
+
+func (t deadTable) row(cells ...string) { _, _ = fmt.Fprintln(t, strings.Join(cells, "\t")) }
 
 // status shows an HTTP status; there is none when the call was never answered.
 func status(code int) string {
@@ -83,6 +178,12 @@ func (t *deadText) letter(d explainedLetter) {
 	}
 	pair("status", status(d.Status))
 	pair("attempts", strconv.Itoa(d.Attempts))
+	if d.Replays > 0 {
+		pair("replays", strconv.Itoa(d.Replays))
+	}
+	if d.Held {
+		pair("held", "calls wait until it is replayed or discarded")
+	}
 	pair("first", d.First.UTC().Format(time.RFC3339))
 	pair("last", d.Last.UTC().Format(time.RFC3339))
 	pair("received", d.ReceivedAt.UTC().Format(time.RFC3339))
@@ -103,7 +204,7 @@ func (t *deadText) done(what string, d admin.Done) {
 		t.line("kept %s of destinations that are not configured any more", deadLetters(d.Skipped))
 	}
 	if d.More {
-		t.line("there are more that match; run it again for those")
+		t.line("there are more that match; run it again for those, with --until %d to leave alone what has died since", d.Until)
 	}
 }
 
