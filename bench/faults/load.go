@@ -23,6 +23,8 @@ type load struct {
 	acked  atomic.Int64
 	// refused counts answers that were not 200, and unanswered what had no answer.
 	refused, unanswered atomic.Int64
+	// odd counts answers that are neither 200 nor a 503 with a Retry-After: none has a reason.
+	odd atomic.Int64
 
 	mu   sync.Mutex
 	acks []ack
@@ -138,6 +140,9 @@ func (l *load) send(body string) bool {
 	}
 	if response.StatusCode != http.StatusOK {
 		l.refused.Add(1)
+		if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" {
+			l.odd.Add(1)
+		}
 		return false
 	}
 	return true

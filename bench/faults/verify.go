@@ -48,6 +48,9 @@ func (w *world) verify(r *Result, l *load, e expectation) error {
 	if _, err := w.stop(); err != nil {
 		return err
 	}
+	if odd := l.odd.Load(); odd > 0 {
+		r.wrong("%d requests were answered neither 200 nor 503 with a Retry-After", odd)
+	}
 	acks := l.taken()
 	r.Accepted += len(acks)
 	for _, d := range destinations {

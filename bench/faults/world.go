@@ -162,6 +162,13 @@ func (w *world) explained(err error) error {
 	return fmt.Errorf("%w; its log ends:\n%s", err, strings.Join(lines[max(0, len(lines)-5):], "\n"))
 }
 
+// lastLine is the last thing that aka wrote, if it is not long.
+func (w *world) lastLine() string {
+	lines := strings.Split(strings.TrimSpace(w.process.Log.String()), "\n")
+	last := lines[len(lines)-1]
+	return last[:min(len(last), 300)]
+}
+
 // errExitCode tells that aka did not stop as it should.
 var errExitCode = errors.New("aka stopped with another exit code than 0")
 
