@@ -78,7 +78,7 @@ func (d disk) ballast() string { return filepath.Join(d.path, "ballast") }
 
 // diskFull fills the disk under load and makes room again. Aka goes on by itself.
 func diskFull(w *world, d disk, r *Result) error {
-	l, err := w.fillUnderLoad(d)
+	l, err := w.fillUnderLoad(d, r)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func diskFull(w *world, d disk, r *Result) error {
 
 // diskFullKilled kills aka while the disk is full. What it has delivered since then is delivered again.
 func diskFullKilled(w *world, d disk, r *Result) error {
-	l, err := w.fillUnderLoad(d)
+	l, err := w.fillUnderLoad(d, r)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func diskFullKilled(w *world, d disk, r *Result) error {
 	return w.afterRoom(l, d, r, expectation{crashes: ends, repeatable: time.Minute})
 }
 
-func (w *world) fillUnderLoad(d disk) (*load, error) {
+func (w *world) fillUnderLoad(d disk, r *Result) (*load, error) {
 	if _, err := w.start(); err != nil {
 		return nil, err
 	}
@@ -107,7 +107,12 @@ func (w *world) fillUnderLoad(d disk) (*load, error) {
 	if err := l.untilAcked(w, once/2); err != nil {
 		return nil, err
 	}
-	return l, w.untilFull(l, d)
+	begin := time.Now()
+	if err := w.untilFull(l, d); err != nil {
+		return nil, err
+	}
+	r.measured("once the disk is full, calls are answered 503 after %s", time.Since(begin).Round(time.Millisecond))
+	return l, nil
 }
 
 // startOnFull starts aka where nothing can be written: it may refuse to start, and say why, or refuse calls.

@@ -110,7 +110,7 @@ admin: { listen: "127.0.0.1:0" }
 sources: { test: { write_key: %s } }
 journal: { dir: %q }
 shutdown_timeout: 5s
-delivery: { %s }
+delivery: { allow_private: true, %s }
 destinations:
 `, writeKey, w.journal, p.delivery)
 	for _, d := range destinations {

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"aka/destinations/simulator"
+	"aka/e2e/crowd"
+)
+
+func TestATallyKnowsLostSwappedAndRepeated(t *testing.T) {
+	for _, c := range []struct {
+		name                    string
+		steps                   []int
+		lost, swapped, repeated int
+	}{
+		{"all in order", []int{0, 1, 2, 3, 4, 6, 5}, 0, 0, 0},
+		{"one lost", []int{0, 1, 2, 4, 5, 6}, 1, 0, 0},
+		{"one too late", []int{0, 1, 3, 2, 4, 5, 6}, 0, 1, 0},
+		{"one before the identify", []int{0, 1, 2, 3, 5, 4, 6}, 0, 1, 0},
+		{"one twice", []int{0, 1, 2, 3, 4, 5, 6, 4}, 0, 0, 1},
+	} {
+		all, r := &tally{steps: make([]uint8, 1)}, &Result{}
+		for _, step := range c.steps {
+			all.add(crowd.Place{Step: step})
+		}
+		all.verify(r, "vero")
+		if r.Lost != c.lost || r.Swapped != c.swapped || r.Repeated != c.repeated {
+			t.Errorf("%s: lost %d, swapped %d, repeated %d", c.name, r.Lost, r.Swapped, r.Repeated)
+		}
+		if r.failed() != (c.lost+c.swapped+c.repeated > 0) {
+			t.Errorf("%s: failed is %v", c.name, r.failed())
+		}
+	}
+}
+
+func TestARepeatNeedsAReason(t *testing.T) {
+	crash := time.Unix(100, 0)
+	delivery := func(at time.Duration, faulty bool) crowd.Delivery {
+		return crowd.Delivery{At: crash.Add(at), Content: "x", Faulty: faulty}
+	}
+	for _, c := range []struct {
+		name          string
+		before, after crowd.Delivery
+		lostAt        string
+		fine          bool
+	}{
+		{"over a crash, soon before it", delivery(-time.Second, false), delivery(time.Second, false), "", true},
+		{"over a crash, long before it", delivery(-3*time.Second, false), delivery(time.Second, false), "", false},
+		{"without a crash", delivery(time.Second, false), delivery(2*time.Second, false), "", false},
+		{"after an exchange that failed", delivery(time.Second, true), delivery(2*time.Second, false), "", true},
+		{"after an answer that was lost", delivery(time.Second, false), delivery(2*time.Second, false), "vero", true},
+		{"after one that was lost elsewhere", delivery(time.Second, false), delivery(2*time.Second, false), "mixpanel", false},
+	} {
+		r := &Result{}
+		e := expectation{crashes: []time.Time{crash}, repeatable: 2 * time.Second, answerLost: c.lostAt}
+		(&world{}).verifyRepeats(r, "vero", crowd.Repeats([]crowd.Delivery{c.before, c.after}), e)
+		if r.Repeated != 1 || r.failed() == c.fine {
+			t.Errorf("%s: repeated %d, wrong %v", c.name, r.Repeated, r.Wrong)
+		}
+	}
+}
+
+func TestWhatAVendorTookDespiteAFaultIsKnown(t *testing.T) {
+	hang, slow := simulator.Fault{Hang: true}, simulator.Fault{Delay: time.Second}
+	lost, down := simulator.Fault{Reset: true, When: simulator.After}, simulator.Fault{Status: http.StatusBadGateway}
+	e := expectation{faults: []simulator.Fault{hang, slow, lost, down}}
+	for _, c := range []struct {
+		name   string
+		fault  string
+		status int
+		taken  bool
+	}{
+		{"in calm", "", http.StatusOK, true},
+		{"refused", "", http.StatusBadRequest, false},
+		{"gone before the answer", slow.String(), 0, false},
+		{"slow", slow.String(), http.StatusOK, true},
+		{"hanging until the client went", hang.String(), 0, false},
+		{"taken without an answer", lost.String(), 0, true},
+		{"down", down.String(), http.StatusBadGateway, false},
+	} {
+		if got := e.wasTaken(simulator.Exchange{Fault: c.fault, Status: c.status}); got != c.taken {
+			t.Errorf("%s: taken is %v", c.name, got)
+		}
+	}
+}
+
+func TestWhatComesBeforeRetryAfterIsFound(t *testing.T) {
+	start := time.Unix(100, 0)
+	exchange := func(status int, at time.Duration) simulator.Exchange {
+		return simulator.Exchange{Status: status, At: start.Add(at)}
+	}
+	date := start.Add(3 * time.Second)
+	forms := []string{"1", date.UTC().Format(http.TimeFormat)}
+	for _, c := range []struct {
+		name string
+		all  []simulator.Exchange
+		fine bool
+	}{
+		{"in time", []simulator.Exchange{exchange(429, 0), exchange(429, time.Second), exchange(200, 3*time.Second)}, true},
+		{"before a second", []simulator.Exchange{exchange(429, 0), exchange(429, time.Second/2), exchange(200, 3*time.Second)}, false},
+		{"before the date", []simulator.Exchange{exchange(429, 0), exchange(429, time.Second), exchange(200, 2*time.Second)}, false},
+	} {
+		r := &Result{}
+		checkRetryAfter(r, c.all, forms, date)
+		if r.failed() == c.fine {
+			t.Errorf("%s: wrong %v", c.name, r.Wrong)
+		}
+	}
+}
+
+func TestANameThatIsNoScenarioIsRefused(t *testing.T) {
+	for only, want := range map[string]int{"sigkill": 1, "sigkill,sigterm": 2, "disk-": len(diskScenarios()), "sig": -1, "": len(scenarios)} {
+		chosen, err := (&options{only: only}).choose()
+		if (err != nil) != (want < 0) || err == nil && len(chosen) != want {
+			t.Errorf("-only %q: %d scenarios, %v", only, len(chosen), err)
+		}
+	}
+}
