@@ -19,7 +19,7 @@ var sdkNames = []string{"Segment.io", "Customer.io Data Pipelines", "RudderStack
 func (p *parser) withContext(c *rawCall) []byte {
 	context := p.objectIn(c.context, diagnosticInvalidContext)
 	asSent := true
-	if p.context != nil && !isEmpty(p.context) {
+	if p.context != nil {
 		context, asSent = p.overEnvelopes(context), false
 	}
 	ip := p.addressToAdd(context)

@@ -204,8 +204,8 @@ func (p *parser) batch(source []byte) *Error {
 // open makes ready what the envelope says for all of its calls.
 func (p *parser) open(e rawEnvelope) *Error {
 	p.index = wholeBody
-	p.context = p.objectIn(e.context, diagnosticInvalidContext)
-	p.integrations = p.objectIn(e.integrations, diagnosticInvalidIntegrations)
+	p.context = notEmpty(p.objectIn(e.context, diagnosticInvalidContext))
+	p.integrations = notEmpty(p.objectIn(e.integrations, diagnosticInvalidIntegrations))
 	p.sentAt = p.time(e.sentAt)
 	p.index = 0
 	if tooDeep(p.context, p.Limits.Depth-1) || tooDeep(p.integrations, p.Limits.Depth-1) {
@@ -287,6 +287,15 @@ func (p *parser) objectIn(raw jsontext.Value, oddity string) jsontext.Value {
 	}
 	p.diagnose(oddity)
 	return nil
+}
+
+// notEmpty returns an object that has something in it, else nil: to find only spaces in one takes as long as they are many,
+// and is not to be done for each call again.
+func notEmpty(object jsontext.Value) jsontext.Value {
+	if object == nil || isEmpty(object) {
+		return nil
+	}
+	return object
 }
 
 // isEmpty tells whether an object or array has nothing in it.

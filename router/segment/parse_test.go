@@ -530,6 +530,22 @@ func TestAnEmptyEnvelopeContextChangesNothing(t *testing.T) {
 	}
 }
 
+func TestAnEnvelopesSpacesAreNotWeighedWithEachCall(t *testing.T) {
+	call := `{"type":"page","userId":"u"}`
+	spaces := `{` + strings.Repeat(" ", DefaultLimits.CallBytes) + `}`
+	for _, member := range []string{"context", "integrations"} {
+		result := parseBatch(t, `{"`+member+`":`+spaces+`,"batch":[`+strings.Repeat(call+",", 9)+call+`]}`)
+		if len(result.Messages) != 10 {
+			t.Fatalf("%s: %v", member, result.Rejected)
+		}
+		for _, m := range result.Messages {
+			if string(m.JSON) != call || m.Routing != nil {
+				t.Errorf("%s: %s, %s", member, m.JSON, m.Routing)
+			}
+		}
+	}
+}
+
 func TestMessagesNeverShowTheBody(t *testing.T) {
 	secret := "s3cr3t"
 	for _, body := range []string{
