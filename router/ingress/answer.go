@@ -23,15 +23,24 @@ func succeed(ctx *fasthttp.RequestCtx) {
 	ctx.SetBody(success)
 }
 
+// maxListed is how many of a batch's rejections its answer lists. A few dozen bytes can have thousands, and an answer takes
+// memory for as long as the client takes to read it.
+const maxListed = 100
+
 type batchAnswer struct {
 	Success  bool                `json:"success"`
 	Accepted int                 `json:"accepted"`
 	Rejected []segment.Rejection `json:"rejected"`
+	// Unlisted is how many more were rejected.
+	Unlisted int `json:"rejected_unlisted,omitempty"`
 }
 
 // succeedBatch answers 200 whatever was rejected: another status would make SDKs send, or lose, the good calls too.
 func succeedBatch(ctx *fasthttp.RequestCtx, result *segment.Result) {
-	answer := batchAnswer{Success: true, Accepted: len(result.Messages), Rejected: result.Rejected}
+	listed := min(len(result.Rejected), maxListed)
+	answer := batchAnswer{
+		Success: true, Accepted: len(result.Messages), Rejected: result.Rejected[:listed], Unlisted: len(result.Rejected) - listed,
+	}
 	if answer.Rejected == nil {
 		answer.Rejected = []segment.Rejection{}
 	}

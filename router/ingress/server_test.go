@@ -438,6 +438,28 @@ func TestABatchIs200WhateverItsCalls(t *testing.T) {
 	}
 }
 
+func TestTheAnswerToABatchListsTheFirstOfManyRejections(t *testing.T) {
+	s := start(t, testConfig())
+	for calls, unlisted := range map[int]int{100: 0, 101: 1, 5000: 4900} {
+		got := s.post(t, "/v1/batch", `{"batch":[`+strings.Repeat("0,", calls-1)+`0]}`)
+		var answer struct {
+			Success  bool
+			Rejected []struct{ Index int }
+			Unlisted int `json:"rejected_unlisted"`
+		}
+		if err := json.Unmarshal(got.body, &answer); err != nil || got.StatusCode != 200 || !answer.Success {
+			t.Fatalf("%d %s, %v", got.StatusCode, got.body, err)
+		}
+		if len(answer.Rejected) != 100 || answer.Rejected[99].Index != 99 || answer.Unlisted != unlisted {
+			t.Errorf("%d calls: %d listed, %d not", calls, len(answer.Rejected), answer.Unlisted)
+		}
+		if len(got.body) > 16<<10 {
+			t.Errorf("%d calls: an answer of %d bytes", calls, len(got.body))
+		}
+	}
+	s.wantCount(t, 5201, "calls_rejected_total", "code=invalid_call", "source=website")
+}
+
 func TestADuplicateIs200AndCounted(t *testing.T) {
 	s := start(t, testConfig())
 	for range 3 {
