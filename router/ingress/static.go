@@ -1,6 +1,7 @@
 package ingress
 
 import (
+	"io"
 	"io/fs"
 	"mime"
 	"os"
@@ -51,7 +52,13 @@ func (s *Server) static(ctx *fasthttp.RequestCtx) {
 	}
 	ctx.SetContentType(contentTypeOf(name))
 	// It is closed after the answer.
-	ctx.SetBodyStream(file, int(about.Size()))
+	ctx.SetBodyStream(fileBody{io.LimitReader(file, about.Size()), file}, int(about.Size()))
+}
+
+// fileBody is a file as it was long when it was opened: what is written to it later would be read as the next answer.
+type fileBody struct {
+	io.Reader
+	io.Closer
 }
 
 // openStatic opens a regular file of the folder; nil when there is none of that name. The folder may be another one every

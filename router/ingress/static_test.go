@@ -1,7 +1,9 @@
 package ingress
 
 import (
+	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -176,6 +178,29 @@ func TestAFolderMayBeReplacedWhileItIsServed(t *testing.T) {
 	if got := s.send(t, "GET", "/p.js", ""); got.StatusCode != 200 {
 		t.Errorf("%d %s", got.StatusCode, got.body)
 	}
+}
+
+func TestAFileThatGrowsWhileItIsSentIsNotTheNextAnswer(t *testing.T) {
+	s, dir := startStatic(t, "large.js")
+	const size = 8 << 20 // more than lies between client and server
+	path := filepath.Join(dir, "large.js")
+	if err := os.Truncate(path, size); err != nil {
+		t.Fatal(err)
+	}
+	conn := s.connect(t)
+	conn.say("GET /large.js HTTP/1.1\r\nHost: x\r\n\r\n")
+	response, err := http.ReadResponse(conn.answers, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 2*size); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := io.Copy(io.Discard, response.Body); n != size || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	conn.say("GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+	conn.hear("200")
 }
 
 func TestFilesAreClosedAfterTheAnswer(t *testing.T) {
