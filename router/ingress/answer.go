@@ -117,6 +117,8 @@ func refuse(ctx *fasthttp.RequestCtx, r *refusal) {
 	if r.endsConnection() {
 		ctx.SetConnectionClose()
 	}
+	// Caches may keep a 404 or a 405 unasked, and some keep any error: one client's strange headers would be everybody's.
+	ctx.Response.Header.Set(fasthttp.HeaderCacheControl, cacheNothing)
 	ctx.SetStatusCode(r.status)
 	ctx.SetContentTypeBytes(contentTypeJSON)
 	ctx.SetBody(body)

@@ -702,6 +702,28 @@ func TestCORSOnEveryAnswer(t *testing.T) {
 	}
 }
 
+func TestNoErrorIsKeptByCaches(t *testing.T) {
+	s := start(t, testConfig())
+	for request, status := range map[string]int{
+		"GET /nothing":                                              404,
+		"GET /v1/batch":                                             405,
+		"GET /v1/projects/wrong/settings":                           404,
+		"GET /v1/projects/settings":                                 401,
+		"GET /health HTTP/1.1\r\nX: " + strings.Repeat("x", 9000):   400,
+		"GET /health HTTP/1.1\r\nTransfer-Encoding: x, chunked":     400,
+		"GET /health HTTP/1.1\r\n no: header":                       400,
+		"GET /v1/projects/wrong/settings HTTP/1.1\r\nOrigin: a://b": 404,
+	} {
+		if !strings.Contains(request, "HTTP/1.1") {
+			request += " HTTP/1.1"
+		}
+		got := s.raw(request + "\r\nHost: x\r\nConnection: close\r\n\r\n")
+		if !strings.HasPrefix(got, fmt.Sprintf("HTTP/1.1 %d ", status)) || !strings.Contains(got, "\r\nCache-Control: no-store\r\n") {
+			t.Errorf("%.60s: %s", request, got)
+		}
+	}
+}
+
 func TestAPreflightAllowsWhatIsAskedFor(t *testing.T) {
 	s := start(t, testConfig())
 	got := s.send(t, "OPTIONS", "/anything", "", "Origin: https://a.example", "Access-Control-Request-Method: POST",
