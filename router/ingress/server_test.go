@@ -705,10 +705,10 @@ func TestCORSOnEveryAnswer(t *testing.T) {
 func TestNoErrorIsKeptByCaches(t *testing.T) {
 	s := start(t, testConfig())
 	for request, status := range map[string]int{
-		"GET /nothing":                                              404,
-		"GET /v1/batch":                                             405,
-		"GET /v1/projects/wrong/settings":                           404,
-		"GET /v1/projects/settings":                                 401,
+		"GET /nothing":                    404,
+		"GET /v1/batch":                   405,
+		"GET /v1/projects/wrong/settings": 404,
+		"GET /v1/projects/settings":       401,
 		"GET /health HTTP/1.1\r\nX: " + strings.Repeat("x", 9000):   400,
 		"GET /health HTTP/1.1\r\nTransfer-Encoding: x, chunked":     400,
 		"GET /health HTTP/1.1\r\n no: header":                       400,
