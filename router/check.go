@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -36,7 +37,6 @@ func (l *loader) checkServer() {
 		add("admin.listen", "in conflict with listen, %s; the admin server needs a port of its own", c.Listen)
 	}
 	l.checkTLS()
-	l.checkStaticDir(c.StaticDir)
 	c.Limits.Check(l.below("limits"))
 	l.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	l.oneOf("log.format", c.Log.Format, "json", "console")
@@ -48,13 +48,46 @@ func (l *loader) checkServer() {
 	}
 }
 
+// checkStaticDir comes when all that is private is known: nothing of it may be in a folder that anybody may read.
 func (l *loader) checkStaticDir(dir string) {
 	if dir == "" {
 		return
 	}
-	if about, err := os.Stat(dir); err != nil || !about.IsDir() {
+	folder, err := os.Stat(dir)
+	if err != nil || !folder.IsDir() {
 		l.decoder.Add("static_dir", "expected a folder that is there, not %q", dir)
+		return
 	}
+	for _, private := range append([]string{l.path, l.config.Journal.Dir, l.config.TLS.KeyFile}, l.secretFiles...) {
+		if private != "" && isBelow(folder, private) {
+			l.decoder.Add("static_dir", "expected a folder without anything private, but %q has %q in it, which everybody could read", dir, private)
+			return
+		}
+	}
+}
+
+// isBelow tells whether a path, which need not be there yet, leads to the folder or into it.
+func isBelow(folder os.FileInfo, path string) bool {
+	for path = realPath(path); ; path = filepath.Dir(path) {
+		if about, err := os.Stat(path); err == nil && os.SameFile(about, folder) {
+			return true
+		}
+		if path == filepath.Dir(path) {
+			return false
+		}
+	}
+}
+
+// realPath follows the links of as much of the path as is there.
+func realPath(path string) string {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil || path == filepath.Dir(path) {
+		return real
+	}
+	return filepath.Join(realPath(filepath.Dir(path)), filepath.Base(path))
 }
 
 // checkTLS leaves the certificate out where the config is tried without its secrets, if it is not there.

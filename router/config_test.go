@@ -433,3 +433,48 @@ func TestACertificateThatIsNotThereIsLeftOutWhereSecretsMayBeMissing(t *testing.
 		t.Errorf("%+v", config.TLS)
 	}
 }
+
+func TestNothingPrivateLiesInTheStaticFolder(t *testing.T) {
+	for private, static := range map[string][]string{
+		"config.yaml":            {".", "linked", ".."},
+		"config/static/journal":  {"static"},
+		"config/static/a/b/c":    {"static", "static/a"},
+		"config/linked/static/j": {"static", "linked/static"},
+		"config/static/key.txt":  {"static"},
+		"config/private/key.txt": nil,
+		"config/static-too/j":    nil,
+		"j":                      nil,
+	} {
+		for _, dir := range append(static, "static/public") {
+			folder := t.TempDir()
+			for _, path := range []string{"config/static/a", "config/static/public", "config/private"} {
+				if err := os.MkdirAll(filepath.Join(folder, path), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			t.Chdir(filepath.Join(folder, "config"))
+			if err := os.Symlink(".", "linked"); err != nil {
+				t.Fatal(err)
+			}
+			text, path := minimal, filepath.Join(folder, private)
+			switch filepath.Ext(private) {
+			case "":
+				text += fmt.Sprintf("journal: { dir: %q }\n", path)
+			case ".txt":
+				if err := os.WriteFile(path, []byte("key"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				text = strings.Replace(text, "write_key: dev", fmt.Sprintf("write_key_file: %q", path), 1)
+			}
+			text += fmt.Sprintf("static_dir: %q\n", dir)
+			if err := os.WriteFile("config.yaml", []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Load("config.yaml", LoadOptions{Lookup: lookup})
+			wanted := slices.Contains(static, dir)
+			if (err != nil) != wanted || wanted && !strings.Contains(err.Error(), "static_dir: expected a folder without anything private") {
+				t.Errorf("%s below %s: %v", private, dir, err)
+			}
+		}
+	}
+}

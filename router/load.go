@@ -66,7 +66,7 @@ func Load(path string, options LoadOptions) (*Config, error) {
 	if problem != nil {
 		return nil, &Mistakes{path, []strictyaml.Problem{*problem}}
 	}
-	l := newLoader(options)
+	l := newLoader(path, options)
 	l.load(document)
 	if problems := l.decoder.Problems(); len(problems) > 0 {
 		return nil, &Mistakes{path, problems}
@@ -175,24 +175,25 @@ func isNotText(line []byte) bool {
 
 // loader turns one document into a config and gathers what is wrong with it.
 type loader struct {
-	options LoadOptions
-	decoder *strictyaml.Decoder
-	config  *Config
+	path        string
+	options     LoadOptions
+	decoder     *strictyaml.Decoder
+	config      *Config
+	secretFiles []string
 }
 
-func newLoader(options LoadOptions) *loader {
+func newLoader(path string, options LoadOptions) *loader {
 	if options.Lookup == nil {
 		options.Lookup = os.LookupEnv
 	}
-	return &loader{
-		options: options,
-		decoder: &strictyaml.Decoder{Lookup: options.Lookup, ReadFile: readSecret, MissingSecret: options.MissingSecret},
-		config:  defaultConfig(),
-	}
+	l := &loader{path: path, options: options, config: defaultConfig()}
+	l.decoder = &strictyaml.Decoder{Lookup: options.Lookup, ReadFile: l.readSecret, MissingSecret: options.MissingSecret}
+	return l
 }
 
 // readSecret bounds what a mistaken path, such as a device, may cost.
-func readSecret(path string) ([]byte, error) {
+func (l *loader) readSecret(path string) ([]byte, error) {
+	l.secretFiles = append(l.secretFiles, path)
 	content, err := readLimited(path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -212,6 +213,7 @@ func (l *loader) load(document *yaml.Node) {
 		l.buildDestination(name)
 	}
 	l.checkSources()
+	l.checkStaticDir(l.config.StaticDir)
 }
 
 // below returns the decoder's Add for keys below a section.

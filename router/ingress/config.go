@@ -21,7 +21,7 @@ type Config struct {
 	TrustedProxies []Network `yaml:"trusted_proxies"`
 	// StaticDir is a folder of files to serve beside the API, such as the SDKs that browsers load; the API's own paths come
 	// first. Where a snippet's URL has a write key, as in /analytics.js/v1/KEY/analytics.min.js, the file's path needs none.
-	// Default: none.
+	// Everybody may read what lies in it. Default: none.
 	StaticDir string `yaml:"static_dir"`
 	// Sources are who may send, by name. At least one.
 	Sources map[string]Source `yaml:"sources"`
