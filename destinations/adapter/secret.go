@@ -80,6 +80,9 @@ func NewMasker(secrets []Secret) *Masker {
 		for _, other := range secrets {
 			forms[base64.StdEncoding.EncodeToString([]byte(value+":"+other.Reveal()))] = true
 		}
+		for _, form := range inBase64(value) {
+			forms[form] = true
+		}
 	}
 	longestFirst := slices.SortedFunc(maps.Keys(forms), func(a, b string) int {
 		return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b))
@@ -89,6 +92,23 @@ func NewMasker(secrets []Secret) *Masker {
 		pairs = append(pairs, form, masked)
 	}
 	return &Masker{whole, strings.NewReplacer(pairs...)}
+}
+
+// minBase64 is how many characters of base64 are told from ordinary words.
+const minBase64 = 8
+
+// inBase64 returns what a value can look like inside a longer text that is encoded, such as a user's name and password: by
+// where it begins there, and without the characters at its ends that its neighbours have a part in.
+func inBase64(value string) (forms []string) {
+	for before := range 3 {
+		text := append(make([]byte, before), value...)
+		from, to := (before*8+5)/6, len(text)*8/6
+		if to-from < minBase64 {
+			continue
+		}
+		forms = append(forms, base64.RawStdEncoding.EncodeToString(text)[from:to], base64.RawURLEncoding.EncodeToString(text)[from:to])
+	}
+	return forms
 }
 
 // inJSON returns what a value can look like between a JSON string's quotes: Go escapes <, > and &, PHP the slash, others

@@ -2,6 +2,7 @@ package adapter
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -131,5 +132,25 @@ func TestAShortSecretIsMaskedWhereItStandsAlone(t *testing.T) {
 		if got := m.Mask(text); got != want {
 			t.Errorf("Mask(%q) = %q, want %q", text, got, want)
 		}
+	}
+}
+
+// Whose password it is, is no secret: "Basic" credentials hold a name beside it that is not known here.
+func TestASecretIsMaskedInsideWhateverIsBase64(t *testing.T) {
+	const secret = "s3cret/pa55?"
+	m := NewMasker([]Secret{NewSecret(secret)})
+	for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding, base64.RawStdEncoding} {
+		for _, before := range []string{"", "u", "us", "use", "user:", "someone:"} {
+			for _, after := range []string{"", ":", ":x", ":more"} {
+				encoded := encoding.EncodeToString([]byte(before + secret + after))
+				got := m.Mask("Basic " + encoded)
+				if !strings.Contains(got, masked) || len(strings.Replace(got, masked, "", 1)) > len("Basic ")+len(encoded)-12 {
+					t.Errorf("%q and %q around it: %s became %s", before, after, encoded, got)
+				}
+			}
+		}
+	}
+	if got := NewMasker([]Secret{NewSecret("abcd")}).Mask("YWJj is short, and so is abcd"); got != "YWJj is short, and so is <secret>" {
+		t.Errorf("got %s", got)
 	}
 }
