@@ -133,8 +133,13 @@ type harness struct {
 	dice   *rand.Rand
 }
 
-// scenarioTimeout bounds a scenario on any machine; none takes a third of it on one with two cores.
-const scenarioTimeout = 15 * time.Minute
+// timeout bounds a scenario on any machine; none takes a third of it on one with two cores.
+func (o *options) timeout() time.Duration {
+	if o.short {
+		return 3 * time.Minute
+	}
+	return 20 * time.Minute
+}
 
 func runAll(ctx context.Context, o options, chosen []scenario) (failed bool, err error) {
 	dir, err := os.MkdirTemp("", "aka-faults-")
@@ -166,7 +171,7 @@ func runAll(ctx context.Context, o options, chosen []scenario) (failed bool, err
 
 // runOne runs a scenario, each with the same dice whatever ran before.
 func runOne(ctx context.Context, o options, s scenario, dir, binary string) *Result {
-	ctx, cancel := context.WithTimeout(ctx, scenarioTimeout)
+	ctx, cancel := context.WithTimeout(ctx, o.timeout())
 	defer cancel()
 	r := &Result{Scenario: s.name}
 	h := &harness{options: o, ctx: ctx, dir: dir, binary: binary, dice: rand.New(rand.NewPCG(o.seed, 0))}
