@@ -27,6 +27,8 @@ type vendorFault struct {
 	state string
 	// longOnly leaves it out of the short form.
 	longOnly bool
+	// own is the vendor's own delivery section.
+	own string
 	// answerLost tells that aka cannot know what the vendor took.
 	answerLost bool
 	// check looks at what else must hold, once everything has ended.
@@ -47,9 +49,9 @@ const fewestMet = 3
 const once = 400
 
 var vendorFaults = []vendorFault{
-	{name: "hang", does: "a vendor takes requests and never answers", vendor: "kissmetrics",
+	{name: "hang", does: "a vendor takes requests and never answers", vendor: "kissmetrics", own: "timeout: 1s", answerLost: true,
 		faults: []simulator.Fault{{Hang: true}}, grows: exchanges("timeout"), state: "open"},
-	{name: "drip", does: "a vendor answers a byte at a time, for longer than the timeout", vendor: "kissmetrics", longOnly: true,
+	{name: "drip", does: "a vendor answers a byte at a time, for longer than the timeout", vendor: "kissmetrics", own: "timeout: 1s", answerLost: true, longOnly: true,
 		faults: []simulator.Fault{{Drip: 50 * time.Millisecond, BodyBytes: 1000}}, grows: exchanges("timeout"), state: "open"},
 	{name: "reset", does: "a vendor breaks connections without taking anything", vendor: "vero",
 		faults: []simulator.Fault{{Reset: true}}, grows: exchanges("reset"), state: "open"},
@@ -88,7 +90,8 @@ func vendorScenarios() (all []scenario) {
 }
 
 func (f vendorFault) run(h *harness, r *Result) error {
-	w, err := newWorld(h, plan{delivery: quick})
+	p := plan{delivery: quick, own: map[string]string{f.vendor: f.own}}
+	w, err := newWorld(h, p)
 	if err != nil {
 		return err
 	}
@@ -98,7 +101,7 @@ func (f vendorFault) run(h *harness, r *Result) error {
 		return err
 	}
 	w.endpoints[f.vendor] = way.through(w, w.endpoints[f.vendor])
-	if err := w.configure(plan{delivery: quick}); err != nil {
+	if err := w.configure(p); err != nil {
 		return err
 	}
 	account := w.account(f.vendor)

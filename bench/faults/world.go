@@ -30,8 +30,9 @@ var destinations = []destination{
 	{"vero", "", "auth_token: s3cret-token"},
 }
 
-// quick is a delivery section that makes what would take minutes take moments.
-const quick = `timeout: 1s, concurrency: 4, batch: { max_items: 20, max_wait: 20ms }, retry: { initial: 50ms, max: 500ms },
+// quick is a delivery section that makes what would take minutes take moments. Its timeout is that of the default: a vendor
+// that is merely slow, because the machine is busy, is no fault.
+const quick = `concurrency: 4, batch: { max_items: 20, max_wait: 20ms }, retry: { initial: 50ms, max: 500ms },
   breaker: { failures: 5, cooldown: 200ms, max_cooldown: 400ms }`
 
 // usual is one as in earnest, but for the waits after a failure.
@@ -109,7 +110,6 @@ func (w *world) configure(p plan) error {
 admin: { listen: "127.0.0.1:0" }
 sources: { test: { write_key: %s } }
 journal: { dir: %q }
-shutdown_timeout: 5s
 delivery: { allow_private: true, %s }
 destinations:
 `, writeKey, w.journal, p.delivery)
