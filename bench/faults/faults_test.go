@@ -55,7 +55,7 @@ func TestARepeatNeedsAReason(t *testing.T) {
 	} {
 		r := &Result{}
 		e := expectation{crashes: []time.Time{crash}, repeatable: 2 * time.Second, answerLost: c.lostAt}
-		(&world{}).verifyRepeats(r, "vero", crowd.Repeats([]crowd.Delivery{c.before, c.after}), e)
+		verifyRepeats(r, "vero", crowd.Repeats([]crowd.Delivery{c.before, c.after}), e)
 		if r.Repeated != 1 || r.failed() == c.fine {
 			t.Errorf("%s: repeated %d, wrong %v", c.name, r.Repeated, r.Wrong)
 		}

@@ -45,6 +45,10 @@ func (w *world) verify(r *Result, l *load, e expectation) error {
 			return err
 		}
 	}
+	inDoubt, err := w.inDoubt()
+	if err != nil {
+		return err
+	}
 	if _, err := w.stop(); err != nil {
 		return err
 	}
@@ -54,7 +58,7 @@ func (w *world) verify(r *Result, l *load, e expectation) error {
 	acks := l.taken()
 	r.Accepted += len(acks)
 	for _, d := range destinations {
-		if err := w.verifyVendor(r, d.name, acks, dead[d.name], e); err != nil {
+		if err := w.verifyVendor(r, d.name, acks, dead[d.name], inDoubt[d.name], e); err != nil {
 			return err
 		}
 	}
@@ -131,7 +135,7 @@ func (w *world) aka(args ...string) ([]byte, error) {
 }
 
 // verifyVendor checks what one vendor got.
-func (w *world) verifyVendor(r *Result, name string, acks []ack, dead places, e expectation) error {
+func (w *world) verifyVendor(r *Result, name string, acks []ack, dead places, inDoubt int, e expectation) error {
 	all, err := crowd.Deliveries(w.account(name).Exchanges(), e.wasTaken)
 	if err != nil {
 		return err
@@ -161,13 +165,29 @@ func (w *world) verifyVendor(r *Result, name string, acks []ack, dead places, e 
 	if graph := w.account(name).Graph(); len(unlike) == 0 && len(graph) != len(people) {
 		r.wrong("to %s they are %d people, not %d", name, len(graph), len(people))
 	}
-	w.verifyRepeats(r, name, crowd.Repeats(all), e)
+	again := verifyRepeats(r, name, crowd.Repeats(all), e)
+	if n := again[len(e.crashes)]; n > inDoubt {
+		r.wrong("%s: %d calls were delivered again after the last crash, and aka says that only %d were in doubt", name, n, inDoubt)
+	}
 	return nil
 }
 
-// verifyRepeats checks that each repeat has its reason.
-func (w *world) verifyRepeats(r *Result, name string, repeats []crowd.Repeat, e expectation) {
-	oldest, perCrash := time.Duration(0), map[int]int{}
+// inDoubt is how many calls the running aka may be delivering again, by destination, as it says itself.
+func (w *world) inDoubt() (map[string]int, error) {
+	all := map[string]int{}
+	for _, d := range destinations {
+		n, err := w.metric("aka_delivery_in_doubt_total", of(d.name))
+		if err != nil {
+			return nil, err
+		}
+		all[d.name] = int(n)
+	}
+	return all, nil
+}
+
+// verifyRepeats checks that each repeat has its reason, and counts those over a crash by the run that made them.
+func verifyRepeats(r *Result, name string, repeats []crowd.Repeat, e expectation) map[int]int {
+	oldest, perRun := time.Duration(0), map[int]int{}
 	for _, again := range repeats {
 		r.Repeated++
 		run := crowd.RunOf(again.Before.At, e.crashes)
@@ -177,19 +197,20 @@ func (w *world) verifyRepeats(r *Result, name string, repeats []crowd.Repeat, e 
 			}
 			continue
 		}
-		perCrash[run]++
+		perRun[crowd.RunOf(again.At, e.crashes)]++
 		age := e.crashes[run].Sub(again.Before.At)
 		if oldest = max(oldest, age); age > e.repeatable {
 			r.wrong("%s: %s was delivered %s before a crash and again after it, which is longer than %s", name, again.Place, age, e.repeatable)
 		}
 	}
 	most := 0
-	for _, n := range perCrash {
+	for _, n := range perRun {
 		most = max(most, n)
 	}
 	if len(e.crashes) > 0 {
 		r.measured("%s: at most %d calls were delivered again after a crash, the oldest of them from %s before it", name, most, oldest.Round(time.Millisecond))
 	}
+	return perRun
 }
 
 // wasTaken tells whether the vendor took what an exchange held, whether it could say so or not.
