@@ -19,6 +19,7 @@ import (
 
 	"aka/destinations"
 	"aka/destinations/adapter"
+	"aka/router/segment"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew; read what changed before committing it")
@@ -478,3 +479,24 @@ func TestNothingPrivateLiesInTheStaticFolder(t *testing.T) {
 		}
 	}
 }
+
+func TestToRememberMergesNeedsAnAdapterThatTellsThem(t *testing.T) {
+	destinations.Vendors["mute"] = adapter.Vendor{New: func(settings adapter.Settings) (adapter.Adapter, error) {
+		m := mute{}
+		return m, settings.Decode(&m.Common)
+	}}
+	defer delete(destinations.Vendors, "mute")
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	text := "sources: { website: { write_key: dev } }\ndestinations:\n  mute: { remember_merges: true }\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Load(path, LoadOptions{})
+	if err == nil || !strings.Contains(err.Error(), "config.yaml:3: destinations.mute.remember_merges: the adapter of mute") {
+		t.Errorf("got %v", err)
+	}
+}
+
+type mute struct{ adapter.Common }
+
+func (mute) Translate(*segment.Call) adapter.Outcome { return adapter.Drop(adapter.NothingToSend) }

@@ -357,3 +357,29 @@ func checkExplained(t *testing.T, call ExplainedCall) {
 		}
 	}
 }
+
+func TestExplainSaysThatAMemoryOfMergesMayDropAnAlias(t *testing.T) {
+	config := strings.Replace(explained, "  vero: {", "  vero: { remember_merges: true,", 1)
+	if config == explained {
+		t.Fatal("the config has no vero section to change")
+	}
+	for callType, want := range map[string]int{"alias": 1, "identify": 0} {
+		body := fmt.Sprintf(`{"type":%q,"previousId":"a","userId":"b"}`, callType)
+		explanation, err := load(t, config, LoadOptions{}).Explain([]byte(body), website)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range explanation.Calls[0].Destinations {
+			if noted := d.Note == noteMemory; noted != (want == 1 && d.Name == "vero") {
+				t.Errorf("%s at %s: %q", callType, d.Name, d.Note)
+			}
+		}
+		var text strings.Builder
+		if err := explanation.WriteText(&text); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(text.String(), "note: "+noteMemory); got != want {
+			t.Errorf("%s: %d notes in\n%s", callType, got, text.String())
+		}
+	}
+}

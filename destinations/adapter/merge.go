@@ -25,9 +25,13 @@ type Merge struct {
 	// From is the id that is merged or renamed, To the one that it is merged into: an alias's previousId and userId. Both
 	// are as the vendor gets them. Only a digest of them is kept.
 	From, To string
-	// Limit, where it is not 0, is the number of ids at which the vendor refuses to make one person of so many.
+	// Limit, where it is not 0, is the number of ids at which the vendor refuses to make one person of so many. Up to
+	// MaxMergeLimit: it is for limits that are small.
 	Limit int
 }
+
+// MaxMergeLimit is the largest Limit of a Merge.
+const MaxMergeLimit = 10_000
 
 // MergeRule is what a vendor makes of two ids, and which merges it refuses.
 type MergeRule uint8
@@ -48,7 +52,8 @@ const (
 	MergeUses
 )
 
-// MergeOf asks an adapter what a call merges. One that is no Merger merges nothing, and neither does one that panics.
+// MergeOf asks an adapter what a call merges. One that is no Merger merges nothing, nor does one that panics or names a limit
+// that is out of bounds.
 func MergeOf(a Adapter, call *segment.Call) (m Merge, ok bool) {
 	merger, is := a.(Merger)
 	if !is {
@@ -59,5 +64,6 @@ func MergeOf(a Adapter, call *segment.Call) (m Merge, ok bool) {
 			m, ok = Merge{}, false
 		}
 	}()
-	return merger.Merges(call)
+	m, ok = merger.Merges(call)
+	return m, ok && m.Limit >= 0 && m.Limit <= MaxMergeLimit
 }

@@ -157,6 +157,53 @@ func TestAClusterThatWouldBeFullIsLeftAlone(t *testing.T) {
 	}
 }
 
+// Names may lead from one to the next for as long as somebody likes: what is asked of them stays quick and sound.
+func TestALongChainOfAliasesEndsSomewhere(t *testing.T) {
+	for _, name := range []string{"legacy", "vero"} {
+		d := memoryDestination(t, name, "")
+		m := memoryOf(d)
+		step := func(i, j int) string {
+			return outcomeOf(d, m, storyCall([]string{"alias", fmt.Sprint("n", i), fmt.Sprint("n", j)}))
+		}
+		const long = 3 * maxWalk
+		for i := range long {
+			if got := step(i, i+1); got != "send" {
+				t.Fatalf("%s: alias %d: %s", name, i, got)
+			}
+		}
+		if got := step(0, 600); got != "already_merged" {
+			t.Errorf("%s: 600 names on: %s", name, got)
+		}
+		for _, end := range []int{0, long} {
+			step(long-end, end) // whatever is said of ends that are too far apart
+		}
+	}
+}
+
+func FuzzStoredMerges(f *testing.F) {
+	m := newMergeMemory("", 2*mergesPerBlock)
+	for _, rule := range []adapter.MergeRule{adapter.MergeJoins, adapter.MergeGivesFrom, adapter.MergeNames, adapter.MergeRenames, adapter.MergeUses, 99} {
+		m.apply(&merge{rule: rule, limit: 500, from: digestOf("a"), to: digestOf("b")})
+		m.write(&merge{rule: rule, limit: 500, from: digestOf("a"), to: digestOf("b")})
+	}
+	f.Add(m.blocks[0].data)
+	f.Add(m.blocks[0].data[:mergesHeader+7])
+	f.Add([]byte{mergesVersion})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m := newMergeMemory("", 2*mergesPerBlock)
+		m.load([]*mergeBlock{{number: 7, data: data}})
+		for _, rule := range []adapter.MergeRule{adapter.MergeJoins, adapter.MergeGivesFrom, adapter.MergeNames, adapter.MergeRenames, adapter.MergeUses} {
+			m.add(&merge{rule: rule, limit: 500, from: digestOf("a"), to: digestOf("c")})
+		}
+		for _, b := range m.blocks {
+			b.each(m.forget)
+		}
+		if len(m.given)+len(m.renamed)+m.clusters.ids() > 0 {
+			t.Errorf("%d given, %d renamed and %d joined stay for ever", len(m.given), len(m.renamed), m.clusters.ids())
+		}
+	})
+}
+
 // With a memory a vendor knows the same people as without it, and throws no alias away in silence.
 func TestAMemoryChangesNoPeopleAndSparesTheVendorWhatItWouldThrowAway(t *testing.T) {
 	for i, v := range memoryVendors {

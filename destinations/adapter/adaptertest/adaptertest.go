@@ -20,6 +20,10 @@
 //
 // request picks the request of `send` (default the first), items repeats it as a batch (default 1), after_ambiguous tells
 // that an earlier try got no answer. A verdict with a note is written `delivered/reidentified_before`.
+//
+// `merges:` is what an adapter.Merger says of the call, `{}` for nothing:
+//
+//	merges: { rule: gives_from, from: 7f0cc7a7, to: 507f191e81, limit: 500 }
 package adaptertest
 
 import (
@@ -57,6 +61,7 @@ type goldenCase struct {
 	Reject        string         `yaml:"reject"`
 	SettingsError string         `yaml:"settings_error"`
 	Answers       []answerCase   `yaml:"answers"`
+	Merges        *wantMerge     `yaml:"merges"`
 }
 
 type wantRequest struct {
@@ -75,6 +80,18 @@ type answerCase struct {
 	Body           string   `yaml:"body"`
 	AfterAmbiguous bool     `yaml:"after_ambiguous"`
 	Verdicts       []string `yaml:"verdicts"`
+}
+
+type wantMerge struct {
+	Rule  string `yaml:"rule"`
+	From  string `yaml:"from"`
+	To    string `yaml:"to"`
+	Limit int    `yaml:"limit"`
+}
+
+var mergeRules = map[string]adapter.MergeRule{
+	"": 0, "joins": adapter.MergeJoins, "gives_from": adapter.MergeGivesFrom, "gives_to": adapter.MergeGivesTo,
+	"names": adapter.MergeNames, "renames": adapter.MergeRenames, "uses": adapter.MergeUses,
 }
 
 // Run runs every *.yaml file of the folder as a case against the vendor.
@@ -107,8 +124,10 @@ func runCase(t *testing.T, vendor adapter.Vendor, file string) {
 	if err != nil {
 		t.Fatalf("settings: %v", err)
 	}
-	outcome := translate(t, a, c.call(t, vendor), secrets)
+	call := c.call(t, vendor)
+	outcome := translate(t, a, call, secrets)
 	c.compare(t, outcome)
+	c.compareMerges(t, a, call, outcome)
 	for _, answer := range c.Answers {
 		answer.check(t, a, outcome.Requests)
 	}
@@ -121,9 +140,12 @@ func translate(t *testing.T, a adapter.Adapter, call *segment.Call, secrets []ad
 	guard := adapter.NewGuard(a.Shared().BlockedIDs)
 	outcome := guard.Translate(a, call)
 	again := guard.Translate(a, call)
+	if len(outcome.Requests) > 0 {
+		checkMerges(t, a, call)
+	}
 	after, _ := json.Marshal(call)
 	if !bytes.Equal(before, after) {
-		t.Errorf("Translate modified the call:\n got %s\nwas %s", after, before)
+		t.Errorf("Translate or Merges modified the call:\n got %s\nwas %s", after, before)
 	}
 	if !reflect.DeepEqual(outcome, again) {
 		t.Errorf("Translate is not repeatable:\n first %+v\nsecond %+v", outcome, again)
@@ -132,6 +154,42 @@ func translate(t *testing.T, a adapter.Adapter, call *segment.Call, secrets []ad
 		t.Error(problem)
 	}
 	return outcome
+}
+
+// checkMerges checks what must hold of every merge.
+func checkMerges(t *testing.T, a adapter.Adapter, call *segment.Call) {
+	t.Helper()
+	merger, is := a.(adapter.Merger)
+	if !is {
+		return
+	}
+	m, ok := merger.Merges(call)
+	if again, okAgain := merger.Merges(call); m != again || ok != okAgain {
+		t.Errorf("Merges is not repeatable:\n first %+v\nsecond %+v", m, again)
+	}
+	if ok && (m.To == "" || (m.From == "") != (m.Rule == adapter.MergeUses) || m.From == m.To || m.Limit < 0 || m.Limit > adapter.MaxMergeLimit) {
+		t.Errorf("Merges: %+v is no merge", m)
+	}
+	if merger.Account() == "" || merger.Account() != merger.Account() {
+		t.Error("Account: empty, or not repeatable")
+	}
+}
+
+// compareMerges checks what the adapter says that the call merges.
+func (c *goldenCase) compareMerges(t *testing.T, a adapter.Adapter, call *segment.Call, outcome adapter.Outcome) {
+	t.Helper()
+	if c.Merges == nil {
+		return
+	}
+	if len(outcome.Requests) == 0 {
+		t.Fatal("merges: nothing is sent, and an adapter is not asked then")
+	}
+	got, ok := adapter.MergeOf(a, call)
+	rule, known := mergeRules[c.Merges.Rule]
+	want := adapter.Merge{Rule: rule, From: c.Merges.From, To: c.Merges.To, Limit: c.Merges.Limit}
+	if !known || got != want || ok != (rule != 0) {
+		t.Errorf("merges:\n got %+v\nwant %+v", got, *c.Merges)
+	}
 }
 
 func load(t testing.TB, file string) *goldenCase {
