@@ -230,7 +230,9 @@ func compareWithMemory(t *testing.T, sim *simulator.Simulator, name string, seed
 	with, without := memoryAccount(t, sim, name, seed, "with"), memoryAccount(t, sim, name, seed, "without")
 	m := memoryOf(with.destination)
 	dice := rand.New(rand.NewPCG(seed, 0))
-	sender := NewHTTPSender(DefaultOptions)
+	options := DefaultOptions
+	options.AllowPrivate = true
+	sender := NewHTTPSender(options)
 	for range 150 {
 		call := randomCall(dice)
 		without.deliver(t, sender, call)
