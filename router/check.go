@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"aka/destinations/adapter"
 	"aka/router/delivery"
@@ -22,6 +23,13 @@ const minMemory = 64 * strictyaml.MiB
 
 // namePattern keeps names fit for metrics' labels and the journal's subjects.
 var namePattern = regexp.MustCompile(`^[a-z0-9_-]{1,63}$`)
+
+// What browsers say of a page has no path and no port that goes without saying, and its name is in ASCII. Anything else, a
+// wildcard too, would let no page send.
+var (
+	originPattern = regexp.MustCompile(`(?i)^https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?$`)
+	defaultPort   = regexp.MustCompile(`(?i)^(?:http://.*:80|https://.*:443)$`)
+)
 
 func (l *loader) checkName(section, name string) {
 	if !namePattern.MatchString(name) {
@@ -176,6 +184,11 @@ func (l *loader) checkWriteKey(key, source string, secret adapter.Secret, owners
 		l.decoder.Add(key, "required")
 		return
 	}
+	// Most ways to send a key would lose these.
+	if strings.TrimSpace(value) != value || strings.HasSuffix(value, ":") {
+		l.decoder.Add(key, "expected no space at either end, and no colon at the end")
+		return
+	}
 	// The effective config shows every key as the same mask, and is to be a config again.
 	if other, taken := owners[value]; taken && value != secret.String() {
 		l.decoder.Add(key, "the same as that of sources.%s", other)
@@ -186,9 +199,8 @@ func (l *loader) checkWriteKey(key, source string, secret adapter.Secret, owners
 
 func (l *loader) checkOrigins(key string, origins []string) {
 	for i, origin := range origins {
-		u, err := url.Parse(origin)
-		if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.Scheme+"://"+u.Host != origin {
-			l.decoder.Add(item(key, i), "expected an origin such as https://app.example, not %q", origin)
+		if !originPattern.MatchString(origin) || defaultPort.MatchString(origin) {
+			l.decoder.Add(item(key, i), "expected an origin as browsers say it, such as https://app.example, not %q", origin)
 		}
 	}
 }

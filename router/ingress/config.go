@@ -1,7 +1,7 @@
 package ingress
 
 import (
-	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -25,7 +25,8 @@ type Config struct {
 	StaticDir string `yaml:"static_dir"`
 	// Sources are who may send, by name. At least one.
 	Sources map[string]Source `yaml:"sources"`
-	Limits  Limits            `yaml:"limits"`
+	// Limits bound what one request may hold and take.
+	Limits Limits `yaml:"limits"`
 }
 
 // Source is a write key and what it may do.
@@ -34,17 +35,19 @@ type Source struct {
 	WriteKey adapter.Secret `yaml:"write_key"`
 	// Destinations are the names of those that get this source's calls. Default: all of them.
 	Destinations []string `yaml:"destinations"`
-	// AllowedOrigins are the origins whose pages may send from a browser, such as https://app.example. Default: any.
+	// AllowedOrigins are the origins whose pages may send from a browser, such as https://app.example, in any case. There are no
+	// wildcards. Default: any.
 	AllowedOrigins []string `yaml:"allowed_origins"`
-	// IP is what becomes of a call's context.ip: keep, anonymize (its network is kept: 24 bits of IPv4, 48 of IPv6) or drop.
-	// Default keep.
+	// IP is what becomes of a call's context.ip: keep, anonymize (its network is kept: 24 bits of IPv4, 48 of IPv6) or drop. A
+	// browser's or a phone's call that has none gets its client's before that. Default keep.
 	IP segment.IPPolicy `yaml:"ip"`
-	// Rate is how many calls are taken per second, over time. What comes above it is answered 429. 0 is unlimited.
-	// Default 0.
+	// Rate is how many calls are taken per second, over time. A second's worth may come at once, and a larger batch is taken too
+	// and makes the next ones wait. What comes above it is answered 429. 0 is unlimited. Default 0.
 	Rate float64 `yaml:"rate"`
 }
 
-// TLS is where the certificate of the ingress lies. Both files are PEM, and are read again when they change.
+// TLS is where the certificate of the ingress lies. Both files are PEM, and are read again when they change. Both are named, or
+// neither.
 type TLS struct {
 	// CertFile holds the certificate, followed by those between it and the root.
 	CertFile string `yaml:"cert_file"`
@@ -64,7 +67,7 @@ func (n *Network) UnmarshalText(text []byte) error {
 	}
 	prefix, err := netip.ParsePrefix(string(text))
 	if err != nil {
-		return errors.New("expected a network such as 10.0.0.0/8, or an address")
+		return fmt.Errorf("expected a network such as 10.0.0.0/8, or an address, not %q", text)
 	}
 	if inIPv6 := 128 - 32; prefix.Addr().Is4In6() && prefix.Bits() >= inIPv6 {
 		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-inIPv6)
@@ -86,7 +89,8 @@ type Limits struct {
 	BatchCalls int `yaml:"batch_calls"`
 	// Depth is how deep JSON may nest. 8 to 1000. Default 64.
 	Depth int `yaml:"depth"`
-	// Strict lowers the limits to Segment's own: 32 KB a call, 500 KB a body, 2500 calls a batch. Default false.
+	// Strict lowers the limits to Segment's own: 32 KB a call, 500 KB a body, 2500 calls a batch, 100 bytes a messageId instead
+	// of 256. Default false.
 	Strict bool `yaml:"strict"`
 	// ReadTimeout bounds the reading of one request's body. Its headers have as long, and 10 seconds at most. Above 0.
 	// Default 30s.
