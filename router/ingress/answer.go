@@ -9,8 +9,14 @@ import (
 	"aka/router/segment"
 )
 
-// retrySeconds is when a client may try again what was refused for lack of room. SDKs read it only as a whole number.
-const retrySeconds = 5
+const (
+	headerRateLimitReset = "X-RateLimit-Reset"
+
+	// retrySeconds is when a client may try again what was refused for lack of room. SDKs read it only as a whole number.
+	retrySeconds = 5
+
+	cacheNothing = "no-store"
+)
 
 var (
 	contentTypeJSON = []byte("application/json")
@@ -44,12 +50,23 @@ func succeedBatch(ctx *fasthttp.RequestCtx, result *segment.Result) {
 	if answer.Rejected == nil {
 		answer.Rejected = []segment.Rejection{}
 	}
+	respond(ctx, answer)
+}
+
+// respond answers with JSON. An answer is made of nothing but texts, numbers and switches.
+func respond(ctx *fasthttp.RequestCtx, answer any) {
 	body, err := json.Marshal(answer)
 	if err != nil {
-		panic(err) // it is made of nothing but numbers and text
+		panic(err)
 	}
 	ctx.SetContentTypeBytes(contentTypeJSON)
 	ctx.SetBody(body)
+}
+
+// cacheFor says how long the answer may be kept. One without an Origin is not good for a page of any, so it says Vary too.
+func cacheFor(ctx *fasthttp.RequestCtx, control string) {
+	ctx.Response.Header.Set(fasthttp.HeaderCacheControl, control)
+	ctx.Response.Header.Set(fasthttp.HeaderVary, fasthttp.HeaderOrigin)
 }
 
 // refusal is an answer that takes nothing.
@@ -107,10 +124,6 @@ type errorAnswer struct {
 }
 
 func refuse(ctx *fasthttp.RequestCtx, r *refusal) {
-	body, err := json.Marshal(errorAnswer{Code: r.code, Message: r.message, Error: r.message})
-	if err != nil {
-		panic(err) // it is made of nothing but text
-	}
 	if r.status == fasthttp.StatusServiceUnavailable {
 		retryAfter(ctx, retrySeconds)
 	}
@@ -120,8 +133,7 @@ func refuse(ctx *fasthttp.RequestCtx, r *refusal) {
 	// Caches may keep a 404 or a 405 unasked, and some keep any error: one client's strange headers would be everybody's.
 	ctx.Response.Header.Set(fasthttp.HeaderCacheControl, cacheNothing)
 	ctx.SetStatusCode(r.status)
-	ctx.SetContentTypeBytes(contentTypeJSON)
-	ctx.SetBody(body)
+	respond(ctx, errorAnswer{Code: r.code, Message: r.message, Error: r.message})
 }
 
 // endsConnection tells whether nobody knows where the next request begins, or there is to be none.

@@ -3,7 +3,6 @@ package ingress
 import "github.com/valyala/fasthttp"
 
 const (
-	headerRateLimitReset        = "X-RateLimit-Reset"
 	headerRequestPrivateNetwork = "Access-Control-Request-Private-Network"
 	headerAllowPrivateNetwork   = "Access-Control-Allow-Private-Network"
 )

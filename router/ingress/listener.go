@@ -120,6 +120,14 @@ func isLate(ctx *fasthttp.RequestCtx, err error) bool {
 	return isTimeout(err) || err != nil && c != nil && c.late
 }
 
+func isTimeout(err error) bool {
+	if err == nil {
+		return false
+	}
+	var timeout interface{ Timeout() bool }
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
 // connOf returns the connection that the listener accepted; nil when there was no listener.
 func connOf(ctx *fasthttp.RequestCtx) *conn {
 	below := ctx.Conn()

@@ -262,11 +262,3 @@ func (s *Server) failedToRead(ctx *fasthttp.RequestCtx, err error) {
 	allowOrigin(ctx, ctx.Request.Header.Peek(fasthttp.HeaderOrigin))
 	s.metrics.requests[ctx.Response.StatusCode()].Inc()
 }
-
-func isTimeout(err error) bool {
-	if err == nil {
-		return false
-	}
-	var timeout interface{ Timeout() bool }
-	return errors.As(err, &timeout) && timeout.Timeout()
-}

@@ -2,7 +2,6 @@ package ingress
 
 import (
 	"bytes"
-	"encoding/json"
 
 	"github.com/valyala/fasthttp"
 )
@@ -13,7 +12,6 @@ const (
 	serviceCustomerIO = "Customer.io Data Pipelines"
 
 	cacheSettings = "public, max-age=120"
-	cacheNothing  = "no-store"
 )
 
 // refusedUnknownSettings is Segment's answer about settings that it does not have.
@@ -51,7 +49,8 @@ func (s *Server) settings(ctx *fasthttp.RequestCtx, e endpoint) {
 		refuse(ctx, refused)
 		return
 	}
-	succeedRead(ctx, cache, settingsAnswer{Integrations: map[string]serviceSettings{e.service: {APIKey: string(key)}}})
+	cacheFor(ctx, cache)
+	respond(ctx, settingsAnswer{Integrations: map[string]serviceSettings{e.service: {APIKey: string(key)}}})
 }
 
 // sourceAnswer is what RudderStack's SDKs ask for before they send. They go by id, config, enabled and destinations; without
@@ -74,7 +73,8 @@ func (s *Server) sourceConfig(ctx *fasthttp.RequestCtx, _ endpoint) {
 		refuse(ctx, refused)
 		return
 	}
-	succeedRead(ctx, cacheNothing, sourceAnswer{sourceConfig{ID: from.name, Name: from.name, Enabled: true, Destinations: []string{}}})
+	cacheFor(ctx, cacheNothing)
+	respond(ctx, sourceAnswer{sourceConfig{ID: from.name, Name: from.name, Enabled: true, Destinations: []string{}}})
 }
 
 // reader returns the source of a write key, if it may be read from where the request comes.
@@ -90,20 +90,4 @@ func (s *Server) reader(ctx *fasthttp.RequestCtx, key []byte) (*source, *refusal
 		return nil, refusedOrigin
 	}
 	return from, nil
-}
-
-func succeedRead(ctx *fasthttp.RequestCtx, cache string, answer any) {
-	body, err := json.Marshal(answer)
-	if err != nil {
-		panic(err) // it is made of nothing but text and numbers
-	}
-	cacheFor(ctx, cache)
-	ctx.SetContentTypeBytes(contentTypeJSON)
-	ctx.SetBody(body)
-}
-
-// cacheFor says how long the answer may be kept. One without an Origin is not good for a page of any, so it says Vary too.
-func cacheFor(ctx *fasthttp.RequestCtx, control string) {
-	ctx.Response.Header.Set(fasthttp.HeaderCacheControl, control)
-	ctx.Response.Header.Set(fasthttp.HeaderVary, fasthttp.HeaderOrigin)
 }
