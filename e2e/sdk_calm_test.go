@@ -90,7 +90,8 @@ func signUp(before, after string) []call {
 	}
 }
 
-// expectSignUp checks what the vendors that know users alone took of the story. Within a step the order is free: nothing in it changes who is who.
+// expectSignUp checks what the vendors that know users alone took of the story. Within a step the order is free: nothing in it
+// changes who is who.
 func expectSignUp(t *testing.T, w *world, before, after string) {
 	t.Helper()
 	expectSteps(t, w.account("kissmetrics"), [][]string{

@@ -55,7 +55,7 @@ var sdks = []sdk{
 var jitsu = sdk{"jitsu-js", "@jitsu/js/1.11.0", driver("jitsu-js.mjs"), 1, nil}
 
 // outlasts tells whether the SDK goes on trying for longer than it takes aka to be started again. The others try four times
-// within a second and a half.
+// within two seconds.
 func (s *sdk) outlasts() bool { return s.tries >= 10 }
 
 // driver is a program in sdksDir that runs an SDK in Node: driver.mjs says how.
