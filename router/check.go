@@ -48,6 +48,9 @@ func (l *loader) checkServer() {
 	c.Limits.Check(l.below("limits"))
 	l.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	l.oneOf("log.format", c.Log.Format, "json", "console")
+	if least := strictyaml.MiB * strictyaml.Size(max(len(c.Destinations), 1)); c.BufferBytes < least {
+		add("buffer_bytes", "expected at least 1MiB for each destination, %s, not %s", least, c.BufferBytes)
+	}
 	if c.MemoryLimit != 0 && c.MemoryLimit < minMemory {
 		add("memory_limit", "expected 0 for none, or at least %s, not %s", minMemory, c.MemoryLimit)
 	}

@@ -26,6 +26,9 @@ type Config struct {
 	DeadLetters journal.DeadLetterOptions `yaml:"dead_letters"`
 	Admin       Admin                     `yaml:"admin"`
 	Log         Log                       `yaml:"log"`
+	// BufferBytes bounds the calls that all destinations hold in memory together. Each has the same share, whatever the
+	// others need, and its own window_bytes as well. At least 1MiB for each. Default 256MiB.
+	BufferBytes strictyaml.Size `yaml:"buffer_bytes"`
 	// MemoryLimit is the soft limit on the process's memory: the garbage collector works harder near it. 0 is none, else at
 	// least 64MiB. Default 512MiB.
 	MemoryLimit strictyaml.Size `yaml:"memory_limit"`
@@ -88,6 +91,7 @@ func defaultConfig() *Config {
 		DeadLetters:     journal.DefaultOptions.DeadLetters,
 		Admin:           Admin{Listen: "127.0.0.1:9090"},
 		Log:             Log{Level: "info", Format: "json"},
+		BufferBytes:     256 * strictyaml.MiB,
 		MemoryLimit:     512 * strictyaml.MiB,
 		ShutdownTimeout: 20 * time.Second,
 	}

@@ -121,6 +121,7 @@ func (r *Router) pipeline(d *Destination, metrics *delivery.Metrics) *delivery.P
 		Read:        func(from uint64) delivery.Frames { return r.journal.ReadFrom(from) },
 		Allowed:     r.allowed,
 		Sender:      delivery.NewHTTPSender(d.Delivery),
+		MaxBytes:    int(r.config.BufferBytes) / len(r.config.Destinations),
 		Logger:      r.log,
 		Metrics:     metrics,
 	})

@@ -34,7 +34,7 @@ func (p *Pipeline) holding() bool {
 
 // hasRoomAside tells whether one more call may be kept aside: it takes memory all the same.
 func (p *Pipeline) hasRoomAside() bool {
-	return p.parked.count+p.dead.count < p.Options.Window && p.parked.bytes+p.dead.bytes < int(p.Options.WindowBytes)
+	return p.parked.count+p.dead.count < p.Options.Window && p.parked.bytes+p.dead.bytes < p.maxBytes()/2
 }
 
 // holdUp keeps the place of a call that is a dead letter now, so that those behind it wait for its operator, restarts

@@ -63,8 +63,17 @@ func (j *job) request() *adapter.Request { return &j.outcome.Requests[j.step] }
 // inDoubt tells whether the vendor may have acted on the call already. A restart begins with its first request again.
 func (j *job) inDoubt() bool { return j.ambiguous || j.step > 0 }
 
+// What a job and a request take beside the bytes that they name: themselves, the entry, its place among those of the same
+// people, a timer; headers and a batch's bounds.
+const (
+	jobBytes     = 1000
+	requestBytes = 300
+)
+
 // measure takes the size of what the job holds.
-func (j *job) measure() { j.size = len(j.entry.JSON) + j.outcome.Size() }
+func (j *job) measure() {
+	j.size = jobBytes + len(j.entry.JSON) + len(j.entry.Routing) + j.outcome.Size() + requestBytes*len(j.outcome.Requests)
+}
 
 // detach gives the job its own copy of the call, so that it does not keep the whole frame in memory while it waits.
 func (j *job) detach() {
@@ -77,6 +86,17 @@ func (j *job) detach() {
 	}
 	e.JSON, e.Routing = bytes.Clone(e.JSON), bytes.Clone(e.Routing)
 	j.entry, j.detached = &e, true
+}
+
+// bytesHeld is the size of all calls that are held: in the window and beside it.
+func (p *Pipeline) bytesHeld() int { return p.window.bytes + p.parked.bytes + p.dead.bytes }
+
+// maxBytes is the most that they may take. At most half of it goes to what is kept aside, so that the window has the rest.
+func (p *Pipeline) maxBytes() int {
+	if p.MaxBytes > 0 {
+		return min(p.MaxBytes, int(p.Options.WindowBytes))
+	}
+	return int(p.Options.WindowBytes)
 }
 
 // window is the jobs that are held in memory, oldest first, bounded in count and bytes.

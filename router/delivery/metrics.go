@@ -26,6 +26,7 @@ type Metrics struct {
 	remembered   *prometheus.GaugeVec
 	states       *prometheus.GaugeVec
 	window       *prometheus.GaugeVec
+	windowBytes  *prometheus.GaugeVec
 	parked       *prometheus.GaugeVec
 	held         *prometheus.GaugeVec
 	heldRetries  *prometheus.CounterVec
@@ -59,6 +60,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		remembered:   gauge("merges_remembered", "Delivered merges that are remembered, where remember_merges is on."),
 		states:       gauge("destination_state", "1 for the state that the destination is in: closed is well, open is down, half_open is being probed, held refuses our credentials.", "state"),
 		window:       gauge("window_calls", "Calls held in memory, waiting or in flight."),
+		windowBytes:  gauge("window_bytes", "Memory that the calls take which are held, waiting, in flight or kept aside."),
 		parked:       gauge("parked_calls", "Calls kept aside because they keep failing while others pass, and those behind them."),
 		held:         gauge("held_letters", "Dead letters that hold up the calls behind them until they are replayed or discarded. They are among the parked calls."),
 		heldRetries:  counter("held_retries_total", "Dead letters that held up calls and were tried again in their place. Each ends once more."),
@@ -67,7 +69,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		lag:          histogram("delivery_lag_seconds", "Time from accepting a call to its delivery.", prometheus.ExponentialBuckets(0.001, 4, 14)),
 		backlog:      &backlogCollector{},
 	}
-	reg.MustRegister(m.outcomes, m.retries, m.ambiguous, m.inDoubt, m.exchanges, m.diagnostics, m.saveFailures, m.forgotten, m.remembered, m.states, m.window, m.parked, m.held, m.heldRetries, m.inFlight, m.duration, m.lag, m.backlog)
+	reg.MustRegister(m.outcomes, m.retries, m.ambiguous, m.inDoubt, m.exchanges, m.diagnostics, m.saveFailures, m.forgotten, m.remembered, m.states, m.window, m.windowBytes, m.parked, m.held, m.heldRetries, m.inFlight, m.duration, m.lag, m.backlog)
 	return m
 }
 
@@ -84,6 +86,7 @@ type destinationMetrics struct {
 	forgotten    prometheus.Counter
 	remembered   prometheus.Gauge
 	window       prometheus.Gauge
+	windowBytes  prometheus.Gauge
 	parked       prometheus.Gauge
 	held         prometheus.Gauge
 	heldRetries  prometheus.Counter
@@ -109,7 +112,7 @@ func (m *Metrics) destination(name string) *destinationMetrics {
 		name: name, all: m, outcomes: map[outcomeKey]prometheus.Counter{}, exchanges: map[string]prometheus.Counter{},
 		retries: m.retries.WithLabelValues(name), ambiguous: m.ambiguous.WithLabelValues(name), inDoubt: m.inDoubt.WithLabelValues(name),
 		forgotten: m.forgotten.WithLabelValues(name), remembered: m.remembered.WithLabelValues(name),
-		saveFailures: m.saveFailures.WithLabelValues(name), window: m.window.WithLabelValues(name), parked: m.parked.WithLabelValues(name), inFlight: m.inFlight.WithLabelValues(name),
+		saveFailures: m.saveFailures.WithLabelValues(name), window: m.window.WithLabelValues(name), windowBytes: m.windowBytes.WithLabelValues(name), parked: m.parked.WithLabelValues(name), inFlight: m.inFlight.WithLabelValues(name),
 		held: m.held.WithLabelValues(name), heldRetries: m.heldRetries.WithLabelValues(name),
 		duration: m.duration.WithLabelValues(name), lagSeconds: m.lag.WithLabelValues(name),
 	}
@@ -191,6 +194,7 @@ type pipelineState struct {
 	ended                          uint64
 	oldest                         time.Time // zero when nothing waits
 	window, parked, held, inFlight int
+	bytes                          int
 }
 
 func (d *destinationMetrics) state(s pipelineState) {
@@ -201,6 +205,7 @@ func (d *destinationMetrics) state(s pipelineState) {
 	}
 	d.oldest.Store(nanos)
 	d.window.Set(float64(s.window))
+	d.windowBytes.Set(float64(s.bytes))
 	d.parked.Set(float64(s.parked))
 	d.held.Set(float64(s.held))
 	d.inFlight.Set(float64(s.inFlight))

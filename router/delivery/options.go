@@ -19,7 +19,8 @@ type Options struct {
 	Order adapter.Order `yaml:"order"`
 	// Window is how many calls are held in memory, waiting or in flight. At least concurrency, up to 1000000. Default 10000.
 	Window int `yaml:"window"`
-	// WindowBytes bounds the same calls by their size as JSON. At least 1MiB. Default 32MiB.
+	// WindowBytes bounds the same calls, and those that are kept aside, by the memory that they take: each as JSON, as
+	// requests, and some 2KB. At least 1MiB. Default 32MiB, and a destination's share of the config's buffer_bytes.
 	WindowBytes strictyaml.Size `yaml:"window_bytes"`
 	Batch       BatchOptions    `yaml:"batch"`
 	// Rate is how many calls go out per second at most. 0 is unlimited. Default 0.

@@ -51,8 +51,10 @@ type Config struct {
 	// Allowed returns the destinations that a source may use; none is all.
 	Allowed func(source string) []string
 	Sender  Sender
-	Logger  *zap.Logger
-	Metrics *Metrics
+	// MaxBytes bounds what is held in memory, beside the options' WindowBytes; 0 does not.
+	MaxBytes int
+	Logger   *zap.Logger
+	Metrics  *Metrics
 }
 
 // Pipeline delivers the journal's calls to one destination: each once or more, in the order that identity needs.
@@ -264,7 +266,7 @@ func (p *Pipeline) publishState() {
 	}
 	p.metrics.state(pipelineState{
 		ended: p.progress.Ended() - min(p.progress.Ended(), uint64(p.parked.count)), oldest: oldest, window: p.window.count,
-		parked: p.parked.count + p.dead.count, held: p.dead.count, inFlight: p.inFlight,
+		parked: p.parked.count + p.dead.count, held: p.dead.count, inFlight: p.inFlight, bytes: p.bytesHeld(),
 	})
 }
 

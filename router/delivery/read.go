@@ -134,7 +134,7 @@ func (p *Pipeline) begin(next prepared) {
 func (p *Pipeline) admit() {
 	now := time.Now()
 	for len(p.current) > 0 {
-		if p.window.count >= p.Options.Window || p.window.count > 0 && p.window.bytes >= int(p.Options.WindowBytes) {
+		if p.window.count >= p.Options.Window || p.window.count > 0 && p.bytesHeld() >= p.maxBytes() {
 			return
 		}
 		j := p.current[0]

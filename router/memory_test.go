@@ -1,0 +1,128 @@
+package router
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"aka/router/journal"
+	"aka/router/segment"
+)
+
+// Five destinations that are down hold as much as they may, and that is what it says it is.
+func TestWhatDestinationsThatAreDownHoldIsCountedAndBounded(t *testing.T) {
+	const share = 6 << 20
+	// unshared is what does not grow with what is held: the newest frames, which all readers share, and what each reads ahead.
+	const unshared = 32 << 20
+	config := load(t, fmt.Sprintf(`
+listen: "127.0.0.1:0"
+admin: { listen: "127.0.0.1:0" }
+journal: { dir: %q }
+buffer_bytes: 30MiB
+delivery: { allow_private: true }
+sources: { test: { write_key: key } }
+destinations:
+  kissmetrics: { settings: { api_key: k, endpoint: "http://127.0.0.1:1" } }
+  legacy: { type: mixpanel, settings: { token: t, id_merge: legacy, endpoint: "http://127.0.0.1:1" } }
+  original: { type: mixpanel, settings: { token: t, id_merge: original, endpoint: "http://127.0.0.1:1" } }
+  simplified: { type: mixpanel, settings: { token: t, id_merge: simplified, endpoint: "http://127.0.0.1:1" } }
+  vero: { settings: { auth_token: t, endpoint: "http://127.0.0.1:1" } }
+`, filepath.Join(t.TempDir(), "data")), LoadOptions{})
+	r := New(config, zap.NewNop())
+	if err := r.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before, rss := heap(), residentBytes(t)
+	for i := range 480 {
+		if _, err := r.journal.Append(t.Context(), trackCalls(t, i, 50)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := &model{t: t, ctx: t.Context(), router: r}
+	gauge := func(name string, labels ...string) float64 { return sumOf(t, r, name, labels...) }
+	m.until("every window is full", func() bool { return gauge("aka_window_bytes") >= 5*share })
+	m.until("what waits has copies of its own", func() bool {
+		return gauge("aka_destination_state", "open")+gauge("aka_destination_state", "half_open") == 5
+	})
+	time.Sleep(time.Second)
+	counted, held := gauge("aka_window_bytes"), float64(heap()-before)
+	t.Logf("counted %.1f MiB for %v calls, the heap grew by %.1f MiB, the process by %.1f MiB", counted/(1<<20), gauge("aka_window_calls"), held/(1<<20), float64(residentBytes(t)-rss)/(1<<20))
+	for _, name := range slices.Sorted(maps.Keys(config.Destinations)) {
+		if n := gauge("aka_window_bytes", name); n < share || n > share+10<<10 {
+			t.Errorf("%s holds %v bytes, its share is %d", name, n, share)
+		}
+	}
+	if held > 1.25*counted+unshared {
+		t.Errorf("%.1f MiB are held, and %.1f MiB counted", held/(1<<20), counted/(1<<20))
+	}
+	r.Stop(t.Context())
+}
+
+// sumOf adds up a gauge's values, over the series that have one of the label values, or all.
+func sumOf(t *testing.T, r *Router, name string, labels ...string) (sum float64) {
+	families, err := r.registry.Gather()
+	if err != nil {
+		t.Error(err)
+	}
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+		for _, metric := range family.GetMetric() {
+			for _, l := range metric.GetLabel() {
+				if len(labels) == 0 || slices.Contains(labels, l.GetValue()) {
+					sum += metric.GetGauge().GetValue()
+					break
+				}
+			}
+		}
+	}
+	return sum
+}
+
+func down(t *testing.T, r *Router) float64 {
+	return sumOf(t, r, "aka_destination_state", "open") + sumOf(t, r, "aka_destination_state", "half_open")
+}
+
+func heap() int {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// residentBytes is what the process takes of the machine's memory.
+func residentBytes(t *testing.T) int {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Skip(err)
+	}
+	pages := 0
+	if _, err := fmt.Sscan(strings.Fields(string(text))[1], &pages); err != nil {
+		t.Fatal(err)
+	}
+	return pages * os.Getpagesize()
+}
+
+func trackCalls(t *testing.T, batch, n int) (entries []journal.Entry) {
+	for i := range n {
+		body := fmt.Sprintf(`{"type":"track","userId":"user-%d-%d@example.com","anonymousId":"507f191e810c19729de860ea%d","event":"Order Completed","properties":{"order":"%d","total":12.5,"currency":"EUR","products":["a","b"]},"context":{"ip":"192.0.2.1","userAgent":"Mozilla/5.0"}}`, batch, i, i, i)
+		parsed, err := segment.Parse([]byte(body), segment.Options{Type: segment.Track, ReceivedAt: time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range parsed.Messages {
+			entries = append(entries, journal.Entry{Source: "test", Message: m})
+		}
+	}
+	return entries
+}
