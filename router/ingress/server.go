@@ -66,7 +66,7 @@ type Server struct {
 }
 
 // New returns a server that is ready to Serve. It fails when a source has no write key or another's, when the certificate
-// cannot be loaded, and when the metrics are registered already.
+// cannot be loaded, and when the metrics are registered already. The limits are the caller's to check.
 func New(config Config, j Journal, logger *zap.Logger, registerer prometheus.Registerer) (*Server, error) {
 	m, err := newMetrics(registerer)
 	if err != nil {
@@ -130,7 +130,8 @@ func (s *Server) turnAway(c net.Conn) {
 	_ = c.Close()
 }
 
-// Serve answers the listener's connections until Shutdown, and then returns nil.
+// Serve answers the listener's connections until Shutdown, and then returns nil. It fails when the listener does; one that is out
+// of descriptors or memory has not failed, and is waited for. Several listeners may be served at once.
 func (s *Server) Serve(listener net.Listener) error {
 	listener = &patientListener{Listener: listener, silent: &s.silent, isFull: s.isFull, turnAway: s.turnAway}
 	if s.certificate != nil {
