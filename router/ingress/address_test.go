@@ -311,7 +311,7 @@ func TestANetworkIsACIDROrAnAddress(t *testing.T) {
 			t.Errorf("%s: %s, not %s", text, got, want)
 		}
 	}
-	for _, text := range []string{"", "localhost", "10.0.0.0/33", "10.0.0.0/", "10.0.0", "fe80::1%eth0", "fe80::%eth0/64", "10.0.0.1:80", "[::1]", "10.0.0.0-10.0.0.9"} {
+	for _, text := range []string{"", "localhost", "10.0.0.0/33", "10.0.0.0/", "10.0.0", "fe80::1%eth0", "fe80::%eth0/64", "10.0.0.1:80", "[::1]", "10.0.0.0-10.0.0.9", "::ffff:10.0.0.0/8", "::ffff:0:0/95"} {
 		if err := new(Network).UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q was taken", text)
 		}

@@ -66,10 +66,12 @@ func (n *Network) UnmarshalText(text []byte) error {
 		return nil
 	}
 	prefix, err := netip.ParsePrefix(string(text))
-	if err != nil {
+	// An IPv4 address in IPv6 has its bits behind these; with fewer it would be a network that has nobody.
+	const inIPv6 = 128 - 32
+	switch {
+	case err != nil || prefix.Addr().Is4In6() && prefix.Bits() < inIPv6:
 		return fmt.Errorf("expected a network such as 10.0.0.0/8, or an address, not %q", text)
-	}
-	if inIPv6 := 128 - 32; prefix.Addr().Is4In6() && prefix.Bits() >= inIPv6 {
+	case prefix.Addr().Is4In6():
 		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-inIPv6)
 	}
 	n.Prefix = prefix.Masked()
@@ -83,7 +85,7 @@ type Limits struct {
 	CallBytes strictyaml.Size `yaml:"call_bytes"`
 	// WireBytes is the largest body as sent. At least call_bytes. Default 4MiB.
 	WireBytes strictyaml.Size `yaml:"wire_bytes"`
-	// DecompressedBytes is the largest body after decompression. At least wire_bytes. Default 16MiB.
+	// DecompressedBytes is the largest body after decompression. From wire_bytes to 1GiB. Default 16MiB.
 	DecompressedBytes strictyaml.Size `yaml:"decompressed_bytes"`
 	// BatchCalls is how many calls a batch may hold. At least 1. Default 5000.
 	BatchCalls int `yaml:"batch_calls"`
@@ -98,7 +100,7 @@ type Limits struct {
 	// IdleTimeout is how long a kept-alive connection waits for its next request. SDKs lose a batch on a connection that
 	// is closed under them, and some keep theirs for 5 minutes. Above 0. Default 6m.
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
-	// Connections is how many may be open at once. At least 1. Default 10000.
+	// Connections is how many may be open at once. 1 to 1000000. Default 10000.
 	Connections int `yaml:"connections"`
 }
 
@@ -127,11 +129,12 @@ func (l *Limits) Check(report func(key, format string, args ...any)) {
 	expect(l.CallBytes >= strictyaml.KiB && l.CallBytes <= 768*strictyaml.KiB, "call_bytes", "1KiB to 768KiB, not %s", l.CallBytes)
 	expect(l.WireBytes >= l.CallBytes, "wire_bytes", "at least call_bytes, %s, not %s", l.CallBytes, l.WireBytes)
 	expect(l.DecompressedBytes >= l.WireBytes, "decompressed_bytes", "at least wire_bytes, %s, not %s", l.WireBytes, l.DecompressedBytes)
+	expect(l.DecompressedBytes <= strictyaml.GiB, "decompressed_bytes", "at most 1GiB, not %s", l.DecompressedBytes)
 	expect(l.BatchCalls >= 1, "batch_calls", "at least 1, not %d", l.BatchCalls)
 	expect(l.Depth >= 8 && l.Depth <= 1000, "depth", "8 to 1000, not %d", l.Depth)
 	expect(l.ReadTimeout > 0, "read_timeout", "more than 0s")
 	expect(l.IdleTimeout > 0, "idle_timeout", "more than 0s")
-	expect(l.Connections >= 1, "connections", "at least 1, not %d", l.Connections)
+	expect(l.Connections >= 1 && l.Connections <= 1_000_000, "connections", "1 to 1000000, not %d", l.Connections)
 }
 
 // Segment returns what the parser is to hold a body to.
