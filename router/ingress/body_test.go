@@ -285,7 +285,7 @@ type reading struct {
 func newReading() *reading {
 	r := &reading{limits: DefaultConfig.Limits}
 	r.windows = newWindows(&r.limits)
-	r.room.size = largestBodies * int64(r.limits.decompressed())
+	r.room.reset(&r.limits)
 	return r
 }
 
@@ -399,7 +399,7 @@ func TestALargeBodyHoldsItsRoom(t *testing.T) {
 		sent := []byte(pack(string(body)))
 		r := newReading()
 		content, refused, taken := r.read(encoding, sent)
-		if want := int64(len(sent)+len(body)) - freeBytes; refused != nil || !bytes.Equal(content, body) || taken != want {
+		if want := int64(len(sent)+len(body)) - r.room.free; refused != nil || !bytes.Equal(content, body) || taken != want {
 			t.Errorf("%s: %d bytes, %+v, %d of the room and not %d", encoding, len(content), refused, taken, want)
 		}
 		r.room.size = taken - 1

@@ -111,7 +111,7 @@ func (s *Server) content(ctx *fasthttp.RequestCtx, e endpoint, b *body, held *sh
 // parse parses the body, when its turn has come: what becomes of a large body, or of many calls, is weighed only once it is
 // there, so only few may be in the making. Single calls do not wait.
 func (s *Server) parse(content []byte, options segment.Options) (*segment.Result, error) {
-	if options.Batch || len(content) > freeBytes {
+	if options.Batch || len(content) > mostFree {
 		s.parsing <- struct{}{}
 		defer func() { <-s.parsing }()
 	}

@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	// freeBytes is what every request may take without asking: single calls never lack room.
-	freeBytes = 64 << 10
+	// leastFree and mostFree bound what every request may take without asking, so that a usual single call never lacks room.
+	leastFree = 4 << 10
+	mostFree  = 64 << 10
 	// largestBodies is for how many bodies of the largest size there is room at once.
 	largestBodies = 8
 	// callBytes is about what a call takes beside its own bytes until it is in the journal: a hundred thousand calls of
@@ -24,7 +25,14 @@ var errNoRoom = errors.New("too many large bodies at once")
 // grow by decompression or by what the envelope says of every call, must not take all there is.
 type room struct {
 	size  int64
+	free  int64 // what each request may take beside
 	taken atomic.Int64
+}
+
+// reset makes the room as large as the limits need. All that up to 32,000 connections take without asking is no more than it.
+func (r *room) reset(l *Limits) {
+	r.size = largestBodies * int64(l.decompressed())
+	r.free = min(max(r.size/int64(l.Connections), leastFree), mostFree)
 }
 
 // share is the part of the room that one request holds.
@@ -36,7 +44,7 @@ type share struct {
 // hold makes sure that the share is for as many bytes, and tells whether it is: others may have taken too much. A share
 // never shrinks before it is given back.
 func (s *share) hold(bytes int64) bool {
-	more := bytes - freeBytes - s.taken
+	more := bytes - s.room.free - s.taken
 	if more <= 0 {
 		return true
 	}

@@ -87,7 +87,7 @@ func New(config Config, j Journal, logger *zap.Logger, registerer prometheus.Reg
 	}
 	s.parsing = make(chan struct{}, runtime.GOMAXPROCS(0))
 	s.windows = newWindows(&s.limits)
-	s.room.size = largestBodies * int64(s.limits.decompressed())
+	s.room.reset(&s.limits)
 	s.http = &fasthttp.Server{
 		Handler:        s.handle,
 		ErrorHandler:   s.failedToRead,

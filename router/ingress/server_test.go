@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -616,6 +617,28 @@ func TestLargeBodiesShareTheirRoom(t *testing.T) {
 	if got := s.post(t, "/v1/alias", large); got.StatusCode != 200 {
 		t.Errorf("%d %s", got.StatusCode, got.body)
 	}
+	if taken := s.server.room.taken.Load(); taken != 0 {
+		t.Errorf("%d bytes are not given back", taken)
+	}
+}
+
+func TestWhatIsFreeForEachIsBoundedForAll(t *testing.T) {
+	for connections, free := range map[int]int64{1: 64 << 10, 2_048: 64 << 10, 10_000: 128 << 20 / 10_000, 1_000_000: 4 << 10} {
+		limits, r := DefaultConfig.Limits, room{}
+		limits.Connections = connections
+		if r.reset(&limits); r.free != free {
+			t.Errorf("%d connections: %d bytes each", connections, r.free)
+		}
+	}
+	// What comes slowly counts as it comes.
+	s := start(t, testConfig())
+	conn := s.connect(t)
+	conn.say("POST /v1/alias HTTP/1.1\r\nHost: x\r\nX-Write-Key: " + testKey + "\r\nContent-Length: 60000\r\n\r\n" + call + strings.Repeat(" ", 50_000-len(call)))
+	for s.server.room.taken.Load() < 50_000-s.server.room.free {
+		runtime.Gosched()
+	}
+	conn.say(strings.Repeat(" ", 10_000))
+	conn.hear("200")
 	if taken := s.server.room.taken.Load(); taken != 0 {
 		t.Errorf("%d bytes are not given back", taken)
 	}
