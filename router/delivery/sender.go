@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -110,7 +111,7 @@ func newRequest(x Exchange) (*http.Request, error) {
 	if strings.EqualFold(x.Header["Content-Encoding"], "gzip") {
 		body = compress(x.Body)
 	}
-	request, err := http.NewRequest(x.Method, x.URL, bytes.NewReader(body))
+	request, err := http.NewRequest(x.Method, encoded(x.URL), bytes.NewReader(body))
 	if err != nil {
 		return nil, &exchangeError{kind: errOther, cause: errors.New("not a request")}
 	}
@@ -125,6 +126,19 @@ func newRequest(x Exchange) (*http.Request, error) {
 		request.Header.Set(name, value)
 	}
 	return request, nil
+}
+
+// encoded returns the URL with every character encoded that would end it, or the line that it stands in.
+func encoded(text string) string {
+	var b strings.Builder
+	for i := range len(text) {
+		if c := text[i]; c > ' ' && c < 0x7f {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
 }
 
 // exchange sends the request and reads the answer. keep tells whether the connection may be used again.

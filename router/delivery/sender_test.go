@@ -32,6 +32,33 @@ func TestAnExchangeGoesOutAsItIs(t *testing.T) {
 	}
 }
 
+func TestWhatWouldEndAURLIsEncoded(t *testing.T) {
+	var got string
+	vendor := serve(t, func(_ http.ResponseWriter, r *http.Request) { got = r.RequestURI })
+	answer := sender().Send(Exchange{Method: "GET", URL: vendor + "/a?x=1 HTTP/1.1\r\nX: 1\r\n\r\n\x00\x7f\u00e9&y=%20"})
+	if want := "/a?x=1%20HTTP/1.1%0D%0AX:%201%0D%0A%0D%0A%00%7F%C3%A9&y=%20"; answer.Status != 200 || got != want {
+		t.Errorf("got %+v, the vendor %q, want %q", answer, got, want)
+	}
+}
+
+func TestWhatIsNoRequestIsNotSentAndNotShown(t *testing.T) {
+	vendor := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("it was sent") })
+	for _, x := range []Exchange{
+		{Method: "PO ST", URL: vendor + "/s3cr3t"},
+		{Method: "GET", URL: vendor + "/%zz/s3cr3t"},
+		{Method: "GET", URL: "/relative/s3cr3t"},
+		{Method: "GET", URL: "ftp://vendor.example/s3cr3t"},
+		{Method: "GET", URL: "http://:80/s3cr3t"},
+		{Method: "GET", URL: vendor, Header: map[string]string{"Authorization": "s3cr3t\r\nX: 1"}},
+		{Method: "GET", URL: vendor, Header: map[string]string{"X\n": "s3cr3t"}},
+	} {
+		answer := sender().Send(x)
+		if answer.Err == nil || answer.Ambiguous || errorKind(answer.Err) != errOther || strings.Contains(answer.Err.Error(), "s3cr3t") {
+			t.Errorf("%q: got %+v", x, answer)
+		}
+	}
+}
+
 func TestAGetHasNoBody(t *testing.T) {
 	vendor := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if body, _ := io.ReadAll(r.Body); r.Method != "GET" || len(body) > 0 || r.Header.Get("Content-Type") != "" {
