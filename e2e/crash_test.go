@@ -3,6 +3,8 @@ package e2e
 import (
 	"flag"
 	"math/rand/v2"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -116,6 +118,43 @@ func TestItStopsInTimeWhileAVendorHangs(t *testing.T) {
 		}
 		c.expectNoRepeats(d.name)
 	}
+}
+
+// A second signal does not wait for what is in flight. It is a crash by the operator's own hand: nothing is lost.
+func TestASecondSignalStopsAtOnceAndLosesNothing(t *testing.T) {
+	w := newWorld(t, "shutdown_timeout: 1h\ndelivery: { timeout: 10m }")
+	hanging := w.account("kissmetrics")
+	if err := hanging.AddFaults(simulator.Fault{Hang: true}); err != nil {
+		t.Fatal(err)
+	}
+	w.start()
+	c := startCrowd(w, 50)
+	c.untilAcked(c.calls() / 2)
+	if err := hanging.Wait(w.ctx, func() bool { return hanging.Stats().Exchanges > 0 }); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(w.process.PID(), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	w.until("it is about to stop", func() bool { return strings.Contains(w.process.Log.String(), "stopping") })
+	code, took := w.process.terminate()
+	if code == 0 || took > stopTimeout/2 {
+		t.Errorf("aka ended with exit code %d, %s after the second signal", code, took)
+	}
+	end := time.Now().Add(lateReads)
+	hanging.ClearFaults()
+	w.start()
+	c.follow()
+	c.untilDone()
+	if dead := deadLetters(t, w); len(dead) > 0 {
+		t.Errorf("nothing was refused, and there are dead letters: %v", dead)
+	}
+	w.process.stop()
+
+	c.expectAllDelivered()
+	c.expectOrder([]time.Time{end})
+	c.expectOnePersonEach()
+	c.expectJournaledOnce()
 }
 
 // expectNoRepeats checks that an orderly stop makes nothing go twice.

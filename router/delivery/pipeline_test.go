@@ -1009,6 +1009,8 @@ type world struct {
 	pipeline    *Pipeline
 	registry    *prometheus.Registry
 	logs        *observer.ObservedLogs // of the pipeline that runs
+	shared      *testLog               // where the calls come from; nil is log
+	read        atomic.Uint64          // the frame that is read next
 	allowed     []string               // the destinations of the only source; none is all
 	earlier     map[string]int         // outcomes of the pipelines before the last restart
 
@@ -1080,6 +1082,10 @@ func (w *world) run() {
 		Destination: w.destination, Options: w.options, Journal: w.log, Read: w.log.readFrom, Allowed: func(string) []string { return w.allowed },
 		Sender: w, Logger: zap.New(core), Metrics: NewMetrics(w.registry),
 	})
+	if w.shared != nil {
+		w.pipeline.Journal = &sharedLog{w.log, w.shared}
+		w.pipeline.Read = func(from uint64) Frames { return &countedReader{w.shared.readFrom(from), &w.read} }
+	}
 	if err := w.pipeline.Start(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
