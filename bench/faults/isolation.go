@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -91,10 +93,12 @@ func measureThird(h *harness, r *Result, down bool, calls int64) (figures, error
 	return f, w.verify(r, l, expectation{faults: []simulator.Fault{hang, fail}})
 }
 
+var errNothing = errors.New("nothing can be measured: nothing was delivered")
+
 func (w *world) figures(l *load) (figures, error) {
 	all, err := crowd.Deliveries(w.account(third).Exchanges(), expectation{}.wasTaken)
-	if err != nil {
-		return figures{}, err
+	if err != nil || len(all) == 0 {
+		return figures{}, cmp.Or(err, errNothing)
 	}
 	arrived := map[crowd.Place]time.Time{}
 	for _, d := range all {

@@ -21,7 +21,7 @@ const (
 	stopTimeout  = time.Minute
 )
 
-// destination is one of the config. All are told of aliases.
+// destination is one of the config, named as its vendor. All are told of aliases.
 type destination struct{ name, idMerge, settings string }
 
 var destinations = []destination{
@@ -94,8 +94,7 @@ func (w *world) startVendors(p plan) error {
 		if options.MaxExchanges == 0 { // all are kept, to be counted
 			options.MaxExchanges, options.MaxExchangeBytes = 10_000_000, 8<<30
 		}
-		kind, _, _ := strings.Cut(d.name, "-")
-		if w.endpoints[d.name], err = w.sim.Add(d.name, kind, options); err != nil {
+		if w.endpoints[d.name], err = w.sim.Add(d.name, d.name, options); err != nil {
 			return err
 		}
 	}
