@@ -20,7 +20,7 @@ const (
 // backlog has every vendor away while a million calls come, starts aka anew in order and after a crash, and has the vendors
 // come back.
 func backlog(h *harness, r *Result) error {
-	kept := simulator.Options{MaxExchanges: 100, MaxExchangeBytes: 1 << 20, MaxRecords: 10_000}
+	kept := simulator.Options{MaxExchanges: 100, MaxExchangeBytes: 1 << 20, MaxRecords: 2 * h.calls}
 	p := plan{delivery: usual, options: kept}
 	w, err := newWorld(h, p)
 	if err != nil {
@@ -61,6 +61,9 @@ func backlog(h *harness, r *Result) error {
 	}
 	for _, d := range destinations {
 		tallies[d.name].verify(r, d.name)
+		if graph := w.account(d.name).Graph(); len(graph) != groups*groupSize {
+			r.wrong("to %s they are %d people, not %d", d.name, len(graph), groups*groupSize)
+		}
 	}
 	if _, err := w.stop(); err != nil {
 		return err

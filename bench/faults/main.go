@@ -10,6 +10,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -159,14 +160,14 @@ func runAll(ctx context.Context, o options, chosen []scenario) (failed bool, err
 		fmt.Fprintf(os.Stderr, "%s: %s\n", s.name, s.does)
 		results = append(results, runOne(ctx, o, s, dir, binary))
 		if ctx.Err() != nil {
-			return true, ctx.Err()
+			break // what was counted until then is shown
 		}
 	}
 	writeTable(os.Stdout, o, results)
 	if o.json != "" {
 		err = writeJSON(o.json, o, results)
 	}
-	return slices.ContainsFunc(results, (*Result).failed), err
+	return slices.ContainsFunc(results, (*Result).failed), cmp.Or(ctx.Err(), err)
 }
 
 // runOne runs a scenario, each with the same dice whatever ran before.

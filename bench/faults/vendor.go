@@ -418,7 +418,7 @@ func vendorTooMany(h *harness, r *Result) error {
 		return account.AddFaults(faults...)
 	}
 	s.end = func() error {
-		err := w.until("every form was met", func() (bool, error) { return s.met() == len(forms), nil })
+		err := w.until("every form was answered", func() (bool, error) { return answered(account, http.StatusTooManyRequests) == len(forms), nil })
 		if err != nil {
 			return err
 		}
@@ -448,6 +448,16 @@ func vendorTooMany(h *harness, r *Result) error {
 	}
 	checkRetryAfter(r, account.Exchanges(), forms, date)
 	return w.verify(r, l, expectation{faults: faults, restarted: true})
+}
+
+// answered counts the exchanges that were answered with a status.
+func answered(a *simulator.Account, status int) (n int) {
+	for _, x := range a.Exchanges() {
+		if x.Status == status {
+			n++
+		}
+	}
+	return n
 }
 
 // checkRetryAfter checks that nothing came before its time after a 429.
