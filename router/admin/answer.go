@@ -44,6 +44,10 @@ func (p *partly) Unwrap() error { return p.error }
 // answer makes a handler of a function whose result is shown as JSON.
 func (s *Server) answer(handle func(r *http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength == 0 {
+			// There is nothing to be read any more, and who works for longer than that may take must not be stopped by it.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+		}
 		result, err := handle(r)
 		// The work may have taken longer than an answer may.
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))

@@ -80,7 +80,7 @@ type DeadCount struct {
 }
 
 // usualLook bounds how many dead letters are read for one page.
-const usualLook = 100_000
+const usualLook = 20_000
 
 func (s *Server) list(r *http.Request) (any, error) {
 	f, err := s.filter(r, listFilters, listLimits)
@@ -294,7 +294,7 @@ type candidate struct {
 }
 
 // choose finds those that match and were accepted first, up to the limit, in that order. It is not the order in which they
-// died: one that was replayed and died again comes later there. So all that match are read, some microseconds each.
+// died: one that was replayed and died again comes later there. So all that match are read, some ten microseconds each.
 func (s *Server) choose(ctx context.Context, f filter, wanted func(destination string) bool) (chosen []candidate, result Done, err error) {
 	result.Success = true
 	result.Until = f.until

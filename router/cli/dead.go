@@ -58,7 +58,7 @@ func newDeadList(flags *deadFlags) *cobra.Command {
 		Use:   "list",
 		Short: "List dead letters, the first to die first",
 		Long: `List shows dead letters by their ids, which is the order in which they died. Those that --destination, --reason, --type and
---source leave out cost next to nothing; all others are read, some hundred thousand per second.`,
+--source leave out cost next to nothing; all others are read, some ten thousand per second.`,
 		Example: `  aka dead list
   aka dead list --summary
   aka dead list --destination vero --reason refused --since 24h

@@ -182,7 +182,7 @@ func token(text string) string {
 }
 
 // DeadLetters calls visit for the dead letters after the id that match, oldest first, until visit returns false. What the
-// filter leaves out costs next to nothing, a visit some microseconds.
+// filter leaves out costs next to nothing, a visit some ten microseconds.
 func (j *Journal) DeadLetters(ctx context.Context, filter DeadFilter, after uint64, visit func(*DeadLetter) bool) error {
 	return j.store().each(ctx, j.store().dead, filter.subject(), after+1, func(id uint64, data []byte) (bool, error) {
 		d, err := decodeDeadLetter(id, data)

@@ -198,12 +198,15 @@ func (g *graves) makeRoom(ctx context.Context, size int) error {
 	need := info.State.Bytes + g.pending + uint64(size)
 	if need > limit {
 		free := need - limit + limit/roomStep
-		if err := g.drop(ctx, limitBytes, func(letter *rawFrame) bool {
+		tooMany := func(letter *rawFrame) bool {
 			enough := free == 0
 			free -= min(free, uint64(letter.size()))
 			return !enough
-		}); err != nil {
-			return err
+		}
+		for more := true; more; {
+			if more, err = g.drop(ctx, limitBytes, tooMany); err != nil {
+				return err
+			}
 		}
 	}
 	g.pending += uint64(size)
@@ -223,36 +226,41 @@ func (g *graves) expire(ctx context.Context, now time.Time) error {
 	if age == 0 {
 		return nil
 	}
+	for {
+		more, err := g.expireSome(ctx, now, age)
+		if err != nil || !more {
+			return err
+		}
+	}
+}
+
+func (g *graves) expireSome(ctx context.Context, now time.Time, age time.Duration) (more bool, err error) {
 	g.changing.Lock()
 	defer g.changing.Unlock()
 	return g.drop(ctx, limitAge, func(letter *rawFrame) bool { return now.Sub(letter.at) > age })
 }
 
-// drop lets the oldest go as long as they are too many, and says so. It is called with changing held.
-func (g *graves) drop(ctx context.Context, limit string, tooMany func(*rawFrame) bool) error {
-	for {
-		letters, err := g.j.store().get(ctx, deadStream, directGet{Seq: 1})
-		if err != nil {
-			return err
-		}
-		n := 0
-		for n < len(letters) && tooMany(&letters[n]) {
-			n++
-		}
-		if n == 0 {
-			return nil
-		}
-		purging, cancel := context.WithTimeout(ctx, requestTimeout)
-		err = g.j.store().dead.Purge(purging, jetstream.WithPurgeSequence(letters[n-1].seq+1))
-		cancel()
-		if err != nil {
-			return fmt.Errorf("let dead letters go: %w", err)
-		}
-		g.dropped(limit, letters[:n])
-		if n < len(letters) {
-			return nil
-		}
+// drop lets the oldest go as long as they are too many, and says so. More tells that it did not come to the first that may
+// stay. It is called with changing held.
+func (g *graves) drop(ctx context.Context, limit string, tooMany func(*rawFrame) bool) (more bool, err error) {
+	letters, err := g.j.store().get(ctx, deadStream, directGet{Seq: 1})
+	if err != nil {
+		return false, err
 	}
+	n := 0
+	for n < len(letters) && tooMany(&letters[n]) {
+		n++
+	}
+	if n == 0 {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	if err := g.j.store().dead.Purge(ctx, jetstream.WithPurgeSequence(letters[n-1].seq+1)); err != nil {
+		return false, fmt.Errorf("let dead letters go: %w", err)
+	}
+	g.dropped(limit, letters[:n])
+	return n == len(letters), nil
 }
 
 func (g *graves) dropped(limit string, letters []rawFrame) {
