@@ -83,6 +83,7 @@ var streamSubjects = map[string]string{
 	deadStream:         deadTopic,
 	parkedStream:       parkedTopic,
 	"KV_" + progressKV: progressTopic,
+	mergesStream:       mergesTopic,
 }
 
 // progressStream is where the engine keeps the bucket. The subjects end in the destination's name.

@@ -27,7 +27,7 @@ func TestCheckFindsAWholeJournalSoundAndChangesNothing(t *testing.T) {
 	for _, s := range report.Streams {
 		got[s.Name] = s.Messages
 	}
-	if want := map[string]int{"calls": 60, "dead letters": 6, "parked calls": 6, "progress": 1}; !maps.Equal(got, want) {
+	if want := map[string]int{"calls": 60, "dead letters": 6, "parked calls": 6, "progress": 1, "merges": 3}; !maps.Equal(got, want) {
 		t.Fatalf("got %v, want %v", got, want)
 	}
 	if d := report.Destinations; len(d) != 1 || d[0].Name != "vero" || d[0].Floor != wholeFloor || d[0].Behind != 60-wholeFloor+1 {
@@ -95,6 +95,7 @@ func TestWhatIsSalvagedIsDeliveredAndWhatHadEndedIsNot(t *testing.T) {
 		"progress and stamp are gone": {again: true, damage: func(dir string) error {
 			return errors.Join(os.RemoveAll(filepath.Join(streamsOf(dir), progressStream)), os.Remove(filepath.Join(dir, stampFile)))
 		}},
+		"merges are gone":    {damage: func(dir string) error { return os.RemoveAll(filepath.Join(streamsOf(dir), mergesStream)) }},
 		"all calls are gone": {lost: 60, damage: func(dir string) error { return os.RemoveAll(filepath.Join(streamsOf(dir), callsStream)) }},
 	} {
 		options, frames := wholeJournal(t)
@@ -119,6 +120,9 @@ func TestWhatIsSalvagedIsDeliveredAndWhatHadEndedIsNot(t *testing.T) {
 		}
 		p, err := j.LoadProgress(t.Context(), "vero")
 		must(t, err)
+		if merges := mergesOf(t, j); len(merges) != 3 && name != "merges are gone" {
+			t.Errorf("%s: merges %v are left", name, merges)
+		}
 		appendCalls(t, j, 0, entry("new", 1))
 		delivered := 0
 		for _, f := range readAll(t, j, p.Floor()) {

@@ -48,6 +48,7 @@ func wholeJournal(t *testing.T) (Options, map[uint64]string) {
 				t.Fatal(err)
 			}
 			must(t, j.Bury(t.Context(), []*DeadLetter{{Destination: "vero", Reason: "refused", Position: Position{Seq: uint64(i)}, Entry: e}}))
+			must(t, j.SaveMerges(t.Context(), "vero", uint64(i/20), []byte(e.MessageID)))
 			if _, err := j.Park(t.Context(), &Parked{Destination: "vero", Position: Position{Seq: uint64(i)}, Entry: e}); err != nil {
 				t.Fatal(err)
 			}
@@ -58,6 +59,42 @@ func wholeJournal(t *testing.T) (Options, map[uint64]string) {
 }
 
 const wholeFloor = 22 // in wholeJournal, frame 22 is the first with a call that has not ended
+
+// wholeMerges are the two versions of each block of merges.
+var wholeMerges = map[uint64][2]string{0: {"u-9", "u-19"}, 1: {"u-29", "u-39"}, 2: {"u-49", "u-59"}}
+
+// mergesOf returns what vero remembers.
+func mergesOf(t *testing.T, j *Journal) map[uint64]string {
+	t.Helper()
+	blocks := map[uint64]string{}
+	must(t, j.Merges(t.Context(), "vero", func(block uint64, data []byte) { blocks[block] = string(data) }))
+	return blocks
+}
+
+// Merges are an aid: without them there is as much as there was in journals that had none.
+func TestAJournalWithoutMergesIsWhole(t *testing.T) {
+	options, frames := wholeJournal(t)
+	for _, gone := range []string{filepath.Join(streamsOf(options.Dir), mergesStream), filepath.Join(msgsOf(options.Dir, mergesStream), "1"+blockSuffix)} {
+		dir := copyFolder(t, options.Dir)
+		path := strings.Replace(gone, options.Dir, dir, 1)
+		must(t, os.RemoveAll(path))
+		if report, err := Check(dir); err != nil || !report.Sound {
+			t.Errorf("%s: %+v, %v", gone, report, err)
+		}
+		j, err := tryOpen(t, dir, zap.NewNop())
+		must(t, err)
+		if got := len(readAll(t, j, 1)); got != len(frames) || len(mergesOf(t, j)) > 0 {
+			t.Errorf("%s: %d frames, and merges %v", gone, got, mergesOf(t, j))
+		}
+		must(t, j.SaveMerges(t.Context(), "vero", 1, []byte("new")))
+		j.Close()
+		j, err = tryOpen(t, dir, zap.NewNop())
+		must(t, err)
+		if got := mergesOf(t, j); len(got) != 1 || got[1] != "new" {
+			t.Errorf("%s: merges %v after what was saved since", gone, got)
+		}
+	}
+}
 
 func TestAFlippedBitCostsAtMostWhatItHitsAndNeverChangesACall(t *testing.T) {
 	options, frames := wholeJournal(t)
@@ -100,6 +137,11 @@ func TestAFlippedBitCostsAtMostWhatItHitsAndNeverChangesACall(t *testing.T) {
 			return d.Destination == "vero" && d.Reason == "refused"
 		}))
 		must(t, j.Parked(t.Context(), "vero", func(*Parked) { parked-- }))
+		for block, data := range mergesOf(t, j) {
+			if id := wholeMerges[block]; data != id[0] && data != id[1] {
+				t.Fatalf("%s: block %d of merges holds %q", where, block, data)
+			}
+		}
 		setAside := testutil.ToFloat64(j.metrics.setAside)
 		if lost+dead+parked > 1 || float64(lost+dead+parked) > setAside {
 			t.Fatalf("%s: lost %d frames, %d dead letters, %d parked calls; %v pieces set aside", where, lost, dead, parked, setAside)

@@ -51,6 +51,9 @@ func examine(dir string) (*examination, error) {
 		return x, err
 	}
 	for _, stream := range streamNames {
+		if mayBeMissing(stream) && !x.has(stream) {
+			continue
+		}
 		if err := x.stream(stream); err != nil {
 			return nil, err
 		}
@@ -71,7 +74,7 @@ func (x *examination) checkStreams(stamped bool) (fresh bool, err error) {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return false, err
 		}
-		if len(files) == 0 && !purging(x.dir, stream) {
+		if len(files) == 0 && !purging(x.dir, stream) && !mayBeMissing(stream) {
 			missing = msgsOf(x.dir, stream)
 		}
 		for _, file := range files {
@@ -86,6 +89,12 @@ func (x *examination) checkStreams(stamped bool) (fresh bool, err error) {
 		return false, fmt.Errorf("%w: %s has no blocks; %s", ErrBroken, missing, whatNext)
 	}
 	return missing != "", nil
+}
+
+// has tells whether there is anything of a stream, or something in its way.
+func (x *examination) has(stream string) bool {
+	files, err := blockFiles(msgsOf(x.dir, stream))
+	return len(files) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist)
 }
 
 // purging tells whether the engine was about to put an emptied stream in the place of the old one: it finishes that itself.

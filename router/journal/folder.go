@@ -161,4 +161,8 @@ func streamsOf(dir string) string { return filepath.Join(dir, "jetstream", "$G",
 func msgsOf(dir, stream string) string { return filepath.Join(streamsOf(dir), stream, "msgs") }
 
 // streamNames are the streams of a journal. The progress comes first: it tells how long the log was.
-var streamNames = []string{progressStream, callsStream, deadStream, parkedStream}
+var streamNames = []string{progressStream, callsStream, deadStream, parkedStream, mergesStream}
+
+// mayBeMissing tells whether a journal is whole without a stream: merges that are gone are only forgotten, and older journals
+// have none.
+func mayBeMissing(stream string) bool { return stream == mergesStream }

@@ -12,14 +12,17 @@ import (
 // What a destination remembers of its merges lies in a key-value bucket, in numbered blocks of bytes that say nothing to the
 // journal: the newest is written again as it grows, the oldest are dropped.
 
-// mergesSubject is where the bucket keeps its keys.
-const mergesSubject = "$KV." + mergesKV + "."
+// mergesStream is where the engine keeps the bucket. The subjects end in the destination's name and the block's number.
+const (
+	mergesStream = "KV_" + mergesKV
+	mergesTopic  = "$KV." + mergesKV + "."
+)
 
 // Merges calls visit for a destination's blocks, in the order in which they were last saved.
 func (j *Journal) Merges(ctx context.Context, destination string, visit func(block uint64, data []byte)) error {
 	from := uint64(1)
 	for {
-		stored, err := j.store().mergesStream.GetMsg(ctx, from, jetstream.WithGetMsgSubject(mergesSubject+destination+".*"))
+		stored, err := j.store().merged.GetMsg(ctx, from, jetstream.WithGetMsgSubject(mergesTopic+destination+".*"))
 		if isGone(err) {
 			return nil
 		}
@@ -50,7 +53,7 @@ func (j *Journal) DropMerges(ctx context.Context, destination string, block uint
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	// Not the bucket's own way: that leaves a mark for each key.
-	if err := j.store().mergesStream.Purge(ctx, jetstream.WithPurgeSubject(mergesSubject+mergesKey(destination, block))); err != nil {
+	if err := j.store().merged.Purge(ctx, jetstream.WithPurgeSubject(mergesTopic+mergesKey(destination, block))); err != nil {
 		return fmt.Errorf("drop merges of %s: %w", destination, err)
 	}
 	return nil

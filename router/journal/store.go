@@ -52,8 +52,7 @@ type store struct {
 	parked jetstream.Stream
 	kv     jetstream.KeyValue
 	merges jetstream.KeyValue
-	// mergesStream is what the bucket of merges lies in.
-	mergesStream jetstream.Stream
+	merged jetstream.Stream // what the bucket of merges lies in
 }
 
 // openStore looks at every file before the engine does, and says what it found.
@@ -153,7 +152,7 @@ func (s *store) openStreams(ctx context.Context, o Options) (err error) {
 	}
 	s.merges, err = s.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: mergesKV, History: 1, Storage: jetstream.FileStorage})
 	if err == nil {
-		s.mergesStream, err = s.js.Stream(ctx, "KV_"+mergesKV)
+		s.merged, err = s.js.Stream(ctx, mergesStream)
 	}
 	if err != nil {
 		return fmt.Errorf("open journal %s: bucket %s: %w", o.Dir, mergesKV, err)
