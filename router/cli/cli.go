@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -122,6 +123,10 @@ func failureText(err error) string {
 
 var errStoppedAtOnce = errors.New("stopped at once by a second signal")
 
+// sameStop is how soon after a signal another one of its kind is the same stop: what runs a program often signals it and its
+// process group, so that it is told twice.
+const sameStop = 500 * time.Millisecond
+
 // untilSignalled runs what goes on until it is told to stop. The first SIGINT or SIGTERM ends its context, so that it can
 // stop in order. The second one is an error, and does not wait for it.
 func untilSignalled(ctx context.Context, run func(context.Context) error) error {
@@ -132,15 +137,31 @@ func untilSignalled(ctx context.Context, run func(context.Context) error) error 
 	defer stop()
 	done := make(chan error, 1)
 	go func() { done <- run(ctx) }()
+	var told firstSignal
 	for {
 		select {
 		case err := <-done:
 			return err
-		case <-signals:
-			if ctx.Err() != nil {
-				return errStoppedAtOnce
+		case got := <-signals:
+			if told.is(got, time.Now()) {
+				stop()
+				continue
 			}
-			stop()
+			return errStoppedAtOnce
 		}
 	}
+}
+
+// firstSignal is the signal that told a program to stop.
+type firstSignal struct {
+	signal os.Signal
+	at     time.Time
+}
+
+// is tells whether a signal is the first one, or is the same stop.
+func (f *firstSignal) is(got os.Signal, now time.Time) bool {
+	if f.signal == nil {
+		f.signal, f.at = got, now
+	}
+	return got == f.signal && now.Sub(f.at) <= sameStop
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -132,6 +133,25 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 	}
 	if !strings.Contains(process.last, "aka: stopped at once") {
 		t.Errorf("the last line is %q", process.last)
+	}
+}
+
+func TestASignalThatComesTwiceIsOneStop(t *testing.T) {
+	start := time.Now()
+	for _, c := range []struct {
+		second os.Signal
+		after  time.Duration
+		same   bool
+	}{
+		{syscall.SIGTERM, 0, true},
+		{syscall.SIGTERM, sameStop, true},
+		{syscall.SIGTERM, sameStop + 1, false},
+		{os.Interrupt, 0, false},
+	} {
+		var told firstSignal
+		if !told.is(syscall.SIGTERM, start) || told.is(c.second, start.Add(c.after)) != c.same {
+			t.Errorf("%v after %v: the same stop: %v", c.second, c.after, !c.same)
+		}
 	}
 }
 
