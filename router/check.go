@@ -24,8 +24,8 @@ const minMemory = 64 * strictyaml.MiB
 // namePattern keeps names fit for metrics' labels and the journal's subjects.
 var namePattern = regexp.MustCompile(`^[a-z0-9_-]{1,63}$`)
 
-// What browsers, and apps and extensions made of pages, say of a page has no path and no port that goes without saying, and its name is in ASCII. Anything else, a
-// wildcard too, would let no page send.
+// What browsers say of a page has no path and no port that goes without saying, and its name is in ASCII. Anything else, a
+// wildcard too, would let no page send. Apps and extensions that are made of pages have origins of their own.
 var (
 	originPattern = regexp.MustCompile(`(?i)^(?:https?|capacitor|ionic|tauri|(?:chrome|moz|safari-web)-extension)://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?$`)
 	defaultPort   = regexp.MustCompile(`(?i)^(?:http://.*:80|https://.*:443)$`)
