@@ -37,7 +37,7 @@ func (r *countedReader) Next(ctx context.Context) (*journal.Frame, error) {
 // A destination that hangs and one that always fails cost a third one nothing: its exchanges start when they would without
 // them. However long their backlog, they hold no more than they may.
 func TestADestinationIsNotDelayedByOthers(t *testing.T) {
-	const calls, window = 20_000, 500
+	const calls, window = 5000, 500
 	deliver := func(t *testing.T, others bool) (starts []time.Time) {
 		synctest.Test(t, func(t *testing.T) {
 			log := newTestLog()
