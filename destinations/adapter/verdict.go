@@ -34,16 +34,20 @@ type Verdict struct {
 
 // StatusVerdict is the verdict that a status has everywhere, where a vendor's Judge says nothing else.
 //
-//	2xx                            delivered
-//	408, 425, 429, 5xx             later
-//	401, 403                       operator
-//	413                            split
-//	anything else, redirects too   never
+//	2xx                       delivered
+//	3xx, 408, 425, 429, 5xx   later
+//	401, 403                  operator
+//	413                       split
+//	anything else             never
+//
+// A redirect is not followed, as it would take the token along, and costs no call: it is how a vendor says that it is away, or
+// that its address in the config is an old one.
 func StatusVerdict(status int) Verdict {
 	switch {
 	case status >= 200 && status < 300:
 		return Verdict{Class: Delivered}
-	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests, status >= 500:
+	case status >= 300 && status < 400,
+		status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests, status >= 500:
 		return Verdict{Class: Later}
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return Verdict{Class: Operator}

@@ -10,7 +10,7 @@ import (
 func TestStatusVerdict(t *testing.T) {
 	want := map[int]Class{
 		100: Never, 199: Never, 200: Delivered, 201: Delivered, 204: Delivered, 299: Delivered,
-		301: Never, 302: Never, 304: Never, 308: Never,
+		301: Later, 302: Later, 304: Later, 308: Later,
 		400: Never, 401: Operator, 402: Never, 403: Operator, 404: Never, 408: Later, 409: Never, 410: Never, 413: Split,
 		422: Never, 425: Later, 429: Later, 451: Never, 499: Never,
 		500: Later, 501: Later, 502: Later, 503: Later, 504: Later, 520: Later, 599: Later,
