@@ -34,7 +34,7 @@ type conn struct {
 	writer   *bufio.Writer
 	key      string
 	born     time.Time
-	expiry   *time.Timer // belongs to the pool
+	expiry   *time.Timer // belongs to the pool; nil until it was put there
 }
 
 // wire is a connection below its encryption. It knows how much of a request has gone out, and bounds what is read.
@@ -181,10 +181,13 @@ func (p *pool) take(key string) *conn {
 
 // put keeps a connection. It may not be used any more.
 func (p *pool) put(c *conn) {
-	_ = c.SetDeadline(time.Time{})
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c.expiry = time.AfterFunc(maxIdleConn, func() { p.expire(c) })
+	if c.expiry == nil {
+		c.expiry = time.AfterFunc(maxIdleConn, func() { p.expire(c) })
+	} else {
+		c.expiry.Reset(maxIdleConn)
+	}
 	p.idle[c.key] = append(p.idle[c.key], c)
 }
 

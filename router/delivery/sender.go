@@ -130,16 +130,21 @@ func newRequest(x Exchange) (*http.Request, error) {
 
 // encoded returns the URL with every character encoded that would end it, or the line that it stands in.
 func encoded(text string) string {
+	if !strings.ContainsFunc(text, endsURL) {
+		return text
+	}
 	var b strings.Builder
 	for i := range len(text) {
-		if c := text[i]; c > ' ' && c < 0x7f {
-			b.WriteByte(c)
-		} else {
+		if c := text[i]; endsURL(rune(c)) {
 			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
 		}
 	}
 	return b.String()
 }
+
+func endsURL(c rune) bool { return c <= ' ' || c >= 0x7f }
 
 // exchange sends the request and reads the answer. keep tells whether the connection may be used again.
 func (c *conn) exchange(request *http.Request, deadline time.Time, timeout time.Duration) (answer Response, keep bool, err error) {
