@@ -1,7 +1,9 @@
 package main
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -145,12 +147,24 @@ func (w *world) restarts(r *Result) error {
 
 // drain waits until all vendors have everything.
 func (w *world) drain(r *Result) error {
-	begin := time.Now()
-	for _, d := range destinations {
-		if err := w.untilAllEnded(d.name); err != nil {
-			return err
+	begin, done := time.Now(), map[string]bool{}
+	err := w.until("every call has ended", func() (bool, error) {
+		for _, d := range destinations {
+			if done[d.name] {
+				continue
+			}
+			waiting, err := w.metric("aka_backlog_calls", of(d.name))
+			if err != nil {
+				return false, err
+			}
+			if done[d.name] = waiting == 0; done[d.name] {
+				r.measured("%s has everything %s after the vendors came back", d.name, time.Since(begin).Round(100*time.Millisecond))
+			}
 		}
-		r.measured("%s has everything %s after the vendors came back", d.name, time.Since(begin).Round(100*time.Millisecond))
+		return len(done) == len(destinations) && !slices.Contains(slices.Collect(maps.Values(done)), false), nil
+	})
+	if err != nil {
+		return err
 	}
 	took := time.Since(begin).Seconds()
 	r.measured("delivered were %.0f calls/s over all destinations", float64(len(destinations)*r.Accepted)/took)
