@@ -125,11 +125,9 @@ func hostileCalls(t *testing.T) []*segment.Call {
 
 // wiretap is a vendor that reads what comes byte by byte, and answers 204.
 type wiretap struct {
-	t    *testing.T
-	url  string
-	got  chan struct{}
-	stop func()
-	done chan struct{}
+	t   *testing.T
+	url string
+	got chan struct{}
 }
 
 func newWiretap(t *testing.T) *wiretap {

@@ -170,7 +170,7 @@ func checkMerges(t *testing.T, a adapter.Adapter, call *segment.Call) {
 	if ok && (m.To == "" || (m.From == "") != (m.Rule == adapter.MergeUses) || m.From == m.To || m.Limit < 0 || m.Limit > adapter.MaxMergeLimit) {
 		t.Errorf("Merges: %+v is no merge", m)
 	}
-	if merger.Account() == "" || merger.Account() != merger.Account() {
+	if account := merger.Account(); account == "" || account != merger.Account() {
 		t.Error("Account: empty, or not repeatable")
 	}
 }
