@@ -17,7 +17,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	"aka/router/segment"
 )
 
 var (
@@ -429,4 +432,35 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// What another version of the program wrote is sound to the engine. It must not stand in the way of what can be read.
+func TestARecordThatCannotBeReadIsPassedOver(t *testing.T) {
+	j, registry, logs := openWatched(t, testOptions(t))
+	for _, subject := range []string{parkedTopic + "vero", deadTopic + "vero.refused.track.website"} {
+		_, err := j.store().js.Publish(t.Context(), subject, []byte("no record"))
+		must(t, err)
+	}
+	pos := Position{1, 0}
+	_, err := j.Park(t.Context(), &Parked{Destination: "vero", Position: pos, Entry: entry("u", 1)})
+	must(t, err)
+	bury(t, j, 2, "vero", "refused", "website", segment.Track)
+
+	parked := 0
+	must(t, j.Parked(t.Context(), "vero", func(*Parked) { parked++ }))
+	if parked != 1 {
+		t.Errorf("%d parked calls", parked)
+	}
+	wantMetric(t, registry, "aka_journal_damaged_frames_total", "\naka_journal_damaged_frames_total 1\n")
+	must(t, j.UnparkAt(t.Context(), "vero", pos))
+	if got := letterIDs(t, j, DeadFilter{}, 0); !slices.Equal(got, []uint64{2}) {
+		t.Errorf("dead letters %v", got)
+	}
+	if n := logs.FilterLevelExact(zapcore.ErrorLevel).Len(); n != 3 {
+		t.Errorf("the log has %v", logs.All())
+	}
+	if _, err := j.DeadLetter(t.Context(), 1); !errors.Is(err, ErrDamaged) {
+		t.Errorf("the dead letter that cannot be read: %v", err)
+	}
+	must(t, j.Discard(t.Context(), 1))
 }

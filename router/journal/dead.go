@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
 
 	"aka/router/segment"
 )
@@ -182,12 +183,14 @@ func token(text string) string {
 }
 
 // DeadLetters calls visit for the dead letters after the id that match, oldest first, until visit returns false. What the
-// filter leaves out costs next to nothing, a visit some ten microseconds.
+// filter leaves out costs next to nothing, a visit some ten microseconds. What cannot be read is logged and passed over; it can
+// be discarded.
 func (j *Journal) DeadLetters(ctx context.Context, filter DeadFilter, after uint64, visit func(*DeadLetter) bool) error {
 	return j.store().each(ctx, j.store().dead, filter.subject(), after+1, func(id uint64, data []byte) (bool, error) {
 		d, err := decodeDeadLetter(id, data)
 		if err != nil {
-			return false, fmt.Errorf("read dead letter %d: %w", id, err)
+			j.log.Error("journal: a dead letter cannot be read", zap.Uint64("id", id), zap.Error(err))
+			return true, nil
 		}
 		return visit(d), nil
 	})

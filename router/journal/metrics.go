@@ -27,7 +27,7 @@ func newMetrics(reg prometheus.Registerer, o Options) *metrics {
 		frames:   counter("frames_total", "Frames written to the journal, each with one fsync."),
 		failed:   counter("failed_writes_total", "Writes to the journal that failed; their clients were answered 503."),
 		missing:  counter("missing_frames_total", "Frames that are gone from the journal before they were read: their calls are lost."),
-		damaged:  counter("damaged_frames_total", "Frames that fail their checksum: their calls are lost."),
+		damaged:  counter("damaged_frames_total", "Frames and parked calls that cannot be read: what was in them is lost."),
 		setAside: counter("set_aside_total", "Damaged pieces of files that were set aside when the journal was opened."),
 		bytes: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "aka", Subsystem: "journal", Name: "bytes",
 			Help: "Size of the journal on disk."}),

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
 )
 
 // Parked is a call that keeps failing at one destination while others pass. It is kept aside, so that it holds up neither
@@ -81,13 +82,16 @@ func (j *Journal) UnparkAt(ctx context.Context, destination string, pos Position
 	return nil
 }
 
-// Parked calls visit for a destination's parked calls, in the order in which they were parked.
+// Parked calls visit for a destination's parked calls, in the order in which they were parked. What cannot be read is counted,
+// logged and passed over: one call must not keep a destination from all others. It stays on disk.
 func (j *Journal) Parked(ctx context.Context, destination string, visit func(*Parked)) error {
 	return j.store().each(ctx, j.store().parked, parkedTopic+destination, 1, func(id uint64, data []byte) (bool, error) {
 		p := &Parked{}
 		entry, err := readMeta(data, p)
 		if err != nil {
-			return false, fmt.Errorf("read parked call %d: %w", id, err)
+			j.metrics.damaged.Inc()
+			j.log.Error("journal: a parked call cannot be read and is lost", zap.String("destination", destination), zap.Uint64("id", id), zap.Error(err))
+			return true, nil
 		}
 		p.ID, p.Entry = id, entry
 		visit(p)
