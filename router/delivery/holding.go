@@ -38,9 +38,11 @@ func (p *Pipeline) hasRoomAside() bool {
 }
 
 // holdUp keeps the place of a call that is a dead letter now, so that those behind it wait for its operator, restarts
-// included. It has ended, and its frame is free to go.
+// included. Then it has ended, and its frame is free to go; until then it is being buried, and nothing is decided about it.
 func (p *Pipeline) holdUp(j *job) {
 	j.detach()
+	j.deciding = true
+	p.remember(j)
 	before, parked := j.parked, p.asParked(j)
 	parked.Dead = string(j.dead)
 	p.chore(chore{
@@ -52,6 +54,7 @@ func (p *Pipeline) holdUp(j *job) {
 			}
 		},
 		done: func() {
+			j.burying, j.deciding = false, false
 			p.end(j, outcomeDead, string(j.dead))
 			p.holder(j).remove(j)
 			p.holdPlace(j, parked.ID)
@@ -93,8 +96,8 @@ func (p *Pipeline) forgetLetter(j *job) {
 var (
 	// ErrStopped tells that the pipeline does not run.
 	ErrStopped = errors.New("the destination is stopping")
-	// ErrDeciding tells that a decision about the same dead letter is on its way to the disk.
-	ErrDeciding = errors.New("a decision about this dead letter is under way")
+	// ErrDeciding tells that the dead letter's place, or a decision about it, is on its way to the disk.
+	ErrDeciding = errors.New("this dead letter is being stored, or decided about")
 )
 
 // Holds tells whether calls wait until the dead letter of that id is replayed or discarded.
@@ -159,10 +162,10 @@ func (p *Pipeline) take(d *decision) {
 	switch {
 	case j == nil:
 		d.reply(false, nil)
-	case !j.held:
-		d.reply(true, nil)
 	case j.deciding:
 		d.reply(false, ErrDeciding)
+	case !j.held:
+		d.reply(true, nil)
 	default:
 		j.deciding = true
 		d.carryOut(j, d)

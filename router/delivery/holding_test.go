@@ -253,3 +253,50 @@ func TestADeadLetterWhosePlaceCannotBeStoredHoldsNobodyUpInTheEnd(t *testing.T) 
 		w.stop()
 	})
 }
+
+// Its place takes a while to be kept, as on a slow disk or a full one. It is a dead letter already.
+func TestACallDiesOnceHoweverLongItsPlaceTakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{OnDead: OnDeadHold, Order: adapter.OrderStrict, MaxBacklogAge: time.Hour})
+		w.refuse("jane-1")
+		w.accept(identify("jane", 1), track("jane", 2), track("jane", 3))
+		w.run()
+		time.Sleep(59 * time.Minute)
+		w.setParkErr(errors.New("full"))
+		time.Sleep(2 * time.Minute)
+		if n := len(w.log.deadLetters()); n != 3 {
+			t.Errorf("%d dead letters of 3 calls", n)
+		}
+		w.stop()
+	})
+}
+
+// Until its place is kept, it is not known yet whether anybody waits for it.
+func TestWhileADeadLettersPlaceIsBeingKeptNothingIsDecidedAboutIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{OnDead: OnDeadHold})
+		w.setParkErr(errors.New("full"))
+		w.refuse("jane-1")
+		w.accept(identify("jane", 1), track("jane", 2))
+		w.run()
+		time.Sleep(5 * time.Second)
+		for _, do := range []func(context.Context, uint64) (bool, error){w.pipeline.Retry, w.pipeline.Release} {
+			if held, err := do(t.Context(), w.log.letter("jane-1")); held || !errors.Is(err, ErrDeciding) {
+				t.Errorf("held: %v, %v", held, err)
+			}
+		}
+		w.setParkErr(nil)
+		time.Sleep(5 * time.Second)
+		w.refuse()
+		w.retry("jane-1")
+		time.Sleep(time.Minute)
+		w.expectSent("jane-1", "jane-1", "jane-2")
+		w.stop()
+	})
+}
+
+func (w *world) setParkErr(err error) {
+	w.log.mu.Lock()
+	defer w.log.mu.Unlock()
+	w.log.parkErr = err
+}

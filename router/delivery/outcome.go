@@ -328,7 +328,7 @@ func (p *Pipeline) deadLetter(j *job) *journal.DeadLetter {
 // buried ends a call that is stored as a dead letter, or has it hold up those behind it.
 func (p *Pipeline) buried(j *job, letter uint64) {
 	p.forgetLetter(j)
-	j.burying, j.letter = false, letter
+	j.letter = letter
 	holds := p.holding() && (j.parked != 0 || p.hasRoomAside())
 	message := "a call was given up on and kept as a dead letter"
 	switch {
