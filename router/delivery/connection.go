@@ -42,6 +42,7 @@ type wire struct {
 	net.Conn
 	written int64
 	unread  int64 // how much may still be read
+	shut    bool  // nothing is read: only what was read before is looked at
 	failed  error // what ended it; those above do not all pass that on
 }
 
@@ -49,6 +50,9 @@ var errTooMuch = errors.New("the answer is too long")
 
 // Read implements net.Conn.
 func (w *wire) Read(p []byte) (int, error) {
+	if w.shut {
+		return 0, nothingMore{}
+	}
 	if w.unread <= 0 {
 		w.fail(errTooMuch)
 		return 0, errTooMuch
@@ -71,6 +75,23 @@ func (w *wire) fail(err error) {
 	if err != nil && w.failed == nil {
 		w.failed = err
 	}
+}
+
+// nothingMore is the error of a wire that is shut. It calls itself temporary, or TLS would take the connection for broken.
+type nothingMore struct{}
+
+// Error, Timeout and Temporary implement net.Error.
+func (nothingMore) Error() string   { return "nothing more was read" }
+func (nothingMore) Timeout() bool   { return false }
+func (nothingMore) Temporary() bool { return true }
+
+// isDrained tells whether nothing is left of what was read, in the encryption's buffers neither: it would be taken for the
+// answer to the next request.
+func (c *conn) isDrained() bool {
+	c.wire.shut = true
+	_, err := c.reader.Peek(1)
+	c.wire.shut = false
+	return errors.Is(err, nothingMore{})
 }
 
 // Close breaks the connection. It never waits, as TLS's own does to say farewell.

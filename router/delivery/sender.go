@@ -183,7 +183,7 @@ func (c *conn) answer(request *http.Request) (answer Response, keep bool, err er
 	if err != nil && !tooLong && !decides(head.StatusCode) {
 		return Response{}, false, c.broken(err, true)
 	}
-	keep = err == nil && !tooLong && !head.Close && c.reader.Buffered() == 0
+	keep = err == nil && !tooLong && !head.Close && c.isDrained()
 	return Response{
 		Status:     head.StatusCode,
 		RetryAfter: head.Header.Get("Retry-After"),

@@ -151,6 +151,68 @@ func TestAnEncryptedConnectionIsUsedAgainAndSeenToBeClosed(t *testing.T) {
 	}
 }
 
+// What comes in records of its own may be read from the network together with the answer before it.
+func TestNothingOfAnEncryptedAnswerIsTakenForTheNext(t *testing.T) {
+	authority := newAuthority(t)
+	answer := "HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\n{}"
+	early := "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+	full := "HTTP/1.1 500 No\r\nContent-Length: 4000\r\nX: "
+	full += strings.Repeat("x", 4096-len(full)-4000-4) + "\r\n\r\n" + strings.Repeat("{", 4000)
+	for name, records := range map[string][]string{
+		"a record behind the answer's":   {answer, early},
+		"half a record behind":           {answer, early[:9]},
+		"in the answer's record":         {answer + early},
+		"where the reader's buffer ends": {full + early},
+	} {
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			vendor := listen(t, func(p *peer) {
+				together := &gathering{Conn: p.Conn}
+				encrypted := tls.Server(together, &tls.Config{Certificates: authority.sign("127.0.0.1", -time.Hour, time.Hour), MinVersion: version, MaxVersion: version})
+				c := &peer{Conn: encrypted, reader: bufio.NewReader(encrypted)}
+				c.request()
+				together.gather = true
+				for _, record := range records {
+					c.say(record)
+				}
+				together.flush()
+				c.untilClosed()
+			})
+			s := sender()
+			s.tls.RootCAs = authority.pool
+			for range 3 {
+				got := s.Send(Exchange{Method: "POST", URL: strings.Replace(vendor.url, "http:", "https:", 1)})
+				if got.Status != 500 {
+					t.Errorf("%s, TLS %x: got %s: %v", name, version, describe(got), got.Err)
+					break
+				}
+			}
+			s.closeIdle()
+			vendor.allEnd()
+		}
+	}
+}
+
+// gathering holds back what is written, to write it at once.
+type gathering struct {
+	net.Conn
+	gather bool
+	held   []byte
+}
+
+// Write implements net.Conn.
+func (g *gathering) Write(b []byte) (int, error) {
+	if !g.gather {
+		return g.Conn.Write(b)
+	}
+	g.held = append(g.held, b...)
+	return len(b), nil
+}
+
+func (g *gathering) flush() {
+	g.gather = false
+	_, _ = g.Conn.Write(g.held)
+}
+
 // authority signs the certificates of vendors.
 type authority struct {
 	t    *testing.T
