@@ -52,6 +52,9 @@ type job struct {
 	doubtStored bool
 	// failedIn is the epoch of the destination in which it failed last, from 1.
 	failedIn uint64
+	// refusedIn is one more than how often the destination had taken something when it first refused the credentials for this
+	// call; 0 is never.
+	refusedIn uint64
 
 	detached bool
 	size     int

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,16 +29,18 @@ func (p *Pipeline) conclude(r result) {
 	p.inFlight--
 	p.metrics.exchange(r.response, r.took)
 	failed := r.failed()
+	blamed := p.blamesCall(r)
 	p.gate.leave(r.pass, now, ending{
-		failed: failed, repeated: failed && p.repeated(r), uncounted: failed && r.uncounted(), refused: r.refused(),
+		failed: failed, repeated: failed && p.repeated(r), uncounted: failed && r.uncounted(), refused: r.refused() && !blamed,
 	})
 	p.noteEpoch(r, failed)
+	p.noteTaken(r, blamed)
 	wait := retryAfter(r.response.RetryAfter, now)
 	if failed && wait > 0 {
 		p.gate.wait(now, wait)
 	}
 	p.noteError(r)
-	var back []*job
+	var back, last []*job
 	for i, j := range r.jobs {
 		j.status = r.response.Status
 		if r.response.Err != nil {
@@ -51,8 +54,15 @@ func (p *Pipeline) conclude(r result) {
 			// A gateway answers so for a vendor that has done its work as well.
 			p.later(j, now, v.Detail, r.response.Status >= http.StatusInternalServerError)
 		case adapter.Operator:
+			if blamed && len(r.jobs) == 1 {
+				p.later(j, now, v.Detail, false)
+				continue
+			}
+			if p.refusedAlone(j) {
+				j.maxBatch = 1
+			}
 			j.attempts-- // it was not tried on its merits
-			back = append(back, j)
+			last = append(last, j)
 		case adapter.Split:
 			if j.maxBatch = len(r.jobs) / 2; j.maxBatch == 0 {
 				p.giveUp(j, adapter.TooLarge, v.Detail, now)
@@ -64,6 +74,9 @@ func (p *Pipeline) conclude(r result) {
 		}
 	}
 	p.queue.pushFront(back)
+	for _, j := range last { // the next probe is another
+		p.queue.push(j, now)
+	}
 }
 
 // failed tells whether the exchange says that the destination is not well.
@@ -119,6 +132,31 @@ func (p *Pipeline) noteEpoch(r result, failed bool) {
 	for _, j := range r.jobs {
 		j.failedIn = p.epoch
 	}
+}
+
+// refusedAlone tells whether the destination has taken others since it refused the credentials for this call, so that they
+// are not to blame: a firewall in front of a vendor answers 403 to what it does not like.
+func (p *Pipeline) refusedAlone(j *job) bool { return j.refusedIn > 0 && j.refusedIn <= p.taken }
+
+// blamesCall tells whether refused credentials are the doing of a call that is refused alone. While the destination is held,
+// the next to be taken ends that.
+func (p *Pipeline) blamesCall(r result) bool {
+	return r.refused() && !p.gate.held && slices.ContainsFunc(r.jobs, p.refusedAlone)
+}
+
+// noteTaken counts the exchanges in which the destination has taken something, and notes which calls it refused before the
+// next one.
+func (p *Pipeline) noteTaken(r result, blamed bool) {
+	took := uint64(0)
+	for i, v := range r.verdicts {
+		switch j := r.jobs[i]; {
+		case v.Class == adapter.Delivered:
+			took = 1
+		case v.Class == adapter.Operator && j.refusedIn == 0 && !blamed:
+			j.refusedIn = p.taken + 1
+		}
+	}
+	p.taken += took
 }
 
 func (r *result) refused() bool {

@@ -75,6 +75,7 @@ type Pipeline struct {
 	timers    timers
 	inFlight  int
 	epoch     uint64 // counts the exchanges that did not fail, from 1
+	taken     uint64 // counts the exchanges in which the destination took something
 	parked    window // those that are kept aside, beside the window
 	dead      window // dead letters that hold up those behind them, beside both
 	// letters are the calls of dead letters that hold up others, or did and are tried again, by the dead letters' ids; holds

@@ -207,6 +207,46 @@ func TestRefusedCredentialsHoldTheDestinationAndLoseNothing(t *testing.T) {
 	})
 }
 
+// A firewall in front of a vendor answers 403 to what it does not like the look of.
+func TestACallThatIsAnsweredAsIfTheCredentialsWereWrongHoldsNobodyElseForLong(t *testing.T) {
+	for _, batch := range []int{0, 10} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, Options{Batch: BatchOptions{MaxItems: max(batch, 1)}, Retry: RetryOptions{MaxAge: 24 * time.Hour}})
+			if batch > 0 {
+				w.vendor.batch = &adapter.Batch{Key: "k", MaxItems: batch}
+			}
+			w.batchAnswer = func(ids []string) Response {
+				if slices.Contains(ids, "poison-1") {
+					return Response{Status: 403}
+				}
+				return Response{Status: 200}
+			}
+			w.accept(identify("poison", 1), track("poison", 2))
+			w.run()
+			for i := range 30 {
+				for who := range 5 {
+					w.accept(track(fmt.Sprint("well", who), i))
+				}
+				time.Sleep(time.Hour)
+				if n := w.ended()["delivered"]; n < 5*(i+1) {
+					t.Errorf("batch %d: %d calls were delivered in %d hours", batch, n, i+1)
+					break
+				}
+			}
+			w.expectOutcomes(map[string]int{"delivered": 151, "dead/expired": 1})
+			for _, d := range w.log.dead {
+				if d.Entry.MessageID != "poison-1" || d.Status != 403 {
+					t.Errorf("dead letter: %+v", d)
+				}
+			}
+			if held := w.logs.FilterMessageSnippet("refuses our credentials").Len(); held > 1 {
+				t.Errorf("batch %d: the destination was held %d times", batch, held)
+			}
+			w.stop()
+		})
+	}
+}
+
 func TestAPoisonCallEndsAsADeadLetterAndHoldsNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{Retry: RetryOptions{Initial: time.Second, Max: time.Minute, MaxAge: 24 * time.Hour}})
