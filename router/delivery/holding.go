@@ -253,9 +253,8 @@ func (p *Pipeline) checkOldestLetter() {
 		what: "a dead letter could not be looked up",
 		begin: func() func(context.Context) error {
 			return func(ctx context.Context) error {
-				_, err := p.Journal.DeadLetter(ctx, oldest.letter)
-				gone = errors.Is(err, journal.ErrNoDeadLetter)
-				return nil // what cannot be read is there
+				gone = p.isGone(ctx, oldest.letter)
+				return nil
 			}
 		},
 		done: func() {
@@ -269,6 +268,12 @@ func (p *Pipeline) checkOldestLetter() {
 			p.timers.add(time.Now().Add(wait), p.checkOldestLetter)
 		},
 	})
+}
+
+// isGone tells whether a dead letter is in the journal no more. One that cannot be read is there.
+func (p *Pipeline) isGone(ctx context.Context, letter uint64) bool {
+	_, err := p.Journal.DeadLetter(ctx, letter)
+	return errors.Is(err, journal.ErrNoDeadLetter)
 }
 
 // inOrder sorts parked calls as they stand in the log. Of several of one call the one that was stored last comes first.

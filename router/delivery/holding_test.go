@@ -254,6 +254,28 @@ func TestADeadLetterWhosePlaceCannotBeStoredHoldsNobodyUpInTheEnd(t *testing.T) 
 	})
 }
 
+// As while its destination was not configured. The oldest dead letter is still there, and is no sign of the others.
+func TestNobodyWaitsForADeadLetterThatWentWhileTheDestinationDidNotRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{OnDead: OnDeadHold})
+		w.refuse("john-1", "jane-1")
+		w.run()
+		for _, who := range []string{"john", "jane"} {
+			w.accept(identify(who, 1), track(who, 2))
+			time.Sleep(time.Minute)
+		}
+		w.stop()
+		w.log.discard(w.log.letter("jane-1"))
+		w.restart()
+		time.Sleep(10 * time.Minute)
+		w.expectSent("john-1", "jane-1", "jane-2")
+		w.release("john-1")
+		time.Sleep(time.Minute)
+		w.expectSent("john-1", "jane-1", "jane-2", "john-2")
+		w.stop()
+	})
+}
+
 // Its place takes a while to be kept, as on a slow disk or a full one. It is a dead letter already.
 func TestACallDiesOnceHoweverLongItsPlaceTakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

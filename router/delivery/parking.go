@@ -168,6 +168,10 @@ func (p *Pipeline) readParked(ctx context.Context) error {
 			continue
 		}
 		p.parkedBefore[parked.Position] = true
+		if parked.Dead != "" && p.isGone(ctx, parked.Letter) { // discarded while nobody could be told, or lost
+			p.forget(parked.ID)
+			continue
+		}
 		p.takeUp(parked)
 	}
 	return nil
