@@ -93,7 +93,7 @@ type Pipeline struct {
 	current      []*job          // of the frame that is being taken in, those that are not in the window yet
 	unsaved      bool
 	saveGap      time.Duration // after the last save, while the run is young; 0 before the first call has ended
-	held         []*job        // whose turn it is, but for a save
+	awaiting     []*job        // whose turn it is, but for a save
 	merges       *mergeMemory  // nil where nothing is remembered
 	merged       []merged      // delivered calls whose merges are to be stored
 	lastError    string
@@ -241,7 +241,8 @@ func (p *Pipeline) loop(ctx context.Context) {
 	p.saveLast()
 }
 
-// finishInFlight waits for the exchanges and the chore that are under way, and starts no more.
+// finishInFlight waits for the exchanges that are under way, and for the chores as long as they succeed. It starts no more
+// exchanges.
 func (p *Pipeline) finishInFlight() {
 	for p.inFlight > 0 || p.busy {
 		select {

@@ -568,7 +568,7 @@ func TestAliasesAreNotHeldUpByCallsThatKeepEnding(t *testing.T) {
 		}
 		for i := 50; i < 900; i += 100 {
 			took := w.exchange(fmt.Sprint("new-", i)).start.Sub(w.exchange(fmt.Sprint("u", i, "-1")).start)
-			if took > 2*saveGap {
+			if took > 2*companyGap {
 				t.Errorf("alias %d waited %s", i, took)
 			}
 		}

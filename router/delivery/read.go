@@ -197,7 +197,7 @@ func (p *Pipeline) advance(j *job, now time.Time) {
 	case p.dropsMerge(j, now):
 		// its end comes
 	case p.mustWaitForSave(j):
-		p.hold(j, now)
+		p.awaitSave(j, now)
 	default:
 		p.queue.push(j, now)
 	}

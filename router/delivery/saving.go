@@ -14,8 +14,8 @@ const (
 	saveInterval = 250 * time.Millisecond
 	// firstGap is the time between the first save and the second. It doubles until it is saveInterval.
 	firstGap = 4 * time.Millisecond
-	// saveGap is how long an alias that waits to be saved waits for company: each save is a write to the disk.
-	saveGap = 20 * time.Millisecond
+	// companyGap is how long an alias that waits to be saved waits for company: each save is a write to the disk.
+	companyGap = 20 * time.Millisecond
 )
 
 // savePoint is progress as it is to be saved.
@@ -31,7 +31,7 @@ func (p *Pipeline) savePoint(stopped bool) savePoint {
 
 // saveSoon hands the progress to the goroutine that saves it, unless that is still busy.
 func (p *Pipeline) saveSoon() {
-	if !p.unsaved && len(p.held) == 0 {
+	if !p.unsaved && len(p.awaiting) == 0 {
 		return
 	}
 	select {
@@ -105,19 +105,19 @@ func (p *Pipeline) mustWaitForSave(j *job) bool {
 	return p.savedEnded.Load() < j.endedBefore
 }
 
-// hold keeps a call back until what ended before it is saved.
-func (p *Pipeline) hold(j *job, now time.Time) {
-	p.held = append(p.held, j)
-	if len(p.held) == 1 {
-		p.timers.add(now.Add(saveGap), p.saveSoon)
+// awaitSave keeps a call back until what ended before it is saved.
+func (p *Pipeline) awaitSave(j *job, now time.Time) {
+	p.awaiting = append(p.awaiting, j)
+	if len(p.awaiting) == 1 {
+		p.timers.add(now.Add(companyGap), p.saveSoon)
 	}
 }
 
 // goOnSaved lets those go that were held back, as far as the last save allows.
 func (p *Pipeline) goOnSaved(now time.Time) {
-	held := p.held
-	p.held = nil
-	for _, j := range held {
+	waited := p.awaiting
+	p.awaiting = nil
+	for _, j := range waited {
 		p.advance(j, now)
 	}
 }

@@ -33,8 +33,7 @@ func Salvage(dir, target string) (*Salvaged, error) {
 	}
 	defer release()
 	s := &salvager{target: target, numbers: map[string]int{}, broken: map[string]bool{}}
-	c := &checker{x: newExamination(dir), block: s.block}
-	c.end = func(stream string, last, expected uint64) error { return s.end(stream, last, expected) }
+	c := &checker{x: newExamination(dir), block: s.block, end: s.end}
 	for _, stream := range streamNames {
 		if err := os.MkdirAll(msgsOf(target, stream), 0o700); err != nil {
 			return nil, err
