@@ -28,8 +28,9 @@ type Options struct {
 	Retry   RetryOptions   `yaml:"retry"`
 	Breaker BreakerOptions `yaml:"breaker"`
 	// OnDead is what becomes of those behind a call that became a dead letter: continue, or hold, which has the calls that
-	// must not overtake it (see Order) wait until it was replayed and delivered, or discarded. They wait aside, up to Window
-	// of them; one that waits for longer than MaxBacklogAge becomes a dead letter too, and holds its place. Default continue.
+	// must not overtake it (see Order) wait until it was replayed and delivered, or discarded, or until the limits of
+	// dead_letters have let it go. They wait aside, up to Window of them; one that waits for longer than MaxBacklogAge becomes a
+	// dead letter too, and holds its place. Default continue.
 	OnDead OnDead `yaml:"on_dead"`
 	// MaxBacklogAge is how long a call may wait for a destination that takes nothing, before it becomes a dead letter. It
 	// keeps one dead vendor from filling the journal that all share. 0 is for ever; else at least 1m. Default 7d: longer

@@ -1,6 +1,7 @@
 // Package delivery takes calls from the journal to the vendors: one Pipeline per destination, which shares nothing with the
 // others. A call passes filter, translate, sequence, send and outcome, in that order; see read.go, dispatch.go, outcome.go.
-// parking.go is for calls that fail alone, saving.go for the progress, merges.go for what is remembered of merges.
+// parking.go is for calls that fail alone, holding.go for those behind a dead letter, saving.go for the progress, merges.go for
+// what is remembered of merges.
 package delivery
 
 import (
