@@ -81,7 +81,7 @@ func problemOf(err error) *problem {
 	case errors.Is(err, journal.ErrNoDeadLetter):
 		return &problem{http.StatusNotFound, "not_found", "there is no dead letter of this id; it may have been replayed or discarded"}
 	case errors.Is(err, journal.ErrDamaged):
-		return &problem{http.StatusInternalServerError, "damaged", message + "; discard it by its id to get at those behind it"}
+		return &problem{http.StatusInternalServerError, "damaged", message + "; it can only be discarded"}
 	case errors.Is(err, journal.ErrFull):
 		return &problem{http.StatusServiceUnavailable, "journal_full", message}
 	case errors.Is(err, journal.ErrClosed), errors.Is(err, journal.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
