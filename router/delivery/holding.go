@@ -235,16 +235,25 @@ func (p *Pipeline) buryInPlace(j *job, now time.Time) {
 // missCheck is how often it is looked whether a dead letter that holds up calls is still there.
 const missCheck = time.Minute
 
-// checkOldestLetter lets those go on whose dead letter is gone from the journal: they are kept for so long only, and the
-// oldest go first.
+// checkOldestLetter looks for the dead letters that hold up others when nothing else is to be done on the disk.
 func (p *Pipeline) checkOldestLetter() {
+	if len(p.chores) > 0 {
+		p.timers.add(time.Now().Add(missCheck), p.checkOldestLetter)
+		return
+	}
+	p.lookUpOldestLetter()
+}
+
+// lookUpOldestLetter lets those go on whose dead letter is gone from the journal, one after the other: they are kept for so
+// long only, and the oldest go first.
+func (p *Pipeline) lookUpOldestLetter() {
 	var oldest *job
 	for j := p.dead.oldest; j != nil; j = j.newer {
 		if !j.deciding && (oldest == nil || j.letter < oldest.letter) {
 			oldest = j
 		}
 	}
-	if oldest == nil || len(p.chores) > 0 {
+	if oldest == nil {
 		p.timers.add(time.Now().Add(missCheck), p.checkOldestLetter)
 		return
 	}
@@ -258,14 +267,14 @@ func (p *Pipeline) checkOldestLetter() {
 			}
 		},
 		done: func() {
-			wait := missCheck
-			if gone && oldest.held && !oldest.deciding {
-				wait = 0 // there may be more
-				p.log.Warn("a dead letter is gone; those behind it go on", zap.Uint64("id", oldest.letter))
-				oldest.deciding = true
-				p.letPass(oldest, &decision{answer: make(chan answer, 1)})
+			if !gone || !oldest.held || oldest.deciding {
+				p.timers.add(time.Now().Add(missCheck), p.checkOldestLetter)
+				return
 			}
-			p.timers.add(time.Now().Add(wait), p.checkOldestLetter)
+			p.log.Warn("a dead letter is gone; those behind it go on", zap.Uint64("id", oldest.letter))
+			oldest.deciding = true
+			p.letPass(oldest, &decision{answer: make(chan answer, 1)})
+			p.lookUpOldestLetter() // there may be more
 		},
 	})
 }

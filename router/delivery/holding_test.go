@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -232,6 +233,31 @@ func TestWithNoRoomAsideADeadLetterHoldsNobodyUp(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		w.expectOutcomes(map[string]int{"dead/refused": 50, "delivered": 50})
+		w.stop()
+	})
+}
+
+// They age out together, or are discarded while their destination is not configured.
+func TestManyDeadLettersThatAreGoneHoldUpNobodyForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{OnDead: OnDeadHold})
+		w.answer = func(id string, _ int) Response {
+			if strings.HasSuffix(id, "-1") {
+				return Response{Status: 400}
+			}
+			return Response{Status: 200}
+		}
+		for i := range 50 {
+			w.accept(identify(fmt.Sprint("u", i), 1), track(fmt.Sprint("u", i), 2))
+		}
+		w.run()
+		time.Sleep(time.Second)
+		w.expectOutcomes(map[string]int{"dead/refused": 50})
+		for _, d := range w.log.deadLetters()[:40] {
+			w.log.discard(d.ID)
+		}
+		time.Sleep(missCheck)
+		w.expectOutcomes(map[string]int{"dead/refused": 50, "delivered": 40})
 		w.stop()
 	})
 }
