@@ -34,7 +34,22 @@ func (p *Pipeline) holding() bool {
 
 // hasRoomAside tells whether one more call may be kept aside: it takes memory all the same.
 func (p *Pipeline) hasRoomAside() bool {
-	return p.parked.count+p.dead.count < p.Options.Window && p.parked.bytes+p.dead.bytes < p.maxBytes()/2
+	return p.parked.count+p.dead.count+p.soonDead.count < p.Options.Window &&
+		p.parked.bytes+p.dead.bytes+p.soonDead.bytes < p.maxBytes()/2
+}
+
+// reserveAside counts a call that is to go aside, and takes that back when it has or will not.
+func (p *Pipeline) reserveAside(j *job) (done func()) {
+	if j.parked != 0 {
+		return func() {} // it is aside
+	}
+	bytes := j.size
+	p.soonDead.count++
+	p.soonDead.bytes += bytes
+	return func() {
+		p.soonDead.count--
+		p.soonDead.bytes -= bytes
+	}
 }
 
 // holdUp keeps the place of a call that is a dead letter now, so that those behind it wait for its operator, restarts
@@ -45,6 +60,7 @@ func (p *Pipeline) holdUp(j *job) {
 	p.remember(j)
 	before, parked := j.parked, p.asParked(j)
 	parked.Dead = string(j.dead)
+	arrived := p.reserveAside(j)
 	p.chore(chore{
 		what: "the place of a dead letter could not be kept",
 		begin: func() func(context.Context) error {
@@ -54,6 +70,7 @@ func (p *Pipeline) holdUp(j *job) {
 			}
 		},
 		done: func() {
+			arrived()
 			j.burying, j.deciding = false, false
 			p.end(j, outcomeDead, string(j.dead))
 			p.holder(j).remove(j)
@@ -64,6 +81,7 @@ func (p *Pipeline) holdUp(j *job) {
 		},
 		tries: holdTries,
 		abandon: func() {
+			arrived()
 			j.maybeParked = true // a write that fails may have been done
 			p.finish(j, outcomeDead, string(j.dead), time.Now())
 		},

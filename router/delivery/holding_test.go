@@ -13,6 +13,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"aka/destinations/adapter"
+	"aka/router/journal"
 )
 
 // refuse has the vendor refuse some calls for good.
@@ -298,6 +299,30 @@ func TestNobodyWaitsForADeadLetterThatWentWhileTheDestinationDidNotRun(t *testin
 		w.release("john-1")
 		time.Sleep(time.Minute)
 		w.expectSent("john-1", "jane-1", "jane-2", "john-2")
+		w.stop()
+	})
+}
+
+func TestDeadLettersThatComeTogetherTakeNoMoreRoomAsideThanThereIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{OnDead: OnDeadHold, Window: 20, Concurrency: 20})
+		w.answer = func(string, int) Response { return Response{Status: 400} }
+		w.run()
+		for _, n := range []int{15, 45} {
+			var calls []journal.Entry
+			for i := range n {
+				calls = append(calls, identify(fmt.Sprint(n, "-", i), 1))
+			}
+			w.log.setBuryErr(errors.New("full")) // until all wait for it
+			w.accept(calls...)
+			time.Sleep(time.Minute)
+			w.log.setBuryErr(nil)
+			time.Sleep(time.Minute)
+		}
+		if n := w.metric("aka_held_letters", "vendor"); n != 20 {
+			t.Errorf("%v dead letters hold up others", n)
+		}
+		w.expectOutcomes(map[string]int{"dead/refused": 60})
 		w.stop()
 	})
 }

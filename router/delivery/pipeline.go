@@ -79,6 +79,8 @@ type Pipeline struct {
 	taken     uint64 // counts the exchanges in which the destination took something
 	parked    window // those that are kept aside, beside the window
 	dead      window // dead letters that hold up those behind them, beside both
+	// soonDead is the part of the window that is on its way there.
+	soonDead struct{ count, bytes int }
 	// letters are the calls of dead letters that hold up others, or did and are tried again, by the dead letters' ids; holds
 	// has the same ids for other goroutines, and whether they hold up others still.
 	letters map[uint64]*job
