@@ -38,6 +38,7 @@ type committer struct {
 	seen    *dedupe
 	unsure  bool // the last write failed: the log may have grown without our knowing
 	failing int  // how many writes in a row have failed, other than for lack of room
+	noRoom  bool // the disk was full when it was asked last
 	retryAt time.Time
 	frame   openFrame
 	windows windowMarks
@@ -275,6 +276,9 @@ func (c *committer) write(f *openFrame) error {
 	if c.unsure {
 		return fmt.Errorf("%w: the write before failed", ErrUnavailable)
 	}
+	if err := c.roomOnDisk(); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
 	start := c.now()
 	before := c.j.head.calls
 	seq, err := c.publish(endFrame(f.data))
@@ -293,6 +297,20 @@ func (c *committer) write(f *openFrame) error {
 	c.windows.mark(seq, c.now(), c.j.options.Dedupe)
 	c.j.landed(newFrame(seq, before, f.entries, len(f.data)))
 	return nil
+}
+
+// roomOnDisk is an error when the disk is full. To ask first spares the engine a write that would take seconds to fail and
+// break it, and leaves what little there is to the progress: that is what makes room again.
+func (c *committer) roomOnDisk() error {
+	err := diskIsFull(c.j.options.Dir, maxFrame)
+	switch noRoom := err != nil; {
+	case noRoom && !c.noRoom:
+		c.j.log.Error("journal: the disk is full; calls are answered 503 until there is room", zap.Error(err))
+	case !noRoom && c.noRoom:
+		c.j.log.Info("journal: the disk has room again")
+	}
+	c.noRoom = err != nil
+	return err
 }
 
 // publish stores one frame, right behind the last one that we know: if the log has grown without our knowing, it refuses.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap"
 )
 
@@ -72,6 +73,9 @@ func TestAFullDiskRefusesCallsAndServiceComesBackWithRoom(t *testing.T) {
 	}
 	if err := j.Writable(t.Context()); err == nil || !strings.Contains(err.Error(), "disk of "+dir+" is full") {
 		t.Fatalf("writable: %v", err)
+	}
+	if n := testutil.ToFloat64(j.metrics.failed); n > 0 {
+		t.Errorf("%v writes were tried on a full disk", n)
 	}
 	must(t, os.Remove(ballast))
 	again := entry("again", 1)

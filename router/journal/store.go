@@ -72,6 +72,10 @@ func openStore(ctx context.Context, o Options) (*store, *examination, error) {
 	}
 	if err := s.open(ctx, o); err != nil {
 		s.close()
+		// The engine does not tell.
+		if full := diskIsFull(o.Dir, maxFrame); full != nil {
+			err = fmt.Errorf("%w: %w", full, err)
+		}
 		return nil, nil, err
 	}
 	return s, x, nil
