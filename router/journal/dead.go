@@ -61,7 +61,7 @@ var ErrNoDeadLetter = errors.New("no such dead letter")
 
 // Bury stores dead letters, in order, and returns once all are safe on disk, with their ids. When it fails, some may be. A
 // second burial of the same call by the same destination, as after a failure or a crash, is recognized and does nothing.
-// Where there is no room, the oldest go first.
+// Where there is no room, the oldest go of the destination that has the most.
 func (j *Journal) Bury(ctx context.Context, letters []*DeadLetter) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()

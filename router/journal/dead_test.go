@@ -247,6 +247,31 @@ aka_dead_letters_lost_total{destination="vero",limit="max_bytes"} %d
 	}
 }
 
+func TestAFloodOfDeadLettersTakesNoRoomFromTheOthers(t *testing.T) {
+	options := testOptions(t)
+	options.DeadLetters.MaxBytes = strictyaml.MiB
+	j, _, _ := openWatched(t, options)
+	e := entry("u", 0)
+	e.JSON = []byte(`{"type":"track","event":"` + strings.Repeat("x", 50_000) + `"}`)
+	bury := func(destination string, seq int) {
+		t.Helper()
+		must(t, j.Bury(t.Context(), []*DeadLetter{{Destination: destination, Reason: "refused", Position: Position{uint64(seq), 0}, Entry: e}}))
+		must(t, j.graves.tendOnce(t.Context(), time.Now()))
+	}
+	for i := range 4 {
+		bury("mixpanel", i+1)
+	}
+	for i := range 40 {
+		bury("vero", i+1)
+	}
+	if got := letterIDs(t, j, DeadFilter{Destination: "mixpanel"}, 0); len(got) != 4 {
+		t.Errorf("of the others, %v are left", got)
+	}
+	if got := letterIDs(t, j, DeadFilter{Destination: "vero"}, 0); len(got) < 10 || got[len(got)-1] != 44 {
+		t.Errorf("of the flood, %v are left: want the newest", got)
+	}
+}
+
 // Less room after a restart is no reason to lose any without a word.
 func TestALowerLimitIsCountedToo(t *testing.T) {
 	options := testOptions(t)

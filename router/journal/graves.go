@@ -186,7 +186,8 @@ func (g *graves) remove(ctx context.Context, id uint64) error {
 // roomStep is the part of max_bytes that is freed beyond what is needed, so that not each burial has to make room.
 const roomStep = 64
 
-// makeRoom lets the oldest go until size bytes more have room, and keeps that free until madeUse.
+// makeRoom lets dead letters go until size bytes more have room, and keeps that free until madeUse. They are the oldest of
+// the destination that has the most: one that floods the room takes nothing from the others.
 func (g *graves) makeRoom(ctx context.Context, size int) error {
 	g.changing.Lock()
 	defer g.changing.Unlock()
@@ -203,14 +204,32 @@ func (g *graves) makeRoom(ctx context.Context, size int) error {
 			free -= min(free, uint64(letter.size()))
 			return !enough
 		}
-		for more := true; more; {
-			if more, err = g.drop(ctx, limitBytes, tooMany); err != nil {
+		for n := 1; n > 0; {
+			n, err = g.drop(ctx, limitBytes, g.largest(), tooMany)
+			if n == 0 && free > 0 && err == nil { // the account is wrong
+				n, err = g.drop(ctx, limitBytes, DeadFilter{}, tooMany)
+			}
+			if err != nil {
 				return err
 			}
 		}
 	}
 	g.pending += uint64(size)
 	return nil
+}
+
+// largest returns the destination whose dead letters take the most, as far as they are counted; none while none are.
+func (g *graves) largest() (f DeadFilter) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	bytes, most := map[string]uint64{}, uint64(0)
+	for _, k := range g.kinds {
+		bytes[k.Destination] += k.Bytes
+		if bytes[k.Destination] > most {
+			most, f.Destination = bytes[k.Destination], k.Destination
+		}
+	}
+	return f
 }
 
 // madeUse tells that what there was room for is written, or will not be.
@@ -237,30 +256,30 @@ func (g *graves) expire(ctx context.Context, now time.Time) error {
 func (g *graves) expireSome(ctx context.Context, now time.Time, age time.Duration) (more bool, err error) {
 	g.changing.Lock()
 	defer g.changing.Unlock()
-	return g.drop(ctx, limitAge, func(letter *rawFrame) bool { return now.Sub(letter.at) > age })
+	n, err := g.drop(ctx, limitAge, DeadFilter{}, func(letter *rawFrame) bool { return now.Sub(letter.at) > age })
+	return n > 0, err
 }
 
-// drop lets the oldest go as long as they are too many, and says so. More tells that it did not come to the first that may
-// stay. It is called with changing held.
-func (g *graves) drop(ctx context.Context, limit string, tooMany func(*rawFrame) bool) (more bool, err error) {
-	letters, err := g.j.store().get(ctx, deadStream, directGet{Seq: 1})
+// drop lets the oldest that match go as long as they are too many, a batch at a time, says so, and returns how many there
+// were. It is called with changing held.
+func (g *graves) drop(ctx context.Context, limit string, which DeadFilter, tooMany func(*rawFrame) bool) (n int, err error) {
+	letters, err := g.j.store().get(ctx, deadStream, directGet{Seq: 1, NextFor: which.subject()})
 	if err != nil {
-		return false, err
+		return 0, err
 	}
-	n := 0
 	for n < len(letters) && tooMany(&letters[n]) {
 		n++
 	}
 	if n == 0 {
-		return false, nil
+		return 0, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	if err := g.j.store().dead.Purge(ctx, jetstream.WithPurgeSequence(letters[n-1].seq+1)); err != nil {
-		return false, fmt.Errorf("let dead letters go: %w", err)
+	if err := g.j.store().dead.Purge(ctx, jetstream.WithPurgeSubject(which.subject()), jetstream.WithPurgeSequence(letters[n-1].seq+1)); err != nil {
+		return 0, fmt.Errorf("let dead letters go: %w", err)
 	}
 	g.dropped(limit, letters[:n])
-	return n == len(letters), nil
+	return n, nil
 }
 
 func (g *graves) dropped(limit string, letters []rawFrame) {
@@ -289,7 +308,7 @@ func (g *graves) verify(ctx context.Context) error {
 	}
 	limit := uint64(g.j.options.DeadLetters.MaxBytes)
 	if percent := g.fill.crossed(info.State.Bytes, limit); percent > 0 {
-		g.j.log.Warn("dead letters take up much of their room; when it is full, the oldest go",
+		g.j.log.Warn("dead letters take up much of their room; when it is full, the oldest go, of the destination that has the most",
 			zap.Int("percent_of_max_bytes", percent), zap.Uint64("bytes", info.State.Bytes), zap.Uint64("max_bytes", limit))
 	}
 	g.mu.Lock()

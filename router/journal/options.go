@@ -26,7 +26,8 @@ type Options struct {
 type DeadLetterOptions struct {
 	// MaxAge is how long a dead letter is kept. 0 is for ever. Default 30d.
 	MaxAge time.Duration `yaml:"max_age"`
-	// MaxBytes bounds the dead letters on disk, all destinations together; the oldest go first. At least 1MiB. Default 1GiB.
+	// MaxBytes bounds the dead letters on disk, all destinations together. Beyond it the oldest go, of the destination that
+	// has the most. At least 1MiB. Default 1GiB.
 	MaxBytes strictyaml.Size `yaml:"max_bytes"`
 	// ReplayRate is how many are replayed per second at most, so that calls that are new are not kept waiting. 0 is
 	// unlimited, else at least 0.1. Default 100.
