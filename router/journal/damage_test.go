@@ -464,3 +464,15 @@ func TestARecordThatCannotBeReadIsPassedOver(t *testing.T) {
 	}
 	must(t, j.Discard(t.Context(), 1))
 }
+
+func TestAFolderThatIsOpenToOthersIsWarnedOf(t *testing.T) {
+	for mode, warned := range map[os.FileMode]int{0o700: 0, 0o770: 0, 0o755: 1, 0o777: 1} {
+		options := testOptions(t)
+		must(t, os.MkdirAll(options.Dir, 0o700))
+		must(t, os.Chmod(options.Dir, mode))
+		_, _, logs := openWatched(t, options)
+		if got := logs.FilterMessageSnippet("chmod 700").Len(); got != warned {
+			t.Errorf("%v: warned %d times", mode, got)
+		}
+	}
+}

@@ -166,3 +166,10 @@ var streamNames = []string{progressStream, callsStream, deadStream, parkedStream
 // mayBeMissing tells whether a journal is whole without a stream: merges that are gone are only forgotten, and older journals
 // have none.
 func mayBeMissing(stream string) bool { return stream == mergesStream }
+
+// isOpenToOthers tells whether users who are neither the owner nor of the group may look into a folder. It is no reason not to
+// start: the volumes of containers often are, and nobody else is there.
+func isOpenToOthers(dir string) bool {
+	info, err := os.Stat(dir)
+	return err == nil && info.Mode().Perm()&0o007 != 0
+}

@@ -67,6 +67,9 @@ func Open(ctx context.Context, options Options, log *zap.Logger, reg prometheus.
 	j.commits = newCommitter(j)
 	j.graves = newGraves(j, reg)
 	j.reportFound(found)
+	if isOpenToOthers(options.Dir) {
+		log.Warn("journal: anybody on this machine may read or change its folder, which holds people's calls: chmod 700", zap.String("dir", options.Dir))
+	}
 	err = j.recover(ctx)
 	if err == nil {
 		err = j.stampFolder(slices.Collect(maps.Keys(found.progress))...)
