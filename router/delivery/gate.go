@@ -152,11 +152,13 @@ func (g *gate) leave(p pass, now time.Time, e ending) {
 	p.done(e.sign(e.repeated && !p.probe))
 	switch {
 	case e.refused:
+		wait := g.options.MaxCooldown
 		if !g.held {
 			g.held = true
-			g.changed(stateHeld, g.options.MaxCooldown)
+			wait = g.options.Cooldown // it may have been about one call only
+			g.changed(stateHeld, wait)
 		}
-		g.wait(now, g.options.MaxCooldown)
+		g.wait(now, wait)
 	case p.probe && g.held && e.failed:
 		g.wait(now, g.options.Cooldown)
 	case p.probe && g.held:
