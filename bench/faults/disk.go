@@ -14,17 +14,16 @@ import (
 	"aka/e2e/process"
 )
 
-// diskScenarios are those of a disk that is full, or not to be written to. They need a disk of their own.
+// diskScenarios are those of a disk that is full or not to be written to, for which they need one of their own, and of one
+// that is slow or fails, which strace makes of any.
 func diskScenarios() []scenario {
 	return []scenario{
 		{name: "disk-full", does: "the disk fills up under load, and there is room again", run: onDisk(diskFull)},
 		{name: "disk-full-killed", does: "the same, and aka is killed while there is none", run: onDisk(diskFullKilled)},
 		{name: "disk-full-at-start", does: "aka is started on a disk that is full", run: onDisk(diskFullAtStart)},
 		{name: "disk-read-only", does: "aka is started on a disk that is read-only", run: onDisk(diskReadOnly)},
-		{name: "disk-slow", does: "every fsync takes half a second", run: func(_ *harness, r *Result) error {
-			r.NotRun = "it needs a device that can be slowed down, and none is made here"
-			return nil
-		}},
+		{name: "disk-slow", does: "every fsync takes half a second", run: onTracedDisk(diskSlow)},
+		{name: "disk-failing", does: "every fsync fails, and succeeds again", run: onTracedDisk(diskFailing)},
 	}
 }
 

@@ -352,6 +352,7 @@ func (c *committer) catchUp() error {
 				frame = newFrame(raw.seq, c.j.head.calls, nil, 0)
 			}
 			c.remember(frame)
+			c.j.metrics.calls.Add(float64(len(frame.Entries)))
 			c.j.landed(frame)
 		}
 	}

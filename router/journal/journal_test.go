@@ -210,6 +210,9 @@ func TestAWriteThatSeemedToFailIsTakenIn(t *testing.T) {
 	if want := []string{"u-1", "u-2", "u-3"}; !reflect.DeepEqual(got, want) {
 		t.Fatalf("got %v, want %v", got, want)
 	}
+	if n := testutil.ToFloat64(j.metrics.calls); n != 3 {
+		t.Errorf("%v calls are counted", n)
+	}
 }
 
 func TestADamagedFrameIsCountedAndPassedOver(t *testing.T) {
