@@ -17,19 +17,7 @@ import (
 
 // write shows a result as the flags say: as JSON, or as the text that the function writes.
 func (f *deadFlags) write(out io.Writer, result any, asText func(*deadText)) error {
-	var shown bytes.Buffer
-	if f.output.value == "json" {
-		encoder := json.NewEncoder(&shown)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(result); err != nil {
-			return err
-		}
-	} else {
-		asText(&deadText{&shown})
-	}
-	_, err := io.WriteString(out, terminal.Escape(shown.String()))
-	return err
+	return f.output.write(out, result, func(shown *bytes.Buffer) { asText(&deadText{shown}) })
 }
 
 // deadText shows dead letters to people.

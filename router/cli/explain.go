@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"aka/router"
 	"aka/router/segment"
 	"aka/router/strictyaml"
+	"aka/router/terminal"
 )
 
 // maxExplained bounds what explain reads: the size of a large batch.
@@ -111,4 +113,21 @@ func (c *choice) Set(text string) error {
 		return nil
 	}
 	return fmt.Errorf("expected one of %s", strings.Join(c.words, ", "))
+}
+
+// write shows a result as the flag says: as JSON, or as the text that the function writes.
+func (c *choice) write(out io.Writer, result any, asText func(*bytes.Buffer)) error {
+	var shown bytes.Buffer
+	if c.value == "json" {
+		encoder := json.NewEncoder(&shown)
+		encoder.SetEscapeHTML(false)
+		encoder.SetIndent("", "  ")
+		if err := encoder.Encode(result); err != nil {
+			return err
+		}
+	} else {
+		asText(&shown)
+	}
+	_, err := io.WriteString(out, terminal.Escape(shown.String()))
+	return err
 }

@@ -2,10 +2,8 @@ package cli
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -52,7 +50,7 @@ journal is damaged: when calls are missing or cannot be read. A write that a pow
 			if err != nil {
 				return err
 			}
-			if err := output.write(command.OutOrStdout(), report, func(t *journalText) { t.report(report) }); err != nil {
+			if err := output.write(command.OutOrStdout(), report, func(shown *bytes.Buffer) { (&journalText{shown}).report(report) }); err != nil {
 				return err
 			}
 			if !report.Sound {
@@ -77,7 +75,7 @@ again, unless the record of that is lost too, which is told. Set the config's jo
 			if err != nil {
 				return err
 			}
-			return output.write(command.OutOrStdout(), salvaged, func(t *journalText) { t.salvaged(salvaged) })
+			return output.write(command.OutOrStdout(), salvaged, func(shown *bytes.Buffer) { (&journalText{shown}).salvaged(salvaged) })
 		},
 	}
 }
@@ -95,23 +93,6 @@ func folders(names ...string) cobra.PositionalArgs {
 		}
 		return nil
 	}
-}
-
-// write shows a result as the flag says: as JSON, or as the text that the function writes.
-func (c *choice) write(out io.Writer, result any, asText func(*journalText)) error {
-	var shown bytes.Buffer
-	if c.value == "json" {
-		encoder := json.NewEncoder(&shown)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(result); err != nil {
-			return err
-		}
-	} else {
-		asText(&journalText{&shown})
-	}
-	_, err := io.WriteString(out, terminal.Escape(shown.String()))
-	return err
 }
 
 // journalText shows journals to people.
