@@ -154,9 +154,9 @@ func (s *blockScanner) record(b []byte) (r record, ok bool) {
 		return r, false
 	}
 	if headers {
-		// The length of the headers is not in the checksum.
+		// The length of the headers is not in the checksum, but they have an end of their own.
 		n := binary.LittleEndian.Uint32(b[recordHead+subject:])
-		if uint64(n) > uint64(len(r.payload)) {
+		if uint64(n) > uint64(len(r.payload)) || !bytes.HasSuffix(r.payload[:n], []byte("\r\n\r\n")) {
 			return r, false
 		}
 		r.payload = r.payload[n:]
