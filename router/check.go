@@ -15,6 +15,7 @@ import (
 	"aka/router/delivery"
 	"aka/router/ingress"
 	"aka/router/segment"
+	"aka/router/spelling"
 	"aka/router/strictyaml"
 )
 
@@ -214,7 +215,8 @@ func (l *loader) checkRoutes(key string, names []string) {
 	}
 	for i, name := range names {
 		if l.config.Destinations[name] == nil {
-			l.decoder.Add(item(key, i), "no destination is named %q", name)
+			known := slices.Collect(maps.Keys(l.config.Destinations))
+			l.decoder.Add(item(key, i), "no destination is named %q%s", name, spelling.Hint(name, known))
 		}
 	}
 }

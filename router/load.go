@@ -18,6 +18,7 @@ import (
 
 	"aka/destinations"
 	"aka/destinations/adapter"
+	"aka/router/spelling"
 	"aka/router/strictyaml"
 	"aka/router/terminal"
 )
@@ -238,13 +239,14 @@ func (l *loader) buildDestination(name string) {
 
 // vendorOf finds the vendor of a destination's type, which is its name when it gives none.
 func (l *loader) vendorOf(section, name string, d *Destination) (vendor adapter.Vendor, known bool) {
-	problem := "unknown vendor %q; known are %s"
+	problem := "unknown vendor %q; known are %s%s"
 	if d.Type == "" {
 		d.Type = name
-		problem = "required where the name, %q, is no vendor's; known are %s"
+		problem = "required where the name, %q, is no vendor's; known are %s%s"
 	}
 	if vendor, known = destinations.Vendors[d.Type]; !known {
-		l.decoder.Add(section+".type", problem, d.Type, strings.Join(destinations.Types(), ", "))
+		types := destinations.Types()
+		l.decoder.Add(section+".type", problem, d.Type, strings.Join(types, ", "), spelling.Hint(d.Type, types))
 	}
 	return vendor, known
 }

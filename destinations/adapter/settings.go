@@ -3,7 +3,10 @@ package adapter
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
+
+	"aka/router/spelling"
 )
 
 // SettingError is one mistake in a destination's settings. The config shows it with the key's whole path and its line.
@@ -25,14 +28,12 @@ func Invalid(key, format string, args ...any) error {
 	return &SettingError{key, fmt.Sprintf(format, args...)}
 }
 
-// OneOf returns a mistake unless value is one of the allowed words.
+// OneOf returns a mistake unless value is one of the allowed words. It suggests the nearest of them.
 func OneOf(key, value string, allowed ...string) error {
-	for _, a := range allowed {
-		if value == a {
-			return nil
-		}
+	if slices.Contains(allowed, value) {
+		return nil
 	}
-	return Invalid(key, "%q is not one of %s", value, strings.Join(allowed, ", "))
+	return Invalid(key, "%q is not one of %s%s", value, strings.Join(allowed, ", "), spelling.Hint(value, allowed))
 }
 
 // BaseURL returns the endpoint to call: the setting without its trailing slashes, or the vendor's own when it is empty. The

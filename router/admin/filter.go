@@ -15,6 +15,7 @@ import (
 	"aka/destinations/adapter"
 	"aka/router/journal"
 	"aka/router/segment"
+	"aka/router/spelling"
 	"aka/router/strictyaml"
 )
 
@@ -131,7 +132,7 @@ func oneOf(key, text string, words []string) *problem {
 		return nil
 	}
 	sorted := slices.Compact(slices.Sorted(slices.Values(words)))
-	message := fmt.Sprintf("%s: %q is not known; there are %s", key, text, strings.Join(sorted, ", "))
+	message := fmt.Sprintf("%s: %q is not known; there are %s%s", key, text, strings.Join(sorted, ", "), spelling.Hint(text, sorted))
 	return &problem{http.StatusBadRequest, "unknown_" + key, message}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"aka/router"
 	"aka/router/segment"
+	"aka/router/spelling"
 	"aka/router/strictyaml"
 	"aka/router/terminal"
 )
@@ -112,7 +113,7 @@ func (c *choice) Set(text string) error {
 		c.value = text
 		return nil
 	}
-	return fmt.Errorf("expected one of %s", strings.Join(c.words, ", "))
+	return fmt.Errorf("expected one of %s%s", strings.Join(c.words, ", "), spelling.Hint(text, c.words))
 }
 
 // write shows a result as the flag says: as JSON, or as the text that the function writes.

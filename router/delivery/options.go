@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"aka/destinations/adapter"
+	"aka/router/spelling"
 	"aka/router/strictyaml"
 )
 
@@ -105,7 +106,7 @@ func (o *Options) Check(report func(key, format string, args ...any)) {
 	}
 	expect(o.Timeout > 0 && o.Timeout <= 10*time.Minute, "timeout", "more than 0s, up to 10m, not %s", text(o.Timeout))
 	expect(o.Concurrency >= 1 && o.Concurrency <= 1024, "concurrency", "1 to 1024, not %d", o.Concurrency)
-	expect(slices.Contains(orders, o.Order), "order", "identity, strict or none, not %q", o.Order)
+	expect(slices.Contains(orders, o.Order), "order", "identity, strict or none, not %q%s", o.Order, spelling.Hint(string(o.Order), []string{"identity", "strict", "none"}))
 	expect(o.Window >= max(o.Concurrency, 1) && o.Window <= 1_000_000, "window", "%d (concurrency) to 1000000, not %d", max(o.Concurrency, 1), o.Window)
 	expect(o.WindowBytes >= strictyaml.MiB, "window_bytes", "at least 1MiB, not %s", o.WindowBytes)
 	expect(o.Batch.MaxItems >= 1 && o.Batch.MaxItems <= 10_000, "batch.max_items", "1 to 10000, not %d", o.Batch.MaxItems)
@@ -119,6 +120,6 @@ func (o *Options) Check(report func(key, format string, args ...any)) {
 	expect(o.Breaker.Interval >= time.Second && o.Breaker.Interval <= time.Hour, "breaker.interval", "1s to 1h, not %s", text(o.Breaker.Interval))
 	expect(o.Breaker.Cooldown > 0, "breaker.cooldown", "more than 0s")
 	expect(o.Breaker.MaxCooldown >= o.Breaker.Cooldown, "breaker.max_cooldown", "at least breaker.cooldown, %s, not %s", text(o.Breaker.Cooldown), text(o.Breaker.MaxCooldown))
-	expect(o.OnDead == OnDeadContinue || o.OnDead == OnDeadHold, "on_dead", "continue or hold, not %q", o.OnDead)
+	expect(o.OnDead == OnDeadContinue || o.OnDead == OnDeadHold, "on_dead", "continue or hold, not %q%s", o.OnDead, spelling.Hint(string(o.OnDead), []string{"continue", "hold"}))
 	expect(o.MaxBacklogAge == 0 || o.MaxBacklogAge >= time.Minute, "max_backlog_age", "0 for ever, or at least 1m, not %s", text(o.MaxBacklogAge))
 }

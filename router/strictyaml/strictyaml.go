@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"gopkg.in/yaml.v3"
+
+	"aka/router/spelling"
 )
 
 // Problem is one mistake.
@@ -439,40 +441,21 @@ func fieldsOf(of reflect.Value) map[string]reflect.Value {
 	return fields
 }
 
-// suggestion names the known key that is nearest to a mistyped one.
+// suggestion names the sections that have a key of this name, else the known key that is nearest to it.
 func suggestion(name string, fields map[string]reflect.Value) string {
-	best, bestDistance := "", 3
-	for known := range fields {
-		if difference := len(name) - len(known); difference > 2 || difference < -2 {
-			continue
-		}
-		if distance := editDistance(name, known); distance < bestDistance || distance == bestDistance && known < best {
-			best, bestDistance = known, distance
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf(", did you mean %s?", best)
-}
-
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+	var below, known []string
+	for key, field := range fields {
+		known = append(known, key)
+		if _, isSecret := field.Addr().Interface().(secretSetter); isSecret {
+			known = append(known, key+fileSuffix)
+		} else if field.Kind() == reflect.Struct && fieldsOf(field)[name].IsValid() {
+			below = append(below, join(key, name))
 		}
 	}
-	return row[len(b)]
+	if len(below) > 0 {
+		return "; did you mean " + strings.Join(slices.Sorted(slices.Values(below)), " or ") + "?"
+	}
+	return spelling.Hint(name, known)
 }
 
 func (d *Decoder) noteLine(key string, line int) {

@@ -107,7 +107,7 @@ func TestEveryMistakeIsReportedWithItsLineAndKey(t *testing.T) {
 		"several at once": {
 			"listn: x\ncount: many\ntimeout: -1s\nmax: 5 bananas\nitems: [{ratio: .nan, enabled: yes}]\n",
 			[]string{
-				"line 1: listn: unknown key, did you mean listen?",
+				"line 1: listn: unknown key; did you mean listen?",
 				`line 2: count: expected a whole number, not "many"`,
 				"line 3: timeout: expected a duration",
 				"line 4: max: ",
@@ -252,7 +252,7 @@ func TestALaterSectionIsDecodedUnderItsOwnKey(t *testing.T) {
 	if d.Decode(got.Later, "later", &inner{}) {
 		t.Error("a mistake passed")
 	}
-	if p := d.Problems(); len(p) != 1 || p[0].Error() != "line 3: later.tokn: unknown key, did you mean token?" {
+	if p := d.Problems(); len(p) != 1 || p[0].Error() != "line 3: later.tokn: unknown key; did you mean token?" {
 		t.Errorf("got %v", p)
 	}
 	if !d.Decode(nil, "none", &inner{}) || !d.Decode(&yaml.Node{}, "none", &inner{}) {
