@@ -142,7 +142,7 @@ func TestAFilterThatMeansNothingIsRefusedEverywhere(t *testing.T) {
 		"destination=":                   `unknown_destination destination: "" is not known; there are mixpanel, vero`,
 		"destination=vero&destination=x": `invalid_destination destination: given more than once`,
 		"reason=bad":                     `unknown_reason reason: "bad" is not known; there are expired, max_attempts, refused, rejected, too_large, too_old, undecodable`,
-		"type=aliases":                   `unknown_type type: "aliases" is not known; there are alias, group, identify, page, screen, track`,
+		"type=aliases":                   `unknown_type type: "aliases" is not known; there are alias, group, identify, page, screen, track; did you mean alias?`,
 		"source=":                        `invalid_source source: is empty`,
 		"id=":                            `invalid_id id: is empty`,
 		"message_id=":                    `invalid_message_id message_id: is empty`,
