@@ -13,16 +13,10 @@ type keyHasher [2]maphash.Seed
 
 func newKeyHasher() keyHasher { return keyHasher{maphash.MakeSeed(), maphash.MakeSeed()} }
 
-func (h keyHasher) key(source, messageID string) (k messageKey) {
-	for i, seed := range h {
-		var m maphash.Hash
-		m.SetSeed(seed)
-		_, _ = m.WriteString(source)
-		_ = m.WriteByte(0)
-		_, _ = m.WriteString(messageID)
-		k[i] = m.Sum64()
-	}
-	return k
+func (h keyHasher) key(source, messageID string) messageKey {
+	var room [128]byte
+	text := append(append(append(room[:0], source...), 0), messageID...)
+	return messageKey{maphash.Bytes(h[0], text), maphash.Bytes(h[1], text)}
 }
 
 // entry returns the key of a call. That of a replayed call is its dead letter's: it was accepted before and is meant to go
@@ -43,15 +37,15 @@ func (e *Entry) isOnce() bool { return e.Target == "" || e.Replayed != nil }
 type dedupe struct {
 	window       time.Duration
 	maxKeys      int
-	current, old map[messageKey]struct{}
+	current, old *keySet
 	turned       time.Time
 }
 
-// maxDedupeKeys bounds the memory of a generation: about 56 bytes a key.
+// maxDedupeKeys bounds the memory of a generation: up to 19 bytes a key.
 const maxDedupeKeys = 4 << 20
 
 func newDedupe(window time.Duration, now time.Time) *dedupe {
-	return &dedupe{window: window, maxKeys: maxDedupeKeys, current: map[messageKey]struct{}{}, old: map[messageKey]struct{}{}, turned: now}
+	return &dedupe{window: window, maxKeys: maxDedupeKeys, current: &keySet{}, old: &keySet{}, turned: now}
 }
 
 // add remembers a key and tells whether it is new.
@@ -59,28 +53,16 @@ func (d *dedupe) add(k messageKey, now time.Time) bool {
 	if d.window <= 0 {
 		return true
 	}
-	if now.Sub(d.turned) >= d.window || len(d.current) >= d.maxKeys {
-		d.old, d.current, d.turned = d.current, map[messageKey]struct{}{}, now
+	if now.Sub(d.turned) >= d.window || d.current.count >= d.maxKeys {
+		d.old, d.current, d.turned = d.current, &keySet{}, now
 	}
-	if d.has(k) {
-		return false
-	}
-	d.current[k] = struct{}{}
-	return true
-}
-
-func (d *dedupe) has(k messageKey) bool {
-	if _, seen := d.current[k]; seen {
-		return true
-	}
-	_, seen := d.old[k]
-	return seen
+	return !d.old.has(k) && d.current.add(k)
 }
 
 // forget takes back keys whose frame was not written.
 func (d *dedupe) forget(keys []messageKey) {
 	for _, k := range keys {
-		delete(d.current, k)
-		delete(d.old, k)
+		d.current.remove(k)
+		d.old.remove(k)
 	}
 }

@@ -28,3 +28,16 @@ func BenchmarkDedupeMemory(b *testing.B) {
 		runtime.KeepAlive(d)
 	}
 }
+
+// BenchmarkDedupe measures the look at one call: its key, whether it is known, and to remember it.
+func BenchmarkDedupe(b *testing.B) {
+	now := time.Unix(0, 0)
+	d := newDedupe(time.Hour, now)
+	hasher := newKeyHasher()
+	id := []byte("0123456789abcdef-0123456789abcdef")
+	b.ReportAllocs()
+	for i := range b.N {
+		binary.LittleEndian.PutUint64(id, uint64(i))
+		d.add(hasher.key("website", string(id)), now)
+	}
+}

@@ -15,7 +15,7 @@ type Options struct {
 	// At least 8MiB. Default 10GiB.
 	MaxBytes strictyaml.Size `yaml:"max_bytes"`
 	// Dedupe is how long a call that is sent again with the same messageId is recognized, restarts included. 0 is off, at
-	// most 24h. It takes about 56 MB of memory for every million calls of a window, and of up to two windows; past 4 million
+	// most 24h. It takes about 17 MB of memory for every million calls of a window, and of up to two windows; past 4 million
 	// calls a window gets shorter. Default 10m.
 	Dedupe time.Duration `yaml:"dedupe"`
 	// DeadLetters bound what is kept of the calls that were given up on. They stand in a section of their own.
