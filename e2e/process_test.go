@@ -34,7 +34,11 @@ func buildAndRun(m *testing.M) int {
 		os.Setenv("GORACE", "atexit_sleep_ms=0") // or each aka takes a second to end
 	}
 	binary = filepath.Join(dir, "aka")
-	if err := process.Build("..", binary, isRaceBuild()); err != nil {
+	var flags []string
+	if isRaceBuild() {
+		flags = append(flags, "-race")
+	}
+	if err := process.Build("..", binary, flags...); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

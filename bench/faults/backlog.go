@@ -11,6 +11,7 @@ import (
 
 	"aka/destinations/simulator"
 	"aka/e2e/crowd"
+	"aka/e2e/process"
 )
 
 const (
@@ -34,11 +35,11 @@ func backlog(h *harness, r *Result) error {
 		return err
 	}
 	groups := (h.calls + groupSize*crowd.Steps - 1) / (groupSize * crowd.Steps)
-	tallies := map[string]*tally{}
+	tallies := map[string]*crowd.Tally{}
 	for _, d := range destinations {
 		w.endpoints[d.name] = way.through(w, w.endpoints[d.name])
-		tallies[d.name] = &tally{steps: make([]uint8, groups*groupSize)}
-		if err := w.account(d.name).AddFaults(tallies[d.name].watch()); err != nil {
+		tallies[d.name] = crowd.NewTally(crowd.Ranks, groups*groupSize)
+		if err := w.account(d.name).AddFaults(watch(tallies[d.name])); err != nil {
 			return err
 		}
 	}
@@ -62,7 +63,7 @@ func backlog(h *harness, r *Result) error {
 		return err
 	}
 	for _, d := range destinations {
-		tallies[d.name].verify(r, d.name)
+		verifyTally(r, d.name, tallies[d.name], groups*groupSize)
 		if graph := w.account(d.name).Graph(); len(graph) != groups*groupSize {
 			r.wrong("to %s they are %d people, not %d", d.name, len(graph), groups*groupSize)
 		}
@@ -111,7 +112,7 @@ func (w *world) fillBacklog(r *Result, groups int) error {
 	if err != nil {
 		return err
 	}
-	r.measured("they take %s on disk", mebibytes(int64(bytes)))
+	r.measured("they take %s on disk", process.Mebibytes(int64(bytes)))
 	return w.measureMemory(r, "with the backlog")
 }
 
@@ -172,68 +173,32 @@ func (w *world) drain(r *Result) error {
 }
 
 func (w *world) measureMemory(r *Result, when string) error {
-	rss, err := memory(w.process.PID())
-	if err == nil && rss.now > 0 {
-		r.measured("aka's memory %s: %s now, %s at its highest", when, mebibytes(rss.now), mebibytes(rss.highest))
+	rss, err := process.Memory(w.process.PID())
+	if err == nil && rss.Now > 0 {
+		r.measured("aka's memory %s: %s now, %s at its highest", when, process.Mebibytes(rss.Now), process.Mebibytes(rss.Highest))
 	}
 	return err
 }
 
-// tally is what became of everybody at one vendor, in a byte each: too many came to keep what they brought.
-type tally struct {
-	steps                      []uint8 // a bit per step, by person
-	swapped, repeated, unknown int
-}
-
 // watch is a fault that nothing meets, and that sees everything.
-func (t *tally) watch() simulator.Fault {
+func watch(t *crowd.Tally) simulator.Fault {
 	return simulator.Fault{Status: http.StatusTeapot, Match: func(x simulator.Exchange) bool {
 		all, err := crowd.Deliveries([]simulator.Exchange{x}, func(simulator.Exchange) bool { return true })
 		if err != nil {
-			t.unknown++
+			t.Unknown++
 		}
 		for _, d := range all {
-			t.add(d.Place)
+			t.Add(d.Place)
 		}
 		return false
 	}}
 }
 
-// free are the steps that have no order among themselves.
-const free = 1<<5 | 1<<6
-
-func (t *tally) add(p crowd.Place) {
-	if p.Person >= len(t.steps) {
-		t.unknown++
-		return
-	}
-	before, step := t.steps[p.Person], uint8(1)<<p.Step
-	later := before &^ (step<<1 - 1)
-	if step&free != 0 {
-		later = 0
-	}
-	switch {
-	case before&step != 0:
-		t.repeated++
-	case later != 0:
-		t.swapped++
-	}
-	t.steps[p.Person] |= step
-}
-
-func (t *tally) verify(r *Result, name string) {
-	lost := 0
-	for _, steps := range t.steps {
-		for step := range crowd.Steps {
-			if steps&(1<<step) == 0 {
-				lost++
-			}
-		}
-	}
-	r.Lost += lost
-	r.Swapped += t.swapped
-	r.Repeated += t.repeated
-	if t.repeated > 0 || t.unknown > 0 {
-		r.wrong("%s: %d calls were delivered again without a reason, and %d of nobody", name, t.repeated, t.unknown)
+func verifyTally(r *Result, name string, t *crowd.Tally, people int) {
+	r.Lost += t.Lost(people)
+	r.Swapped += t.Swapped
+	r.Repeated += t.Repeated
+	if t.Repeated > 0 || t.Unknown > 0 {
+		r.wrong("%s: %d calls were delivered again without a reason, and %d of nobody", name, t.Repeated, t.Unknown)
 	}
 }

@@ -21,11 +21,11 @@ func TestATallyKnowsLostSwappedAndRepeated(t *testing.T) {
 		{"one before the identify", []int{0, 1, 2, 3, 5, 4, 6}, 0, 1, 0},
 		{"one twice", []int{0, 1, 2, 3, 4, 5, 6, 4}, 0, 0, 1},
 	} {
-		all, r := &tally{steps: make([]uint8, 1)}, &Result{}
+		all, r := crowd.NewTally(crowd.Ranks, 1), &Result{}
 		for _, step := range c.steps {
-			all.add(crowd.Place{Step: step})
+			all.Add(crowd.Place{Step: step})
 		}
-		all.verify(r, "vero")
+		verifyTally(r, "vero", all, 1)
 		if r.Lost != c.lost || r.Swapped != c.swapped || r.Repeated != c.repeated {
 			t.Errorf("%s: lost %d, swapped %d, repeated %d", c.name, r.Lost, r.Swapped, r.Repeated)
 		}

@@ -151,7 +151,7 @@ func runAll(ctx context.Context, o options, chosen []scenario) (failed bool, err
 	binary := o.aka
 	if binary == "" {
 		binary = filepath.Join(dir, "aka")
-		if err := buildAka(binary); err != nil {
+		if err := process.BuildHere(binary); err != nil {
 			return false, err
 		}
 	}
@@ -182,21 +182,4 @@ func runOne(ctx context.Context, o options, s scenario, dir, binary string) *Res
 	}
 	r.Seconds = time.Since(start).Seconds()
 	return r
-}
-
-// buildAka builds the aka of this module, from whichever of its folders the command was started in.
-func buildAka(path string) error {
-	dir, err := os.Getwd()
-	if err != nil {
-		return err
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return process.Build(dir, path, false)
-		}
-		if dir == filepath.Dir(dir) {
-			return errors.New("run it within aka's source, or name an -aka")
-		}
-		dir = filepath.Dir(dir)
-	}
 }

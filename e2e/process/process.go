@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,19 +19,32 @@ import (
 	"time"
 )
 
-// Build builds the aka whose source is in dir, and writes it to path.
-func Build(dir, path string, race bool) error {
-	args := []string{"build", "-o", path}
-	if race {
-		args = append(args, "-race")
-	}
-	build := exec.Command("go", append(args, ".")...)
+// Build builds the aka whose source is in dir, with more of go build's flags, and writes it to path.
+func Build(dir, path string, flags ...string) error {
+	build := exec.Command("go", append(append([]string{"build", "-o", path}, flags...), ".")...)
 	build.Dir = dir
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("build aka: %w", err)
 	}
 	return nil
+}
+
+// BuildHere builds the aka of this module, from whichever of its folders the command was started in.
+func BuildHere(path string, flags ...string) error {
+	dir, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return Build(dir, path, flags...)
+		}
+		if dir == filepath.Dir(dir) {
+			return errors.New("run it within aka's source, or name an -aka")
+		}
+		dir = filepath.Dir(dir)
+	}
 }
 
 // Process is an aka that serves, or has.

@@ -1,0 +1,63 @@
+package process
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Resident is a process's memory, in bytes.
+type Resident struct{ Now, Highest int64 }
+
+// Memory reads what a process takes. It is 0 where the system does not say, as outside Linux.
+func Memory(pid int) (m Resident, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if os.IsNotExist(err) {
+		return m, nil
+	}
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(line, ":")
+		kib, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
+		switch name {
+		case "VmRSS":
+			m.Now = kib << 10
+		case "VmHWM":
+			m.Highest = kib << 10
+		}
+	}
+	return m, err
+}
+
+// tick is the unit of /proc/PID/stat on Linux, whatever the machine.
+const tick = 10 * time.Millisecond
+
+// CPU reads how much of the processors' time a process has used, user and system. It is 0 where the system does not say.
+func CPU(pid int) (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if os.IsNotExist(err) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	// The second field is a name that may hold anything; the third one comes after its bracket.
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	const user, system = 14 - 3, 15 - 3
+	if len(fields) <= system {
+		return 0, fmt.Errorf("/proc/%d/stat: %d fields", pid, len(fields))
+	}
+	ticks := int64(0)
+	for _, field := range []string{fields[user], fields[system]} {
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("/proc/%d/stat: %w", pid, err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * tick, nil
+}
+
+// Mebibytes shows an amount of memory or disk.
+func Mebibytes(n int64) string { return fmt.Sprintf("%d MiB", n>>20) }
