@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"aka/e2e/process"
+)
+
+// child is a process of this program in another role. It ends when its input does, so that it never outlives this one.
+type child struct {
+	url     string
+	command *exec.Cmd
+	input   io.Closer
+}
+
+// startChild starts a server, and returns when it listens.
+func startChild(role string, args ...string) (*child, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	c := &child{command: exec.Command(self, append([]string{role}, args...)...)}
+	c.command.Stderr = os.Stderr
+	if c.input, err = c.command.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := c.command.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.command.Start(); err != nil {
+		return nil, err
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		c.stop()
+		return nil, fmt.Errorf("start %s: %w", role, err)
+	}
+	c.url = strings.TrimSpace(line)
+	return c, nil
+}
+
+func (c *child) stop() {
+	_ = c.input.Close()
+	_ = c.command.Wait()
+}
+
+func (c *child) cpu() (time.Duration, error) { return process.CPU(c.command.Process.Pid) }
+
+// serveChild is the other side: it serves, says where, and returns when the input ends.
+func serveChild(handler fasthttp.RequestHandler) error {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	server := &fasthttp.Server{Handler: handler, NoDefaultServerHeader: true, MaxRequestBodySize: 64 << 20}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	fmt.Printf("http://%s\n", listener.Addr())
+	ended := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		close(ended)
+	}()
+	select {
+	case err := <-failed:
+		return err
+	case <-ended:
+		return nil
+	}
+}
+
+var errStatus = errors.New("answered")
+
+// fetch gets a small answer.
+func fetch(ctx context.Context, url string) ([]byte, error) {
+	request, response := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+	defer fasthttp.ReleaseRequest(request)
+	defer fasthttp.ReleaseResponse(response)
+	request.SetRequestURI(url)
+	deadline, bounded := ctx.Deadline()
+	if !bounded {
+		deadline = time.Now().Add(time.Minute)
+	}
+	if err := fasthttp.DoDeadline(request, response, deadline); err != nil {
+		return nil, fmt.Errorf("get %s: %w", url, err)
+	}
+	if response.StatusCode() != fasthttp.StatusOK {
+		return nil, fmt.Errorf("get %s: %w %d", url, errStatus, response.StatusCode())
+	}
+	return append([]byte(nil), response.Body()...), nil
+}

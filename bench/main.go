@@ -1,0 +1,158 @@
+// Command bench measures the aka that is shipped, and in the same run what the machine could do at best:
+//
+//	go run ./bench                              everything; see docs/performance.md
+//	go run ./bench -only accept -for 10s
+//	go run ./bench -only deliver-3 -aka ./aka -profile /tmp/profiles
+//
+// Aka, the vendors that it sends to, and what it is compared with are processes of their own, on loopback; the calls come from
+// this one. What is wrong (lost, out of order, delivered twice) makes the exit code 1; being slow never does.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"aka/e2e/process"
+)
+
+// scenario is one thing that is measured.
+type scenario struct {
+	name, does string
+	run        func(b *bench, r *Report) error
+}
+
+// scenarios are all there are, in the order in which they run.
+var scenarios = []scenario{
+	{"accept", "single aliases that no destination wants, kept and read", accept},
+	{"deliver-1", "aliases to one destination that takes one call per request", deliver(1)},
+	{"deliver-3", "aliases to three destinations", deliver(3)},
+}
+
+// options are the flags.
+type options struct {
+	only, aka, profile, json, dir string
+	duration                      time.Duration
+	deliveries                    int
+}
+
+// roles are the processes that a benchmark starts from its own program.
+var roles = map[string]func(args []string) error{"empty": serveEmpty, "sink": serveSink, "client": runClient}
+
+func main() {
+	if len(os.Args) > 1 && roles[os.Args[1]] != nil {
+		if err := roles[os.Args[1]](os.Args[2:]); err != nil {
+			fmt.Fprintf(os.Stderr, "bench %s: %v\n", os.Args[1], err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(run())
+}
+
+func run() int {
+	var o options
+	flag.StringVar(&o.only, "only", "", "the scenarios to run, with commas between: "+strings.Join(names(), ", "))
+	flag.StringVar(&o.aka, "aka", "", "the aka to run (default: the one whose source this is)")
+	flag.DurationVar(&o.duration, "for", 4*time.Second, "how long each rate is measured")
+	flag.IntVar(&o.deliveries, "deliveries", 100_000, "how many deliveries are measured, over all destinations")
+	flag.StringVar(&o.profile, "profile", "", "a folder for profiles of aka, which cost it some 10 %; an -aka must have been built with -tags profile")
+	flag.StringVar(&o.json, "json", "", "a file to write the results to, as JSON")
+	flag.StringVar(&o.dir, "dir", "", "where the data goes, in a folder that is removed afterwards (default: the system's temporary folder)")
+	flag.Parse()
+	chosen, err := o.choose()
+	if err != nil || flag.NArg() > 0 || o.duration <= 0 || o.deliveries < 1 {
+		fmt.Fprintln(os.Stderr, "bench:", errors.Join(err, errors.New("see -help")))
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	r := newReport()
+	if err := runAll(ctx, o, chosen, r); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		return 1
+	}
+	if len(r.Wrong) > 0 {
+		return 1
+	}
+	return 0
+}
+
+func names() []string {
+	all := make([]string, len(scenarios))
+	for i, s := range scenarios {
+		all[i] = s.name
+	}
+	return all
+}
+
+// choose returns the scenarios that are asked for. A name stands for all that begin so.
+func (o *options) choose() ([]scenario, error) {
+	if o.only == "" {
+		return scenarios, nil
+	}
+	var chosen []scenario
+	for _, name := range strings.Split(o.only, ",") {
+		before := len(chosen)
+		for _, s := range scenarios {
+			if strings.HasPrefix(s.name, name) {
+				chosen = append(chosen, s)
+			}
+		}
+		if len(chosen) == before {
+			return nil, fmt.Errorf("-only: there is no scenario %q", name)
+		}
+	}
+	return chosen, nil
+}
+
+// bench is what all scenarios share.
+type bench struct {
+	options
+	ctx    context.Context
+	dir    string // everything is below it
+	binary string
+}
+
+func runAll(ctx context.Context, o options, chosen []scenario, r *Report) error {
+	dir, err := os.MkdirTemp(o.dir, "aka-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b := &bench{options: o, ctx: ctx, dir: dir, binary: cmp.Or(o.aka, filepath.Join(dir, "aka"))}
+	if o.aka == "" {
+		if err := process.BuildHere(b.binary, b.buildFlags()...); err != nil {
+			return err
+		}
+	}
+	var failed error
+	for _, s := range chosen {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", s.name, s.does)
+		if failed = s.run(b, r); failed != nil {
+			failed = fmt.Errorf("%s: %w", s.name, failed)
+			break // what was measured until then is shown
+		}
+	}
+	r.write(os.Stdout)
+	if o.json != "" {
+		failed = errors.Join(failed, r.writeJSON(o.json))
+	}
+	return failed
+}
+
+// buildFlags are those of what is shipped, but for the symbols that profiles need.
+func (o *options) buildFlags() []string {
+	if o.profile != "" {
+		return []string{"-trimpath", "-tags", "profile"}
+	}
+	return []string{"-trimpath"}
+}

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"aka/e2e/process"
+)
+
+// startTimeout, stopTimeout and endTimeout bound what takes seconds at most, on any machine.
+const (
+	startTimeout = time.Minute
+	stopTimeout  = time.Minute
+	endTimeout   = 10 * time.Minute
+)
+
+// vendors are the types in the order in which destinations get them, with the settings of each. All take an alias.
+var vendors = []struct{ kind, settings string }{
+	{"vero", "auth_token: bench"},
+	{"kissmetrics", "api_key: bench"},
+	{"mixpanel", "token: bench, id_merge: original, alias_strategy: create_alias"},
+}
+
+// world is an aka with its journal, and the sink that it sends to.
+type world struct {
+	b      *bench
+	dir    string
+	sink   *child
+	names  []string // of the destinations
+	config string
+	aka    *process.Process
+	base   *url.URL
+	people atomic.Int64
+	pprof  string
+}
+
+// newWorld starts the sink and writes a config with a destination for each of the delays. It must be closed.
+func newWorld(b *bench, ranks []int, aliasStep int, delays ...time.Duration) (*world, error) {
+	dir, err := os.MkdirTemp(b.dir, "world-")
+	if err != nil {
+		return nil, err
+	}
+	w := &world{b: b, dir: dir}
+	order := make([]string, len(ranks))
+	for i, rank := range ranks {
+		order[i] = strconv.Itoa(rank)
+	}
+	args := []string{"-ranks", strings.Join(order, ","), "-alias", strconv.Itoa(aliasStep), "bare"}
+	for i, delay := range delays {
+		w.names = append(w.names, fmt.Sprintf("%s-%d", vendors[i%len(vendors)].kind, i))
+		args = append(args, w.names[i]+"="+delay.String())
+	}
+	if w.sink, err = startChild("sink", args...); err != nil {
+		w.close()
+		return nil, err
+	}
+	return w, w.configure()
+}
+
+func (w *world) configure() error {
+	var text strings.Builder
+	fmt.Fprintf(&text, `listen: "127.0.0.1:0"
+admin: { listen: "127.0.0.1:0" }
+sources: { bench: { write_key: %s } }
+journal: { dir: %q }
+delivery: { allow_private: true }
+destinations:
+`, writeKey, filepath.Join(w.dir, "data"))
+	for i, name := range w.names {
+		v := vendors[i%len(vendors)]
+		fmt.Fprintf(&text, "  %s: { type: %s, settings: { %s, endpoint: %q } }\n", name, v.kind, v.settings, w.sink.url+"/"+name)
+	}
+	w.config = filepath.Join(w.dir, "config.yaml")
+	return os.WriteFile(w.config, []byte(text.String()), 0o600)
+}
+
+func (w *world) close() {
+	if w.aka != nil {
+		w.aka.Kill()
+	}
+	if w.sink != nil {
+		w.sink.stop()
+	}
+	_ = os.RemoveAll(w.dir)
+}
+
+// start starts aka and returns how long that took.
+func (w *world) start() (took time.Duration, err error) {
+	var env []string
+	if w.b.profile != "" {
+		if w.pprof, err = freeAddress(); err != nil {
+			return 0, err
+		}
+		env = append(env, "AKA_PROFILE="+w.pprof)
+	}
+	begin := time.Now()
+	if w.aka, err = process.Launch(w.b.binary, env, "--config", w.config); err != nil {
+		return 0, err
+	}
+	if err := w.aka.Ready(startTimeout); err != nil {
+		return 0, w.explained(err)
+	}
+	took = time.Since(begin)
+	w.base, err = url.Parse(w.aka.API)
+	return took, err
+}
+
+// stop stops aka in order.
+func (w *world) stop() (took time.Duration, err error) {
+	code, took, err := w.aka.Terminate(stopTimeout)
+	if err == nil && code != 0 {
+		err = fmt.Errorf("aka stopped with the exit code %d", code)
+	}
+	return took, w.explained(err)
+}
+
+// explained adds the end of aka's log to an error.
+func (w *world) explained(err error) error {
+	if err == nil {
+		return nil
+	}
+	lines := strings.Split(w.aka.Log.String(), "\n")
+	return fmt.Errorf("%w; its log ends:\n%s", err, strings.Join(lines[max(0, len(lines)-5):], "\n"))
+}
+
+func (w *world) metric(name string, labels ...string) (float64, error) {
+	return w.aka.Metric(w.b.ctx, name, labels...)
+}
+
+func (w *world) akaCPU() (time.Duration, error) { return process.CPU(w.aka.PID()) }
+
+// load is one with the world's own people.
+func (w *world) load(t traffic, connections int) *load {
+	return &load{base: w.base, traffic: t, connections: connections, people: &w.people}
+}
+
+var errTimeout = errors.New("it takes too long")
+
+// until polls what gives no sign when it changes.
+func (w *world) until(what string, done func() (bool, error)) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	ctx, cancel := context.WithTimeoutCause(w.b.ctx, endTimeout, errTimeout)
+	defer cancel()
+	for {
+		ok, err := done()
+		if ok || err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-w.aka.Exited:
+			return w.explained(fmt.Errorf("aka ended before %s", what))
+		case <-ctx.Done():
+			return w.explained(fmt.Errorf("waited until %s: %w", what, context.Cause(ctx)))
+		}
+	}
+}
+
+// untilEnded waits until every call has ended.
+func (w *world) untilEnded() error {
+	return w.until("every call has ended", func() (bool, error) {
+		waiting, err := w.metric("aka_backlog_calls")
+		return waiting == 0, err
+	})
+}
+
+// ask asks the sink about an account. With a number of people it tells all it knows.
+func (w *world) ask(name string, people int64) (report accountReport, err error) {
+	text, err := fetch(w.b.ctx, fmt.Sprintf("%s/report?account=%s&people=%d", w.sink.url, name, people))
+	if err != nil {
+		return report, err
+	}
+	err = json.Unmarshal(text, &report)
+	return report, err
+}
+
+// askAll asks about every destination.
+func (w *world) askAll(people int64) (all []accountReport, err error) {
+	for _, name := range w.names {
+		report, err := w.ask(name, people)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, report)
+	}
+	return all, nil
+}
+
+// verify holds what the sink got against what was answered 200: everybody's whole story.
+func (w *world) verify(r *Report, scenario string) ([]accountReport, error) {
+	all, err := w.askAll(w.people.Load())
+	for i, a := range all {
+		r.Lost += a.Lost
+		r.Swapped += a.Swapped
+		r.Repeated += a.Repeated
+		if a.Lost+a.Swapped+a.Repeated+a.Unknown > 0 {
+			r.wrong("%s: %s: %d lost, %d out of order, %d delivered twice, %d of nobody", scenario, w.names[i], a.Lost, a.Swapped, a.Repeated, a.Unknown)
+		}
+	}
+	return all, err
+}
