@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,8 @@ type committer struct {
 	queue  chan *request
 	queued atomic.Int64 // the bytes of the requests in the queue
 
+	requests sync.Pool
+
 	closing sync.RWMutex // held for reading while a request is put into the queue
 	closed  bool
 
@@ -45,7 +48,7 @@ type committer struct {
 	now     func() time.Time
 }
 
-// request is one Append on its way.
+// request is one Append on its way. It is used again after its answer, unless it was abandoned.
 type request struct {
 	entries    []Entry
 	keys       []messageKey
@@ -53,8 +56,26 @@ type request struct {
 	ends       []int // where each record ends
 	duplicates int
 	done       chan error
+	timeout    *time.Timer // stopped
 	// abandoned is set when nobody waits for the answer any more: the client was told to try again.
 	abandoned atomic.Bool
+}
+
+// keptRecords is the largest buffer that waits for the next request.
+const keptRecords = 128 << 10
+
+func newRequest() any {
+	r := &request{done: make(chan error, 1), timeout: time.NewTimer(appendTimeout)}
+	r.timeout.Stop()
+	return r
+}
+
+// release gives back a request to which nobody refers any more.
+func (c *committer) release(r *request) {
+	r.entries, r.duplicates = nil, 0
+	if cap(r.records) <= keptRecords {
+		c.requests.Put(r)
+	}
 }
 
 // openFrame is the frame being gathered.
@@ -68,37 +89,54 @@ type openFrame struct {
 func newCommitter(j *Journal) *committer {
 	return &committer{
 		j: j, hasher: newKeyHasher(), queue: make(chan *request, queueLength),
-		seen: newDedupe(j.options.Dedupe, time.Now()), now: time.Now,
+		requests: sync.Pool{New: newRequest},
+		seen:     newDedupe(j.options.Dedupe, time.Now()), now: time.Now,
 	}
 }
 
 // append encodes in the caller's goroutine, so that the committer only copies.
-func (c *committer) append(ctx context.Context, entries []Entry) (int, error) {
-	r := &request{entries: entries, done: make(chan error, 1), keys: make([]messageKey, len(entries)), ends: make([]int, len(entries))}
-	for i := range entries {
-		e := &entries[i]
-		r.records = appendRecord(r.records, e)
-		r.ends[i] = len(r.records)
-		if size := len(r.record(i)); size > MaxEntry {
-			return 0, fmt.Errorf("journal: a call of %d bytes is over the limit of %d", size, MaxEntry)
-		}
-		r.keys[i] = c.hasher.entry(e)
+func (c *committer) append(ctx context.Context, entries []Entry) (duplicates int, err error) {
+	r := c.requests.Get().(*request)
+	if err = r.encode(entries, c.hasher); err == nil {
+		err = c.enqueue(r)
 	}
-	if err := c.enqueue(r); err != nil {
+	if err != nil {
+		c.release(r)
 		return 0, err
 	}
-	timeout := time.NewTimer(appendTimeout)
-	defer timeout.Stop()
+	r.timeout.Reset(appendTimeout)
 	select {
-	case err := <-r.done:
-		return r.duplicates, err
-	case <-timeout.C:
+	case err = <-r.done:
+		r.timeout.Stop()
+		duplicates = r.duplicates
+		c.release(r)
+		return duplicates, err
+	case <-r.timeout.C:
 		r.abandoned.Store(true)
 		return 0, fmt.Errorf("%w: no answer from the disk in %s", ErrUnavailable, appendTimeout)
 	case <-ctx.Done():
+		r.timeout.Stop()
 		r.abandoned.Store(true)
 		return 0, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
 	}
+}
+
+func (r *request) encode(entries []Entry, hasher keyHasher) error {
+	size := 0
+	for i := range entries {
+		size += recordBound(&entries[i])
+	}
+	r.entries, r.keys, r.ends, r.records = entries, r.keys[:0], r.ends[:0], slices.Grow(r.records[:0], size)
+	for i := range entries {
+		e := &entries[i]
+		r.records = appendRecord(r.records, e)
+		r.ends = append(r.ends, len(r.records))
+		r.keys = append(r.keys, hasher.entry(e))
+		if size := len(r.record(i)); size > MaxEntry {
+			return fmt.Errorf("journal: a call of %d bytes is over the limit of %d", size, MaxEntry)
+		}
+	}
+	return nil
 }
 
 func (r *request) record(i int) []byte {
@@ -258,7 +296,8 @@ func (c *committer) take(r *request) {
 // flush writes the open frame and answers everyone who waits for it.
 func (c *committer) flush() error {
 	f := c.frame
-	c.frame = openFrame{data: f.data[:0], waiting: f.waiting[:0:0], keys: f.keys[:0]}
+	c.frame = openFrame{data: f.data[:0], entries: f.entries[:0], keys: f.keys[:0], waiting: f.waiting[:0]}
+	defer clear(f.entries)
 	var err error
 	if len(f.entries) > 0 {
 		err = c.write(&f)
@@ -295,7 +334,7 @@ func (c *committer) write(f *openFrame) error {
 	c.failing = 0
 	c.j.metrics.wrote(c.now().Sub(start), len(f.entries))
 	c.windows.mark(seq, c.now(), c.j.options.Dedupe)
-	c.j.landed(newFrame(seq, before, f.entries, len(f.data)))
+	c.j.landed(newFrame(seq, before, slices.Clone(f.entries), len(f.data)))
 	return nil
 }
 

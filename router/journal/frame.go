@@ -92,19 +92,28 @@ func cutSum(data []byte) (body []byte, sound bool) {
 	return body, crc32.Checksum(body, castagnoli) == binary.LittleEndian.Uint32(data[len(body):])
 }
 
-// appendRecord encodes an entry behind its length.
-func appendRecord(dst []byte, e *Entry) []byte {
-	strings := [...]string{e.Source, e.Target, e.MessageID, e.UserID, e.AnonymousID, e.PreviousID, e.GroupID}
+// recordBound is at least what appendRecord appends for an entry.
+func recordBound(e *Entry) int {
 	size := 1 + 4*binary.MaxVarintLen64 + binary.MaxVarintLen32 + len(e.Routing) + len(e.JSON)
-	for _, s := range strings {
+	for _, s := range e.texts() {
 		size += binary.MaxVarintLen32 + len(s)
 	}
 	if e.Replayed != nil {
 		size += replayedSize
 	}
+	return binary.MaxVarintLen32 + size
+}
+
+// texts are the texts of an entry's record, in its order.
+func (e *Entry) texts() [7]string {
+	return [...]string{e.Source, e.Target, e.MessageID, e.UserID, e.AnonymousID, e.PreviousID, e.GroupID}
+}
+
+// appendRecord encodes an entry behind its length.
+func appendRecord(dst []byte, e *Entry) []byte {
 	start := len(dst)
 	// The length is written once it is known, in as many bytes as the upper bound needs.
-	dst = binary.AppendUvarint(dst, uint64(size))
+	dst = binary.AppendUvarint(dst, uint64(recordBound(e)))
 	lengthBytes := len(dst) - start
 	body := len(dst)
 
@@ -121,7 +130,7 @@ func appendRecord(dst []byte, e *Entry) []byte {
 	if e.Replayed != nil {
 		dst = appendReplayed(dst, e.Replayed)
 	}
-	for _, s := range strings {
+	for _, s := range e.texts() {
 		dst = binary.AppendUvarint(dst, uint64(len(s)))
 		dst = append(dst, s...)
 	}

@@ -210,7 +210,8 @@ func (j *Journal) Close() {
 
 // Append returns once the calls are safe on disk. They keep their order, and stand behind the calls of every Append that
 // returned before this one began. duplicates is how many of them the log had already (by source and messageId, within the
-// dedupe window), which are not written again. On an error nothing is promised.
+// dedupe window), which are not written again. On an error nothing is promised, and entries may stay in use; else the caller
+// may fill it anew.
 func (j *Journal) Append(ctx context.Context, entries []Entry) (duplicates int, err error) {
 	if len(entries) == 0 {
 		return 0, nil

@@ -10,6 +10,25 @@ import (
 	"go.uber.org/zap"
 )
 
+func TestWritingAllocatesByFrameNotByCall(t *testing.T) {
+	const runs, calls = 5, 1000
+	j := open(t, testOptions(t))
+	var batches [1 + runs][]Entry
+	for i := range batches {
+		for n := range calls {
+			batches[i] = append(batches[i], entry("u", i*calls+n))
+		}
+	}
+	next := 0
+	allocs := testing.AllocsPerRun(runs, func() {
+		appendCalls(t, j, 0, batches[next]...)
+		next++
+	})
+	if allocs > calls/4 {
+		t.Errorf("%.0f allocations for a request of %d calls", allocs, calls)
+	}
+}
+
 // BenchmarkAppend measures calls that are safe on disk, at several numbers of clients that each wait for their answer.
 func BenchmarkAppend(b *testing.B) {
 	for _, clients := range []int{1, 32, 256} {
