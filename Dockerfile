@@ -16,6 +16,8 @@ COPY --from=build --chown=65532:65532 /data /data
 USER 65532:65532
 # Mount config.yaml at /config.yaml. Its journal.dir, ./data by default, is this volume.
 VOLUME /data
+# The admin address, 127.0.0.1:9090, is this container's own. To reach it from outside, the config has admin.listen ":9090" and
+# admin.token_file, without which it is refused; probes of /healthz and /readyz need no token.
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["/aka", "health"]
 ENTRYPOINT ["/aka"]

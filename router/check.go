@@ -45,6 +45,7 @@ func (l *loader) checkServer() {
 	if listen != nil && admin != nil && listen.conflicts(admin) {
 		add("admin.listen", "in conflict with listen, %s; the admin server needs a port of its own", c.Listen)
 	}
+	l.checkAdmin(admin)
 	l.checkTLS()
 	c.Limits.Check(l.below("limits"))
 	l.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
@@ -70,7 +71,8 @@ func (l *loader) checkStaticDir(dir string) {
 		l.decoder.Add("static_dir", "expected a folder that is there, not %q", dir)
 		return
 	}
-	for _, private := range append([]string{l.path, l.config.Journal.Dir, l.config.TLS.KeyFile}, l.secretFiles...) {
+	c := l.config
+	for _, private := range append([]string{l.path, c.Journal.Dir, c.TLS.KeyFile, c.Admin.TokenFile, c.Admin.ReadTokenFile}, l.secretFiles...) {
 		if private != "" && isBelow(folder, private) {
 			l.decoder.Add("static_dir", "expected a folder without anything private, but %q has %q in it, which everybody could read", dir, private)
 			return
@@ -100,6 +102,27 @@ func realPath(path string) string {
 		return real
 	}
 	return filepath.Join(realPath(filepath.Dir(path)), filepath.Base(path))
+}
+
+// hostPattern is a name as it is in a Host header, without a port.
+var hostPattern = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?$`)
+
+// checkAdmin does not ask for the tokens' files where the config is tried without its secrets: without them the server lets
+// nobody in.
+func (l *loader) checkAdmin(listen *address) {
+	a := &l.config.Admin
+	if listen != nil && !listen.isLoopback() && !a.AreSet() {
+		l.decoder.Add("admin.listen", "%s is not a loopback address: whoever reaches it could read and replay calls; "+
+			"set admin.token_file, or listen on 127.0.0.1", a.Listen)
+	}
+	if l.options.MissingSecret == "" {
+		a.Tokens.Check(l.below("admin"))
+	}
+	for i, host := range a.Hosts {
+		if !hostPattern.MatchString(host) {
+			l.decoder.Add(item("admin.hosts", i), "expected a name without a port, such as aka.internal, not %q", host)
+		}
+	}
 }
 
 // checkTLS leaves the certificate out where the config is tried without its secrets, if it is not there.
@@ -242,6 +265,12 @@ func (a *address) conflicts(b *address) bool {
 		return false
 	}
 	return a.host == b.host || a.everywhere() || b.everywhere()
+}
+
+// isLoopback tells whether only what runs on this machine reaches the address.
+func (a *address) isLoopback() bool {
+	ip := net.ParseIP(a.host)
+	return strings.EqualFold(a.host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
 func (a *address) everywhere() bool {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"aka/destinations"
+	"aka/router/admin"
 	"aka/router/delivery"
 	"aka/router/ingress"
 	"aka/router/journal"
@@ -69,9 +70,14 @@ type Journal struct {
 
 // Admin is the section of the operator's own server.
 type Admin struct {
-	// Listen is where health, metrics, dead letters and explanations are served, as host:port. Anyone who reaches it may
-	// read and replay calls, so it is not public. Default 127.0.0.1:9090.
+	// Listen is where health, metrics, dead letters and explanations are served, as host:port. Without a token, anyone who
+	// reaches it may read and replay calls, so that any other than a loopback address needs one. Default 127.0.0.1:9090.
 	Listen string `yaml:"listen"`
+	// Tokens are the files of the tokens that let in.
+	admin.Tokens `yaml:",inline"`
+	// Hosts are the names under which browsers reach it, such as aka.internal, beside localhost, IP addresses and the host
+	// of listen. A request under another name is refused, unless it has a token in its header. Default none.
+	Hosts []string `yaml:"hosts"`
 }
 
 // Log is the section of the log, which goes to standard error.

@@ -112,6 +112,7 @@ func (w *heldWorld) ask(method, path string, into any) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	request.Header.Set(admin.ProofHeader, "1")
 	w.do(request, into)
 }
 

@@ -90,6 +90,8 @@ var errStarting = errors.New("starting, or stopping")
 func (r *Router) startAdmin() (err error) {
 	r.admin = admin.New(admin.Config{
 		Listen:       r.config.Admin.Listen,
+		Hosts:        r.config.Admin.Hosts,
+		Tokens:       r.config.Admin.Tokens,
 		Destinations: slices.Sorted(maps.Keys(r.config.Destinations)),
 		Journal:      r.journal,
 		Held:         r.heldLetters(),

@@ -18,6 +18,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	"aka/router/admin"
 )
 
 // Every vendor here answers with all that it was sent. The secrets need escaping, in one way or another.
@@ -132,6 +134,7 @@ func replayAll(t *testing.T, base string) error {
 	if err != nil {
 		return err
 	}
+	request.Header.Set(admin.ProofHeader, "1")
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return err

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -31,10 +30,13 @@ type Journal interface {
 	Discard(ctx context.Context, id uint64) error
 }
 
-// Config is what a server is built from. Everything in it is required, but for Held.
+// Config is what a server is built from. Everything in it is required, but for Hosts, Tokens and Held.
 type Config struct {
-	// Listen is the address as the config has it, host:port. Its host is one that requests may name.
+	// Listen is the address as the config has it, host:port. Its host is one that requests may name, and so are Hosts.
 	Listen string
+	Hosts  []string
+	// Tokens let in; without any, who reaches the server may do everything.
+	Tokens
 	// Destinations are the names of the configured ones.
 	Destinations []string
 	Journal      Journal
@@ -47,7 +49,8 @@ type Config struct {
 	// Explain says what would become of a body from the named source, or from the one that its write key tells when that
 	// is "". The answer is shown as JSON. A *segment.Error blames the body.
 	Explain func(body []byte, source string) (any, error)
-	Metrics prometheus.Gatherer
+	// Metrics has the server's own registered, too.
+	Metrics *prometheus.Registry
 	Logger  *zap.Logger
 }
 
@@ -66,9 +69,15 @@ const (
 // Server is the operator's server. It is safe for concurrent use.
 type Server struct {
 	Config
-	host string // the host of Listen
-	http *http.Server
-	stop context.CancelFunc
+	hosts   []string // that requests may name
+	origins *http.CrossOriginProtection
+	http    *http.Server
+	stop    context.CancelFunc
+
+	guesses      guesses
+	sessions     sessions
+	tokenTrouble trouble
+	refused      *prometheus.CounterVec
 
 	// deciding is held while a dead letter is replayed or discarded: two who replay the same one would send it twice.
 	deciding sync.Mutex
@@ -80,9 +89,9 @@ type Server struct {
 // New returns a server that is ready to Serve.
 func New(config Config) *Server {
 	running, stop := context.WithCancel(context.Background())
-	s := &Server{Config: config, stop: stop, pace: pace{newLimiter(config.ReplayRate)}, maxLooked: usualLook}
-	if host, _, err := net.SplitHostPort(config.Listen); err == nil {
-		s.host = strings.ToLower(host)
+	s := &Server{
+		Config: config, hosts: ourHosts(config.Listen, config.Hosts), origins: http.NewCrossOriginProtection(), stop: stop,
+		refused: newRefusals(config.Metrics), pace: pace{newLimiter(config.ReplayRate)}, maxLooked: usualLook,
 	}
 	s.http = &http.Server{
 		BaseContext:       func(net.Listener) context.Context { return running },

@@ -54,7 +54,7 @@ func TestTheIndexNamesEveryPath(t *testing.T) {
 	if status != 200 || !strings.HasPrefix(header.Get("Content-Type"), "text/plain") {
 		t.Fatalf("got %d %v", status, header)
 	}
-	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/dead-letters/{id}/replay", "/dead-letters/discard", "/explain"} {
+	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/dead-letters/{id}/replay", "/dead-letters/discard", "/explain", "/access", "/login", "/logout"} {
 		if !strings.Contains(body, path) {
 			t.Errorf("%s is missing", path)
 		}
@@ -93,7 +93,7 @@ func TestAWrongMethodIsToldTheRightOnes(t *testing.T) {
 	for path, want := range map[string]string{
 		"/": "GET, HEAD", "/healthz": "GET, HEAD", "/readyz": "GET, HEAD", "/metrics": "GET, HEAD", "/dead-letters": "GET, HEAD",
 		"/dead-letters/1": "DELETE, GET, HEAD", "/dead-letters/1/replay": "POST", "/dead-letters/replay": "POST",
-		"/dead-letters/discard": "POST", "/explain": "POST",
+		"/dead-letters/discard": "POST", "/explain": "POST", "/access": "GET, HEAD", "/login": "GET, POST, HEAD", "/logout": "POST",
 	} {
 		if status, _, header := f.do(t, "PUT", path, ""); status != 405 || header.Get("Allow") != want {
 			t.Errorf("%s: got %d, Allow: %s; want %s", path, status, header.Get("Allow"), want)
@@ -150,7 +150,7 @@ func changing(id uint64) [][2]string {
 func TestANameThatOthersCanOwnIsRefused(t *testing.T) {
 	f := newFixture(t)
 	id := f.bury(t, letter{destination: "vero"})
-	private := append(changing(id), [2]string{"GET", "/dead-letters"}, [2]string{"GET", fmt.Sprintf("/dead-letters/%d", id)})
+	private := append(changing(id), [2]string{"GET", "/metrics"}, [2]string{"GET", "/"}, [2]string{"GET", "/dead-letters"}, [2]string{"GET", fmt.Sprintf("/dead-letters/%d", id)})
 	for _, host := range []string{"evil.example", "evil.example:9090", "127.0.0.1.evil.example", "localhost.evil.example:9090", "notadmin.internal"} {
 		for _, request := range private {
 			var body errorBody
@@ -158,13 +158,13 @@ func TestANameThatOthersCanOwnIsRefused(t *testing.T) {
 				t.Errorf("%s at %s: got %d %+v", request, host, status, body)
 			}
 		}
-		for _, path := range anyHost {
+		for _, path := range openPaths {
 			if status, _, _ := f.do(t, "GET", path, "", "Host: "+host); status != 200 {
-				t.Errorf("%s at %s: got %d: probes and scrapers come by any name", path, host, status)
+				t.Errorf("%s at %s: got %d: probes come by any name", path, host, status)
 			}
 		}
 	}
-	for _, host := range []string{"localhost", "LOCALHOST:9090", "127.0.0.1", "10.0.0.7:80", "[::1]", "[::1]:9090", "Admin.Internal:9090"} {
+	for _, host := range []string{"localhost", "LOCALHOST:9090", "127.0.0.1", "10.0.0.7:80", "[::1]", "[::1]:9090", "Admin.Internal:9090", "aka.example:443"} {
 		if status, body, _ := f.do(t, "GET", "/dead-letters", "", "Host: "+host); status != 200 {
 			t.Errorf("%s: got %d %s", host, status, body)
 		}
@@ -203,9 +203,7 @@ func TestShutdownEndsAReplayOfManyBetweenTwo(t *testing.T) {
 	f := newFixture(t)
 	f.bury(t, letter{destination: "vero"}, letter{destination: "vero"}, letter{destination: "vero"})
 	stopping := &hooked{Journal: f.journal}
-	config := f.config()
-	config.Journal = stopping
-	server := New(config)
+	server := f.another(func(c *Config) { c.Journal = stopping })
 	stopping.beforeReplay = func() { server.stop() }
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -272,23 +270,27 @@ func newFixture(t testing.TB) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(f.journal.Close)
-	f.server = New(f.config())
+	f.server = f.another(func(c *Config) { c.Metrics = f.registry })
 	web := httptest.NewServer(f.server.Handler())
 	t.Cleanup(web.Close)
 	f.url = web.URL
 	return f
 }
 
-func (f *fixture) config() Config {
-	return Config{
+// another returns another server over the same journal.
+func (f *fixture) another(change func(*Config)) *Server {
+	config := Config{
 		Listen:       "admin.internal:9090",
+		Hosts:        []string{"Aka.Example"},
 		Destinations: []string{"mixpanel", "vero"},
 		Journal:      f.journal,
 		Started:      func() error { return f.started },
 		Explain:      explain,
-		Metrics:      f.registry,
+		Metrics:      prometheus.NewRegistry(),
 		Logger:       zap.NewNop(),
 	}
+	change(&config)
+	return New(config)
 }
 
 func explain(body []byte, source string) (any, error) {
@@ -319,6 +321,7 @@ func (f *fixture) do(t testing.TB, method, path, body string, headers ...string)
 	if err != nil {
 		t.Fatal(err)
 	}
+	request.Header.Set(ProofHeader, "1")
 	for _, line := range headers {
 		name, value, _ := strings.Cut(line, ": ")
 		request.Header.Set(name, value)

@@ -110,7 +110,7 @@ func TestAPageIsBoundedByWhatItTakesToFindIt(t *testing.T) {
 	for i := range 10 {
 		f.bury(t, letter{destination: "vero", userID: []string{"u", "v"}[i/7]})
 	}
-	s := New(f.config())
+	s := f.another(func(*Config) {})
 	s.maxLooked = 3
 	var pages []string
 	for after := uint64(0); ; {
@@ -334,16 +334,16 @@ func TestReplaysKeepTheirRateWhoeverAsks(t *testing.T) {
 		for range 9 {
 			f.bury(t, letter{destination: "vero"})
 		}
-		config := f.config()
-		config.ReplayRate = c.rate
-		s := New(config)
+		s := f.another(func(config *Config) { config.ReplayRate = c.rate })
 		start := time.Now()
 		var count atomic.Int64
 		var asking sync.WaitGroup
 		for range 3 {
 			asking.Go(func() {
 				answer := httptest.NewRecorder()
-				s.Handler().ServeHTTP(answer, httptest.NewRequest("POST", "http://localhost/dead-letters/replay"+c.query, nil))
+				request := httptest.NewRequest("POST", "http://localhost/dead-letters/replay"+c.query, nil)
+				request.Header.Set(ProofHeader, "1")
+				s.Handler().ServeHTTP(answer, request)
 				var done Done
 				if err := json.Unmarshal(answer.Body.Bytes(), &done); err != nil || answer.Code != 200 {
 					t.Errorf("%s: %d %v", name, answer.Code, err)
@@ -402,11 +402,10 @@ func TestAnErrorHalfwayTellsHowManyWereDone(t *testing.T) {
 			f.journal.Close()
 		}
 	}
-	config := f.config()
-	config.Journal = failing
 	answer := httptest.NewRecorder()
 	request := httptest.NewRequest("POST", "http://localhost/dead-letters/replay", nil)
-	New(config).Handler().ServeHTTP(answer, request)
+	request.Header.Set(ProofHeader, "1")
+	f.another(func(c *Config) { c.Journal = failing }).Handler().ServeHTTP(answer, request)
 	if body := answer.Body.String(); answer.Code < 500 || !strings.Contains(body, `"count":2`) {
 		t.Fatalf("got %d %s", answer.Code, body)
 	}
@@ -437,7 +436,7 @@ func FuzzFilter(f *testing.F) {
 	for _, seed := range []string{"", "destination=vero&reason=refused&since=24h&after=7&limit=10", "since=2026-01-02T15:04:05Z", "since=1d12h", "type=alias&source=s&id=u&message_id=m&status=0&before=1h&until=9&rate=5", "rate=NaN", "limit=-1", "a=%zz;b"} {
 		f.Add(seed)
 	}
-	s := New(newFixture(f).config())
+	s := newFixture(f).another(func(*Config) {})
 	f.Fuzz(func(t *testing.T, query string) {
 		r := httptest.NewRequest("GET", "http://localhost/", nil)
 		r.URL.RawQuery = query

@@ -1,11 +1,8 @@
 package admin
 
 import (
-	"fmt"
 	"maps"
-	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -25,11 +22,16 @@ DELETE /dead-letters/{id}          remove it for good
 POST   /dead-letters/replay        replay all that match
 POST   /dead-letters/discard       discard all that match
 POST   /explain?source=NAME        what each destination would be sent for a body, without sending it
+GET    /access                     what you may do: full, or read
+GET    /login                      the form to sign in with a token; POST /logout to sign out
 
 Dead letters are chosen by destination=NAME, reason=REASON, type=TYPE, source=NAME, id=ID (a userId, anonymousId or
 previousId), message_id=ID, status=CODE, since=24h and before=1h (or a time, RFC 3339), after=ID, until=ID and limit=N. A
 list goes on with after=NEXT; a replay or discard of many that says "more" is asked again, with until=UNTIL. A replay of many
 takes rate=N, dead letters per second, to go slower than dead_letters.replay_rate.
+
+Where admin.token_file or admin.read_token_file is set, every path but /healthz and /readyz takes "Authorization: Bearer
+TOKEN"; the read token changes nothing. Where neither is, what changes something takes the header "X-Aka-Admin: 1".
 `
 
 // routes is the whole API, with what holds for every request of it.
@@ -46,8 +48,11 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("/dead-letters/replay", methods{"POST": s.answer(s.replayAll)})
 	mux.Handle("/dead-letters/discard", methods{"POST": s.answer(s.discardAll)})
 	mux.Handle("/explain", methods{"POST": s.answer(s.explain)})
+	mux.Handle("/access", methods{"GET": s.answer(s.access)})
+	mux.Handle("/login", methods{"GET": http.HandlerFunc(s.askToken), "POST": http.HandlerFunc(s.signIn)})
+	mux.Handle("/logout", methods{"POST": http.HandlerFunc(s.signOut)})
 	mux.Handle("/", http.HandlerFunc(notFound))
-	return withHeaders(s.onlyKnownHosts(onlySameOrigin(mux)))
+	return withHeaders(s.guard(mux))
 }
 
 func showIndex(w http.ResponseWriter, _ *http.Request) {
@@ -85,46 +90,11 @@ func withHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("X-Frame-Options", "DENY")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'") // a page says what else it needs
+		w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
+		w.Header().Set("Referrer-Policy", "same-origin") // with less, browsers would not say where a form comes from
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		next.ServeHTTP(w, r)
 	})
-}
-
-// anyHost are the paths that probes and scrapers reach under whatever name; no call can be read or changed there.
-var anyHost = []string{"/healthz", "/readyz", "/metrics"}
-
-// onlyKnownHosts keeps web pages out whose own name was made to lead here (DNS rebinding): to the browser, they and this
-// server are one origin.
-func (s *Server) onlyKnownHosts(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !s.isOurs(r.Host) && !slices.Contains(anyHost, r.URL.Path) {
-			message := fmt.Sprintf("host: expected an IP address, localhost or the host of admin.listen, not %q", r.Host)
-			refuse(w, &problem{http.StatusForbidden, "unknown_host", message})
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// isOurs tells whether nobody else can own the name in a Host header.
-func (s *Server) isOurs(hostport string) bool {
-	host := hostport
-	if name, _, err := net.SplitHostPort(hostport); err == nil {
-		host = name
-	}
-	host = strings.ToLower(host)
-	if host == "localhost" || host != "" && host == s.host {
-		return true
-	}
-	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil
-}
-
-// onlySameOrigin refuses what changes anything on behalf of another site's page.
-func onlySameOrigin(next http.Handler) http.Handler {
-	protection := http.NewCrossOriginProtection()
-	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		refuse(w, &problem{http.StatusForbidden, "cross_origin", "origin: a page of another site may change nothing here"})
-	}))
-	return protection.Handler(next)
 }

@@ -10,9 +10,11 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -27,14 +29,20 @@ const maxAnswer = 64 << 20
 // adminClient asks a running aka at its admin address.
 type adminClient struct {
 	base string // the address as a URL
+	// token finds what lets in; "" is none. It is asked for no sooner than needed: health needs none.
+	token func() (string, error)
 }
 
-// adminFlags say where the running aka is to be asked.
-type adminFlags struct{ config, admin string }
+// tokenVariable is the environment variable that may hold the admin token.
+const tokenVariable = "AKA_ADMIN_TOKEN"
+
+// adminFlags say where the running aka is to be asked, and what lets in there.
+type adminFlags struct{ config, admin, tokenFile string }
 
 func (f *adminFlags) addTo(command *cobra.Command) {
 	addConfigFlag(command, &f.config)
 	command.Flags().StringVar(&f.admin, "admin", "", "admin address of the running aka (default: the config's admin.listen)")
+	command.Flags().StringVar(&f.tokenFile, "token-file", "", "file of the admin token (default: $"+tokenVariable+", or the config's)")
 }
 
 // client finds the address. Of the config no more than that is needed, so its secrets may be missing here.
@@ -44,7 +52,7 @@ func (f *adminFlags) client() (*adminClient, error) {
 		if err != nil {
 			return nil, wrongUse("--admin: %w", err)
 		}
-		return &adminClient{base}, nil
+		return &adminClient{base, func() (string, error) { return f.token() }}, nil
 	}
 	config, err := loadConfig(f.config, router.LoadOptions{MissingSecret: missingSecret})
 	if err != nil {
@@ -54,7 +62,35 @@ func (f *adminFlags) client() (*adminClient, error) {
 	if err != nil {
 		return nil, fmt.Errorf("admin.listen: %w; name the address with --admin", err)
 	}
-	return &adminClient{base}, nil
+	own := config.Admin.Tokens
+	return &adminClient{base, func() (string, error) { return f.token(own.TokenFile, own.ReadTokenFile) }}, nil
+}
+
+// token returns the first token that is given. The config's, in the files, is for the config's own address only. Who may
+// not read the first of them may still read the second.
+func (f *adminFlags) token(files ...string) (string, error) {
+	if f.tokenFile != "" {
+		token, err := admin.ReadToken(f.tokenFile)
+		if err != nil {
+			return "", fmt.Errorf("--token-file %s: %w", f.tokenFile, err)
+		}
+		return token, nil
+	}
+	if token := os.Getenv(tokenVariable); token != "" {
+		return strings.TrimSpace(token), nil
+	}
+	var problem error
+	for _, path := range files {
+		if path == "" {
+			continue
+		}
+		token, err := admin.ReadToken(path)
+		if err == nil {
+			return token, nil
+		}
+		problem = errors.Join(problem, fmt.Errorf("the config's admin token, %s: %w", path, err))
+	}
+	return "", problem
 }
 
 // adminURL makes a URL of an address to listen at, or takes the URL that it is.
@@ -126,6 +162,9 @@ func (c *adminClient) do(ctx context.Context, method, path string, query url.Val
 	if err != nil {
 		return err
 	}
+	if err := c.prove(request); err != nil {
+		return err
+	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return c.unreachable(err)
@@ -145,6 +184,22 @@ func (c *adminClient) do(ctx context.Context, method, path string, query url.Val
 	return refused
 }
 
+// prove adds the token, and that no web page sends the request.
+func (c *adminClient) prove(request *http.Request) error {
+	token, err := c.token()
+	if err != nil {
+		return err
+	}
+	if strings.ContainsFunc(token, unicode.IsControl) {
+		return fmt.Errorf("$%s: expected a token without control characters", tokenVariable)
+	}
+	request.Header.Set(admin.ProofHeader, "1")
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	return nil
+}
+
 func (c *adminClient) unreachable(err error) error {
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return fmt.Errorf("nothing listens at %s: aka must be running, and this be its admin address (admin.listen in its config, or --admin)", c.base)
@@ -157,13 +212,20 @@ func (c *adminClient) unreachable(err error) error {
 
 // refusal is an answer that says no.
 type refusal struct {
+	Code    string `json:"code"`
 	Message string `json:"message"`
 	// Count is how many dead letters it came to before.
 	Count int `json:"count"`
 }
 
-// Error returns the message.
-func (r *refusal) Error() string { return terminal.Plain(r.Message) }
+// Error returns the message, and how to give a token where one is missing.
+func (r *refusal) Error() string {
+	text := terminal.Plain(r.Message)
+	if r.Code == "token_required" {
+		text += "; give it with --token-file or $" + tokenVariable
+	}
+	return text
+}
 
 // asRefusal returns nil for any other error.
 func asRefusal(err error) (refused *refusal) {

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -265,8 +267,8 @@ func TestDeadAloneShowsItsCommands(t *testing.T) {
 	}
 }
 
-func TestTheAdminAddressIsTheConfigs(t *testing.T) {
-	a := newRunning(t)
+func TestTheAdminAddressAndItsTokenAreTheConfigs(t *testing.T) {
+	a := newRunningWithTokens(t)
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(a.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -276,11 +278,48 @@ func TestTheAdminAddressIsTheConfigs(t *testing.T) {
 		path := writeConfig(t, fmt.Sprintf(`
 sources: { website: { write_key: "${A_KEY_THAT_IS_NOT_HERE}" } }
 destinations: { vero: { settings: { auth_token_file: /nowhere/token } } }
-admin: { listen: %q }
-`, listen))
+admin: { listen: %q, token_file: %q }
+`, listen, a.tokens.TokenFile))
 		got := runAka(t, "dead", "list", "--config", path)
 		if got.code != exitDone || got.out != "no dead letters\n" {
 			t.Errorf("%s: %+v", listen, got)
+		}
+	}
+}
+
+func TestTheTokenIsTakenFromWhereItIsGiven(t *testing.T) {
+	a := newRunningWithTokens(t)
+	a.bury(t, "vero", "refused", 400, "m1")
+	full, read := a.tokens.TokenFile, a.tokens.ReadTokenFile
+	const missing = "aka: token: required"
+	config := func(text string) string {
+		return writeConfig(t, "sources: { website: { write_key: k } }\ndestinations: { vero: { settings: { auth_token: t } } }\n"+
+			"admin: { listen: \""+strings.TrimPrefix(a.url, "http://")+"\", "+text+" }\n")
+	}
+	for name, c := range map[string]struct {
+		variable string
+		args     []string
+		code     int
+		want     string
+	}{
+		"nowhere":                       {"", []string{"list", "--admin", a.url}, exitFailed, missing},
+		"a flag":                        {"", []string{"list", "--admin", a.url, "--token-file", read}, exitDone, ""},
+		"a variable":                    {readToken + "\n", []string{"list", "--admin", a.url}, exitDone, ""},
+		"a flag before a variable":      {"wrong-token-for-sure", []string{"list", "--admin", a.url, "--token-file", full}, exitDone, ""},
+		"a wrong variable":              {"wrong-token-for-sure", []string{"list", "--admin", a.url}, exitFailed, "aka: token: neither"},
+		"an odd variable":               {"a\x01b", []string{"list", "--admin", a.url}, exitFailed, "aka: $AKA_ADMIN_TOKEN: expected"},
+		"a file that is not there":      {"", []string{"list", "--admin", a.url, "--token-file", "/nowhere/token"}, exitFailed, "aka: --token-file /nowhere/token: no such file"},
+		"the config":                    {"", []string{"list", "--config", config("token_file: " + full)}, exitDone, ""},
+		"the config, to look":           {"", []string{"list", "--config", config("token_file: /nowhere/token, read_token_file: " + read)}, exitDone, ""},
+		"the config, and may not":       {"", []string{"discard", "1", "--config", config("read_token_file: " + read)}, exitFailed, "aka: dead letter 1: token: it allows to read only"},
+		"the config, but not there":     {"", []string{"list", "--config", config("token_file: /nowhere/token")}, exitFailed, "aka: the config's admin token, /nowhere/token: no such file"},
+		"the config, another's address": {"", []string{"list", "--admin", a.url, "--config", config("token_file: " + full)}, exitFailed, missing},
+		"a flag, to change":             {"", []string{"discard", "1", "--admin", a.url, "--token-file", full}, exitDone, ""},
+	} {
+		t.Setenv(tokenVariable, c.variable)
+		got := runAka(t, append([]string{"dead"}, c.args...)...)
+		if got.code != c.code || !strings.HasPrefix(got.errOut, c.want) || strings.Contains(got.errOut, "for-sure") {
+			t.Errorf("%s: exit code %d, errors %q, want %d %s", name, got.code, got.errOut, c.code, c.want)
 		}
 	}
 }
@@ -335,10 +374,27 @@ func TestAnAddressToListenAtBecomesOneToAsk(t *testing.T) {
 type running struct {
 	journal *journal.Journal
 	url     string
+	tokens  admin.Tokens
 	buried  uint64
 }
 
-func newRunning(t *testing.T) *running {
+func newRunning(t *testing.T) *running { return newRunningWith(t, admin.Tokens{}) }
+
+const readToken = "read-token-of-admin"
+
+func newRunningWithTokens(t *testing.T) *running {
+	t.Helper()
+	dir := t.TempDir()
+	tokens := admin.Tokens{TokenFile: filepath.Join(dir, "full"), ReadTokenFile: filepath.Join(dir, "read")}
+	for path, token := range map[string]string{tokens.TokenFile: "full-token-of-admin\n", tokens.ReadTokenFile: readToken} {
+		if err := os.WriteFile(path, []byte(token), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return newRunningWith(t, tokens)
+}
+
+func newRunningWith(t *testing.T, tokens admin.Tokens) *running {
 	t.Helper()
 	registry := prometheus.NewRegistry()
 	options := journal.DefaultOptions
@@ -349,10 +405,10 @@ func newRunning(t *testing.T) *running {
 	}
 	t.Cleanup(j.Close)
 	server := httptest.NewServer(admin.New(admin.Config{
-		Listen: "127.0.0.1:9090", Destinations: []string{"mixpanel", "vero"}, Journal: j, Metrics: registry, Logger: zap.NewNop(),
+		Listen: "127.0.0.1:9090", Tokens: tokens, Destinations: []string{"mixpanel", "vero"}, Journal: j, Metrics: registry, Logger: zap.NewNop(),
 	}).Handler())
 	t.Cleanup(server.Close)
-	return &running{journal: j, url: server.URL}
+	return &running{journal: j, url: server.URL, tokens: tokens}
 }
 
 // bury makes the next dead letter; the first one's id is 1.

@@ -16,6 +16,7 @@ func TestHealthSaysWhetherAkaLivesAndIsReady(t *testing.T) {
 		}
 	}))
 	defer aka.Close()
+	guarded := newRunningWithTokens(t)
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -29,6 +30,8 @@ func TestHealthSaysWhetherAkaLivesAndIsReady(t *testing.T) {
 	}{
 		{[]string{"--admin", aka.URL}, exitDone, ""},
 		{[]string{"--admin", aka.URL, "--ready"}, exitFailed, `/readyz answers 503 Service Unavailable: {"ready":false,"checks":{"journal":"full"}}`},
+		{[]string{"--admin", guarded.url}, exitDone, ""},
+		{[]string{"--admin", guarded.url, "--token-file", "/nowhere/token"}, exitDone, ""},
 		{[]string{"--admin", nobody}, exitFailed, "nothing listens at http://" + nobody},
 		{[]string{"--admin", "9090"}, exitWrongUse, "--admin: expected host:port"},
 		{[]string{"now"}, exitWrongUse, ""},
