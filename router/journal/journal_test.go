@@ -373,7 +373,7 @@ func TestAGapIsCounted(t *testing.T) {
 	for i := range 5 {
 		appendCalls(t, j, 0, entry("u", i))
 	}
-	if err := j.store().calls.DeleteMsg(t.Context(), 3); err != nil {
+	if err := j.store().calls.SecureDeleteMsg(t.Context(), 3); err != nil {
 		t.Fatal(err)
 	}
 	j.mu.Lock()

@@ -30,7 +30,8 @@ func (p Position) String() string { return fmt.Sprintf("%d.%d", p.Seq, p.Index) 
 type Reader struct {
 	j     *Journal
 	next  uint64
-	ahead []rawFrame // read from disk, not yet given
+	files blockCursor
+	ahead []rawFrame // read by the engine, not yet given
 }
 
 // ReadFrom returns a reader whose first frame is the one at seq, or the first one after it that the log still has.
@@ -44,6 +45,7 @@ func (r *Reader) Next(ctx context.Context) (*Frame, error) {
 		frame, head, arrived := r.j.lookup(r.next)
 		if frame != nil {
 			r.next, r.ahead = r.next+1, nil
+			r.files.close()
 			return frame, nil
 		}
 		if r.next > head {
@@ -51,6 +53,7 @@ func (r *Reader) Next(ctx context.Context) (*Frame, error) {
 			case <-arrived:
 				continue
 			case <-ctx.Done():
+				r.files.close()
 				return nil, ctx.Err()
 			}
 		}
@@ -63,6 +66,10 @@ func (r *Reader) Next(ctx context.Context) (*Frame, error) {
 
 // fromDisk returns the next frame from disk, or nil when it had to pass over something.
 func (r *Reader) fromDisk(ctx context.Context, head uint64) (*Frame, error) {
+	if frame := r.fromFiles(head); frame != nil {
+		r.next++
+		return frame, nil
+	}
 	if len(r.ahead) == 0 {
 		var err error
 		if r.ahead, err = r.j.store().readFrom(ctx, r.next, nil); err != nil {
@@ -93,6 +100,22 @@ func (r *Reader) fromDisk(ctx context.Context, head uint64) (*Frame, error) {
 		return nil, nil
 	}
 	return frame, nil
+}
+
+// fromFiles returns the next frame in the ordinary case, and nil where the engine must be asked.
+func (r *Reader) fromFiles(head uint64) *Frame {
+	if len(r.ahead) > 0 {
+		return nil
+	}
+	content := r.files.frame(msgsOf(r.j.options.Dir, callsStream), r.next, head)
+	if content == nil {
+		return nil
+	}
+	frame, err := decodeFrame(r.next, content)
+	if err != nil {
+		return nil
+	}
+	return frame
 }
 
 func (r *Reader) skipTo(seq uint64) {

@@ -285,18 +285,12 @@ func (s *store) findFrame(seq uint64) (*rawFrame, error) {
 	if err != nil {
 		return nil, err
 	}
-	start := 0
-	for i := range files {
-		first, err := firstSeq(files[i].path)
-		if err != nil {
-			return nil, err
-		}
-		if first > 0 && first <= seq {
-			start = i
-		}
+	start, err := blockOf(files, seq)
+	if err != nil {
+		return nil, err
 	}
 	var found *rawFrame
-	for _, file := range files[start:] {
+	for _, file := range files[max(start, 0):] {
 		block, err := readBlock(file.path, nil)
 		if err != nil {
 			return nil, err
@@ -311,6 +305,21 @@ func (s *store) findFrame(seq uint64) (*rawFrame, error) {
 		}
 	}
 	return found, nil
+}
+
+// blockOf returns the index of the last block that begins at seq or before; -1 when there is none.
+func blockOf(files []blockFile, seq uint64) (index int, err error) {
+	index = -1
+	for i := range files {
+		first, err := firstSeq(files[i].path)
+		if err != nil {
+			return -1, err
+		}
+		if first > 0 && first <= seq {
+			index = i
+		}
+	}
+	return index, nil
 }
 
 // firstSeq returns the sequence at the front of a block, which may be damaged; 0 when there is none.
