@@ -9,124 +9,179 @@ import (
 	"aka/e2e/process"
 )
 
-// rounds is how often aka and the empty handler take turns.
+// rounds is how often those who are compared take turns.
 const rounds = 2
 
-// accept measures taking single calls that no destination wants: what it costs to keep and to read them.
-func accept(b *bench, r *Report) error {
-	w, err := newWorld(b, []int{0}, 0, 0)
-	if err != nil {
-		return err
-	}
-	defer w.close()
-	if _, err := w.start(); err != nil {
-		return err
-	}
-	for _, connections := range []int{1, 32, 256} {
-		name := fmt.Sprintf("alias, %d connections", connections)
-		err := w.compare(r, name, connections, func(base *url.URL) traffic { return aliases(base, toNobody) })
+// work is what is asked of a server.
+type work struct {
+	name        string
+	traffic     trafficMaker
+	connections int
+}
+
+// accept measures taking calls that no destination wants: what it costs to keep and to read them.
+func accept(works ...work) func(*bench, *Report) error {
+	return func(b *bench, r *Report) error {
+		w, err := startWorld(b, setup{destinations: 1})
 		if err != nil {
 			return err
 		}
+		defer w.close()
+		for _, work := range works {
+			if err := b.race(r, work, w.contender(work.name, toNobody)); err != nil {
+				return err
+			}
+		}
+		_, err = w.stop()
+		return err
 	}
-	_, err = w.stop()
+}
+
+// acceptTen measures the same where one destination reads the calls, and where ten do.
+func acceptTen(b *bench, r *Report) error {
+	var contenders []*contender
+	for _, n := range []int{1, 10} {
+		w, err := startWorld(b, setup{destinations: n})
+		if err != nil {
+			return err
+		}
+		defer w.close()
+		contenders = append(contenders, w.contender(fmt.Sprintf("alias, 256 connections, %d destinations", n), toNobody))
+	}
+	return b.race(r, work{"", aliases, 256}, contenders...)
+}
+
+// contender is a server that takes calls in turn with others.
+type contender struct {
+	name         string
+	base         *url.URL
+	people       *atomic.Int64
+	integrations string
+	cpu          func() (time.Duration, error)
+	world        *world // nil where it is no aka of ours
+	// sum is what was measured of it, used what it used, callBytes about what one of its calls is in the journal.
+	sum       measured
+	used      usage
+	callBytes int
+}
+
+func (w *world) contender(name, integrations string) *contender {
+	return &contender{name: name, base: w.base, people: &w.people, integrations: integrations, cpu: w.akaCPU, world: w}
+}
+
+// race has the empty handler and the contenders take the same requests in turns, and reports on the contenders.
+func (b *bench) race(r *Report, of work, contenders ...*contender) error {
+	child, err := startChild("empty")
+	if err != nil {
+		return err
+	}
+	defer child.stop()
+	base, err := url.Parse(child.said)
+	if err != nil {
+		return err
+	}
+	empty := &contender{base: base, people: &atomic.Int64{}, cpu: child.cpu}
+	for range rounds {
+		for _, c := range append([]*contender{empty}, contenders...) {
+			if err := c.turn(b, of); err != nil {
+				return err
+			}
+		}
+	}
+	for _, c := range contenders {
+		if err := c.report(b, r, empty); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// turn is one round of one contender.
+func (c *contender) turn(b *bench, of work) error {
+	l := &load{base: c.base, traffic: of.traffic(c.base, c.integrations), connections: of.connections, people: c.people}
+	l.duration = b.duration / rounds
+	c.callBytes = l.traffic.callBytes()
+	before, err := c.usage()
+	if err != nil {
+		return err
+	}
+	err = c.world.profiled(c.name, func() error {
+		m, err := l.run(b.ctx)
+		if err != nil {
+			return c.world.explained(err)
+		}
+		c.sum.join(m)
+		if c.world == nil || c.integrations != toNobody {
+			return nil
+		}
+		return c.world.untilEnded()
+	})
+	if err != nil {
+		return err
+	}
+	after, err := c.usage()
+	c.used.add(before, after)
 	return err
 }
 
-// compare measures aka and the empty handler in turns, with the same requests.
-func (w *world) compare(r *Report, name string, connections int, makeTraffic func(base *url.URL) traffic) error {
-	empty, err := startChild("empty")
-	if err != nil {
-		return err
-	}
-	defer empty.stop()
-	emptyBase, err := url.Parse(empty.url)
-	if err != nil {
-		return err
-	}
-	var nobody atomic.Int64
-	turn := w.b.duration / rounds
-	ceiling := &load{base: emptyBase, traffic: makeTraffic(emptyBase), connections: connections, people: &nobody, duration: turn}
-	own := w.load(makeTraffic(w.base), connections)
-	own.duration = turn
-	best, got := &measured{}, &measured{}
-	before, err := w.usage(empty)
-	if err != nil {
-		return err
-	}
-	err = w.profiled(fmt.Sprintf("%s-%d", own.traffic.name, connections), func() error {
-		for range rounds {
-			for _, one := range []struct {
-				load *load
-				sum  *measured
-			}{{ceiling, best}, {own, got}} {
-				m, err := one.load.run(w.b.ctx)
-				if err != nil {
-					return w.explained(err)
-				}
-				one.sum.join(m)
-			}
-		}
-		return w.untilEnded()
-	})
-	if err != nil {
-		return err
-	}
-	after, err := w.usage(empty)
-	if err != nil {
-		return err
-	}
-	return w.reportAccept(r, name, got, best, after.minus(before))
-}
-
-// usage is what was used until now, by aka and by the empty handler.
+// usage is what was used until now.
 type usage struct {
-	aka, empty    time.Duration
-	calls, frames float64
+	cpu           time.Duration
+	calls, frames float64 // in the journal
 }
 
-func (w *world) usage(empty *child) (u usage, err error) {
-	if u.aka, err = w.akaCPU(); err != nil {
+func (c *contender) usage() (u usage, err error) {
+	if c.cpu != nil {
+		if u.cpu, err = c.cpu(); err != nil {
+			return u, err
+		}
+	}
+	if c.world == nil {
+		return u, nil
+	}
+	if u.calls, err = c.world.metric("aka_journal_calls_total"); err != nil {
 		return u, err
 	}
-	if u.empty, err = empty.cpu(); err != nil {
-		return u, err
-	}
-	if u.calls, err = w.metric("aka_journal_calls_total"); err != nil {
-		return u, err
-	}
-	u.frames, err = w.metric("aka_journal_frames_total")
+	u.frames, err = c.world.metric("aka_journal_frames_total")
 	return u, err
 }
 
-func (u usage) minus(before usage) usage {
-	return usage{u.aka - before.aka, u.empty - before.empty, u.calls - before.calls, u.frames - before.frames}
+func (u *usage) add(before, after usage) {
+	u.cpu += after.cpu - before.cpu
+	u.calls += after.calls - before.calls
+	u.frames += after.frames - before.frames
 }
 
-// frameOverhead is about what a frame holds of a call beside its JSON.
-const frameOverhead = 100
+func (c *contender) report(b *bench, r *Report, empty *contender) error {
+	row := Accept{
+		Name: c.name, Requests: c.sum.rate(), Calls: c.sum.callRate(), OfEmpty: c.sum.rate() / empty.sum.rate(), Refused: c.sum.refused,
+		P50: ms(c.sum.quantile(.5)), P99: ms(c.sum.quantile(.99)), P999: ms(c.sum.quantile(.999)),
+		CPU: per100k(c.used.cpu, c.sum.calls), EmptyCPU: per100k(empty.used.cpu, empty.sum.calls), LoadCPU: per100k(c.sum.cpu, c.sum.calls),
+	}
+	defer func() { r.Accept = append(r.Accept, row) }()
+	if c.world == nil {
+		return nil
+	}
+	if int(c.used.calls) != c.sum.calls {
+		r.wrong("%s: %d calls were answered 200, and %.0f are in the journal", c.name, c.sum.calls, c.used.calls)
+	}
+	memory, err := process.Memory(c.world.aka.PID())
+	if err != nil {
+		return err
+	}
+	row.RSS = memory.Now >> 20
+	return row.compareDisk(c, empty)
+}
 
-func (w *world) reportAccept(r *Report, name string, got, best *measured, used usage) error {
-	if int(used.calls) != got.calls {
-		r.wrong("%s: %d calls were answered 200, and %.0f are in the journal", name, got.calls, used.calls)
-	}
-	perFrame := used.calls / used.frames
-	frame := int(perFrame * (400 + frameOverhead))
-	disk, err := syncFrames(w.dir, frame, time.Second)
+// compareDisk writes frames as large as aka's, for their calls.
+func (row *Accept) compareDisk(c, empty *contender) error {
+	row.CallsPerFrame = c.used.calls / c.used.frames
+	disk, err := syncFrames(c.world.dir, int(row.CallsPerFrame)*c.callBytes, c.world.b.duration/4)
 	if err != nil {
 		return err
 	}
-	memory, err := process.Memory(w.aka.PID())
-	if err != nil {
-		return err
-	}
-	r.accepted(Accept{
-		Name: name, Requests: got.rate(), Calls: got.callRate(), OfEmpty: got.rate() / best.rate(), Refused: got.refused,
-		P50: ms(got.quantile(.5)), P99: ms(got.quantile(.99)), P999: ms(got.quantile(.999)),
-		Limit: ms(4*best.quantile(.99) + disk.quantile(.99)),
-		CPU:   per100k(used.aka, got.calls), EmptyCPU: per100k(used.empty, best.calls), LoadCPU: per100k(got.cpu, got.calls),
-		CallsPerFrame: perFrame, DiskCalls: disk.rate() * perFrame, Sync: ms(disk.quantile(.5)), RSS: memory.Now >> 20,
-	})
+	row.DiskCalls, row.Sync = disk.rate()*row.CallsPerFrame, ms(disk.quantile(.5))
+	row.Limit = ms(4*empty.sum.quantile(.99) + disk.quantile(.99))
 	return nil
 }
 

@@ -19,7 +19,7 @@ import (
 
 // child is a process of this program in another role. It ends when its input does, so that it never outlives this one.
 type child struct {
-	url     string
+	said    string // its first line: a server's URL
 	command *exec.Cmd
 	input   io.Closer
 }
@@ -47,7 +47,7 @@ func startChild(role string, args ...string) (*child, error) {
 		c.stop()
 		return nil, fmt.Errorf("start %s: %w", role, err)
 	}
-	c.url = strings.TrimSpace(line)
+	c.said = strings.TrimSpace(line)
 	return c, nil
 }
 
@@ -59,8 +59,8 @@ func (c *child) stop() {
 func (c *child) cpu() (time.Duration, error) { return process.CPU(c.command.Process.Pid) }
 
 // serveChild is the other side: it serves, says where, and returns when the input ends.
-func serveChild(handler fasthttp.RequestHandler) error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func serveChild(address string, handler fasthttp.RequestHandler) error {
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return err
 	}

@@ -81,14 +81,13 @@ func (job *bareJob) send(client *fasthttp.Client, x *exchange) error {
 	return nil
 }
 
-// bareCPU has another process send the exchanges that the sink got first, and returns what that took of the processors. They
-// go to the sink's account "bare".
-func (w *world) bareCPU(exchanges []exchange, times, connections int) (time.Duration, error) {
-	text, err := json.Marshal(bareJob{w.sink.url, exchanges, times, connections})
+// start does the job in another process, and returns what it took of the processors.
+func (job *bareJob) start(dir string) (time.Duration, error) {
+	text, err := json.Marshal(job)
 	if err != nil {
 		return 0, err
 	}
-	path := filepath.Join(w.dir, "bare.json")
+	path := filepath.Join(dir, "bare.json")
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		return 0, err
 	}
@@ -97,5 +96,5 @@ func (w *world) bareCPU(exchanges []exchange, times, connections int) (time.Dura
 		return 0, err
 	}
 	c.stop()
-	return time.ParseDuration(c.url)
+	return time.ParseDuration(c.said)
 }

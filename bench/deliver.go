@@ -1,41 +1,45 @@
 package main
 
 import (
-	"fmt"
+	"errors"
 	"time"
 
+	"aka/e2e/crowd"
 	"aka/e2e/process"
 )
 
-// elsewhere numbers people who are of no interest to the sink.
-const elsewhere = 500_000_000
+const (
+	// elsewhere numbers people who are of no interest to the sink.
+	elsewhere = 500_000_000
+	// concurrency is each destination's default.
+	concurrency = 16
+	// floodConnections is as many as batches need to keep aka busy.
+	floodConnections = 8
+)
 
-// concurrency is the default for each destination.
-const concurrency = 16
-
-// deliver measures aliases that go to so many destinations, each taking one call per request. They come faster than they can
-// be delivered, in batches. The processors' time is what they take beyond calls that come the same way and go nowhere.
-func deliver(destinations int) func(*bench, *Report) error {
+// deliver measures calls that come faster than they can be delivered, in batches. The processors' time is what they take beyond
+// calls that come the same way and go nowhere.
+func deliver(name string, s setup) func(*bench, *Report) error {
 	return func(b *bench, r *Report) error {
-		w, err := newWorld(b, []int{0}, 0, make([]time.Duration, destinations)...)
+		w, err := startWorld(b, s)
 		if err != nil {
 			return err
 		}
 		defer w.close()
-		if _, err := w.start(); err != nil {
-			return err
+		batches := aliasBatches
+		if s.mixed {
+			batches = mixedBatches
 		}
-		name := fmt.Sprintf("alias, %d destinations", destinations)
-		calls := max(b.deliveries/destinations/100, 1) * 100
+		calls := max(b.deliveries/s.destinations/batchCalls, 1) * batchCalls
 		w.people.Store(elsewhere)
-		kept, err := w.flood(aliasBatches(w.base, toNobody), calls)
+		kept, err := w.flood(batches(w.base, toNobody), calls)
 		if err != nil {
 			return err
 		}
 		w.people.Store(0)
 		var sent flood
-		err = w.profiled(fmt.Sprintf("deliver-%d", destinations), func() (err error) {
-			sent, err = w.flood(aliasBatches(w.base, ""), calls)
+		err = w.profiled("deliver "+name, func() (err error) {
+			sent, err = w.flood(batches(w.base, ""), calls)
 			return err
 		})
 		if err != nil {
@@ -53,9 +57,9 @@ func deliver(destinations int) func(*bench, *Report) error {
 type flood struct {
 	accept *measured
 	// behind is how many calls had not ended at all destinations when the last was accepted, drain how long they took.
-	behind, calls int
-	drain         time.Duration
-	aka, sink     time.Duration
+	behind    int
+	drain     time.Duration
+	aka, sink time.Duration
 }
 
 // flood sends so many calls as fast as they are taken, and waits until all have ended.
@@ -68,13 +72,10 @@ func (w *world) flood(t traffic, calls int) (f flood, err error) {
 	if err != nil {
 		return f, err
 	}
-	l := w.load(t, 8)
-	l.most = int64(calls)
-	if f.accept, err = l.run(w.b.ctx); err != nil {
-		return f, w.explained(err)
+	if f.accept, err = w.fill(t, calls); err != nil {
+		return f, err
 	}
 	begin := time.Now()
-	f.calls = calls
 	waiting, err := w.metric("aka_backlog_calls")
 	if err != nil {
 		return f, err
@@ -93,34 +94,107 @@ func (w *world) flood(t traffic, calls int) (f flood, err error) {
 	return f, err
 }
 
+// fill sends so many calls, in batches, as fast as they are taken.
+func (w *world) fill(t traffic, calls int) (*measured, error) {
+	l := w.load(t, floodConnections)
+	l.most = int64(calls / batchCalls * t.people)
+	m, err := l.run(w.b.ctx)
+	return m, w.explained(err)
+}
+
 func (w *world) reportDeliver(r *Report, name string, kept, sent flood) error {
 	all, err := w.verify(r, name)
 	if err != nil {
 		return err
 	}
-	var exchanges []exchange
-	for i, a := range all {
-		if a.First == nil {
-			return fmt.Errorf("%s got nothing", w.names[i])
-		}
-		x := *a.First
-		x.URI = "/bare" + x.URI
-		exchanges = append(exchanges, x)
-	}
-	deliveries := sent.calls * len(w.names)
-	bare, err := w.bareCPU(exchanges, deliveries, min(concurrency*len(w.names), 64))
-	if err != nil {
-		return err
-	}
+	deliveries := sent.accept.calls * len(w.names)
 	memory, err := process.Memory(w.aka.PID())
 	if err != nil {
 		return err
 	}
-	r.delivered(Deliver{
+	row := Deliver{
 		Name: name, Deliveries: deliveries, Rate: float64(sent.behind) / sent.drain.Seconds(), AcceptRate: sent.accept.callRate(),
-		CPU: per100k(sent.aka-kept.aka, deliveries), BareCPU: per100k(bare, deliveries),
-		OfBare: float64(sent.aka-kept.aka) / float64(bare), KeepCPU: per100k(kept.aka, kept.calls), SinkCPU: per100k(sent.sink, deliveries),
-		RSS: memory.Now >> 20,
-	})
+		CPU: per100k(sent.aka-kept.aka, deliveries), KeepCPU: per100k(kept.aka, kept.accept.calls),
+		SinkCPU: per100k(sent.sink, deliveries), RSS: memory.Now >> 20,
+	}
+	if !w.setup.mixed {
+		bare, err := w.bareCPU(all, deliveries)
+		if err != nil {
+			return err
+		}
+		row.BareCPU, row.OfBare = per100k(bare, deliveries), float64(sent.aka-kept.aka)/float64(bare)
+	}
+	r.Deliver = append(r.Deliver, row)
 	return nil
+}
+
+var errNothing = errors.New("a destination got nothing")
+
+// bareCPU has another process send what each account got first, so many times in all, and returns what that took of the
+// processors. It goes to the sink's account "bare".
+func (w *world) bareCPU(all []accountReport, times int) (time.Duration, error) {
+	job := bareJob{URL: w.sink.said, Times: times, Connections: min(concurrency*len(all), 64)}
+	for _, a := range all {
+		if a.First == nil {
+			return 0, errNothing
+		}
+		a.First.URI = "/bare" + a.First.URI
+		job.Exchanges = append(job.Exchanges, *a.First)
+	}
+	return job.start(w.dir)
+}
+
+// lagConnections is more than wait for an answer at once.
+const lagConnections = 64
+
+// lag measures how long a call takes from being accepted to being at a vendor, while so many come a second that all can be
+// delivered.
+func lag(name string, callsPerSecond int, s setup) func(*bench, *Report) error {
+	return func(b *bench, r *Report) error {
+		w, err := startWorld(b, s)
+		if err != nil {
+			return err
+		}
+		defer w.close()
+		l := w.load(mixed(w.base, ""), lagConnections)
+		l.every = time.Second * time.Duration(len(story)) / time.Duration(callsPerSecond)
+		l.most = int64(max(b.duration/l.every, 2*sampled))
+		m, err := l.run(b.ctx)
+		if err != nil {
+			return w.explained(err)
+		}
+		if err := w.untilEnded(); err != nil {
+			return err
+		}
+		all, err := w.verify(r, name)
+		if err != nil {
+			return err
+		}
+		for i, a := range all {
+			lags := lagsOf(m, a.Stamps)
+			row := Lag{Name: name, Destination: w.names[i], Rate: m.callRate(), P50: ms(lags.quantile(.5)), P99: ms(lags.quantile(.99))}
+			if i < len(s.delays) {
+				row.Delay = ms(s.delays[i])
+			}
+			r.Lag = append(r.Lag, row)
+		}
+		_, err = w.stop()
+		return err
+	}
+}
+
+// lagsOf are the times from the answer to a call to its arrival at a vendor. One may arrive before it is answered.
+func lagsOf(m *measured, arrivals []stamp) *measured {
+	accepted := map[crowd.Place]int64{}
+	for _, s := range m.stamps {
+		accepted[s.Place] = s.At
+	}
+	lags := &measured{}
+	for _, s := range arrivals {
+		if at, ok := accepted[s.Place]; ok {
+			lags.latencies = append(lags.latencies, max(0, time.Duration(s.At-at)))
+		}
+	}
+	lags.join(&measured{})
+	return lags
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"aka/e2e/crowd"
 )
 
 // load is clients who each have one connection and send the next request when the one before is answered.
@@ -26,6 +28,19 @@ type load struct {
 	// duration and most, where they are set, end the load: nobody begins after that time, or once so many people have begun.
 	duration time.Duration
 	most     int64
+	// every is the time between one person and the next; 0 is as fast as they are answered.
+	every time.Duration
+	// prepared are the requests themselves, where they take too much to be made meanwhile.
+	prepared [][]byte
+}
+
+// prepare makes the next requests beforehand, and lets the load end with them.
+func (l *load) prepare(requests int) {
+	first := int(l.people.Load())
+	for i := range requests {
+		l.prepared = append(l.prepared, l.traffic.requests[0].zip(first+i*l.traffic.people))
+	}
+	l.most = int64(requests * l.traffic.people)
 }
 
 // measured is what came of a load.
@@ -34,7 +49,11 @@ type measured struct {
 	took                     time.Duration
 	latencies                []time.Duration // sorted
 	cpu                      time.Duration   // of the load itself
+	stamps                   []stamp         // of when calls were answered
 }
+
+// zippedRate is more gzipped batches a second than two cores can take.
+const zippedRate = 2000
 
 // retryAfter is how long a client waits after a refusal.
 const retryAfter = 20 * time.Millisecond
@@ -43,6 +62,9 @@ const retryAfter = 20 * time.Millisecond
 func (l *load) run(ctx context.Context) (*measured, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if l.traffic.zipped {
+		l.prepare(max(1, int(l.duration.Seconds()*zippedRate)))
+	}
 	clients := make([]*client, l.connections)
 	for i := range clients {
 		conn, err := net.Dial("tcp", l.base.Host)
@@ -53,12 +75,12 @@ func (l *load) run(ctx context.Context) (*measured, error) {
 		context.AfterFunc(ctx, func() { _ = conn.Close() })
 		clients[i] = &client{load: l, conn: conn, reader: bufio.NewReader(conn)}
 	}
-	last := l.people.Load() + l.most
+	from := l.people.Load()
 	before, begin := processorTime(), time.Now()
 	var all sync.WaitGroup
 	for _, c := range clients {
 		all.Go(func() {
-			if c.failed = c.run(begin, last); c.failed != nil {
+			if c.failed = c.run(ctx, begin, from); c.failed != nil {
 				cancel()
 			}
 		})
@@ -73,6 +95,7 @@ func (l *load) run(ctx context.Context) (*measured, error) {
 		}
 	}
 	slices.Sort(m.latencies)
+	l.prepared = nil
 	return m, failed
 }
 
@@ -81,6 +104,7 @@ func (m *measured) add(other *measured) {
 	m.calls += other.calls
 	m.refused += other.refused
 	m.latencies = append(m.latencies, other.latencies...)
+	m.stamps = append(m.stamps, other.stamps...)
 }
 
 // join adds what was measured at another time.
@@ -114,18 +138,43 @@ type client struct {
 	failed   error
 }
 
-func (c *client) run(begin time.Time, last int64) error {
-	people := int64(c.load.traffic.people)
-	for c.load.duration == 0 || time.Since(begin) < c.load.duration {
-		first := c.load.people.Add(people) - people
-		if c.load.most > 0 && first >= last {
-			c.load.people.Add(-people)
+func (c *client) run(ctx context.Context, begin time.Time, from int64) error {
+	l := c.load
+	people := int64(l.traffic.people)
+	for l.duration == 0 || time.Since(begin) < l.duration {
+		first := l.people.Add(people) - people
+		if l.most > 0 && first-from >= l.most {
+			l.people.Add(-people)
 			return nil
 		}
-		for i := range c.load.traffic.requests {
-			if err := c.send(&c.load.traffic.requests[i], int(first)); err != nil {
-				return err
+		if l.every > 0 {
+			select {
+			case <-time.After(time.Until(begin.Add(time.Duration(first-from) * l.every))):
+			case <-ctx.Done():
+				return ctx.Err()
 			}
+		}
+		if err := c.tell(int(first), int(first-from)/l.traffic.people); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tell sends a story, the load's nth.
+func (c *client) tell(first, nth int) error {
+	for step := range c.load.traffic.requests {
+		r := &c.load.traffic.requests[step]
+		if c.load.prepared != nil {
+			c.buffer = c.load.prepared[nth]
+		} else {
+			c.buffer = r.fill(c.buffer, first)
+		}
+		if err := c.send(r.calls); err != nil {
+			return err
+		}
+		if c.load.every > 0 && first%sampled == 0 {
+			c.stamps = append(c.stamps, stamp{crowd.Place{Person: first, Step: step}, time.Now().UnixNano()})
 		}
 	}
 	return nil
@@ -134,8 +183,7 @@ func (c *client) run(begin time.Time, last int64) error {
 var errAnswer = errors.New("an answer that is neither 200 nor 503")
 
 // send sends one request until it is answered 200.
-func (c *client) send(r *request, first int) error {
-	c.buffer = r.fill(c.buffer, first)
+func (c *client) send(calls int) error {
 	for {
 		begin := time.Now()
 		if _, err := c.conn.Write(c.buffer); err != nil {
@@ -148,7 +196,7 @@ func (c *client) send(r *request, first int) error {
 		case fasthttp.StatusOK:
 			c.latencies = append(c.latencies, time.Since(begin))
 			c.requests++
-			c.calls += r.calls
+			c.calls += calls
 			return nil
 		case fasthttp.StatusServiceUnavailable, fasthttp.StatusTooManyRequests:
 			c.refused++

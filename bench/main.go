@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -32,9 +33,20 @@ type scenario struct {
 
 // scenarios are all there are, in the order in which they run.
 var scenarios = []scenario{
-	{"accept", "single aliases that no destination wants, kept and read", accept},
-	{"deliver-1", "aliases to one destination that takes one call per request", deliver(1)},
-	{"deliver-3", "aliases to three destinations", deliver(3)},
+	{"accept-single", "single aliases that no destination wants, kept and read", accept(
+		work{"alias, 1 connection", aliases, 1}, work{"alias, 32 connections", aliases, 32}, work{"alias, 256 connections", aliases, 256})},
+	{"accept-mixed", "mixed traffic, one call per request", accept(work{"mixed, 256 connections", mixed, 256})},
+	{"accept-batch", "batches of a hundred calls", accept(
+		work{"alias batches, 32 connections", aliasBatches, 32}, work{"mixed batches, 32 connections", mixedBatches, 32},
+		work{"mixed batches, gzip, 32 connections", zippedBatches, 32})},
+	{"accept-10", "aliases that one destination reads, and that ten do", acceptTen},
+	{"deliver-1", "aliases to one destination that takes one call per request", deliver("alias, 1 destination", setup{destinations: 1})},
+	{"deliver-3", "aliases to three destinations", deliver("alias, 3 destinations", setup{destinations: 3})},
+	{"deliver-10", "aliases to ten destinations", deliver("alias, 10 destinations", setup{destinations: 10})},
+	{"deliver-mixed", "mixed traffic to three destinations, one of which takes batches", deliver("mixed, 3 destinations", setup{destinations: 3, mixed: true})},
+	{"lag", "from being accepted to being at the vendor, none of them slow", lag("all fast", 1000, setup{destinations: 3, mixed: true})},
+	{"lag-slow", "the same where one vendor takes a while and another long", lag("some slow", 200,
+		setup{destinations: 3, mixed: true, delays: []time.Duration{0, 20 * time.Millisecond, 500 * time.Millisecond}})},
 }
 
 // options are the flags.
@@ -94,7 +106,7 @@ func names() []string {
 	return all
 }
 
-// choose returns the scenarios that are asked for. A name stands for all that begin so.
+// choose returns the scenarios that are asked for. What is no scenario's name stands for all that begin so.
 func (o *options) choose() ([]scenario, error) {
 	if o.only == "" {
 		return scenarios, nil
@@ -102,8 +114,9 @@ func (o *options) choose() ([]scenario, error) {
 	var chosen []scenario
 	for _, name := range strings.Split(o.only, ",") {
 		before := len(chosen)
+		exact := slices.Contains(names(), name)
 		for _, s := range scenarios {
-			if strings.HasPrefix(s.name, name) {
+			if s.name == name || !exact && strings.HasPrefix(s.name, name) {
 				chosen = append(chosen, s)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -22,13 +23,14 @@ func freeAddress() (string, error) {
 // profiled runs what is measured, and keeps profiles of aka from meanwhile where they are asked for: NAME.cpu.pprof of its first
 // seconds, and after it what was allocated (heap and allocs), waited for (block) and fought over (mutex).
 func (w *world) profiled(name string, run func() error) error {
-	if w.b.profile == "" {
+	if w == nil || w.b.profile == "" {
 		return run()
 	}
 	if err := os.MkdirAll(w.b.profile, 0o755); err != nil {
 		return err
 	}
-	seconds := max(1, int(w.b.duration/time.Second))
+	name = strings.NewReplacer(", ", "-", " ", "-").Replace(name)
+	seconds := max(1, int(w.b.duration/rounds/time.Second))
 	cpu := make(chan error, 1)
 	go func() { cpu <- w.profile(name, "cpu", fmt.Sprintf("profile?seconds=%d", seconds)) }()
 	err := run()

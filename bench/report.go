@@ -15,6 +15,7 @@ type Report struct {
 	Cores   int       `json:"cores"`
 	Accept  []Accept  `json:"accept,omitempty"`
 	Deliver []Deliver `json:"deliver,omitempty"`
+	Lag     []Lag     `json:"lag,omitempty"`
 	// Lost, Swapped and Repeated are sums over everything, and must be 0.
 	Lost     int      `json:"lost"`
 	Swapped  int      `json:"swapped"`
@@ -64,14 +65,21 @@ type Deliver struct {
 	RSS     int64   `json:"rss_mib"`
 }
 
+// Lag is how long after being accepted calls were at a vendor.
+type Lag struct {
+	Name        string  `json:"name"`
+	Destination string  `json:"destination"`
+	Delay       float64 `json:"delay_ms"` // of the vendor's answers
+	Rate        float64 `json:"calls_per_s"`
+	P50         float64 `json:"p50_ms"`
+	P99         float64 `json:"p99_ms"`
+}
+
 func newReport() *Report { return &Report{Cores: runtime.NumCPU()} }
 
 func (r *Report) wrong(format string, args ...any) {
 	r.Wrong = append(r.Wrong, fmt.Sprintf(format, args...))
 }
-
-func (r *Report) accepted(a Accept)   { r.Accept = append(r.Accept, a) }
-func (r *Report) delivered(d Deliver) { r.Deliver = append(r.Deliver, d) }
 
 func (r *Report) write(to io.Writer) {
 	fmt.Fprintf(to, "%d cores, %s/%s\n", r.Cores, runtime.GOOS, runtime.GOARCH)
@@ -87,6 +95,13 @@ func (r *Report) write(to io.Writer) {
 		table(to, "\ndeliver\tdeliveries/s\taccepted/s\tCPU s/100k\tbare client's\tratio\tkeeping's\tsink's\tMiB\t", func(row func(string, ...any)) {
 			for _, d := range r.Deliver {
 				row("%s\t%.0f\t%.0f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%d\t", d.Name, d.Rate, d.AcceptRate, d.CPU, d.BareCPU, d.OfBare, d.KeepCPU, d.SinkCPU, d.RSS)
+			}
+		})
+	}
+	if len(r.Lag) > 0 {
+		table(to, "\nlag\tdestination\tanswers after ms\tcalls/s\tp50 ms\tp99\t", func(row func(string, ...any)) {
+			for _, l := range r.Lag {
+				row("%s\t%s\t%.0f\t%.0f\t%.1f\t%.1f\t", l.Name, l.Destination, l.Delay, l.Rate, l.P50, l.P99)
 			}
 		})
 	}

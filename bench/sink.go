@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -44,7 +43,7 @@ type stamp struct {
 	At int64
 }
 
-const sampled = 64
+const sampled = 8
 
 // accountReport is what an account tells.
 type accountReport struct {
@@ -60,15 +59,19 @@ const maxPeople = 50_000_000
 // serveSink is the role of the vendors. The arguments are their names, each with a delay where it has one: slow=500ms.
 func serveSink(args []string) error {
 	flags := flag.NewFlagSet("sink", flag.ContinueOnError)
-	ranks := flags.String("ranks", "0", "the order of each person's steps")
-	aliasStep := flags.Int("alias", 0, "which of them is the alias")
+	listen := flags.String("listen", "127.0.0.1:0", "where")
+	isMixed := flags.Bool("mixed", false, "people tell the story of mixed traffic")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	ranks, step := aliasRanks, 0
+	if *isMixed {
+		ranks, step = mixedRanks, aliasStep
 	}
 	s := &sink{accounts: map[string]*account{}}
 	for _, argument := range flags.Args() {
 		name, delay, _ := strings.Cut(argument, "=")
-		a := &account{name: name, aliasStep: *aliasStep, tally: crowd.NewTally(parseRanks(*ranks), maxPeople)}
+		a := &account{name: name, aliasStep: step, tally: crowd.NewTally(ranks, maxPeople)}
 		if delay != "" {
 			var err error
 			if a.delay, err = time.ParseDuration(delay); err != nil {
@@ -77,18 +80,7 @@ func serveSink(args []string) error {
 		}
 		s.accounts[name] = a
 	}
-	return serveChild(s.handle)
-}
-
-func parseRanks(text string) (ranks []int) {
-	for _, word := range strings.Split(text, ",") {
-		rank, err := strconv.Atoi(word)
-		if err != nil {
-			panic(err) // it is what this program wrote
-		}
-		ranks = append(ranks, rank)
-	}
-	return ranks
+	return serveChild(*listen, s.handle)
 }
 
 func (s *sink) handle(ctx *fasthttp.RequestCtx) {
@@ -189,7 +181,7 @@ func (a *account) add(p crowd.Place, now int64) {
 	}
 }
 
-// report tells everything about ?account, whose lost calls are those of the first ?people.
+// report tells about ?account: everything, when it is told how many ?people there are.
 func (s *sink) report(ctx *fasthttp.RequestCtx) {
 	a := s.accounts[string(ctx.QueryArgs().Peek("account"))]
 	if a == nil {

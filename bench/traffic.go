@@ -7,29 +7,36 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/klauspost/compress/gzip"
 )
 
 const writeKey = "bench-write-key"
 
 // traffic is what a person, or several, send: one request after the other, each after the one before was answered.
 type traffic struct {
-	name     string
 	requests []request
-	// people is how many of them are in each request, ranks the order of each one's steps, as crowd.NewTally takes it.
-	people int
-	ranks  []int
+	people   int // in each request
+	zipped   bool
 }
 
-func (t traffic) calls() (n int) {
+// recordBytes is about what the journal keeps of a call beside its JSON.
+const recordBytes = 100
+
+// callBytes is about what one call takes in the journal.
+func (t traffic) callBytes() int {
+	bytes, calls := 0, 0
 	for _, r := range t.requests {
-		n += r.calls
+		bytes += len(r.bytes) - r.head
+		calls += r.calls
 	}
-	return n
+	return bytes/calls + recordBytes
 }
 
 // request is one as bytes, in which the numbers of its people are still to be written.
 type request struct {
 	bytes  []byte
+	head   int // its length
 	places []place
 	calls  int
 }
@@ -45,9 +52,9 @@ func mark(person int) string { return fmt.Sprintf("@%0*d", digits-1, person) }
 
 // newRequest makes a request of a body that has marks.
 func newRequest(base *url.URL, path string, body []byte, calls int) request {
-	head := fmt.Sprintf("POST %s%s HTTP/1.1\r\nHost: %s\r\nAuthorization: Basic %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
-		strings.TrimSuffix(base.Path, "/"), path, base.Host, base64.StdEncoding.EncodeToString([]byte(writeKey+":")), len(body))
-	r := request{bytes: append([]byte(head), body...), calls: calls}
+	head := fmt.Sprintf("POST %s%s HTTP/1.1\r\nHost: %s\r\nAuthorization: Basic %s\r\nContent-Type: application/json\r\n%s %d\r\n\r\n",
+		strings.TrimSuffix(base.Path, "/"), path, base.Host, base64.StdEncoding.EncodeToString([]byte(writeKey+":")), contentLength, len(body))
+	r := request{bytes: append([]byte(head), body...), head: len(head), calls: calls}
 	for at := len(head); ; at += digits {
 		next := bytes.IndexByte(r.bytes[at:], '@')
 		if next < 0 {
@@ -60,6 +67,22 @@ func newRequest(base *url.URL, path string, body []byte, calls int) request {
 		}
 		r.places = append(r.places, place{at, person})
 	}
+}
+
+const contentLength = "Content-Length:"
+
+// zip is the request for the people from first on, its body as gzip.
+func (r *request) zip(first int) []byte {
+	plain := r.fill(nil, first)
+	var body bytes.Buffer
+	zipper, err := gzip.NewWriterLevel(&body, gzip.BestSpeed)
+	if err != nil {
+		panic(err) // the level is one of the package's own
+	}
+	_, _ = zipper.Write(plain[r.head:]) // a Buffer takes everything
+	_ = zipper.Close()
+	head, _, _ := strings.Cut(string(plain[:r.head]), contentLength)
+	return fmt.Appendf(nil, "%sContent-Encoding: gzip\r\n%s %d\r\n\r\n%s", head, contentLength, body.Len(), body.Bytes())
 }
 
 // fill writes the request for the people from first on, into what it returns.
@@ -75,31 +98,102 @@ func (r *request) fill(buffer []byte, first int) []byte {
 	return buffer
 }
 
-const contextJSON = `{"ip":"203.0.113.7","locale":"en-GB","library":{"name":"analytics.js","version":"2.11.1"},` +
-	`"userAgent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"}`
-
-// aliasCall is some 400 bytes.
-func aliasCall(person int, integrations string) string {
-	return fmt.Sprintf(`{"type":"alias","messageId":"bench-%[1]s-0","previousId":"%[1]s-old","userId":"%[1]s-new","context":%s%s}`,
-		mark(person), contextJSON, integrations)
-}
+// trafficMaker makes traffic for the server at base. The integrations are "" for every destination.
+type trafficMaker func(base *url.URL, integrations string) traffic
 
 // toNobody is for calls that no destination wants.
 const toNobody = `,"integrations":{"All":false}`
 
+const contextJSON = `{"ip":"203.0.113.7","locale":"en-GB","library":{"name":"analytics.js","version":"2.11.1"},` +
+	`"userAgent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"}`
+
+// aliasCall is some 400 bytes.
+func aliasCall(person, step int, integrations string) string {
+	return fmt.Sprintf(`{"type":"alias","messageId":"bench-%[1]s-%[2]d","previousId":"%[1]s-old","userId":"%[1]s-new","context":%[3]s%[4]s}`,
+		mark(person), step, contextJSON, integrations)
+}
+
+var aliasRanks = []int{0}
+
 // aliases is one call per request.
 func aliases(base *url.URL, integrations string) traffic {
-	body := []byte(aliasCall(0, integrations))
-	return traffic{"alias", []request{newRequest(base, "/v1/alias", body, 1)}, 1, []int{0}}
+	body := []byte(aliasCall(0, 0, integrations))
+	return traffic{requests: []request{newRequest(base, "/v1/alias", body, 1)}, people: 1}
 }
+
+// batchCalls is how many calls a batch has.
+const batchCalls = 100
 
 // aliasBatches is a hundred of them per request.
 func aliasBatches(base *url.URL, integrations string) traffic {
-	const people = 100
-	calls := make([]string, people)
+	calls := make([]string, batchCalls)
 	for i := range calls {
-		calls[i] = aliasCall(i, integrations)
+		calls[i] = aliasCall(i, 0, integrations)
 	}
-	body := []byte(`{"batch":[` + strings.Join(calls, ",") + `]}`)
-	return traffic{"alias batches", []request{newRequest(base, "/v1/batch", body, people)}, people, []int{0}}
+	return traffic{requests: []request{batch(base, calls)}, people: batchCalls}
+}
+
+func batch(base *url.URL, calls []string) request {
+	return newRequest(base, "/v1/batch", []byte(`{"batch":[`+strings.Join(calls, ",")+`]}`), len(calls))
+}
+
+// story is what each person does in mixed traffic: one alias, two identifies, six tracks and a page.
+var story = []string{"identify", "track", "track", "track", "alias", "identify", "page", "track", "track", "track"}
+
+const aliasStep = 4
+
+// mixedRanks is the order of the story: only what changes an identity has a place.
+var mixedRanks = []int{0, 1, 1, 1, aliasStep, 5, 6, 6, 6, 6}
+
+// mixedCall is a step of the story, some 1,000 bytes but for the alias. Its anonymousId is none that Mixpanel would be told to
+// link, so that each call is one delivery.
+func mixedCall(person, step int, integrations string) string {
+	if step == aliasStep {
+		return aliasCall(person, step, integrations)
+	}
+	when := "new"
+	if step < aliasStep {
+		when = "old"
+	}
+	place := fmt.Sprintf("~%s-%d~", mark(person), step)
+	own := map[string]string{
+		"identify": fmt.Sprintf(`"traits":{"place":%q,"plan":"pro","company":"Initech","title":"Engineer","city":"Berlin","country":"DE","seats":12}`, place),
+		"track":    fmt.Sprintf(`"event":"Order Viewed","properties":{"place":%q,"order":"50314b8e9bcf000000000000","total":27.5,"currency":"EUR","coupon":"hasbros","products":3,"gift":false}`, place),
+		"page":     fmt.Sprintf(`"name":"Pricing","properties":{"place":%q,"title":"Pricing","url":"https://app.example/pricing?ref=mail","path":"/pricing","referrer":"https://www.example/"}`, place),
+	}[story[step]]
+	return fmt.Sprintf(`{"type":%q,"messageId":"bench-%s-%d","userId":"%s-%s","anonymousId":"8f2c4a10-0000-1000-8000-000%s",%s,"context":%s%s}`,
+		story[step], mark(person), step, mark(person), when, mark(person), own, wideContext, integrations)
+}
+
+// wideContext is what browsers send.
+var wideContext = strings.TrimSuffix(contextJSON, "}") + `,"timezone":"Europe/Berlin","screen":{"width":2560,"height":1440,"density":2},` +
+	`"page":{"path":"/pricing","referrer":"https://www.example/","search":"?ref=mail","title":"Pricing","url":"https://app.example/pricing?ref=mail"},` +
+	`"campaign":{"name":"spring","source":"mail","medium":"newsletter","term":"","content":"header"}}`
+
+// mixed is the story, one call per request.
+func mixed(base *url.URL, integrations string) traffic {
+	t := traffic{people: 1}
+	for step, kind := range story {
+		t.requests = append(t.requests, newRequest(base, "/v1/"+kind, []byte(mixedCall(0, step, integrations)), 1))
+	}
+	return t
+}
+
+// mixedBatches is ten people's stories per request.
+func mixedBatches(base *url.URL, integrations string) traffic {
+	var calls []string
+	people := batchCalls / len(story)
+	for person := range people {
+		for step := range story {
+			calls = append(calls, mixedCall(person, step, integrations))
+		}
+	}
+	return traffic{requests: []request{batch(base, calls)}, people: people}
+}
+
+// zippedBatches is the same as gzip. It must be prepared.
+func zippedBatches(base *url.URL, integrations string) traffic {
+	t := mixedBatches(base, integrations)
+	t.zipped = true
+	return t
 }

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -33,6 +32,7 @@ var vendors = []struct{ kind, settings string }{
 // world is an aka with its journal, and the sink that it sends to.
 type world struct {
 	b      *bench
+	setup  setup
 	dir    string
 	sink   *child
 	names  []string // of the destinations
@@ -43,27 +43,60 @@ type world struct {
 	pprof  string
 }
 
-// newWorld starts the sink and writes a config with a destination for each of the delays. It must be closed.
-func newWorld(b *bench, ranks []int, aliasStep int, delays ...time.Duration) (*world, error) {
-	dir, err := os.MkdirTemp(b.dir, "world-")
-	if err != nil {
+// setup is what a world is like.
+type setup struct {
+	destinations int
+	// delays are how long the first of them take to answer; the others take no time.
+	delays []time.Duration
+	// mixed tells that people tell the story of mixed traffic, and not of an alias alone.
+	mixed bool
+	// delivery is the config's section, as YAML's key: value, with its comma.
+	delivery string
+}
+
+// newWorld starts the sink and writes a config. The world must be closed.
+func newWorld(b *bench, s setup) (w *world, err error) {
+	w = &world{b: b, setup: s}
+	if w.dir, err = os.MkdirTemp(b.dir, "world-"); err != nil {
 		return nil, err
 	}
-	w := &world{b: b, dir: dir}
-	order := make([]string, len(ranks))
-	for i, rank := range ranks {
-		order[i] = strconv.Itoa(rank)
-	}
-	args := []string{"-ranks", strings.Join(order, ","), "-alias", strconv.Itoa(aliasStep), "bare"}
-	for i, delay := range delays {
+	for i := range s.destinations {
 		w.names = append(w.names, fmt.Sprintf("%s-%d", vendors[i%len(vendors)].kind, i))
-		args = append(args, w.names[i]+"="+delay.String())
 	}
-	if w.sink, err = startChild("sink", args...); err != nil {
+	if err := w.startSink("127.0.0.1:0"); err != nil {
 		w.close()
 		return nil, err
 	}
 	return w, w.configure()
+}
+
+// startWorld starts aka in it too.
+func startWorld(b *bench, s setup) (*world, error) {
+	w, err := newWorld(b, s)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.start(); err != nil {
+		w.close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// startSink starts the vendors, with an account "bare" beside the destinations' own.
+func (w *world) startSink(address string) (err error) {
+	args := []string{"-listen", address}
+	if w.setup.mixed {
+		args = append(args, "-mixed")
+	}
+	for i, name := range w.names {
+		if i < len(w.setup.delays) {
+			name += "=" + w.setup.delays[i].String()
+		}
+		args = append(args, name)
+	}
+	w.sink, err = startChild("sink", append(args, "bare")...)
+	return err
 }
 
 func (w *world) configure() error {
@@ -72,12 +105,12 @@ func (w *world) configure() error {
 admin: { listen: "127.0.0.1:0" }
 sources: { bench: { write_key: %s } }
 journal: { dir: %q }
-delivery: { allow_private: true }
+delivery: { %s allow_private: true }
 destinations:
-`, writeKey, filepath.Join(w.dir, "data"))
+`, writeKey, filepath.Join(w.dir, "data"), w.setup.delivery)
 	for i, name := range w.names {
 		v := vendors[i%len(vendors)]
-		fmt.Fprintf(&text, "  %s: { type: %s, settings: { %s, endpoint: %q } }\n", name, v.kind, v.settings, w.sink.url+"/"+name)
+		fmt.Fprintf(&text, "  %s: { type: %s, settings: { %s, endpoint: %q } }\n", name, v.kind, v.settings, w.sink.said+"/"+name)
 	}
 	w.config = filepath.Join(w.dir, "config.yaml")
 	return os.WriteFile(w.config, []byte(text.String()), 0o600)
@@ -125,8 +158,8 @@ func (w *world) stop() (took time.Duration, err error) {
 
 // explained adds the end of aka's log to an error.
 func (w *world) explained(err error) error {
-	if err == nil {
-		return nil
+	if err == nil || w == nil {
+		return err
 	}
 	lines := strings.Split(w.aka.Log.String(), "\n")
 	return fmt.Errorf("%w; its log ends:\n%s", err, strings.Join(lines[max(0, len(lines)-5):], "\n"))
@@ -176,7 +209,7 @@ func (w *world) untilEnded() error {
 
 // ask asks the sink about an account. With a number of people it tells all it knows.
 func (w *world) ask(name string, people int64) (report accountReport, err error) {
-	text, err := fetch(w.b.ctx, fmt.Sprintf("%s/report?account=%s&people=%d", w.sink.url, name, people))
+	text, err := fetch(w.b.ctx, fmt.Sprintf("%s/report?account=%s&people=%d", w.sink.said, name, people))
 	if err != nil {
 		return report, err
 	}
