@@ -8,12 +8,10 @@ import (
 	"aka/destinations/adapter"
 )
 
-// idle is how long the loop sleeps when nothing is due: what wakes it then is a result, a frame or a tick.
-const idle = time.Hour
-
-// dispatch starts as many exchanges as may start now, and returns how long the loop may sleep.
-func (p *Pipeline) dispatch(now time.Time) time.Duration {
-	wake := p.timers.next()
+// dispatch starts as many exchanges as may start now, and returns when the loop is to be woken; never, when that is zero, until
+// something happens.
+func (p *Pipeline) dispatch(now time.Time) (wake time.Time) {
+	wake = p.timers.next()
 	for p.inFlight < p.Options.Concurrency {
 		started, at := p.startOne(now)
 		if !started {
@@ -21,10 +19,7 @@ func (p *Pipeline) dispatch(now time.Time) time.Duration {
 			break
 		}
 	}
-	if wake.IsZero() {
-		return idle
-	}
-	return max(wake.Sub(now), 0)
+	return wake
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -47,19 +42,20 @@ func (p *Pipeline) startOne(now time.Time) (started bool, wake time.Time) {
 	if !p.gate.well() {
 		limit = 1 // a probe risks one call
 	}
-	jobs, wake := p.queue.pick(now, p.inFlight == 0, limit)
-	if len(jobs) == 0 {
+	f := p.flight()
+	if f.jobs, wake = p.queue.pick(f.jobs, now, p.inFlight == 0, limit); len(f.jobs) == 0 {
+		p.land(f)
 		return false, wake
 	}
-	pass, ok := p.gate.enter()
-	if !ok {
-		p.queue.pushFront(jobs)
+	if f.pass, ok = p.gate.enter(); !ok {
+		p.queue.pushFront(f.jobs)
+		p.land(f)
 		return false, now.Add(p.Options.Breaker.Cooldown)
 	}
 	if p.limiter != nil {
-		p.limiter.AllowN(now, len(jobs))
+		p.limiter.AllowN(now, len(f.jobs))
 	}
-	p.start(jobs, pass, now)
+	p.start(f, now)
 	return true, time.Time{}
 }
 
@@ -76,39 +72,65 @@ func (p *Pipeline) allowance(now time.Time) (limit int, wake time.Time) {
 	return 0, now.Add(time.Duration(wait*float64(time.Second)) + time.Millisecond)
 }
 
-// result is how one exchange ended.
-type result struct {
-	jobs     []*job
-	pass     pass
-	response Response
-	verdicts []adapter.Verdict // one per job; none when there was no answer
-	took     time.Duration
+// flight is one exchange: what goes, and then how it ended. Once that is taken in, it carries the next.
+type flight struct {
+	jobs      []*job
+	requests  []adapter.Request
+	ambiguous bool // the vendor may have acted on one of them already
+	pass      pass
+	response  Response
+	verdicts  []adapter.Verdict // one per job; none when there was no answer
+	took      time.Duration
+}
+
+// flight returns one that carries nothing.
+func (p *Pipeline) flight() *flight {
+	last := len(p.landed) - 1
+	if last < 0 {
+		return new(flight)
+	}
+	f := p.landed[last]
+	p.landed = p.landed[:last]
+	return f
+}
+
+// most is how many requests a flight is kept for: what is larger is seldom, and lies about.
+const most = 64
+
+// land makes a flight ready for the next jobs.
+func (p *Pipeline) land(f *flight) {
+	if cap(f.jobs) > most {
+		return
+	}
+	clear(f.jobs)
+	clear(f.requests)
+	*f = flight{jobs: f.jobs[:0], requests: f.requests[:0]}
+	p.landed = append(p.landed, f)
 }
 
 // start sends the jobs' requests as one exchange, in a goroutine of its own.
-func (p *Pipeline) start(jobs []*job, pass pass, now time.Time) {
+func (p *Pipeline) start(f *flight, now time.Time) {
 	p.inFlight++
-	requests := make([]adapter.Request, len(jobs))
-	ambiguous := false
-	for i, j := range jobs {
-		requests[i] = *j.request()
-		ambiguous = ambiguous || j.ambiguous
+	for _, j := range f.jobs {
+		f.requests = append(f.requests, *j.request())
+		f.ambiguous = f.ambiguous || j.ambiguous
 		j.attempts++
 		j.last = now
 		if j.first.IsZero() {
 			j.first = now
 		}
 	}
-	go func() {
-		start := time.Now()
-		r := result{jobs: jobs, pass: pass}
-		r.response = p.Sender.Send(exchangeOf(requests))
-		r.took = time.Since(start)
-		if r.response.Err == nil {
-			r.verdicts = p.judge(requests, adapter.Answer{Status: r.response.Status, Body: r.response.Body, AfterAmbiguous: ambiguous})
-		}
-		p.results <- r
-	}()
+	go p.fly(f)
+}
+
+func (p *Pipeline) fly(f *flight) {
+	start := time.Now()
+	f.response = p.Sender.Send(exchangeOf(f.requests))
+	f.took = time.Since(start)
+	if f.response.Err == nil {
+		f.verdicts = p.judge(f.requests, adapter.Answer{Status: f.response.Status, Body: f.response.Body, AfterAmbiguous: f.ambiguous})
+	}
+	p.results <- f
 }
 
 // judge asks the adapter, and falls back on the status when the adapter does not give a verdict for each request.

@@ -236,7 +236,7 @@ func (p *Pipeline) letPass(j *job, d *decision) {
 		done: func() {
 			p.dead.remove(j)
 			p.forgetLetter(j)
-			p.release(j)
+			p.release(j, time.Now())
 			d.reply(true, nil)
 		},
 	})

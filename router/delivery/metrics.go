@@ -78,7 +78,9 @@ type destinationMetrics struct {
 	name         string
 	all          *Metrics
 	outcomes     map[outcomeKey]prometheus.Counter
-	exchanges    map[string]prometheus.Counter
+	delivered    [segment.Group + 1]prometheus.Counter // by type, without a reason
+	answers      [6]prometheus.Counter                 // by the hundreds of the status
+	errors       map[string]prometheus.Counter
 	retries      prometheus.Counter
 	ambiguous    prometheus.Counter
 	inDoubt      prometheus.Counter
@@ -109,7 +111,7 @@ var states = []string{stateClosed, stateOpen, stateHalfOpen, stateHeld}
 // destination makes one destination's metrics, all at zero so that zero is visible.
 func (m *Metrics) destination(name string) *destinationMetrics {
 	d := &destinationMetrics{
-		name: name, all: m, outcomes: map[outcomeKey]prometheus.Counter{}, exchanges: map[string]prometheus.Counter{},
+		name: name, all: m, outcomes: map[outcomeKey]prometheus.Counter{}, errors: map[string]prometheus.Counter{},
 		retries: m.retries.WithLabelValues(name), ambiguous: m.ambiguous.WithLabelValues(name), inDoubt: m.inDoubt.WithLabelValues(name),
 		forgotten: m.forgotten.WithLabelValues(name), remembered: m.remembered.WithLabelValues(name),
 		saveFailures: m.saveFailures.WithLabelValues(name), window: m.window.WithLabelValues(name), windowBytes: m.windowBytes.WithLabelValues(name), parked: m.parked.WithLabelValues(name), inFlight: m.inFlight.WithLabelValues(name),
@@ -117,7 +119,7 @@ func (m *Metrics) destination(name string) *destinationMetrics {
 		duration: m.duration.WithLabelValues(name), lagSeconds: m.lag.WithLabelValues(name),
 	}
 	for _, t := range segment.Types {
-		d.counterOf(t, outcomeDelivered, "")
+		d.delivered[t] = d.counterOf(t, outcomeDelivered, "")
 		for _, r := range adapter.DropReasons {
 			d.counterOf(t, outcomeDropped, string(r))
 		}
@@ -125,11 +127,11 @@ func (m *Metrics) destination(name string) *destinationMetrics {
 			d.counterOf(t, outcomeDead, string(r))
 		}
 	}
-	for class := 1; class <= 5; class++ {
-		d.exchanges[strconv.Itoa(class)+"xx"] = m.exchanges.WithLabelValues(name, strconv.Itoa(class)+"xx")
+	for class := 1; class < len(d.answers); class++ {
+		d.answers[class] = m.exchanges.WithLabelValues(name, strconv.Itoa(class)+"xx")
 	}
 	for _, kind := range errorKinds {
-		d.exchanges[kind] = m.exchanges.WithLabelValues(name, kind)
+		d.errors[kind] = m.exchanges.WithLabelValues(name, kind)
 	}
 	for _, code := range segment.RouteDiagnosticCodes {
 		m.diagnostics.WithLabelValues(name, code)
@@ -150,6 +152,10 @@ func (d *destinationMetrics) counterOf(t segment.Type, outcome, reason string) p
 
 // outcome belongs to the pipeline's loop.
 func (d *destinationMetrics) outcome(t segment.Type, outcome, reason string) {
+	if outcome == outcomeDelivered && reason == "" {
+		d.delivered[t].Inc()
+		return
+	}
 	d.counterOf(t, outcome, reason).Inc()
 }
 
@@ -158,15 +164,14 @@ func (d *destinationMetrics) diagnostic(code string) {
 }
 
 func (d *destinationMetrics) exchange(r Response, took time.Duration) {
-	result := strconv.Itoa(r.Status/100) + "xx"
-	if r.Err != nil {
-		result = errorKind(r.Err)
+	c := d.errors[errOther]
+	switch class := r.Status / 100; {
+	case r.Err != nil:
+		c = d.errors[errorKind(r.Err)]
+	case class >= 1 && class < len(d.answers):
+		c = d.answers[class]
 	}
-	if c := d.exchanges[result]; c != nil {
-		c.Inc()
-	} else {
-		d.exchanges[errOther].Inc()
-	}
+	c.Inc()
 	d.duration.Observe(took.Seconds())
 }
 

@@ -23,9 +23,21 @@ const (
 	outcomeDead      = "dead"
 )
 
-// conclude takes in how an exchange ended: for the destination as a whole, and for each call of it.
-func (p *Pipeline) conclude(r result) {
+// concludeAll takes in one exchange that has ended, and with it those that have ended too: what they let go goes together.
+func (p *Pipeline) concludeAll(f *flight) {
 	now := time.Now()
+	for {
+		p.conclude(f, now)
+		select {
+		case f = <-p.results:
+		default:
+			return
+		}
+	}
+}
+
+// conclude takes in how an exchange ended: for the destination as a whole, and for each call of it.
+func (p *Pipeline) conclude(r *flight, now time.Time) {
 	p.inFlight--
 	p.metrics.exchange(r.response, r.took)
 	failed := r.failed()
@@ -77,10 +89,11 @@ func (p *Pipeline) conclude(r result) {
 	for _, j := range last { // the next probe is another
 		p.queue.push(j, now)
 	}
+	p.land(r)
 }
 
 // failed tells whether the exchange says that the destination is not well.
-func (r *result) failed() bool {
+func (r *flight) failed() bool {
 	if r.response.Err != nil {
 		return true
 	}
@@ -94,7 +107,7 @@ func (r *result) failed() bool {
 
 // repeated tells whether a failed exchange says no more of the destination than the ones before: all its calls have failed
 // since the destination last took one. A call that always fails must not make it look as if it were down.
-func (p *Pipeline) repeated(r result) bool {
+func (p *Pipeline) repeated(r *flight) bool {
 	if r.response.Err != nil && !r.response.Ambiguous {
 		return false // not even reached: that is not the call's doing
 	}
@@ -108,7 +121,7 @@ func (p *Pipeline) repeated(r result) bool {
 
 // uncounted tells whether a failure is left out of the share of exchanges that fail. Poison calls, tried again and again, must
 // not add up to it, so each call counts once. And 429 is the answer of a destination that is well: it sets the pace.
-func (r *result) uncounted() bool {
+func (r *flight) uncounted() bool {
 	if r.response.Err != nil && !r.response.Ambiguous {
 		return false
 	}
@@ -124,7 +137,7 @@ func (r *result) uncounted() bool {
 }
 
 // noteEpoch counts how often the destination has taken something, and which calls have failed since.
-func (p *Pipeline) noteEpoch(r result, failed bool) {
+func (p *Pipeline) noteEpoch(r *flight, failed bool) {
 	if !failed {
 		p.epoch++
 		return
@@ -140,13 +153,13 @@ func (p *Pipeline) refusedAlone(j *job) bool { return j.refusedIn > 0 && j.refus
 
 // blamesCall tells whether refused credentials are the doing of a call that is refused alone. While the destination is held,
 // the next to be taken ends that.
-func (p *Pipeline) blamesCall(r result) bool {
+func (p *Pipeline) blamesCall(r *flight) bool {
 	return r.refused() && !p.gate.held && slices.ContainsFunc(r.jobs, p.refusedAlone)
 }
 
 // noteTaken counts the exchanges in which the destination has taken something, and notes which calls it refused before the
 // next one.
-func (p *Pipeline) noteTaken(r result, blamed bool) {
+func (p *Pipeline) noteTaken(r *flight, blamed bool) {
 	took := uint64(0)
 	for i, v := range r.verdicts {
 		switch j := r.jobs[i]; {
@@ -159,7 +172,7 @@ func (p *Pipeline) noteTaken(r result, blamed bool) {
 	p.taken += took
 }
 
-func (r *result) refused() bool {
+func (r *flight) refused() bool {
 	for _, v := range r.verdicts {
 		if v.Class == adapter.Operator {
 			return true
@@ -169,7 +182,7 @@ func (r *result) refused() bool {
 }
 
 // noteError logs a failure that will be retried, when it is another one than the last.
-func (p *Pipeline) noteError(r result) {
+func (p *Pipeline) noteError(r *flight) {
 	kind := ""
 	switch {
 	case r.response.Err != nil:
@@ -177,14 +190,18 @@ func (p *Pipeline) noteError(r result) {
 	case r.failed() || r.refused():
 		kind = "status " + strconv.Itoa(r.response.Status)
 	}
-	var private *AddressError
-	if kind != p.lastError && errors.As(r.response.Err, &private) {
-		p.log.Error("the destination's name leads to an address that nothing is sent to; calls wait", zap.Error(private))
-	}
 	if kind != "" && kind != p.lastError {
-		p.log.Warn("an exchange failed; it will be retried", zap.String("error", kind), zap.Int("status", r.response.Status), zap.Duration("duration", r.took))
+		p.logError(r, kind)
 	}
 	p.lastError = kind
+}
+
+func (p *Pipeline) logError(r *flight, kind string) {
+	var private *AddressError
+	if errors.As(r.response.Err, &private) {
+		p.log.Error("the destination's name leads to an address that nothing is sent to; calls wait", zap.Error(private))
+	}
+	p.log.Warn("an exchange failed; it will be retried", zap.String("error", kind), zap.Int("status", r.response.Status), zap.Duration("duration", r.took))
 }
 
 // delivered ends the current request of a call, and the call with its last one.
@@ -257,14 +274,13 @@ func (p *Pipeline) finish(j *job, outcome, reason string, now time.Time) {
 // letGo gives the call's ids back: after an alias was delivered, when the vendor has had time to settle.
 func (p *Pipeline) letGo(j *job, outcome string, now time.Time) {
 	if outcome == outcomeDelivered && j.entry.Type == segment.Alias && p.Destination.Settle > 0 {
-		p.timers.add(now.Add(p.Destination.Settle), func() { p.release(j) })
+		p.timers.add(now.Add(p.Destination.Settle), func() { p.release(j, time.Now()) })
 		return
 	}
-	p.release(j)
+	p.release(j, now)
 }
 
-func (p *Pipeline) release(j *job) {
-	now := time.Now()
+func (p *Pipeline) release(j *job, now time.Time) {
 	p.ready = p.sequencer.Release(&j.Ticket, p.ready[:0])
 	for _, t := range p.ready {
 		p.advance(t.Value, now)

@@ -75,10 +75,11 @@ type Pipeline struct {
 	limiter   *rate.Limiter
 	timers    timers
 	inFlight  int
-	epoch     uint64 // counts the exchanges that did not fail, from 1
-	taken     uint64 // counts the exchanges in which the destination took something
-	parked    window // those that are kept aside, beside the window
-	dead      window // dead letters that hold up those behind them, beside both
+	landed    []*flight // to be used again
+	epoch     uint64    // counts the exchanges that did not fail, from 1
+	taken     uint64    // counts the exchanges in which the destination took something
+	parked    window    // those that are kept aside, beside the window
+	dead      window    // dead letters that hold up those behind them, beside both
 	// soonDead is the part of the window that is on its way there.
 	soonDead struct{ count, bytes int }
 	// letters are the calls of dead letters that hold up others, or did and are tried again, by the dead letters' ids; holds
@@ -105,7 +106,7 @@ type Pipeline struct {
 
 	incoming  chan prepared
 	decisions chan *decision
-	results   chan result
+	results   chan *flight
 	chored    chan error
 	saves     chan savePoint
 	saved     chan struct{} // a save has landed
@@ -131,7 +132,7 @@ func New(config Config) *Pipeline {
 		letters:   map[uint64]*job{},
 		incoming:  make(chan prepared, 1),
 		decisions: make(chan *decision),
-		results:   make(chan result, config.Options.Concurrency),
+		results:   make(chan *flight, config.Options.Concurrency),
 		chored:    make(chan error, 1),
 		saves:     make(chan savePoint, 1),
 		saved:     make(chan struct{}, 1),
@@ -208,13 +209,13 @@ func (p *Pipeline) loop(ctx context.Context) {
 	defer close(p.stopped)
 	tick := time.NewTicker(saveInterval)
 	defer tick.Stop()
-	alarm := time.NewTimer(time.Hour)
-	defer alarm.Stop()
+	alarm := alarm{timer: time.NewTimer(time.Hour)}
+	defer alarm.timer.Stop()
 	for ctx.Err() == nil {
-		p.admit()
 		now := time.Now()
+		p.admit(now)
 		p.timers.run(now)
-		alarm.Reset(p.dispatch(now))
+		alarm.set(p.dispatch(now), now)
 		p.publishState()
 		incoming := p.incoming
 		if len(p.current) > 0 {
@@ -223,19 +224,21 @@ func (p *Pipeline) loop(ctx context.Context) {
 		select {
 		case next := <-incoming:
 			p.begin(next)
-		case r := <-p.results:
-			p.conclude(r)
+		case f := <-p.results:
+			p.concludeAll(f)
 		case err := <-p.chored:
 			p.choreDone(err)
 		case d := <-p.decisions:
 			p.take(d)
 		case <-p.saved:
 			p.goOnSaved(time.Now())
-		case <-alarm.C:
+		case <-alarm.timer.C:
+			alarm.at = time.Time{}
 		case <-tick.C:
+			now := time.Now()
 			p.saveSoon()
-			p.buryTooOld(time.Now())
-			p.parkStragglers(time.Now())
+			p.buryTooOld(now)
+			p.parkStragglers(now)
 			p.detachWaiting()
 		case <-ctx.Done():
 		}
@@ -249,8 +252,8 @@ func (p *Pipeline) loop(ctx context.Context) {
 func (p *Pipeline) finishInFlight() {
 	for p.inFlight > 0 || p.busy {
 		select {
-		case r := <-p.results:
-			p.conclude(r)
+		case f := <-p.results:
+			p.conclude(f, time.Now())
 		case err := <-p.chored:
 			p.choreDone(err)
 		case <-p.deadline:

@@ -55,9 +55,10 @@ func (q *queue) lane(batch *adapter.Batch) *lane {
 	return l
 }
 
-// pick takes the jobs of the next exchange out of the queue: at most limit of them, nil when none is due. A batch is due
-// when it is full, when its first job has waited long enough, or at once when idle. wake is when the next one will be.
-func (q *queue) pick(now time.Time, idle bool, limit int) (jobs []*job, wake time.Time) {
+// pick takes the jobs of the next exchange out of the queue and appends them to into: at most limit of them, none when none
+// is due. A batch is due when it is full, when its first job has waited long enough, or at once when idle. wake is when the
+// next one will be.
+func (q *queue) pick(into []*job, now time.Time, idle bool, limit int) (jobs []*job, wake time.Time) {
 	var next *lane
 	for _, l := range q.lanes {
 		if len(l.jobs) == 0 {
@@ -74,9 +75,9 @@ func (q *queue) pick(now time.Time, idle bool, limit int) (jobs []*job, wake tim
 		}
 	}
 	if next == nil {
-		return nil, wake
+		return into, wake
 	}
-	return next.take(q.options, limit), time.Time{}
+	return next.take(into, q.options, limit), time.Time{}
 }
 
 // due returns when the lane's first exchange should go: at once when it goes alone or is full.
@@ -95,21 +96,21 @@ func (l *lane) maxItems(o BatchOptions) int {
 	return o.MaxItems
 }
 
-func (l *lane) take(o BatchOptions, limit int) []*job {
+func (l *lane) take(into []*job, o BatchOptions, limit int) []*job {
 	n := 1
 	if l.batch != nil {
 		n = l.fitting(min(limit, l.maxItems(o)))
 	}
-	jobs := slices.Clone(l.jobs[:n])
+	for _, j := range l.jobs[:n] {
+		l.bytes -= len(j.request().Body)
+	}
+	into = append(into, l.jobs[:n]...)
 	clear(l.jobs[:n])
 	l.jobs = l.jobs[n:]
 	if len(l.jobs) == 0 {
 		l.jobs = nil // let the array go that the front was cut off
 	}
-	for _, j := range jobs {
-		l.bytes -= len(j.request().Body)
-	}
-	return jobs
+	return into
 }
 
 // fitting returns how many of the first jobs go in one batch: at least one.

@@ -131,8 +131,7 @@ func (p *Pipeline) begin(next prepared) {
 }
 
 // admit takes the current frame's calls in, in order, as far as the window has room.
-func (p *Pipeline) admit() {
-	now := time.Now()
+func (p *Pipeline) admit(now time.Time) {
 	for len(p.current) > 0 {
 		if p.window.count >= p.Options.Window || p.window.count > 0 && p.bytesHeld() >= p.maxBytes() {
 			return

@@ -26,6 +26,9 @@ func doubled(d, limit time.Duration, times int) time.Duration {
 
 // retryAfter reads a Retry-After header: seconds or a date, capped. It returns 0 for anything else, and for what is past.
 func retryAfter(header string, now time.Time) time.Duration {
+	if header == "" {
+		return 0
+	}
 	header = strings.TrimSpace(header)
 	if seconds, err := strconv.ParseInt(header, 10, 64); err == nil {
 		return capped(seconds, maxRetryAfter)

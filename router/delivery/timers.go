@@ -42,3 +42,18 @@ func (t *timers) Pop() any {
 	*t = (*t)[:last]
 	return x
 }
+
+// alarm wakes the loop.
+type alarm struct {
+	timer *time.Timer
+	at    time.Time // zero when it has rung
+}
+
+// set has it ring at a time, or earlier where it was set to: to set it anew each time costs more than to be woken once in vain.
+func (a *alarm) set(at, now time.Time) {
+	if at.IsZero() || !a.at.IsZero() && !at.Before(a.at) {
+		return
+	}
+	a.at = at
+	a.timer.Reset(max(at.Sub(now), 0))
+}
