@@ -748,7 +748,7 @@ func TestHostileJSONIsRefusedOrKeptAsDefined(t *testing.T) {
 			if err != nil || decoded.UserID != e.UserID {
 				t.Errorf("%s: the ids are %+v, and %v, %v once decoded", name, e.Header, decoded, err)
 			}
-			if text := fmt.Sprint(decoded.Fields); !utf8.ValidString(text) {
+			if text := fmt.Sprint(decoded.Fields()); !utf8.ValidString(text) {
 				t.Errorf("%s: %q", name, text)
 			}
 			got.user, got.json = e.UserID, string(e.JSON)

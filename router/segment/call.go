@@ -104,6 +104,6 @@ type Call struct {
 	Properties, Traits, Context map[string]any
 	// Options are what `integrations` says to this destination, such as Vero's tags. Nil when it says only yes.
 	Options map[string]any
-	// Fields is the whole call as sent, with what the batch said of all of its calls in its context.
-	Fields map[string]any
+
+	json []byte
 }

@@ -408,8 +408,8 @@ func TestTheLastOfADuplicateWinsEverywhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.Type != Page || m.UserID != "b" || call.Fields["userId"] != "b" || call.Name != "y" || call.Context["ip"] != "3" {
-		t.Errorf("%+v %+v", m.Header, call.Fields)
+	if m.Type != Page || m.UserID != "b" || call.Fields()["userId"] != "b" || call.Name != "y" || call.Context["ip"] != "3" {
+		t.Errorf("%+v %+v", m.Header, call.Fields())
 	}
 	if Route(m.Routing, []string{"Vero"}, false).Enabled {
 		t.Error("the first one won")
@@ -616,7 +616,7 @@ func mustHold(t *testing.T, m Message) {
 	if err != nil {
 		t.Fatalf("%v: %q", err, m.JSON)
 	}
-	if _, there := call.Fields["writeKey"]; there {
+	if _, there := call.Fields()["writeKey"]; there {
 		t.Fatalf("a write key is kept: %q", m.JSON)
 	}
 	again, _ := m.Decode()
@@ -638,7 +638,7 @@ func mustSurvive(t *testing.T, m Message, call *Call) {
 		t.Fatalf("\n got %+v\nwant %+v", again, m)
 	}
 	decoded, err := again.Decode()
-	if err != nil || fmt.Sprint(decoded.Fields) != fmt.Sprint(call.Fields) {
+	if err != nil || fmt.Sprint(decoded.Fields()) != fmt.Sprint(call.Fields()) {
 		t.Fatalf("%v: %v", err, decoded)
 	}
 }
