@@ -31,18 +31,16 @@ var vendors = []struct{ kind, settings string }{
 
 // world is an aka with its journal, and the sink that it sends to.
 type world struct {
-	b     *bench
-	setup setup
-	dir   string
-	sink  *child
-	// address is where the sink listens, or has.
-	address string
-	names   []string // of the destinations
-	config  string
-	aka     *process.Process
-	base    *url.URL
-	people  atomic.Int64
-	pprof   string
+	b      *bench
+	setup  setup
+	dir    string
+	sink   *child
+	names  []string // of the destinations
+	config string
+	aka    *process.Process
+	base   *url.URL
+	people atomic.Int64
+	pprof  string
 }
 
 // setup is what a world is like.
@@ -97,11 +95,8 @@ func (w *world) startSink(address string) (err error) {
 		}
 		args = append(args, name)
 	}
-	if w.sink, err = startChild("sink", append(args, "bare")...); err != nil {
-		return err
-	}
-	w.address = strings.TrimPrefix(w.sink.said, "http://")
-	return nil
+	w.sink, err = startChild("sink", append(args, "bare")...)
+	return err
 }
 
 func (w *world) configure() error {

@@ -22,8 +22,10 @@ import (
 // minMemory is what the process needs to do more than collect garbage.
 const minMemory = 64 * strictyaml.MiB
 
-// namePattern keeps names fit for metrics' labels and the journal's subjects.
-var namePattern = regexp.MustCompile(`^[a-z0-9_-]{1,63}$`)
+// NamePattern is what the names of sources and destinations match: fit for metrics' labels and the journal's subjects.
+const NamePattern = `^[a-z0-9_-]{1,63}$`
+
+var namePattern = regexp.MustCompile(NamePattern)
 
 // What browsers say of a page has no path and no port that goes without saying, and its name is in ASCII. Anything else, a
 // wildcard too, would let no page send. Apps and extensions that are made of pages have origins of their own.

@@ -19,14 +19,20 @@ import (
 type Config struct {
 	// Config is listen, sources and limits: what the ingress needs.
 	ingress.Config `yaml:",inline"`
-	// Destinations are the configured vendors, by name. At least one.
+	// Destinations are the vendors, by name: 1 to 63 of a-z, 0-9, _ and -. At least one. The name stands in metrics and logs, and
+	// works in a call's `integrations` beside the vendor's own names. A name that is new gets the calls that are accepted from
+	// then on. What waits for one that is taken out is not kept for it.
 	Destinations map[string]*Destination `yaml:"destinations"`
-	// Delivery holds what every destination goes by, unless its own section says otherwise.
-	Delivery    delivery.Options          `yaml:"delivery"`
-	Journal     Journal                   `yaml:"journal"`
+	// Delivery is how calls go to every destination, unless its own `delivery` says otherwise.
+	Delivery delivery.Options `yaml:"delivery"`
+	// Journal is the accepted calls on disk.
+	Journal Journal `yaml:"journal"`
+	// DeadLetters are the calls that were given up on, kept in the journal's folder to be replayed.
 	DeadLetters journal.DeadLetterOptions `yaml:"dead_letters"`
-	Admin       Admin                     `yaml:"admin"`
-	Log         Log                       `yaml:"log"`
+	// Admin is the operator's own server.
+	Admin Admin `yaml:"admin"`
+	// Log is the log, on standard error.
+	Log Log `yaml:"log"`
 	// BufferBytes bounds the calls that all destinations hold in memory together. Each has the same share, whatever the
 	// others need, and its own window_bytes as well. At least 1MiB for each. Default 256MiB.
 	BufferBytes strictyaml.Size `yaml:"buffer_bytes"`
@@ -40,19 +46,24 @@ type Config struct {
 
 // Destination is one configured vendor.
 type Destination struct {
-	// Type is the vendor's. Default: the destination's name.
+	// Type says whose adapter it is. Default: the destination's name.
 	Type string `yaml:"type"`
-	// IntegrationNames are what it also goes by in a call's `integrations`, beside its own name and the vendor's.
+	// IntegrationNames are more names that it goes by in a call's `integrations`, beside its own and the vendor's.
 	IntegrationNames []string `yaml:"integration_names"`
 	// LenientNames forgives case and spaces in those names. Default false.
 	LenientNames bool `yaml:"lenient_names"`
-	// RememberMerges keeps a durable memory of the merges that were delivered, the newest million, by digests of their ids.
-	// An alias that would change nothing, or that the vendor would throw away without a word, is dropped by it. What was
-	// delivered while it was off is not known, and to switch it off forgets all. Default false.
+	// RememberMerges keeps a memory of the merges that were delivered, on disk, the newest million, by digests of their ids (100
+	// to 250 bytes of memory each). An alias that would change nothing (already_merged), or that the vendor would throw away
+	// with the answer of a success (alias_taken, would_cycle, cluster_full), is dropped then. What was delivered while this was
+	// off is not known; to switch it off forgets all. Default false.
 	RememberMerges bool `yaml:"remember_merges"`
-	// Settings are the vendor's. After Load they are the effective ones, their secrets masked.
+	// Settings are the vendor's own.
+	//
+	// After Load they are the effective ones, their secrets masked.
 	Settings *yaml.Node `yaml:"settings"`
-	// Overrides are the keys of `delivery` that differ here. After Load they are all of Delivery's.
+	// Overrides are the keys of the section `delivery` that differ for this destination.
+	//
+	// After Load they are all of Delivery's.
 	Overrides *yaml.Node `yaml:"delivery"`
 
 	// Delivery is what the destination goes by: the defaults, the vendor's order, and its overrides.
@@ -71,25 +82,26 @@ type Journal struct {
 // Admin is the section of the operator's own server.
 type Admin struct {
 	// Listen is where health, metrics, dead letters and explanations are served, as host:port. Without a token, anyone who
-	// reaches it may read and replay calls, so that any other than a loopback address needs one. Default 127.0.0.1:9090.
+	// reaches it may read and replay calls, so that any other than a loopback address, such as :9090 in a container, needs one.
+	// Default 127.0.0.1:9090.
 	Listen string `yaml:"listen"`
 	// Tokens are the files of the tokens that let in.
 	admin.Tokens `yaml:",inline"`
 	// Hosts are the names under which browsers reach it, such as aka.internal, beside localhost, IP addresses and the host
-	// of listen. A request under another name is refused, unless it has a token in its header. Default none.
+	// of listen. A request under another name is refused, unless it has a token in its header. Default: none.
 	Hosts []string `yaml:"hosts"`
 }
 
 // Log is the section of the log, which goes to standard error.
 type Log struct {
 	// Level is the least important line that is written: debug, info, warn or error. Default info.
-	Level string `yaml:"level"`
-	// Format is json, or console for people. Default json.
-	Format string `yaml:"format"`
+	Level string `yaml:"level" words:"debug info warn error"`
+	// Format is how it is written: json, or console for people. Default json.
+	Format string `yaml:"format" words:"json console"`
 }
 
-// defaultConfig returns the config of a file that says nothing. It is not valid: it has no source and no destination.
-func defaultConfig() *Config {
+// DefaultConfig returns the config of a file that says nothing. It is not valid: it has no source and no destination.
+func DefaultConfig() *Config {
 	return &Config{
 		Config:          ingress.DefaultConfig,
 		Delivery:        delivery.DefaultOptions,

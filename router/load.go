@@ -187,7 +187,7 @@ func newLoader(path string, options LoadOptions) *loader {
 	if options.Lookup == nil {
 		options.Lookup = os.LookupEnv
 	}
-	l := &loader{path: path, options: options, config: defaultConfig()}
+	l := &loader{path: path, options: options, config: DefaultConfig()}
 	l.decoder = &strictyaml.Decoder{Lookup: options.Lookup, ReadFile: l.readSecret, MissingSecret: options.MissingSecret}
 	return l
 }

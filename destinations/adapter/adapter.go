@@ -75,12 +75,14 @@ type Settings interface {
 
 // Common is what every vendor's Config embeds, with `yaml:",inline"`.
 type Common struct {
-	// Endpoint replaces the vendor's base URL: for tests, proxies and simulators. Default: the vendor's.
+	// Endpoint is another base URL, for proxies, tests and simulators. Default: the vendor's.
 	Endpoint string `yaml:"endpoint"`
-	// BlockedIDs are ids that no call to this destination may carry, beside those blocked everywhere. Case-insensitive.
+	// BlockedIDs are ids that no call to this destination may carry, beside those that stand for nobody everywhere, such as
+	// "null". Any case.
 	BlockedIDs []string `yaml:"blocked_ids"`
-	// Settle is how long calls of the same person wait after an alias was delivered. Default: the vendor's, which its New
-	// puts here; nil is no time.
+	// Settle is how long a person's calls wait after an alias was delivered. Default: the vendor's.
+	//
+	// Its New puts that here; nil is no time.
 	Settle *time.Duration `yaml:"settle"`
 }
 

@@ -9,17 +9,17 @@ import (
 // endpoint is where Kissmetrics takes data (https://support.kissmetrics.io/reference/api-specifications-1).
 const endpoint = "https://trk.kissmetrics.io"
 
-// Config is the `settings` section of a Kissmetrics destination.
+// Config is the `settings` section of a Kissmetrics destination. The default of endpoint is https://trk.kissmetrics.io.
 type Config struct {
 	adapter.Common `yaml:",inline"`
-	// APIKey names the product that the data goes to. Required. Kissmetrics answers 200 to a wrong one too.
+	// APIKey is the product's API key. Required. Kissmetrics answers 200 to a wrong one too.
 	APIKey adapter.Secret `yaml:"api_key"`
 	// PrefixProperties puts a track's event before the name of each of its properties, as "event - property": Kissmetrics
 	// keeps all properties of a person in one place, where equal names overwrite each other. Those of pages, screens and
 	// groups are always led by "Page - ", "Screen - " and "Group - ". Default false.
 	PrefixProperties bool `yaml:"prefix_properties"`
-	// AliasOnIdentify also merges the anonymousId of every identify with its userId. Two people who share a browser become
-	// one for good, so it is off by default.
+	// AliasOnIdentify says whether every identify merges its anonymousId with its userId, as an alias does. Two people who share
+	// a browser become one for good. Default false.
 	AliasOnIdentify bool `yaml:"alias_on_identify"`
 	// PageEvents says which pages and screens become events: all, named, categorized or none. Default all.
 	PageEvents adapter.PageEvents `yaml:"page_events"`

@@ -48,29 +48,32 @@ const (
 // stays a separate person for ever.
 const legacySettle = time.Second
 
-// Config is the `settings` section of a Mixpanel destination.
+// Config is the `settings` section of a Mixpanel destination. The default of endpoint is the region's, and that of settle 1s
+// where id_merge is legacy.
 type Config struct {
 	adapter.Common `yaml:",inline"`
 	// Token is the project's token. Required. Mixpanel takes profiles for a wrong token too, and loses them.
 	Token adapter.Secret `yaml:"token"`
-	// IDMerge is the project's identity mode: legacy, original or simplified. Required, for a wrong guess loses data in
+	// IDMerge is how the project merges identities, as Mixpanel says under Settings > Project Settings > Identity Merge:
+	// simplified (Simplified API), original (Original API) or legacy (Disabled). Required, for a wrong guess loses data in
 	// silence: Mixpanel answers success to identity commands that its mode ignores.
-	IDMerge IDMerge `yaml:"id_merge"`
+	IDMerge IDMerge `yaml:"id_merge" example:"simplified"`
 	// Region is where the project's data lives: us, eu or in. Default us.
-	Region string `yaml:"region"`
-	// ServiceAccount authenticates events. Default: the API secret, else the token.
+	Region string `yaml:"region" words:"us eu in"`
+	// ServiceAccount is the credentials for events; the token will do for most projects. All three keys are required. Default:
+	// api_secret, else the token.
 	ServiceAccount *ServiceAccount `yaml:"service_account"`
-	// APISecret authenticates events with the project's secret, which Mixpanel retires on 2027-03-03.
+	// APISecret is the project's secret for the same purpose, which Mixpanel retires on 2027-03-03. Not beside service_account.
 	APISecret adapter.Secret `yaml:"api_secret"`
-	// AliasStrategy is what an alias becomes in the original mode: auto, create_alias, identify or merge. Default auto.
+	// AliasStrategy is what an alias becomes where id_merge is original: auto, create_alias, identify or merge. Default auto.
 	AliasStrategy AliasStrategy `yaml:"alias_strategy"`
-	// LinkOnAlias names the event that an alias becomes in the simplified mode, where an event with both ids is the only way
-	// to link a device to its user. Mixpanel bills it, so it is off by default, and such an alias dropped.
+	// LinkOnAlias is the event that an alias becomes where id_merge is simplified, such as "Linked": there an event with both ids
+	// is the only way to link a device to its user. Mixpanel bills it. Without a name, such an alias is dropped.
 	LinkOnAlias string `yaml:"link_on_alias"`
-	// LinkOnIdentify names the event that goes before an identify with both ids in the simplified mode. Off by default: the
-	// person's next track links them too.
+	// LinkOnIdentify is the event that goes before an identify with both ids where id_merge is simplified. Without a name there is
+	// none: the person's next track links them too.
 	LinkOnIdentify string `yaml:"link_on_identify"`
-	// People switches profiles: of identify, group, increments and revenue. Default true.
+	// People says whether identify, group, increments and revenue write profiles. Default true.
 	People bool `yaml:"people"`
 	// PageEvents says which pages and screens become events: all (as "Loaded a Page"), named and categorized (as
 	// "Viewed <category> <name> Page"), or none. Default all.
@@ -97,10 +100,12 @@ type Config struct {
 
 // ServiceAccount is a Mixpanel service account (https://docs.mixpanel.com/reference/service-accounts). All keys are required.
 type ServiceAccount struct {
-	Username string         `yaml:"username"`
-	Secret   adapter.Secret `yaml:"secret"`
-	// ProjectID is the number of the project, from its settings.
-	ProjectID string `yaml:"project_id"`
+	// Username is the account's name. Required.
+	Username string `yaml:"username" example:"aka"`
+	// Secret is the account's secret. Required.
+	Secret adapter.Secret `yaml:"secret"`
+	// ProjectID is the number of the project, from its settings. Required.
+	ProjectID string `yaml:"project_id" example:"1"`
 }
 
 // New builds the adapter. Its error lists every mistake in the settings.

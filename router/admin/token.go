@@ -22,10 +22,11 @@ import (
 // the old one no more.
 type Tokens struct {
 	// TokenFile is the file of the token that allows everything: at least 16 characters, the space around them left out.
-	// Without it, who reaches the address may do everything, so the address must be a loopback one. Default none.
+	// It is read for each request, so that a new token counts at once. /healthz and /readyz need none. Without it, who reaches
+	// the address may do everything, so the address must be a loopback one. Default: none.
 	TokenFile string `yaml:"token_file"`
 	// ReadTokenFile is the file of another token, which allows to read: for scrapers, and for people who only look. Without
-	// a token_file beside it, nobody may change anything. Default none.
+	// a token_file beside it, nobody may change anything. Default: none.
 	ReadTokenFile string `yaml:"read_token_file"`
 }
 

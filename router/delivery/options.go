@@ -16,30 +16,39 @@ type Options struct {
 	Timeout time.Duration `yaml:"timeout"`
 	// Concurrency is how many exchanges may be in flight. 1 to 1024. Default 16.
 	Concurrency int `yaml:"concurrency"`
-	// Order is how strictly one person's calls are kept in order: identity, strict or none. Default: the vendor's.
+	// Order is how strictly one person's calls are kept in order: identity (nothing overtakes an alias, identify or group), strict
+	// (one at a time, as they arrived) or none. Default: the vendor's, which is strict for Vero and identity for the others.
 	Order adapter.Order `yaml:"order"`
 	// Window is how many calls are held in memory, waiting or in flight. At least concurrency, up to 1000000. Default 10000.
 	Window int `yaml:"window"`
 	// WindowBytes bounds the same calls, and those that are kept aside, by the memory that they take: each as JSON, as
-	// requests, and some 2KB. At least 1MiB. Default 32MiB, and a destination's share of the config's buffer_bytes.
+	// requests, and some 2KB. At least 1MiB; a destination's share of buffer_bytes bounds them too. Default 32MiB.
 	WindowBytes strictyaml.Size `yaml:"window_bytes"`
-	Batch       BatchOptions    `yaml:"batch"`
+	// Batch is for vendors that take several calls at once; their own limits hold too.
+	Batch BatchOptions `yaml:"batch"`
 	// Rate is how many calls go out per second at most. 0 is unlimited. Default 0.
-	Rate    float64        `yaml:"rate"`
-	Retry   RetryOptions   `yaml:"retry"`
+	Rate float64 `yaml:"rate"`
+	// Retry is how a call that failed in passing is tried again: after a random part of a wait that doubles each time. A
+	// vendor's Retry-After wins.
+	Retry RetryOptions `yaml:"retry"`
+	// Breaker is when a destination counts as down: nothing is sent to it then but one probe per cooldown.
 	Breaker BreakerOptions `yaml:"breaker"`
 	// OnDead is what becomes of those behind a call that became a dead letter: continue, or hold, which has the calls that
-	// must not overtake it (see Order) wait until it was replayed and delivered, or discarded, or until the limits of
-	// dead_letters have let it go. They wait aside, up to Window of them; one that waits for longer than MaxBacklogAge becomes a
-	// dead letter too, and holds its place. Default continue.
+	// must not overtake it (see order) wait until it was replayed and delivered, or discarded, or until the limits of
+	// dead_letters have let it go. They wait aside, up to window of them; one that waits for longer than max_backlog_age
+	// becomes a dead letter too, and holds its place. Default continue.
 	OnDead OnDead `yaml:"on_dead"`
 	// MaxBacklogAge is how long a call may wait for a destination that takes nothing, before it becomes a dead letter. It
-	// keeps one dead vendor from filling the journal that all share. 0 is for ever; else at least 1m. Default 7d: longer
-	// than an outage over a long weekend.
+	// keeps one dead vendor from filling the journal that all share. 0 is for ever; else at least 1m. Default 7d.
+	//
+	// That is longer than an outage over a long weekend.
 	MaxBacklogAge time.Duration `yaml:"max_backlog_age"`
-	// AllowPrivate lets calls go to this machine and to private networks, whichever name leads there. Default false: nobody who
-	// can write a name server's answer, or a config, reaches what only this machine does. Those addresses at which clouds give
-	// credentials to their machines are never connected to.
+	// AllowPrivate lets calls go to this machine and to private networks (loopback, 10.0.0.0/8, 192.168.0.0/16, fd00::/8 and the
+	// like), whichever name leads there: where the endpoint is a proxy of your own, or a simulator. The addresses at which clouds
+	// give their machines credentials, such as 169.254.169.254, are never connected to. aka connects to the vendors itself:
+	// HTTP_PROXY and its like mean nothing to it. Default false.
+	//
+	// So nobody who can write a name server's answer, or a config, reaches what only this machine does.
 	AllowPrivate bool `yaml:"allow_private"`
 }
 
@@ -69,8 +78,10 @@ type BreakerOptions struct {
 	// Failures is how many exchanges must fail in a row. At least 1. Default 10.
 	Failures int `yaml:"failures"`
 	// Ratio is what share of the exchanges of the last interval must fail, once there were fifty. Every call counts as a
-	// failure once, however often it is tried: calls that always fail, while others pass, do not add up. 0 is off, at most
-	// 1. Default 0.5: a destination that fails half of what is new to it is better left alone for a while.
+	// failure once, however often it is tried, and 429 does not count: calls that always fail, while others pass, do not add
+	// up. 0 is off, at most 1. Default 0.5.
+	//
+	// A destination that fails half of what is new to it is better left alone for a while.
 	Ratio float64 `yaml:"ratio"`
 	// Interval is what the ratio looks back on. 1s to 1h. Default 30s.
 	Interval time.Duration `yaml:"interval"`

@@ -14,25 +14,29 @@ import (
 type Config struct {
 	// Listen is the address where SDKs send, as host:port. Default :8080.
 	Listen string `yaml:"listen"`
-	// TLS makes the ingress speak https, and nothing else. Default: plain http.
+	// TLS makes the ingress speak https, and nothing else: several SDKs refuse plain http. Both files are PEM (the certificate
+	// followed by those between it and the root) and are read again when they change, without a restart; while they are no
+	// pair, the old certificate stays. One that has expired is shown all the same, and the log says so. Both or neither.
+	// Default: plain http.
 	TLS TLS `yaml:"tls"`
-	// TrustedProxies are the addresses of the proxies in front, whose X-Forwarded-For says who called them. From others it
-	// counts for nothing. Default: none.
+	// TrustedProxies are the proxies in front, as networks (10.0.0.0/8) or addresses: their X-Forwarded-For says who called
+	// them. From anybody else that header counts for nothing. Default: none.
 	TrustedProxies []Network `yaml:"trusted_proxies"`
 	// StaticDir is a folder of files to serve beside the API, such as the SDKs that browsers load; the API's own paths come
 	// first. Where a snippet's URL has a write key, as in /analytics.js/v1/KEY/analytics.min.js, the file's path needs none.
-	// Everybody may read what lies in it. Default: none.
+	// Everybody may read what lies in it: neither the config nor the journal, the certificate's key or a secret's file may.
+	// Default: none.
 	StaticDir string `yaml:"static_dir"`
-	// Sources are who may send, by name. At least one.
-	Sources map[string]Source `yaml:"sources"`
-	// Limits bound what one request may hold and take.
+	// Sources are who may send, by name: 1 to 63 of a-z, 0-9, _ and -. At least one.
+	Sources map[string]Source `yaml:"sources" example:"website"`
+	// Limits are what one request of an SDK may hold and take.
 	Limits Limits `yaml:"limits"`
 }
 
 // Source is a write key and what it may do.
 type Source struct {
 	// WriteKey is what the SDK identifies itself with. Required; no two sources share one.
-	WriteKey adapter.Secret `yaml:"write_key"`
+	WriteKey adapter.Secret `yaml:"write_key" example:"${AKA_WRITE_KEY:-dev}"`
 	// Destinations are the names of those that get this source's calls. Default: all of them.
 	Destinations []string `yaml:"destinations"`
 	// AllowedOrigins are the origins whose pages may send from a browser, such as https://app.example, in any case. There are no
@@ -42,16 +46,17 @@ type Source struct {
 	// browser's or a phone's call that has none gets its client's before that. Default keep.
 	IP segment.IPPolicy `yaml:"ip"`
 	// Rate is how many calls are taken per second, over time. A second's worth may come at once, and a larger batch is taken too
-	// and makes the next ones wait. What comes above it is answered 429. 0 is unlimited. Default 0.
+	// and makes the next ones wait. What comes above it is answered 429, which most SDKs send again later: this is against a
+	// source that runs wild, not for shaping. 0 is unlimited. Default 0.
 	Rate float64 `yaml:"rate"`
 }
 
 // TLS is where the certificate of the ingress lies. Both files are PEM, and are read again when they change. Both are named, or
 // neither.
 type TLS struct {
-	// CertFile holds the certificate, followed by those between it and the root.
+	// CertFile is the file of the certificate, followed by those between it and the root.
 	CertFile string `yaml:"cert_file"`
-	// KeyFile holds its private key.
+	// KeyFile is the file of its private key.
 	KeyFile string `yaml:"key_file"`
 }
 
@@ -80,8 +85,7 @@ func (n *Network) UnmarshalText(text []byte) error {
 
 // Limits bound what one request may hold and take.
 type Limits struct {
-	// CallBytes is the largest single call as JSON. 1KiB to 768KiB: the journal takes no more.
-	// Default 512KiB.
+	// CallBytes is the largest single call as JSON. 1KiB to 768KiB: the journal takes no more. Default 512KiB.
 	CallBytes strictyaml.Size `yaml:"call_bytes"`
 	// WireBytes is the largest body as sent. At least call_bytes. Default 4MiB.
 	WireBytes strictyaml.Size `yaml:"wire_bytes"`

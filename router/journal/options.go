@@ -24,7 +24,7 @@ type Options struct {
 
 // DeadLetterOptions are the `dead_letters` section of the config. Start from DefaultOptions' own.
 type DeadLetterOptions struct {
-	// MaxAge is how long a dead letter is kept. 0 is for ever. Default 30d.
+	// MaxAge is how long a dead letter is kept. 0 is for ever, else at least 1m. Default 30d.
 	MaxAge time.Duration `yaml:"max_age"`
 	// MaxBytes bounds the dead letters on disk, all destinations together. Beyond it the oldest go, of the destination that
 	// has the most. At least 1MiB. Default 1GiB.

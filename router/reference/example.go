@@ -1,0 +1,213 @@
+package reference
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"aka/router/spelling"
+)
+
+const exampleHead = `# yaml-language-server: $schema=%s
+#
+# The config of aka: every key, what it means, its unit and its default. A key that is commented out shows its default too.
+#
+# Durations are written 500ms, 10s, 10m, 24h or 7d; sizes 64KiB, 32MiB or 10GiB. ${NAME} is an environment variable,
+# ${NAME:-text} one with a default, and $${ a plain ${. A secret may be read from a file instead, by its key with _file at
+# the end: write_key_file, token_file, api_key_file, auth_token_file. Paths start at the working folder.
+#
+`
+
+// Example returns a config with every key and its meaning, for destinations of these types, or of all where none is named. Its
+// first line tells editors where the schema is.
+func (r *Reference) Example(schema, foot string, types ...string) ([]byte, error) {
+	if len(types) == 0 {
+		for _, v := range r.Vendors {
+			types = append(types, v.Type)
+		}
+	}
+	e := &example{types: types, said: map[string]bool{}}
+	fmt.Fprintf(&e.out, exampleHead, schema)
+	e.comment(0, foot)
+	for _, k := range inOrder(r.Keys) {
+		e.out.WriteString("\n")
+		if k.Name != "destinations" {
+			e.key(0, k, "", true)
+			continue
+		}
+		e.comment(0, k.describe())
+		e.out.WriteString(k.Name + ":\n")
+		for i, name := range types {
+			v, err := r.vendorOf(name)
+			if err != nil {
+				return nil, err
+			}
+			if slices.Contains(types[:i], name) {
+				return nil, fmt.Errorf("the vendor %s is named twice", name)
+			}
+			if i > 0 {
+				e.out.WriteString("\n")
+			}
+			e.destination(k, v)
+		}
+	}
+	return []byte(e.out.String()), nil
+}
+
+func (r *Reference) vendorOf(name string) (*Vendor, error) {
+	var known []string
+	for _, v := range r.Vendors {
+		if v.Type == name {
+			return v, nil
+		}
+		known = append(known, v.Type)
+	}
+	return nil, fmt.Errorf("unknown vendor %q; known are %s%s", name, strings.Join(known, ", "), spelling.Hint(name, known))
+}
+
+// inOrder puts first what a reader looks for first, and leaves the rest as it is in the code.
+func inOrder(keys []*Key) []*Key {
+	first := []string{"listen", "tls", "trusted_proxies", "static_dir", "sources", "destinations", "delivery", "journal", "dead_letters"}
+	rank := func(k *Key) int {
+		if at := slices.Index(first, k.Name); at >= 0 {
+			return at
+		}
+		return len(first)
+	}
+	sorted := slices.Clone(keys)
+	slices.SortStableFunc(sorted, func(a, b *Key) int { return rank(a) - rank(b) })
+	return sorted
+}
+
+// example is a config as it is written. What was said of a key once is not said again.
+type example struct {
+	out   strings.Builder
+	types []string // of the destinations
+	said  map[string]bool
+}
+
+func (e *example) destination(k *Key, v *Vendor) {
+	fmt.Fprintf(&e.out, "  %s:\n", v.Type)
+	for _, inner := range k.Keys {
+		if inner.Name != "settings" {
+			e.key(2, inner, v.Type, false)
+		}
+	}
+	e.out.WriteString("    settings:\n")
+	for _, inner := range v.Settings.Keys {
+		e.key(3, inner, v.Type, false)
+	}
+	e.comment(3, v.Meaning)
+}
+
+// key writes a key after its meaning. Where every default is shown as a setting, one that says nothing is commented out;
+// elsewhere all are but those that are required.
+func (e *example) key(depth int, k *Key, owner string, shown bool) {
+	if about := k.describeWithWords(); !e.said[about] {
+		e.comment(depth, about)
+		e.said[about] = true
+	}
+	indent := strings.Repeat("  ", depth)
+	switch {
+	case k.Kind == Named:
+		fmt.Fprintf(&e.out, "%s%s:\n%s  %s:\n", indent, k.Name, indent, k.Example)
+		e.keys(depth+2, k.Keys, k.Example, false)
+	case k.Kind == Section && shown && hasDefaults(k.Keys):
+		fmt.Fprintf(&e.out, "%s%s:\n", indent, k.Name)
+		e.keys(depth+1, k.Keys, owner, shown)
+	default:
+		off := "# "
+		if k.Required || shown && k.Default != "" && k.Default != "[]" {
+			off = ""
+		}
+		shown := k.shown(owner)
+		if k.Name == "destinations" { // a source's; none would be a mistake
+			shown = "[" + strings.Join(slices.Sorted(slices.Values(e.types)), ", ") + "]"
+		}
+		fmt.Fprintf(&e.out, "%s%s%s: %s\n", indent, off, k.Name, shown)
+	}
+}
+
+func (e *example) keys(depth int, keys []*Key, owner string, shown bool) {
+	for _, k := range keys {
+		e.key(depth, k, owner, shown)
+	}
+}
+
+// describeWithWords names the words of a choice too, where the meaning does not.
+func (k *Key) describeWithWords() string {
+	var missing []string
+	for _, w := range k.Words {
+		if !strings.Contains(k.Meaning, w.Value) {
+			missing = append(missing, w.Value)
+		}
+	}
+	if len(missing) == 0 {
+		return k.describe()
+	}
+	return fmt.Sprintf("%s It is one of %s.", k.describe(), strings.Join(missing, ", "))
+}
+
+// hasDefaults tells whether a section says something by itself.
+func hasDefaults(keys []*Key) bool {
+	return slices.ContainsFunc(keys, func(k *Key) bool { return k.Default != "" && k.Default != "[]" || hasDefaults(k.Keys) })
+}
+
+var plainText = regexp.MustCompile(`^[A-Za-z0-9_./][A-Za-z0-9_./:-]*$`)
+
+// shown is the value that an example has: a variable for a secret, the default for the others.
+func (k *Key) shown(owner string) string {
+	switch {
+	case k.Kind == Section && (k.Keys == nil || k.repeats()):
+		return "{}"
+	case k.Kind == Section:
+		var inner []string
+		for _, each := range k.Keys {
+			inner = append(inner, each.Name+": "+each.shown(owner+"_"+k.Name))
+		}
+		return "{ " + strings.Join(inner, ", ") + " }"
+	case k.Name == "type" && k.Kind == Choice && owner != "":
+		return owner
+	case k.Example != "":
+		return quoted(k.Example)
+	case k.Kind == Secret && k.Required:
+		return quoted("${" + strings.ToUpper(owner+"_"+k.Name) + "}")
+	case k.Kind == List:
+		return "[]"
+	case k.Kind == Duration && k.Default == "":
+		return "0s"
+	case k.Default == "":
+		return `""`
+	case k.Kind == Text:
+		return quoted(k.Default)
+	}
+	return k.Default
+}
+
+func quoted(text string) string {
+	if plainText.MatchString(text) && text != "1" {
+		return text
+	}
+	return `"` + text + `"`
+}
+
+// width is how long a line of a comment gets, its indentation included.
+const width = 124
+
+// comment writes a text in lines.
+func (e *example) comment(depth int, text string) {
+	start := strings.Repeat("  ", depth) + "#"
+	line := start
+	for _, word := range strings.Fields(text) {
+		if line != start && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
+			e.out.WriteString(line + "\n")
+			line = start
+		}
+		line += " " + word
+	}
+	if line != start {
+		e.out.WriteString(line + "\n")
+	}
+}

@@ -1,0 +1,118 @@
+package reference
+
+import (
+	"fmt"
+	"strings"
+)
+
+const markdownHead = `# The config
+
+Every key of aka's config: what it means, what it may hold and its default. This page is written by ` + "`go generate ./router/reference`" + `
+from the comments in the code that reads the config. ` + "`config.example.yaml`" + ` is the same as a file to start from, ` + "`aka init`" + ` writes one
+for the vendors that you name, ` + "`aka check`" + ` tells what is wrong with yours, or shows every value that it has.
+
+The file is YAML. A key that is not known is a mistake, and so is one that is given twice; each is told with its line.
+
+* A **duration** is written ` + "`500ms`, `10s`, `10m`, `24h` or `7d`" + `; a **size** ` + "`64KiB`, `32MiB` or `10GiB`" + ` (or in KB, MB, GB).
+* ` + "`${NAME}`" + ` anywhere in a value is an environment variable, ` + "`${NAME:-text}`" + ` one with a default, and ` + "`$${`" + ` a plain ` + "`${`" + `.
+* A **secret** may be read from a file instead, by its key with ` + "`_file`" + ` at the end: ` + "`token_file: /run/secrets/mixpanel`" + `. Secrets are shown as
+  ` + "`<secret>`" + ` wherever aka shows the config.
+* Paths start at the working folder.
+
+Editors complete and check the file as you write, if they are told of its [JSON Schema](config.schema.json) by its first line; ` + "`aka schema`" + `
+prints that.
+
+` + "```yaml\n# yaml-language-server: $schema=config.schema.json\n```\n"
+
+// Markdown returns the reference as a page of documentation.
+func (r *Reference) Markdown() []byte {
+	var out strings.Builder
+	out.WriteString(markdownHead)
+	out.WriteString("\n## At the top\n\n")
+	var sections []*Key
+	for _, k := range inOrder(r.Keys) {
+		if k.Keys != nil {
+			sections = append(sections, k)
+			continue
+		}
+		out.WriteString(k.line())
+	}
+	for _, k := range sections {
+		writeSection(&out, 2, k.Name, k)
+		if k.Name == "destinations" {
+			r.writeVendors(&out)
+		}
+	}
+	return []byte(out.String())
+}
+
+// writeSection writes a section's own keys before the sections in it.
+func writeSection(out *strings.Builder, level int, path string, k *Key) {
+	title := path
+	if k.Kind == Named {
+		title += ".NAME"
+	}
+	fmt.Fprintf(out, "\n%s %s\n\n%s\n\n", strings.Repeat("#", level), title, prose(k.describe()))
+	for _, inner := range k.Keys {
+		if inner.Keys == nil || inner.repeats() {
+			out.WriteString(inner.line())
+		}
+	}
+	for _, inner := range k.Keys {
+		if inner.Keys != nil && !inner.repeats() {
+			writeSection(out, level+1, title+"."+inner.Name, inner)
+		}
+	}
+}
+
+// repeats tells of a section that is described elsewhere: the one that overrides `delivery`.
+func (k *Key) repeats() bool { return k.Keys[0].Otherwise == overridden }
+
+func (r *Reference) writeVendors(out *strings.Builder) {
+	for _, v := range r.Vendors {
+		settings := *v.Settings
+		settings.Meaning = strings.TrimSpace(fmt.Sprintf("The settings of a destination of type `%s`. %s", v.Type, v.Meaning))
+		writeSection(out, 3, "settings of "+v.Type, &settings)
+	}
+}
+
+// line is a key as an item of a list.
+func (k *Key) line() string {
+	about := []string{k.kindText()}
+	switch {
+	case k.Required:
+		about = append(about, "required")
+	case k.Default != "" && k.Otherwise == "":
+		about = append(about, "default `"+k.Default+"`")
+	}
+	text := fmt.Sprintf("* **`%s`** (%s): %s\n", k.Name, strings.Join(about, ", "), prose(k.describe()))
+	for _, w := range k.Words {
+		if w.Meaning != "" {
+			text += fmt.Sprintf("  * `%s`: %s\n", w.Value, prose(strings.TrimSuffix(w.Meaning, ".")))
+		}
+	}
+	return text
+}
+
+// prose keeps < from being taken for HTML; in code it never is.
+func prose(text string) string {
+	parts := strings.Split(text, "`")
+	for i := 0; i < len(parts); i += 2 {
+		parts[i] = strings.ReplaceAll(parts[i], "<", `\<`)
+	}
+	return strings.Join(parts, "`")
+}
+
+func (k *Key) kindText() string {
+	switch k.Kind {
+	case List:
+		return "list of " + k.Of.kindText()
+	case Choice:
+		words := make([]string, len(k.Words))
+		for i, w := range k.Words {
+			words[i] = "`" + w.Value + "`"
+		}
+		return strings.Join(words, " | ")
+	}
+	return string(k.Kind)
+}
