@@ -171,6 +171,12 @@ func drain(ctx *fasthttp.RequestCtx, limit int) bool {
 	if stream == nil {
 		return true
 	}
-	_, err := io.CopyN(io.Discard, stream, int64(limit)*drainFactor)
-	return errors.Is(err, io.EOF)
+	most := drains.Get().(*io.LimitedReader)
+	defer drains.Put(most)
+	most.R, most.N = stream, int64(limit)*drainFactor
+	_, err := io.Copy(io.Discard, most)
+	most.R = nil
+	return err == nil && most.N > 0
 }
+
+var drains = sync.Pool{New: func() any { return new(io.LimitedReader) }}

@@ -3,6 +3,8 @@ package ingress
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -12,11 +14,40 @@ import (
 	"aka/router/segment"
 )
 
+// work is what becomes of one request's calls until they are in the journal. Its slices are used again by another request.
+type work struct {
+	share   share
+	result  segment.Result
+	entries []journal.Entry
+}
+
+// keptCalls is how many calls the slices that wait for the next request have room for at most.
+const keptCalls = 512
+
+var works = sync.Pool{New: func() any { return new(work) }}
+
+func (s *Server) begin() *work {
+	w := works.Get().(*work)
+	w.share.room = &s.room
+	return w
+}
+
+func (w *work) end() {
+	w.share.giveBack()
+	w.result.Reset()
+	clear(w.entries)
+	w.entries = w.entries[:0]
+	r := &w.result
+	if max(cap(r.Messages), cap(r.Rejected), cap(r.Diagnostics), cap(w.entries)) <= keptCalls {
+		works.Put(w)
+	}
+}
+
 // calls answers a request that carries calls.
 func (s *Server) calls(ctx *fasthttp.RequestCtx, e endpoint) {
-	held := share{room: &s.room}
-	defer held.giveBack()
-	from, result, refused := s.take(ctx, e, &held)
+	w := s.begin()
+	defer w.end()
+	from, refused := s.take(ctx, e, w)
 	switch {
 	case refused != nil:
 		refuse(ctx, refused)
@@ -24,33 +55,34 @@ func (s *Server) calls(ctx *fasthttp.RequestCtx, e endpoint) {
 			retryAfter(ctx, from.limiter.retrySeconds())
 		}
 	case e.batch:
-		succeedBatch(ctx, result)
+		succeedBatch(ctx, &w.result)
 	default:
 		succeed(ctx)
 	}
 }
 
 // take understands the calls and keeps them. A refusal is counted.
-func (s *Server) take(ctx *fasthttp.RequestCtx, e endpoint, held *share) (*source, *segment.Result, *refusal) {
-	from, result, refused := s.understand(ctx, e, held)
+func (s *Server) take(ctx *fasthttp.RequestCtx, e endpoint, w *work) (*source, *refusal) {
+	from, refused := s.understand(ctx, e, w)
 	if refused == nil {
-		refused = s.keep(from, result)
+		refused = s.keep(from, w)
 	}
 	if refused != nil {
 		s.metrics.of(from).rejected[refused.code].Inc()
 	}
-	return from, result, refused
+	return from, refused
 }
 
 // understand finds out who sends, and what. The write key is judged as soon as it is known: reading calls is the dear part.
-func (s *Server) understand(ctx *fasthttp.RequestCtx, e endpoint, held *share) (*source, *segment.Result, *refusal) {
-	credential, origin := credentialOf(ctx), ctx.Request.Header.Peek(fasthttp.HeaderOrigin)
+func (s *Server) understand(ctx *fasthttp.RequestCtx, e endpoint, w *work) (*source, *refusal) {
+	var space [64]byte
+	credential, origin := credentialOf(ctx, space[:]), ctx.Request.Header.Peek(fasthttp.HeaderOrigin)
 	from := s.keys.find(credential)
 	if from == nil && len(credential) > 0 {
-		return nil, nil, refusedUnknownKey
+		return nil, refusedUnknownKey
 	}
 	if from != nil && from.limiter.inDebt() {
-		return from, nil, refusedRateLimited
+		return from, refusedRateLimited
 	}
 	options := segment.Options{Batch: e.batch, Type: e.kind, Limits: s.parserLimits, Client: s.trusted.client(ctx)}
 	// Only browsers say an origin, and some of them send where servers do.
@@ -60,44 +92,43 @@ func (s *Server) understand(ctx *fasthttp.RequestCtx, e endpoint, held *share) (
 	} else {
 		options.IPPolicy = from.ip
 	}
-	result, refused := s.read(ctx, e, options, held)
-	if from == nil && result.WriteKey != "" {
-		if from = s.keys.find([]byte(result.WriteKey)); from == nil {
-			return nil, nil, refusedUnknownKey
+	refused := s.read(ctx, e, options, w)
+	if key := w.result.WriteKey; from == nil && key != "" {
+		if from = s.keys.find([]byte(key)); from == nil {
+			return nil, refusedUnknownKey
 		}
 	}
 	switch {
 	case refused != nil:
-		return from, nil, refused
+		return from, refused
 	case from == nil:
-		return nil, nil, refusedMissingKey
+		return nil, refusedMissingKey
 	case !from.allows(origin):
-		return from, nil, refusedOrigin
+		return from, refusedOrigin
 	}
-	return from, result, nil
+	return from, nil
 }
 
-// read reads the content and parses it. The result is there beside a refusal too, for its write key. A write key that was not
-// admitted is no refusal yet.
-func (s *Server) read(ctx *fasthttp.RequestCtx, e endpoint, options segment.Options, held *share) (*segment.Result, *refusal) {
+// read reads the content and parses it. The result has its write key beside a refusal too. A write key that was not admitted
+// is no refusal yet.
+func (s *Server) read(ctx *fasthttp.RequestCtx, e endpoint, options segment.Options, w *work) *refusal {
 	b := bodies.Get().(*body)
 	defer b.release()
-	content, refused := s.content(ctx, e, b, held)
+	content, refused := s.content(ctx, e, b, &w.share)
 	if refused != nil {
-		return &segment.Result{}, refused
+		return refused
 	}
 	options.ReceivedAt = time.Now()
-	result, err := s.parse(content, options)
-	var problem *segment.Error
-	switch {
-	case errors.Is(err, segment.ErrNotAdmitted):
-		return result, nil
-	case errors.As(err, &problem):
-		return result, refusedContent(problem)
-	case !held.hold(weight(result)):
-		return result, refusedOverloaded
+	err := s.parse(content, options, &w.result)
+	switch problem, isProblem := errors.AsType[*segment.Error](err); {
+	case problem == segment.ErrNotAdmitted:
+		return nil
+	case isProblem:
+		return refusedContent(problem)
+	case !w.share.hold(weight(&w.result)):
+		return refusedOverloaded
 	}
-	return result, nil
+	return nil
 }
 
 // content returns the JSON of the calls, good until the body's release.
@@ -110,25 +141,26 @@ func (s *Server) content(ctx *fasthttp.RequestCtx, e endpoint, b *body, held *sh
 
 // parse parses the body, when its turn has come: what becomes of a large body, or of many calls, is weighed only once it is
 // there, so only few may be in the making. Single calls do not wait.
-func (s *Server) parse(content []byte, options segment.Options) (*segment.Result, error) {
+func (s *Server) parse(content []byte, options segment.Options, into *segment.Result) error {
 	if options.Batch || len(content) > mostFree {
 		s.parsing <- struct{}{}
 		defer func() { <-s.parsing }()
 	}
-	return segment.Parse(content, options)
+	return into.Parse(content, options)
 }
 
 // keep puts the calls into the journal. What is counted of them is counted once they are there: clients send again what
 // was refused.
-func (s *Server) keep(from *source, result *segment.Result) *refusal {
-	if !from.limiter.take(len(result.Messages)) {
+func (s *Server) keep(from *source, w *work) *refusal {
+	calls := len(w.result.Messages)
+	if !from.limiter.take(calls) {
 		return refusedRateLimited
 	}
 	start := time.Now()
-	duplicates, err := s.append(from.name, result.Messages)
+	duplicates, err := s.append(from.name, w)
 	s.metrics.duration.Observe(time.Since(start).Seconds())
 	if err != nil {
-		from.limiter.giveBack(len(result.Messages))
+		from.limiter.giveBack(calls)
 	}
 	switch {
 	case errors.Is(err, journal.ErrFull):
@@ -137,20 +169,24 @@ func (s *Server) keep(from *source, result *segment.Result) *refusal {
 		s.log.Debug("ingress: the journal took nothing", zap.Error(err))
 		return refusedUnavailable
 	}
-	from.counters.accepted(result, duplicates)
-	for _, d := range result.Diagnostics {
+	from.counters.accepted(&w.result, duplicates)
+	for _, d := range w.result.Diagnostics {
 		s.metrics.diagnostics[d.Code].Inc()
 	}
 	return nil
 }
 
-func (s *Server) append(name string, messages []segment.Message) (duplicates int, err error) {
-	if len(messages) == 0 {
+func (s *Server) append(name string, w *work) (duplicates int, err error) {
+	if len(w.result.Messages) == 0 {
 		return 0, nil
 	}
-	entries := make([]journal.Entry, len(messages))
-	for i, m := range messages {
-		entries[i] = journal.Entry{Source: name, Message: m}
+	entries := slices.Grow(w.entries, len(w.result.Messages))
+	for i := range w.result.Messages {
+		entries = append(entries, journal.Entry{Source: name, Message: w.result.Messages[i]})
 	}
-	return s.journal.Append(context.Background(), entries)
+	w.entries = nil // unless the journal is done with them
+	if duplicates, err = s.journal.Append(context.Background(), entries); err == nil {
+		w.entries = entries
+	}
+	return duplicates, err
 }

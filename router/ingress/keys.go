@@ -82,12 +82,13 @@ func (k keyring) admit(writeKey string) (policy segment.IPPolicy, admitted bool)
 	return from.ip, true
 }
 
-// credentialOf returns what the request outside its body says of the write key; nil when it says nothing.
-func credentialOf(ctx *fasthttp.RequestCtx) []byte {
+// credentialOf returns what the request outside its body says of the write key; nil when it says nothing. It may use the
+// buffer.
+func credentialOf(ctx *fasthttp.RequestCtx, buffer []byte) []byte {
 	if key := bytes.TrimSpace(ctx.Request.Header.Peek(headerWriteKey)); len(key) > 0 {
 		return key
 	}
-	if user := basicUser(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization)); user != nil {
+	if user := basicUser(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization), buffer); user != nil {
 		return user
 	}
 	if len(ctx.URI().QueryString()) == 0 {
@@ -100,15 +101,15 @@ func credentialOf(ctx *fasthttp.RequestCtx) []byte {
 }
 
 // basicUser returns the decoded Basic credentials; nil when the header is of another scheme or names nobody.
-func basicUser(authorization []byte) []byte {
+func basicUser(authorization, buffer []byte) []byte {
 	scheme, encoded, _ := bytes.Cut(bytes.TrimSpace(authorization), []byte{' '})
 	if !bytes.EqualFold(scheme, []byte("basic")) || len(encoded) > maxCredential {
 		return nil
 	}
 	encoded = bytes.TrimRight(bytes.TrimSpace(encoded), "=")
 	for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
-		decoded := make([]byte, encoding.DecodedLen(len(encoded)))
-		if _, err := encoding.Decode(decoded, encoded); err == nil && len(decoded) > 0 && decoded[0] != ':' {
+		decoded, err := encoding.AppendDecode(buffer[:0], encoded)
+		if err == nil && len(decoded) > 0 && decoded[0] != ':' {
 			return decoded
 		}
 	}

@@ -32,9 +32,9 @@ var (
 // those that the call names, as neither Segment nor RudderStack documents that they come from the headers.
 func (s *Server) pixel(ctx *fasthttp.RequestCtx, e endpoint) {
 	if ctx.IsGet() {
-		held := share{room: &s.room}
-		defer held.giveBack()
-		s.take(ctx, e, &held)
+		w := s.begin()
+		defer w.end()
+		s.take(ctx, e, w)
 	}
 	cacheFor(ctx, cacheNothing)
 	ctx.SetContentTypeBytes(contentTypeGIF)

@@ -28,7 +28,7 @@ import (
 type Journal interface {
 	// Append returns once the entries are safe on disk, and how many of them were there before. An error means that
 	// nothing is promised; it is journal.ErrFull when there is no room. Append bounds its own time, to less than an SDK
-	// waits. It may keep the entries.
+	// waits. It may keep what the entries hold, and after an error the slice too.
 	Append(ctx context.Context, entries []journal.Entry) (duplicates int, err error)
 }
 

@@ -40,7 +40,7 @@ type sdkMetrics struct {
 func (s *Server) settings(ctx *fasthttp.RequestCtx, e endpoint) {
 	key, cache := e.key, cacheSettings
 	if len(key) == 0 {
-		key, cache = bytes.TrimSuffix(credentialOf(ctx), []byte{':'}), cacheNothing
+		key, cache = bytes.TrimSuffix(credentialOf(ctx, nil), []byte{':'}), cacheNothing
 	}
 	if _, refused := s.reader(ctx, key); refused != nil {
 		if refused == refusedUnknownKey {
@@ -68,7 +68,7 @@ type sourceConfig struct {
 }
 
 func (s *Server) sourceConfig(ctx *fasthttp.RequestCtx, _ endpoint) {
-	from, refused := s.reader(ctx, credentialOf(ctx))
+	from, refused := s.reader(ctx, credentialOf(ctx, nil))
 	if refused != nil {
 		refuse(ctx, refused)
 		return

@@ -46,9 +46,13 @@ func (p *parser) overEnvelopes(own jsontext.Value) jsontext.Value {
 // routing returns the call's effective integrations, nil for none. Where a name is there twice the last one counts: the
 // call's own come after the envelope's, and what the device itself has sent comes after both.
 func (p *parser) routing(c *rawCall) []byte {
+	own := p.objectIn(c.integrations, diagnosticInvalidIntegrations)
+	if p.integrations == nil && c.metadata == nil && isPlain(own) {
+		return own
+	}
 	p.mergeable -= len(p.integrations)
 	routing := appendSwitches(nil, p.integrations)
-	routing = appendSwitches(routing, p.objectIn(c.integrations, diagnosticInvalidIntegrations))
+	routing = appendSwitches(routing, own)
 	if len(routing) == 0 {
 		routing = appendSwitches(routing, p.contextIntegrations(c))
 	}
@@ -57,6 +61,15 @@ func (p *parser) routing(c *rawCall) []byte {
 		return nil
 	}
 	return append(routing, '}')
+}
+
+// isPlain tells whether an integrations object may stand as it is: it is small, it has something in it, and nothing in it is
+// to be left out.
+func isPlain(integrations jsontext.Value) bool {
+	if integrations == nil || len(integrations) > 1<<10 || isEmpty(integrations) {
+		return false
+	}
+	return !slices.ContainsFunc(sdkNames, func(name string) bool { return mayName(integrations, name) })
 }
 
 // contextIntegrations is where Jitsu's SDK puts them.

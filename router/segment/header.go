@@ -12,12 +12,16 @@ func (p *parser) header(c *rawCall) (Header, *Error) {
 	if problem := p.readType(&h, c); problem != nil {
 		return h, problem
 	}
-	if problem := p.readMessageID(&h, c); problem != nil {
+	message, problem := p.messageID(c)
+	if problem != nil {
 		return h, problem
 	}
-	if problem := readIDs(&h, c); problem != nil {
+	ids, problem := readIDs(&h, c)
+	if problem != nil {
 		return h, problem
 	}
+	ids.message = message
+	ids.put(&h)
 	if h.Type == Track && len(bytes.TrimSpace(unquote(c.event))) == 0 {
 		return h, errMissingEvent
 	}
@@ -45,48 +49,47 @@ func (p *parser) readType(h *Header, c *rawCall) *Error {
 	return nil
 }
 
-func readIDs(h *Header, c *rawCall) (problem *Error) {
-	read := func(raw jsontext.Value, code, field string) string {
+func readIDs(h *Header, c *rawCall) (found ids, problem *Error) {
+	read := func(raw jsontext.Value, code, field string) []byte {
 		id, wrong := id(raw)
 		if wrong != "" && problem == nil {
 			problem = errInvalidID(code, field, wrong)
 		}
 		return id
 	}
-	h.UserID = read(c.userID, codeInvalidUserID, "userId")
-	h.AnonymousID = read(c.anonymousID, codeInvalidAnonymousID, "anonymousId")
-	h.GroupID = read(c.groupID, codeInvalidGroupID, "groupId")
+	found.user = read(c.userID, codeInvalidUserID, "userId")
+	found.anonymous = read(c.anonymousID, codeInvalidAnonymousID, "anonymousId")
+	found.group = read(c.groupID, codeInvalidGroupID, "groupId")
 	if h.Type == Alias {
-		if h.UserID == "" {
-			h.UserID = read(c.to, codeInvalidUserID, "to")
+		if len(found.user) == 0 {
+			found.user = read(c.to, codeInvalidUserID, "to")
 		}
-		h.PreviousID = read(c.previousID, codeInvalidPreviousID, "previousId")
-		if h.PreviousID == "" {
-			h.PreviousID = read(c.from, codeInvalidPreviousID, "from")
+		found.previous = read(c.previousID, codeInvalidPreviousID, "previousId")
+		if len(found.previous) == 0 {
+			found.previous = read(c.from, codeInvalidPreviousID, "from")
 		}
-		if h.PreviousID == "" {
-			h.PreviousID = h.AnonymousID
-			h.PreviousIDDefaulted = h.AnonymousID != ""
+		if len(found.previous) == 0 {
+			found.previous = found.anonymous
+			h.PreviousIDDefaulted = len(found.anonymous) > 0
 		}
 	}
-	if problem == nil && h.UserID == "" && h.AnonymousID == "" && h.PreviousID == "" {
+	if problem == nil && len(found.user)+len(found.anonymous)+len(found.previous) == 0 {
 		problem = errMissingUserID
 	}
-	return problem
+	return found, problem
 }
 
-func (p *parser) readMessageID(h *Header, c *rawCall) *Error {
+func (p *parser) messageID(c *rawCall) ([]byte, *Error) {
 	id, wrong := id(c.messageID)
 	switch {
 	case wrong != "":
-		return errInvalidID(codeInvalidMessageID, "messageId", wrong)
+		return nil, errInvalidID(codeInvalidMessageID, "messageId", wrong)
 	case len(id) > p.Limits.MessageIDLength:
-		return errMessageIDTooLong(p.Limits.MessageIDLength)
-	case id == "":
-		id = newMessageID()
+		return nil, errMessageIDTooLong(p.Limits.MessageIDLength)
+	case len(id) == 0:
+		return []byte(newMessageID()), nil
 	}
-	h.MessageID = id
-	return nil
+	return id, nil
 }
 
 func (p *parser) timestamp(c *rawCall) time.Time {

@@ -22,22 +22,39 @@ const (
 
 // id reads an id: a string trimmed, or a number as its digits. null, "" and absent are all "". wrong says what is wrong with
 // it, "" for nothing. An id is never repaired: those of different people could become the same.
-func id(raw jsontext.Value) (id, wrong string) {
+func id(raw jsontext.Value) (id []byte, wrong string) {
 	switch raw.Kind() {
 	case jsontext.KindInvalid, jsontext.KindNull:
-		return "", ""
+		return nil, ""
 	case jsontext.KindString:
 		text, exact := unquoteExactly(raw)
 		if !exact {
-			return "", wrongEncoding
+			return nil, wrongEncoding
 		}
-		return string(bytes.TrimSpace(text)), ""
+		return bytes.TrimSpace(text), ""
 	case jsontext.KindNumber:
 		if plain, ok := plainDecimal(string(raw)); ok {
-			return plain, ""
+			return []byte(plain), ""
 		}
 	}
-	return "", wrongKind
+	return nil, wrongKind
+}
+
+// ids are a call's, as parts of its JSON where they can be.
+type ids struct{ message, user, anonymous, previous, group []byte }
+
+// put gives them to the header, as parts of one string.
+func (i *ids) put(h *Header) {
+	var buffer [512]byte
+	all := append(append(append(append(append(buffer[:0], i.message...), i.user...), i.anonymous...), i.previous...), i.group...)
+	rest := string(all)
+	cut := func(id []byte) string {
+		text := rest[:len(id)]
+		rest = rest[len(id):]
+		return text
+	}
+	h.MessageID, h.UserID, h.AnonymousID = cut(i.message), cut(i.user), cut(i.anonymous)
+	h.PreviousID, h.GroupID = cut(i.previous), cut(i.group)
 }
 
 // plainDecimal writes a JSON number without exponent and without needless zeros: 1.0 and 1 are one id, as they are one

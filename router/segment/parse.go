@@ -3,6 +3,7 @@ package segment
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -108,18 +109,27 @@ const wholeBody = -1
 // it says of the body's write key is still in the result, so that a refusal can be counted by source. The result does not
 // alias body.
 func Parse(body []byte, options Options) (*Result, error) {
+	result := &Result{}
+	return result, result.Parse(body, options)
+}
+
+// Parse is the function Parse into a result that is there already and is filled anew. Its slices are used again: who keeps
+// one of the messages copies it.
+func (r *Result) Parse(body []byte, options Options) error {
+	r.Reset()
 	options.Limits = options.Limits.withDefaults()
 	// Without the monotonic clock, so that the journal gives back the same time.
 	options.ReceivedAt = options.ReceivedAt.Round(0).UTC()
 	options.Client = plain(options.Client)
 	// What is kept of the body are parts of this one copy.
 	source := bytes.Clone(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))
-	result, problem := parse(source, options)
+	problem := r.parse(source, &options)
 	if isInvalidJSON(problem) {
 		if repaired, found := replaceNotNumbers(source); found {
 			asSent := problem
-			result, problem = parse(repaired, options)
-			result.Diagnostics = append(result.Diagnostics, Diagnostic{wholeBody, diagnosticNotANumber})
+			r.Reset()
+			problem = r.parse(repaired, &options)
+			r.Diagnostics = append(r.Diagnostics, Diagnostic{wholeBody, diagnosticNotANumber})
 			// Its bytes are counted in the repaired body, which nobody has.
 			if isInvalidJSON(problem) {
 				problem = asSent
@@ -127,19 +137,31 @@ func Parse(body []byte, options Options) (*Result, error) {
 		}
 	}
 	if problem != nil {
-		return &Result{WriteKey: result.WriteKey, Diagnostics: result.Diagnostics}, problem
+		r.dropCalls()
+		return problem
 	}
-	return result, nil
+	return nil
+}
+
+// Reset empties the result, so that it keeps nothing of a body in memory but its slices.
+func (r *Result) Reset() {
+	r.dropCalls()
+	r.WriteKey, r.Diagnostics = "", r.Diagnostics[:0]
+}
+
+func (r *Result) dropCalls() {
+	clear(r.Messages)
+	r.Messages, r.Rejected = r.Messages[:0], r.Rejected[:0]
 }
 
 func isInvalidJSON(problem *Error) bool { return problem != nil && problem.Code == codeInvalidJSON }
 
-func parse(source []byte, options Options) (*Result, *Error) {
-	p := parser{Options: options, result: &Result{}, mergeable: len(source) + freeMergedBytes}
+func (r *Result) parse(source []byte, options *Options) *Error {
+	p := parser{Options: *options, result: r, mergeable: len(source) + freeMergedBytes}
 	if options.Batch {
-		return p.result, p.batch(source)
+		return p.batch(source)
 	}
-	return p.result, p.single(source)
+	return p.single(source)
 }
 
 // parser reads one body.
@@ -218,7 +240,7 @@ func (p *parser) calls(batch []byte) *Error {
 	r := newReader(batch)
 	defer r.release()
 	r.token(jsontext.KindBeginArray)
-	p.result.Messages = make([]Message, 0, min(1+len(batch)/typicalCallBytes, p.Limits.BatchCalls))
+	p.result.Messages = slices.Grow(p.result.Messages, min(1+len(batch)/typicalCallBytes, p.Limits.BatchCalls))
 	for ; r.more(jsontext.KindEndArray); p.index++ {
 		call, isObject := r.call()
 		if p.index == 0 && !p.admits(call.writeKey) {
