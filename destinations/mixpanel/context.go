@@ -45,12 +45,10 @@ var androidMappings = []mapping{
 	{"$android_app_version_code", "app", "build"},
 }
 
-func eventContext(context map[string]any) map[string]any {
-	properties := map[string]any{}
+func addEventContext(properties, context map[string]any) {
 	pick(properties, context, eventMappings)
 	addBrowser(properties, context)
 	addCampaign(properties, context)
-	return properties
 }
 
 // profileContext returns what the context says of the person's devices.

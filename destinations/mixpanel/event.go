@@ -2,7 +2,6 @@ package mixpanel
 
 import (
 	"cmp"
-	"maps"
 	"net/netip"
 
 	"github.com/google/uuid"
@@ -30,42 +29,45 @@ var reservedOnEvents = map[string]bool{
 	"ip": true, "$ip": true, "bucket": true, "$bucket": true,
 }
 
+// usualProperties is how many properties most events have beside their own.
+const usualProperties = 16
+
 // event builds one event. Its own properties win over what the call's context says, and nothing in either can override who
 // and when. Mixpanel itself cuts strings at 255 bytes and refuses what nests too deep or holds too much; it says so, and the
 // event is kept as a dead letter.
-func (t *translator) event(call *segment.Call, name string, own map[string]any) record {
-	properties := eventContext(call.Context)
+func (t *translator) event(call *segment.Call, name string, own map[string]any) adapter.Object {
+	properties := make(map[string]any, len(own)+usualProperties)
+	addEventContext(properties, call.Context)
 	if t.TraitsOnTrack {
 		traits, _ := call.Context["traits"].(map[string]any)
 		copyRenaming(properties, traits, reservedOnEvents, "trait_")
 	}
 	copyRenaming(properties, own, reservedOnEvents, "property_")
 	t.addGroups(properties, call)
-	maps.Copy(properties, t.identityOf(call, name, t.personOf(call)))
-	return record{name, properties}
+	t.addIdentity(properties, call, name, t.personOf(call))
+	return record(name, properties)
 }
 
 // linkEvent is an event with nothing but both ids of a person, which is how the simplified mode learns of them.
-func (t *translator) linkEvent(call *segment.Call, name string, who person) record {
-	return record{name, t.identityOf(call, name, who)}
+func (t *translator) linkEvent(call *segment.Call, name string, who person) adapter.Object {
+	properties := map[string]any{}
+	t.addIdentity(properties, call, name, who)
+	return record(name, properties)
 }
 
-// identityOf returns the properties that make an event who did it, when, and unlike any other. The distinct_id is there even
+// addIdentity sets the properties that make an event who did it, when, and unlike any other. The distinct_id is there even
 // when it is "", which is nobody: without one, Mixpanel would make a person of aka's address.
-func (t *translator) identityOf(call *segment.Call, name string, who person) map[string]any {
-	properties := map[string]any{
-		"distinct_id": who.distinctID,
-		"time":        call.Timestamp.UnixMilli(),
-		"$insert_id":  insertID(call.MessageID, name),
-		"ip":          ipOf(call.Context),
-	}
+func (t *translator) addIdentity(properties map[string]any, call *segment.Call, name string, who person) {
+	properties["distinct_id"] = who.distinctID
+	properties["time"] = call.Timestamp.UnixMilli()
+	properties["$insert_id"] = insertID(call.MessageID, name)
+	properties["ip"] = ipOf(call.Context)
 	if who.userID != "" {
 		properties["$user_id"] = who.userID
 	}
 	if who.deviceID != "" {
 		properties["$device_id"] = who.deviceID
 	}
-	return properties
 }
 
 // insertID returns what Mixpanel knows a repeated event by. SDKs' messageIds are often longer than it takes.

@@ -70,23 +70,22 @@ func isCommand(event string) bool {
 }
 
 // record is an event or a command as Mixpanel takes it.
-type record struct {
-	Event      string         `json:"event"`
-	Properties map[string]any `json:"properties"`
+func record(event string, properties map[string]any) adapter.Object {
+	return adapter.Object{{Name: "event", Value: event}, {Name: "properties", Value: properties}}
 }
 
 // createAlias makes userId point to the previousId, which Mixpanel knows already. The other way round, all that follows
 // under the userId would belong to nobody.
-func (t *translator) createAlias(call *segment.Call) record {
-	return record{createAliasEvent, map[string]any{"distinct_id": call.PreviousID, "alias": call.UserID, "token": t.Token.Reveal()}}
+func (t *translator) createAlias(call *segment.Call) adapter.Object {
+	return record(createAliasEvent, map[string]any{"distinct_id": call.PreviousID, "alias": call.UserID, "token": t.Token.Reveal()})
 }
 
-func (t *translator) identifyAnonymous(userID, anonymousID string) record {
-	return record{identifyEvent, map[string]any{"$identified_id": userID, "$anon_id": anonymousID, "token": t.Token.Reveal()}}
+func (t *translator) identifyAnonymous(userID, anonymousID string) adapter.Object {
+	return record(identifyEvent, map[string]any{"$identified_id": userID, "$anon_id": anonymousID, "token": t.Token.Reveal()})
 }
 
-func (t *translator) mergePair(one, other string) record {
-	return record{mergeEvent, map[string]any{"$distinct_ids": []string{one, other}, "token": t.Token.Reveal()}}
+func (t *translator) mergePair(one, other string) adapter.Object {
+	return record(mergeEvent, map[string]any{"$distinct_ids": []string{one, other}, "token": t.Token.Reveal()})
 }
 
 // isUUIDv4 tells whether $identify takes an anonymous id: Mixpanel refuses any other, in silence.

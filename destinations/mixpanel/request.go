@@ -1,7 +1,6 @@
 package mixpanel
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -82,7 +81,7 @@ func (s *sending) add(e endpoint, record any) {
 	if s.err != nil {
 		return
 	}
-	body, err := json.Marshal(record)
+	body, err := adapter.Encode(record)
 	if err != nil {
 		s.err = errors.New("call: holds a value that is not JSON")
 		return
@@ -106,8 +105,8 @@ func (s *sending) outcome(otherwise adapter.Reason) adapter.Outcome {
 }
 
 // send is the outcome of a call that becomes one record.
-func (t *translator) send(to endpoint, r record) adapter.Outcome {
+func (t *translator) send(to endpoint, record adapter.Object) adapter.Outcome {
 	var s sending
-	s.add(to, r)
+	s.add(to, record)
 	return s.outcome(adapter.NothingToSend)
 }

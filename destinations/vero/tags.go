@@ -27,8 +27,7 @@ func (t *translator) tags(call *segment.Call) ([]adapter.Request, error) {
 	if err != nil || len(edit) == 0 {
 		return nil, err
 	}
-	edit["id"] = id
-	request, err := t.request(http.MethodPut, "/users/tags/edit", edit)
+	request, err := t.request(http.MethodPut, "/users/tags/edit", edit.With("id", id))
 	if err != nil {
 		return nil, err
 	}
@@ -50,42 +49,42 @@ func (t *translator) taggedID(call *segment.Call, tags map[string]any) (string, 
 }
 
 // readEdit returns the non-empty lists of tags to add and to remove.
-func readEdit(tags map[string]any) (map[string]any, error) {
+func readEdit(tags map[string]any) (adapter.Object, error) {
 	byAction := tags["action"] != nil || tags["values"] != nil
 	byList := tags["add"] != nil || tags["remove"] != nil
 	if byAction == byList {
 		return nil, errors.New("integrations.Vero.tags: expected either action and values, or add and remove")
 	}
-	edit := map[string]any{}
 	if byAction {
 		action, _ := tags["action"].(string)
 		if action != "add" && action != "remove" {
 			return nil, errors.New("integrations.Vero.tags.action: expected add or remove")
 		}
-		return edit, readTags(edit, action, tags, "values")
+		return readTags(nil, action, tags, "values")
 	}
-	if err := readTags(edit, "add", tags, "add"); err != nil {
+	edit, err := readTags(nil, "add", tags, "add")
+	if err != nil {
 		return nil, err
 	}
-	return edit, readTags(edit, "remove", tags, "remove")
+	return readTags(edit, "remove", tags, "remove")
 }
 
-// readTags copies the list at the key to the edit's action, unless it is empty.
-func readTags(edit map[string]any, action string, tags map[string]any, key string) error {
+// readTags adds the list at the key as the edit's action, unless it is empty.
+func readTags(edit adapter.Object, action string, tags map[string]any, key string) (adapter.Object, error) {
 	items, isList := tags[key].([]any)
 	if !isList && (tags[key] != nil || key == "values") {
-		return fmt.Errorf("integrations.Vero.tags.%s: expected a list of strings", key)
+		return nil, fmt.Errorf("integrations.Vero.tags.%s: expected a list of strings", key)
 	}
 	var list []string
 	for _, item := range items {
 		tag := adapter.Text(item)
 		if tag == "" {
-			return fmt.Errorf("integrations.Vero.tags.%s: expected a list of strings", key)
+			return nil, fmt.Errorf("integrations.Vero.tags.%s: expected a list of strings", key)
 		}
 		list = append(list, tag)
 	}
-	if len(list) > 0 {
-		edit[action] = list
+	if len(list) == 0 {
+		return edit, nil
 	}
-	return nil
+	return edit.With(action, list), nil
 }

@@ -3,7 +3,6 @@
 package vero
 
 import (
-	"encoding/json"
 	"errors"
 	"maps"
 	"net/http"
@@ -29,6 +28,8 @@ const (
 	// timeFormat is ISO 8601 in UTC, to the millisecond.
 	timeFormat = "2006-01-02T15:04:05.000Z"
 )
+
+var header = map[string]string{"Content-Type": "application/json"}
 
 type translator struct {
 	Config
@@ -74,29 +75,28 @@ func (t *translator) alias(call *segment.Call) adapter.Outcome {
 	if call.PreviousIDDefaulted || call.PreviousID == call.AnonymousID {
 		return adapter.Drop(adapter.PreviousIDIsAnonymous)
 	}
-	return t.send(http.MethodPut, reidentifyPath, map[string]any{"id": call.PreviousID, "new_id": call.UserID})
+	return t.send(http.MethodPut, reidentifyPath, adapter.Object{{Name: "id", Value: call.PreviousID}, {Name: "new_id", Value: call.UserID}})
 }
 
 func (t *translator) identify(call *segment.Call) adapter.Outcome {
 	data := adapter.PersonTraits(call)
-	body := map[string]any{"id": call.UserID}
+	body := adapter.Object{{Name: "id", Value: call.UserID}}
 	if email := emailIn(data["email"]); email != "" {
-		body["email"] = email
+		body = body.With("email", email)
 		delete(data, "email")
 	} else if email := emailIn(call.UserID); email != "" {
-		body["email"] = email
+		body = body.With("email", email)
 	}
 	if phone := adapter.Text(data["phone"]); e164.MatchString(phone) {
-		body["phone_number"] = phone
+		body = body.With("phone_number", phone)
 	}
 	if channel := push(call.Context); channel != nil {
-		body["channels"] = []any{channel}
+		body = body.With("channels", []any{channel})
 	}
 	if agent := adapter.Text(call.Context["userAgent"]); agent != "" && data["userAgent"] == nil {
 		data["userAgent"] = agent
 	}
-	setUnlessEmpty(body, "data", data)
-	return t.send(http.MethodPost, "/users/track", body)
+	return t.send(http.MethodPost, "/users/track", withData(body, data))
 }
 
 // push returns the device that a call comes from as a push channel, or nil when it is not known well enough.
@@ -134,7 +134,7 @@ func (t *translator) subscription(call *segment.Call, path string) adapter.Outco
 	if reason := t.guard.Check(&segment.Header{UserID: id}); reason != "" {
 		return adapter.Drop(reason)
 	}
-	return t.send(http.MethodPost, path, map[string]any{"id": id})
+	return t.send(http.MethodPost, path, adapter.Object{{Name: "id", Value: id}})
 }
 
 func (t *translator) page(call *segment.Call) adapter.Outcome {
@@ -152,20 +152,19 @@ func (t *translator) page(call *segment.Call) adapter.Outcome {
 }
 
 func (t *translator) event(call *segment.Call, name string, data map[string]any) adapter.Outcome {
-	body := map[string]any{
-		"identity":   identity(call),
-		"event_name": adapter.Cut(name, maxText),
-		"extras":     map[string]any{"created_at": call.Timestamp.UTC().Format(timeFormat)},
+	body := adapter.Object{
+		{Name: "identity", Value: identity(call)},
+		{Name: "event_name", Value: adapter.Cut(name, maxText)},
+		{Name: "extras", Value: adapter.Object{{Name: "created_at", Value: call.Timestamp.UTC().Format(timeFormat)}}},
 	}
-	setUnlessEmpty(body, "data", data)
-	return t.send(http.MethodPost, "/events/track", body)
+	return t.send(http.MethodPost, "/events/track", withData(body, data))
 }
 
 // identity names the person of an event. An email among the event's properties may be somebody else's.
-func identity(call *segment.Call) map[string]any {
-	who := map[string]any{"id": call.UserID}
+func identity(call *segment.Call) adapter.Object {
+	who := adapter.Object{{Name: "id", Value: call.UserID}}
 	if email := emailIn(adapter.Field(call.Context, "traits", "email")); email != "" {
-		who["email"] = email
+		who = who.With("email", email)
 	}
 	return who
 }
@@ -179,12 +178,11 @@ func (t *translator) group(call *segment.Call) adapter.Outcome {
 	if len(group) == 0 {
 		return adapter.Drop(adapter.NothingToSend)
 	}
-	body := identity(call)
-	body["data"] = map[string]any{"group": group}
+	body := identity(call).With("data", adapter.Object{{Name: "group", Value: group}})
 	return t.send(http.MethodPost, "/users/track", body)
 }
 
-func (t *translator) send(method, path string, body map[string]any) adapter.Outcome {
+func (t *translator) send(method, path string, body adapter.Object) adapter.Outcome {
 	request, err := t.request(method, path, body)
 	if err != nil {
 		return adapter.Reject(err)
@@ -192,16 +190,15 @@ func (t *translator) send(method, path string, body map[string]any) adapter.Outc
 	return adapter.Send(request)
 }
 
-func (t *translator) request(method, path string, body map[string]any) (adapter.Request, error) {
-	body["auth_token"] = t.AuthToken.Reveal()
-	encoded, err := json.Marshal(body)
+func (t *translator) request(method, path string, body adapter.Object) (adapter.Request, error) {
+	encoded, err := adapter.Encode(body.With("auth_token", t.AuthToken.Reveal()))
 	if err != nil {
 		return adapter.Request{}, errors.New("call: holds a value that is not JSON")
 	}
 	return adapter.Request{
 		Method: method,
 		URL:    t.base + path,
-		Header: map[string]string{"Content-Type": "application/json"},
+		Header: header,
 		Body:   encoded,
 	}, nil
 }
@@ -227,14 +224,16 @@ var (
 // emailIn returns the value where Vero would take it for an email, else "". Vero refuses the whole call for a bad one.
 func emailIn(value any) string {
 	text := adapter.Text(value)
-	if len(text) > maxText || !emailForm.MatchString(text) {
+	if len(text) > maxText || strings.IndexByte(text, '@') < 0 || !emailForm.MatchString(text) {
 		return ""
 	}
 	return text
 }
 
-func setUnlessEmpty(body map[string]any, key string, object map[string]any) {
-	if len(object) > 0 {
-		body[key] = object
+// withData adds an event's or a person's properties, when there are any.
+func withData(body adapter.Object, data map[string]any) adapter.Object {
+	if len(data) == 0 {
+		return body
 	}
+	return body.With("data", data)
 }
