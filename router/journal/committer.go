@@ -399,6 +399,11 @@ func (c *committer) catchUp() error {
 	return nil
 }
 
+// recall takes over the dedupe window as it was found in the files.
+func (c *committer) recall(found *recollection) {
+	c.hasher, c.seen, c.windows.marks = found.hasher, found.seen, found.windows.marks
+}
+
 // seed reads the dedupe window back from the log.
 func (c *committer) seed(ctx context.Context, last uint64) error {
 	start := c.now().Add(-c.j.options.Dedupe)

@@ -13,7 +13,9 @@ type keyHasher [2]maphash.Seed
 
 func newKeyHasher() keyHasher { return keyHasher{maphash.MakeSeed(), maphash.MakeSeed()} }
 
-func (h keyHasher) key(source, messageID string) messageKey {
+func (h keyHasher) key(source, messageID string) messageKey { return keyOf(h, source, messageID) }
+
+func keyOf[T string | []byte](h keyHasher, source, messageID T) messageKey {
 	var room [128]byte
 	text := append(append(append(room[:0], source...), 0), messageID...)
 	return messageKey{maphash.Bytes(h[0], text), maphash.Bytes(h[1], text)}

@@ -33,15 +33,17 @@ type examination struct {
 	reached  uint64            // the last frame of which the progress says something
 	lost     uint64            // frames that are gone from the log's end
 	progress map[string]record // the newest sound record of each destination, with its payload only
+	window   *recollection     // nil when nobody needs it
 }
 
 // whatNext ends every refusal.
 const whatNext = `put the files back, or see "aka journal check" and "aka journal salvage"`
 
 // examine looks at a folder that is locked. It mends what can be mended without losing more than is lost already, with a copy
-// of every damaged piece in the quarantine folder, and refuses what cannot.
-func examine(dir string) (*examination, error) {
+// of every damaged piece in the quarantine folder, and refuses what cannot. What it reads of the dedupe window goes to window.
+func examine(dir string, window *recollection) (*examination, error) {
 	x := newExamination(dir)
+	x.window = window
 	stamp, err := readStamp(dir)
 	if err != nil {
 		return nil, fmt.Errorf("%w; %s", err, whatNext)
@@ -130,8 +132,11 @@ func (x *examination) stream(stream string) error {
 		}
 		damaged := newBlockScanner(stream, file.number).scan(block, func(r record) {
 			last = max(last, r.seq)
-			if stream == progressStream {
+			switch {
+			case stream == progressStream:
 				x.note(r)
+			case stream == callsStream && x.window != nil:
+				x.window.note(r)
 			}
 		})
 		if len(damaged) == 0 {

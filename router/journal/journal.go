@@ -70,7 +70,7 @@ func Open(ctx context.Context, options Options, log *zap.Logger, reg prometheus.
 	if isOpenToOthers(options.Dir) {
 		log.Warn("journal: anybody on this machine may read or change its folder, which holds people's calls: chmod 700", zap.String("dir", options.Dir))
 	}
-	err = j.recover(ctx)
+	err = j.recover(ctx, found.window)
 	if err == nil {
 		err = j.stampFolder(slices.Collect(maps.Keys(found.progress))...)
 	}
@@ -155,8 +155,8 @@ func (j *Journal) reopen(ctx context.Context) error {
 	return nil
 }
 
-// recover finds the log's end and reads the dedupe window back: clients retry exactly after a crash.
-func (j *Journal) recover(ctx context.Context) error {
+// recover finds the log's end and the dedupe window: clients retry exactly after a crash.
+func (j *Journal) recover(ctx context.Context, window *recollection) error {
 	first, last, err := j.store().bounds(ctx)
 	if err != nil {
 		return err
@@ -164,6 +164,13 @@ func (j *Journal) recover(ctx context.Context) error {
 	j.head.seq = last
 	if j.head.calls, err = j.acceptedUpTo(ctx, first, last); err != nil {
 		return err
+	}
+	// What the engine does not have must not be remembered: whoever sends it again would be told that it is there.
+	if whole, err := j.store().isWhole(ctx, window.last); err != nil {
+		return err
+	} else if whole && window.inOrder {
+		j.commits.recall(window)
+		return nil
 	}
 	return j.commits.seed(ctx, last)
 }

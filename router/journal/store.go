@@ -65,7 +65,7 @@ func openStore(ctx context.Context, o Options) (*store, *examination, error) {
 		return nil, nil, err
 	}
 	s := &store{dir: o.Dir, lock: lock}
-	x, err := examine(o.Dir)
+	x, err := examine(o.Dir, newRecollection(o.Dedupe, time.Now()))
 	if err != nil {
 		s.close()
 		return nil, nil, fmt.Errorf("open journal %s: %w", o.Dir, err)
@@ -365,6 +365,15 @@ func (s *store) bounds(ctx context.Context) (first, last uint64, err error) {
 		return 0, 0, err
 	}
 	return info.State.FirstSeq, info.State.LastSeq, nil
+}
+
+// isWhole tells whether the log ends with that frame and lacks none before it, back to its first.
+func (s *store) isWhole(ctx context.Context, last uint64) (bool, error) {
+	info, err := s.calls.Info(ctx)
+	if err != nil {
+		return false, err
+	}
+	return info.State.LastSeq == last && info.State.NumDeleted == 0, nil
 }
 
 // errCodeStoreFailed is JetStream's error code, which nats.go does not name, of a stream that has reached its size, and of a
