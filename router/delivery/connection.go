@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -30,11 +31,16 @@ const (
 type conn struct {
 	net.Conn // encrypted, where the URL says so
 	wire     *wire
+	listener listener
 	reader   *bufio.Reader
-	writer   *bufio.Writer
-	key      string
+	origin   *origin
 	born     time.Time
-	expiry   *time.Timer // belongs to the pool; nil until it was put there
+	deadline time.Time // of the exchanges on it, as it was set last
+
+	// These belong to the pool.
+	idleSince time.Time
+	expiry    *time.Timer // nil until it was put there
+	expires   bool        // the timer runs
 }
 
 // wire is a connection below its encryption. It knows how much of a request has gone out, and bounds what is read.
@@ -94,52 +100,59 @@ func (c *conn) isDrained() bool {
 	return errors.Is(err, nothingMore{})
 }
 
+// endBy has the exchange end by the deadline, or up to a hundredth of the timeout before: to set one for each exchange costs.
+func (c *conn) endBy(deadline time.Time, timeout time.Duration) {
+	if early := deadline.Sub(c.deadline); early >= 0 && early <= timeout/100 {
+		return
+	}
+	c.deadline = deadline
+	_ = c.SetReadDeadline(deadline)
+	_ = c.SetWriteDeadline(deadline.Add(-timeout / 10)) // what it may have answered before it had all is read yet
+}
+
 // Close breaks the connection. It never waits, as TLS's own does to say farewell.
-func (c *conn) Close() error { return c.wire.Conn.Close() }
+func (c *conn) Close() error {
+	if c.expiry != nil {
+		c.expiry.Stop()
+	}
+	return c.wire.Conn.Close()
+}
 
 // fit tells whether a kept connection may carry another exchange: it is young, and the vendor has neither closed it nor said
 // anything that nobody asked for.
-func (c *conn) fit(maxAge time.Duration) bool {
-	return time.Since(c.born) < maxAge && isQuiet(c.wire.Conn)
+func (c *conn) fit(now time.Time, maxAge time.Duration) bool {
+	return now.Sub(c.born) < maxAge && c.listener.isQuiet()
 }
 
-// connect returns a connection to the URL's host: one that was kept, or a new one.
-func (s *HTTPSender) connect(u *url.URL, deadline time.Time) (c *conn, kept bool, err error) {
-	key := u.Scheme + "://" + u.Host
-	for c := s.idle.take(key); c != nil; c = s.idle.take(key) {
-		if c.fit(s.maxConnAge) {
+// connect returns a connection to the origin: one that was kept, or a new one.
+func (s *HTTPSender) connect(o *origin, now, deadline time.Time) (c *conn, kept bool, err error) {
+	for c := s.pool.take(o); c != nil; c = s.pool.take(o) {
+		if c.fit(now, s.maxConnAge) {
 			return c, true, nil
 		}
 		_ = c.Close()
 	}
-	c, err = s.dial(u, deadline)
-	if err != nil {
-		return nil, false, err
-	}
-	c.key = key
-	return c, false, nil
+	c, err = s.dial(o, deadline)
+	return c, false, err
 }
 
-func (s *HTTPSender) dial(u *url.URL, deadline time.Time) (*conn, error) {
-	port := u.Port()
-	if port == "" {
-		port = u.Scheme // the name of its port, too
-	}
+func (s *HTTPSender) dial(o *origin, deadline time.Time) (*conn, error) {
 	ctx, cancel := context.WithDeadline(context.Background(), earlier(deadline, time.Now().Add(dialTimeout)))
 	defer cancel()
-	raw, err := s.dialer.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	raw, err := s.dialer.DialContext(ctx, "tcp", net.JoinHostPort(o.host, o.port))
 	if err != nil {
 		return nil, &exchangeError{kind: dialKind(err), cause: err}
 	}
 	w := &wire{Conn: raw}
-	c := &conn{Conn: w, wire: w, born: time.Now()}
-	if u.Scheme == "https" {
-		if err := c.encrypt(s.tls, u.Hostname(), deadline); err != nil {
+	c := &conn{Conn: w, wire: w, origin: o, born: time.Now()}
+	if o.scheme == "https" {
+		if err := c.encrypt(s.tls, o.host, deadline); err != nil {
 			_ = c.Close()
 			return nil, &exchangeError{kind: errTLS, cause: err}
 		}
 	}
-	c.reader, c.writer = bufio.NewReader(c), bufio.NewWriter(c)
+	c.reader = bufio.NewReader(c)
+	c.listener.listen(raw)
 	return c, nil
 }
 
@@ -181,22 +194,68 @@ func checkDialed(allowPrivate bool) func(network, address string, _ syscall.RawC
 	}
 }
 
+// origin is a host that requests go to, as URLs name it.
+type origin struct {
+	scheme, host, port string
+	header             string  // what Host says
+	idle               []*conn // belongs to the pool
+}
+
+// maxOrigins is how many are known at a time. There are as many as there are endpoints in a destination's settings.
+const maxOrigins = 100
+
 // pool keeps the connections that wait for their next exchange, for a while.
 type pool struct {
-	mu   sync.Mutex
-	idle map[string][]*conn
+	mu      sync.Mutex
+	origins map[string]*origin // by the URL before its path
+}
+
+// known returns the origin of URLs that begin so, or nil.
+func (p *pool) known(base string) *origin {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.origins[base]
+}
+
+// origin returns the URL's, and knows it from then on.
+func (p *pool) origin(u *url.URL) *origin {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	base := u.Scheme + "://" + u.Host
+	if o := p.origins[base]; o != nil {
+		return o
+	}
+	if len(p.origins) == maxOrigins {
+		clear(p.origins) // the connections to them expire
+	}
+	o := &origin{scheme: u.Scheme, host: u.Hostname(), port: u.Port(), header: withoutZone(u.Host)}
+	if o.port == "" {
+		o.port = u.Scheme // the name of its port, too
+	}
+	p.origins[base] = o
+	return o
+}
+
+// withoutZone leaves out of an IPv6 address what has a meaning on this machine only.
+func withoutZone(host string) string {
+	end := strings.LastIndexByte(host, ']')
+	zone := strings.LastIndexByte(host[:max(end, 0)], '%')
+	if zone < 0 || host[0] != '[' {
+		return host
+	}
+	return host[:zone] + host[end:]
 }
 
 // take returns the connection that was used last, which is the least likely to have been closed, or nil.
-func (p *pool) take(key string) *conn {
+func (p *pool) take(o *origin) *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	last := len(p.idle[key]) - 1
+	last := len(o.idle) - 1
 	if last < 0 {
 		return nil
 	}
-	c := p.idle[key][last]
-	p.remove(key, last)
+	c := o.idle[last]
+	o.idle = slices.Delete(o.idle, last, last+1)
 	return c
 }
 
@@ -204,27 +263,32 @@ func (p *pool) take(key string) *conn {
 func (p *pool) put(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c.expiry == nil {
+	c.origin.idle = append(c.origin.idle, c)
+	c.idleSince = time.Now()
+	switch {
+	case c.expires:
+		return // and looks then how long it has waited
+	case c.expiry == nil:
 		c.expiry = time.AfterFunc(maxIdleConn, func() { p.expire(c) })
-	} else {
+	default:
 		c.expiry.Reset(maxIdleConn)
 	}
-	p.idle[c.key] = append(p.idle[c.key], c)
+	c.expires = true
 }
 
+// expire closes a connection that has waited too long, and looks again when another may have.
 func (p *pool) expire(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if i := slices.Index(p.idle[c.key], c); i >= 0 {
-		p.remove(c.key, i)
-		_ = c.Close()
+	i := slices.Index(c.origin.idle, c)
+	if i < 0 {
+		c.expires = false
+		return
 	}
-}
-
-func (p *pool) remove(key string, i int) {
-	p.idle[key][i].expiry.Stop()
-	p.idle[key] = slices.Delete(p.idle[key], i, i+1)
-	if len(p.idle[key]) == 0 {
-		delete(p.idle, key)
+	if left := maxIdleConn - time.Since(c.idleSince); left > 0 {
+		c.expiry.Reset(left)
+		return
 	}
+	c.origin.idle = slices.Delete(c.origin.idle, i, i+1)
+	_ = c.Close()
 }

@@ -8,21 +8,33 @@ import (
 	"syscall"
 )
 
-// isQuiet tells whether nothing has come on a connection, its end included. It takes nothing from it, and does not wait.
-func isQuiet(c net.Conn) bool {
+// listener tells whether a connection is quiet. It is made once for a connection, so that asking it allocates nothing.
+type listener struct {
+	socket syscall.RawConn
+	peek   func(fd uintptr)
+	quiet  bool
+	came   [1]byte
+}
+
+// listen begins to listen to a connection.
+func (l *listener) listen(c net.Conn) {
 	socket, ok := c.(syscall.Conn)
 	if !ok {
+		return
+	}
+	l.socket, _ = socket.SyscallConn()
+	l.peek = func(fd uintptr) {
+		_, _, err := syscall.Recvfrom(int(fd), l.came[:], syscall.MSG_PEEK)
+		l.quiet = errors.Is(err, syscall.EAGAIN)
+	}
+}
+
+// isQuiet tells whether nothing has come on the connection, its end included. It takes nothing from it, and does not wait.
+func (l *listener) isQuiet() bool {
+	if l.peek == nil {
 		return true
 	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return false
-	}
-	quiet := false
+	l.quiet = false
 	// Not Read, which the deadline of the last exchange may end.
-	err = raw.Control(func(fd uintptr) {
-		_, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK)
-		quiet = errors.Is(err, syscall.EAGAIN)
-	})
-	return err == nil && quiet
+	return l.socket != nil && l.socket.Control(l.peek) == nil && l.quiet
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"runtime"
 	"strings"
 	"sync"
@@ -140,16 +139,16 @@ func TestWhatIsReadOfAnAnswerIsBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := sender()
 			vendor := listen(t, func(p *peer) { p.request(); p.say(c.head); p.repeat(c.more) })
-			connection, _, err := s.connect(parse(t, vendor.url), time.Now().Add(time.Minute))
+			request, err := s.newRequest(Exchange{Method: "POST", URL: vendor.url})
+			if err != nil {
+				t.Fatal(err)
+			}
+			connection, _, err := s.connect(request.origin, time.Now(), time.Now().Add(time.Minute))
 			if err != nil {
 				t.Fatal(err)
 			}
 			read := &counter{Conn: connection.wire.Conn}
 			connection.wire.Conn = read
-			request, err := newRequest(Exchange{Method: "POST", URL: vendor.url})
-			if err != nil {
-				t.Fatal(err)
-			}
 			answer, keep, err := connection.exchange(request, time.Now().Add(time.Minute), time.Minute)
 			if keep || len(answer.Body) < c.kept || len(answer.Body) > maxAnswer || read.n > maxHead+maxBody {
 				t.Errorf("read %d bytes, kept %d, keeps the connection: %t, %v", read.n, len(answer.Body), keep, err)
@@ -226,16 +225,16 @@ func TestAFailureIsSureOnlyWhileNotAByteHasGoneOut(t *testing.T) {
 	connected := make(chan struct{})
 	vendor := listen(t, func(c *peer) { <-connected; c.reset() })
 	s := sender()
-	c, _, err := s.connect(parse(t, vendor.url), time.Now().Add(time.Minute))
+	request, err := s.newRequest(Exchange{Method: "POST", URL: vendor.url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _, err := s.connect(request.origin, time.Now(), time.Now().Add(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
 	close(connected)
-	watch(t, "the reset arrives", func() bool { return !isQuiet(c.wire.Conn) })
-	request, err := newRequest(Exchange{Method: "POST", URL: vendor.url})
-	if err != nil {
-		t.Fatal(err)
-	}
+	watch(t, "the reset arrives", func() bool { return !c.listener.isQuiet() })
 	_, keep, err := c.exchange(request, time.Now().Add(time.Minute), time.Minute)
 	if keep || errorKind(err) != errReset || wasSent(err) || c.wire.written != 0 {
 		t.Errorf("got %v, sent %t, %d bytes, keeps the connection: %t", err, wasSent(err), c.wire.written, keep)
@@ -249,11 +248,12 @@ func TestAKeptConnectionIsClosedWhenItIsNotUsed(t *testing.T) {
 	if answer := s.Send(Exchange{Method: "POST", URL: vendor.url}); answer.Status != 204 {
 		t.Fatalf("got %+v", answer)
 	}
-	s.idle.mu.Lock()
-	for _, kept := range s.idle.idle {
-		kept[0].expiry.Reset(0)
+	s.pool.mu.Lock()
+	for _, o := range s.pool.origins {
+		o.idle[0].idleSince = time.Now().Add(-maxIdleConn)
+		o.idle[0].expiry.Reset(0)
 	}
-	s.idle.mu.Unlock()
+	s.pool.mu.Unlock()
 	vendor.allEnd()
 }
 
@@ -295,36 +295,29 @@ func watch(t *testing.T, what string, is func() bool) {
 }
 
 func (s *HTTPSender) closeIdle() {
-	s.idle.mu.Lock()
-	defer s.idle.mu.Unlock()
-	for key, kept := range s.idle.idle {
-		for _, c := range kept {
-			c.expiry.Stop()
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	for _, o := range s.pool.origins {
+		for _, c := range o.idle {
 			_ = c.Close()
 		}
-		delete(s.idle.idle, key)
+		o.idle = nil
 	}
 }
 
 func (s *HTTPSender) idleIsQuiet() bool {
-	s.idle.mu.Lock()
-	defer s.idle.mu.Unlock()
-	for _, kept := range s.idle.idle {
-		for _, c := range kept {
-			if !isQuiet(c.wire.Conn) {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	some := false
+	for _, o := range s.pool.origins {
+		for _, c := range o.idle {
+			if !c.listener.isQuiet() {
 				return false
 			}
+			some = true
 		}
 	}
-	return len(s.idle.idle) > 0
-}
-
-func parse(t *testing.T, text string) *url.URL {
-	u, err := url.Parse(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u
+	return some
 }
 
 // scripted is a vendor that does on each connection what a script says.
