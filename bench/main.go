@@ -47,14 +47,25 @@ var scenarios = []scenario{
 	{"lag", "from being accepted to being at the vendor, none of them slow", lag("all fast", 1000, setup{destinations: 3, mixed: true})},
 	{"lag-slow", "the same where one vendor takes a while and another long", lag("some slow", 200,
 		setup{destinations: 3, mixed: true, delays: []time.Duration{0, 20 * time.Millisecond, 500 * time.Millisecond}})},
+	{"start", "an aka that has nothing", start},
+	{"backlog-small", "a hundredth of the backlog", backlog(func(b *bench) int { return b.calls / 100 })},
+	{"backlog-medium", "a tenth of it", backlog(func(b *bench) int { return b.calls / 10 })},
+	{"backlog-large", "calls that wait for vendors that are away", backlog(func(b *bench) int { return b.calls })},
 }
 
 // options are the flags.
 type options struct {
 	only, aka, profile, json, dir string
 	duration                      time.Duration
-	deliveries                    int
+	deliveries, calls             int
 }
+
+// The short form goes through everything, in little.
+const (
+	shortDuration   = 400 * time.Millisecond
+	shortDeliveries = 5_000
+	shortCalls      = 10_000
+)
 
 // roles are the processes that a benchmark starts from its own program.
 var roles = map[string]func(args []string) error{"empty": serveEmpty, "sink": serveSink, "client": runClient}
@@ -76,12 +87,17 @@ func run() int {
 	flag.StringVar(&o.aka, "aka", "", "the aka to run (default: the one whose source this is)")
 	flag.DurationVar(&o.duration, "for", 4*time.Second, "how long each rate is measured")
 	flag.IntVar(&o.deliveries, "deliveries", 100_000, "how many deliveries are measured, over all destinations")
+	flag.IntVar(&o.calls, "calls", 1_000_000, "how many calls are the largest backlog")
 	flag.StringVar(&o.profile, "profile", "", "a folder for profiles of aka, which cost it some 10 %; an -aka must have been built with -tags profile")
 	flag.StringVar(&o.json, "json", "", "a file to write the results to, as JSON")
 	flag.StringVar(&o.dir, "dir", "", "where the data goes, in a folder that is removed afterwards (default: the system's temporary folder)")
+	short := flag.Bool("short", false, "the short form, under a minute: for what is wrong, not for figures")
 	flag.Parse()
+	if *short {
+		o.duration, o.deliveries, o.calls = shortDuration, shortDeliveries, shortCalls
+	}
 	chosen, err := o.choose()
-	if err != nil || flag.NArg() > 0 || o.duration <= 0 || o.deliveries < 1 {
+	if err != nil || flag.NArg() > 0 || o.duration <= 0 || o.deliveries < 1 || o.calls < 1 {
 		fmt.Fprintln(os.Stderr, "bench:", errors.Join(err, errors.New("see -help")))
 		return 2
 	}

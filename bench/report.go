@@ -16,6 +16,7 @@ type Report struct {
 	Accept  []Accept  `json:"accept,omitempty"`
 	Deliver []Deliver `json:"deliver,omitempty"`
 	Lag     []Lag     `json:"lag,omitempty"`
+	Backlog []Backlog `json:"backlog,omitempty"`
 	// Lost, Swapped and Repeated are sums over everything, and must be 0.
 	Lost     int      `json:"lost"`
 	Swapped  int      `json:"swapped"`
@@ -75,6 +76,29 @@ type Lag struct {
 	P99         float64 `json:"p99_ms"`
 }
 
+// Backlog is how calls waited for vendors that were away.
+type Backlog struct {
+	Name         string `json:"name"`
+	Calls        int    `json:"calls"`
+	Destinations int    `json:"destinations"`
+	// AcceptRate is how many calls a second were taken meanwhile, in batches; AcceptCPU what they took.
+	AcceptRate float64 `json:"accepted_per_s"`
+	AcceptCPU  float64 `json:"accept_cpu_s_per_100k_calls"`
+	// RSS is the memory with all of them behind, Peak the most until then. DiskPerMillion is in MiB.
+	RSS            int64   `json:"rss_mib"`
+	Peak           int64   `json:"peak_mib"`
+	DiskPerMillion float64 `json:"disk_mib_per_million_calls"`
+	// Start and StartAfterCrash are the seconds until aka was ready again, after being stopped and being killed.
+	Start           float64 `json:"start_s"`
+	StartAfterCrash float64 `json:"start_after_crash_s"`
+	RSSAfterStart   int64   `json:"rss_after_start_mib"`
+	// DrainRate is the deliveries a second when the vendors were back, DrainCPU what they took, PeakAfterStart the most
+	// memory until the last was made.
+	DrainRate      float64 `json:"drained_per_s"`
+	DrainCPU       float64 `json:"drain_cpu_s_per_100k_deliveries"`
+	PeakAfterStart int64   `json:"peak_after_start_mib"`
+}
+
 func newReport() *Report { return &Report{Cores: runtime.NumCPU()} }
 
 func (r *Report) wrong(format string, args ...any) {
@@ -102,6 +126,14 @@ func (r *Report) write(to io.Writer) {
 		table(to, "\nlag\tdestination\tanswers after ms\tcalls/s\tp50 ms\tp99\t", func(row func(string, ...any)) {
 			for _, l := range r.Lag {
 				row("%s\t%s\t%.0f\t%.0f\t%.1f\t%.1f\t", l.Name, l.Destination, l.Delay, l.Rate, l.P50, l.P99)
+			}
+		})
+	}
+	if len(r.Backlog) > 0 {
+		table(to, "\nbacklog\taccepted/s\tCPU s/100k\tMiB\tpeak\tdisk MiB/1M\tstart s\tafter crash\tMiB\tdrained/s\tCPU s/100k\tpeak MiB\t", func(row func(string, ...any)) {
+			for _, b := range r.Backlog {
+				row("%s\t%.0f\t%.2f\t%d\t%d\t%.0f\t%.2f\t%.2f\t%d\t%.0f\t%.2f\t%d\t", b.Name, b.AcceptRate, b.AcceptCPU, b.RSS, b.Peak,
+					b.DiskPerMillion, b.Start, b.StartAfterCrash, b.RSSAfterStart, b.DrainRate, b.DrainCPU, b.PeakAfterStart)
 			}
 		})
 	}

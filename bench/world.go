@@ -31,16 +31,18 @@ var vendors = []struct{ kind, settings string }{
 
 // world is an aka with its journal, and the sink that it sends to.
 type world struct {
-	b      *bench
-	setup  setup
-	dir    string
-	sink   *child
-	names  []string // of the destinations
-	config string
-	aka    *process.Process
-	base   *url.URL
-	people atomic.Int64
-	pprof  string
+	b     *bench
+	setup setup
+	dir   string
+	sink  *child
+	// address is where the sink listens, or has.
+	address string
+	names   []string // of the destinations
+	config  string
+	aka     *process.Process
+	base    *url.URL
+	people  atomic.Int64
+	pprof   string
 }
 
 // setup is what a world is like.
@@ -95,8 +97,11 @@ func (w *world) startSink(address string) (err error) {
 		}
 		args = append(args, name)
 	}
-	w.sink, err = startChild("sink", append(args, "bare")...)
-	return err
+	if w.sink, err = startChild("sink", append(args, "bare")...); err != nil {
+		return err
+	}
+	w.address = strings.TrimPrefix(w.sink.said, "http://")
+	return nil
 }
 
 func (w *world) configure() error {
