@@ -14,6 +14,8 @@ func TestCases(t *testing.T) { adaptertest.Run(t, Vendor, "testdata") }
 
 func FuzzTranslate(f *testing.F) { adaptertest.Fuzz(f, Vendor, "testdata") }
 
+func BenchmarkTranslate(b *testing.B) { adaptertest.Benchmark(b, Vendor, "testdata") }
+
 // FuzzJudge holds whatever a vendor, or something before it, may answer: every request gets one verdict, and none is
 // delivered by an answer that failed.
 func FuzzJudge(f *testing.F) {

@@ -9,3 +9,5 @@ import (
 func TestCases(t *testing.T) { adaptertest.Run(t, Vendor, "testdata") }
 
 func FuzzTranslate(f *testing.F) { adaptertest.Fuzz(f, Vendor, "testdata") }
+
+func BenchmarkTranslate(b *testing.B) { adaptertest.Benchmark(b, Vendor, "testdata") }

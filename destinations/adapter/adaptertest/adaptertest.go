@@ -233,7 +233,7 @@ func (c *goldenCase) body(t testing.TB) []byte {
 }
 
 // call parses the case's call as the ingress would.
-func (c *goldenCase) call(t *testing.T, vendor adapter.Vendor) *segment.Call {
+func (c *goldenCase) call(t testing.TB, vendor adapter.Vendor) *segment.Call {
 	t.Helper()
 	result, err := segment.Parse(c.body(t), segment.Options{ReceivedAt: receivedAt})
 	if err != nil {
@@ -445,6 +445,35 @@ func seed(f *testing.F, vendor adapter.Vendor, folder string) (adapters map[stri
 		f.Add(c.body(f))
 	}
 	return adapters, secrets
+}
+
+// Benchmark measures Translate alone, for the first of the folder's cases of each call type that sends something.
+func Benchmark(b *testing.B, vendor adapter.Vendor, folder string) {
+	b.Helper()
+	measured := map[segment.Type]bool{}
+	for _, file := range casesIn(b, folder) {
+		c := load(b, file)
+		if c.Send == nil {
+			continue
+		}
+		call := c.call(b, vendor)
+		if measured[call.Type] {
+			continue
+		}
+		measured[call.Type] = true
+		a, _, err := build(vendor, &c.Settings)
+		if err != nil {
+			b.Fatalf("%s: %v", file, err)
+		}
+		b.Run(call.Type.String(), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if outcome := a.Translate(call); len(outcome.Requests) == 0 {
+					b.Fatal(describe(outcome))
+				}
+			}
+		})
+	}
 }
 
 // normal gives values that mean the same one shape: through JSON, with nothing for empty.
