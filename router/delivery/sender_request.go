@@ -164,7 +164,11 @@ func endsURL(c rune) bool { return c <= ' ' || c >= 0x7f }
 // maxPacked is how much memory for a compressed body is kept for the next.
 const maxPacked = 1 << 20
 
-var gzipWriters = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+// At its fastest it takes half the time of its usual, and packs events nearly as well.
+var gzipWriters = sync.Pool{New: func() any {
+	w, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed)
+	return w
+}}
 
 // packed is a compressed body, and its memory.
 type packed []byte
