@@ -14,6 +14,7 @@ import (
 	"aka/destinations/adapter"
 	"aka/router/delivery"
 	"aka/router/ingress"
+	"aka/router/logging"
 	"aka/router/segment"
 	"aka/router/spelling"
 	"aka/router/strictyaml"
@@ -50,8 +51,8 @@ func (l *loader) checkServer() {
 	l.checkAdmin(admin)
 	l.checkTLS()
 	c.Limits.Check(l.below("limits"))
-	l.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
-	l.oneOf("log.format", c.Log.Format, "json", "console")
+	l.oneOf("log.level", c.Log.Level, logging.Levels...)
+	l.oneOf("log.format", c.Log.Format, logging.Formats...)
 	if least := strictyaml.MiB * strictyaml.Size(max(len(c.Destinations), 1)); c.BufferBytes < least {
 		add("buffer_bytes", "expected at least 1MiB for each destination, %s, not %s", least, c.BufferBytes)
 	}

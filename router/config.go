@@ -10,6 +10,7 @@ import (
 	"aka/router/delivery"
 	"aka/router/ingress"
 	"aka/router/journal"
+	"aka/router/logging"
 	"aka/router/strictyaml"
 
 	"gopkg.in/yaml.v3"
@@ -32,7 +33,7 @@ type Config struct {
 	// Admin is the operator's own server.
 	Admin Admin `yaml:"admin"`
 	// Log is the log, on standard error.
-	Log Log `yaml:"log"`
+	Log logging.Options `yaml:"log"`
 	// BufferBytes bounds the calls that all destinations hold in memory together. Each has the same share, whatever the
 	// others need, and its own window_bytes as well. At least 1MiB for each. Default 256MiB.
 	BufferBytes strictyaml.Size `yaml:"buffer_bytes"`
@@ -92,14 +93,6 @@ type Admin struct {
 	Hosts []string `yaml:"hosts"`
 }
 
-// Log is the section of the log, which goes to standard error.
-type Log struct {
-	// Level is the least important line that is written: debug, info, warn or error. Default info.
-	Level string `yaml:"level" words:"debug info warn error"`
-	// Format is how it is written: json, or console for people. Default json.
-	Format string `yaml:"format" words:"json console"`
-}
-
 // DefaultConfig returns the config of a file that says nothing. It is not valid: it has no source and no destination.
 func DefaultConfig() *Config {
 	return &Config{
@@ -108,7 +101,7 @@ func DefaultConfig() *Config {
 		Journal:         Journal{Options: journal.DefaultOptions},
 		DeadLetters:     journal.DefaultOptions.DeadLetters,
 		Admin:           Admin{Listen: "127.0.0.1:9090"},
-		Log:             Log{Level: "info", Format: "json"},
+		Log:             logging.Options{Level: "info", Format: "json"},
 		BufferBytes:     256 * strictyaml.MiB,
 		MemoryLimit:     512 * strictyaml.MiB,
 		ShutdownTimeout: 20 * time.Second,

@@ -19,6 +19,7 @@ import (
 	"aka/router/delivery"
 	"aka/router/ingress"
 	"aka/router/journal"
+	"aka/router/logging"
 )
 
 // Router is everything, running: the ingress, the journal, and a pipeline per destination.
@@ -43,6 +44,9 @@ type Router struct {
 func New(config *Config, log *zap.Logger) *Router {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if steering := logging.Of(log); steering != nil {
+		registry.MustRegister(steering)
+	}
 	return &Router{config: config, log: log, registry: registry, failed: make(chan error, 2)}
 }
 
@@ -107,6 +111,7 @@ func (r *Router) startAdmin() (err error) {
 		},
 		Metrics: r.registry,
 		Logger:  r.log,
+		Log:     logging.Of(r.log),
 	})
 	if r.adminListener, err = net.Listen("tcp", r.config.Admin.Listen); err != nil {
 		return fmt.Errorf("admin.listen: %w", err)

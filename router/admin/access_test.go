@@ -88,7 +88,7 @@ func bearer(token string) string { return "Authorization: Bearer " + token }
 // lookers and changers are every path but those of probes and of signing in.
 var (
 	lookers  = []string{"GET /", "GET /metrics", "GET /dead-letters", "GET /dead-letters/summary", "GET /dead-letters/1", "GET /access", "GET /nothing", "HEAD /", "POST /explain {}"}
-	changers = []string{"POST /dead-letters/1/replay", "DELETE /dead-letters/1", "POST /dead-letters/replay", "POST /dead-letters/discard", "PUT /", "PATCH /nothing"}
+	changers = []string{"POST /dead-letters/1/replay", "DELETE /dead-letters/1", "POST /dead-letters/replay", "POST /dead-letters/discard", "PUT /log/level?level=debug", "PUT /", "PATCH /nothing"}
 )
 
 // turnedAway are the statuses of the guard; whatever else comes from behind it.

@@ -5,6 +5,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"log"
 	"net"
 	"net/http"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"aka/router/journal"
+	"aka/router/logging"
 )
 
 // Journal is what the server needs of the journal; *journal.Journal is one.
@@ -30,7 +32,7 @@ type Journal interface {
 	Discard(ctx context.Context, id uint64) error
 }
 
-// Config is what a server is built from. Everything in it is required, but for Hosts, Tokens and Held.
+// Config is what a server is built from. Everything in it is required, but for Hosts, Tokens, Held and Log.
 type Config struct {
 	// Listen is the address as the config has it, host:port. Its host is one that requests may name, and so are Hosts.
 	Listen string
@@ -52,6 +54,8 @@ type Config struct {
 	// Metrics has the server's own registered, too.
 	Metrics *prometheus.Registry
 	Logger  *zap.Logger
+	// Log steers the log; nil when that cannot be.
+	Log *logging.Steering
 }
 
 const (
@@ -100,7 +104,7 @@ func New(config Config) *Server {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          zap.NewStdLog(config.Logger.Named("admin")),
+		ErrorLog:          log.New(serverLog{config.Logger}, "", 0),
 	}
 	s.http.Handler = s.routes()
 	return s

@@ -54,7 +54,7 @@ func TestTheIndexNamesEveryPath(t *testing.T) {
 	if status != 200 || !strings.HasPrefix(header.Get("Content-Type"), "text/plain") {
 		t.Fatalf("got %d %v", status, header)
 	}
-	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/dead-letters/{id}/replay", "/dead-letters/discard", "/explain", "/access", "/login", "/logout"} {
+	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/dead-letters/{id}/replay", "/dead-letters/discard", "/explain", "/log/level", "/access", "/login", "/logout"} {
 		if !strings.Contains(body, path) {
 			t.Errorf("%s is missing", path)
 		}

@@ -22,6 +22,8 @@ DELETE /dead-letters/{id}          remove it for good
 POST   /dead-letters/replay        replay all that match
 POST   /dead-letters/discard       discard all that match
 POST   /explain?source=NAME        what each destination would be sent for a body, without sending it
+GET    /log/level                  the least important line that is logged
+PUT    /log/level?level=LEVEL      change it; with for=10m, until then
 GET    /access                     what you may do: full, or read
 GET    /login                      the form to sign in with a token; POST /logout to sign out
 
@@ -48,11 +50,12 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("/dead-letters/replay", methods{"POST": s.answer(s.replayAll)})
 	mux.Handle("/dead-letters/discard", methods{"POST": s.answer(s.discardAll)})
 	mux.Handle("/explain", methods{"POST": s.answer(s.explain)})
+	mux.Handle("/log/level", methods{"GET": s.answer(s.showLevel), "PUT": s.answer(s.setLevel)})
 	mux.Handle("/access", methods{"GET": s.answer(s.access)})
 	mux.Handle("/login", methods{"GET": http.HandlerFunc(s.askToken), "POST": http.HandlerFunc(s.signIn)})
 	mux.Handle("/logout", methods{"POST": http.HandlerFunc(s.signOut)})
 	mux.Handle("/", http.HandlerFunc(notFound))
-	return withHeaders(s.guard(mux))
+	return withHeaders(s.recovered(s.guard(mux)))
 }
 
 func showIndex(w http.ResponseWriter, _ *http.Request) {

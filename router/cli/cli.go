@@ -58,7 +58,7 @@ New here? Run "aka demo": it needs no config, no account and no network.`,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.AddCommand(newServe(), newCheck(), newExplain(), newDead(), newHealth(), newJournal(), newSimulate(), newDemo(), newVersion())
+	root.AddCommand(newServe(), newCheck(), newExplain(), newDead(), newLog(), newHealth(), newJournal(), newSimulate(), newDemo(), newVersion())
 	markFailures(root)
 	return root
 }

@@ -378,7 +378,9 @@ type running struct {
 	buried  uint64
 }
 
-func newRunning(t *testing.T) *running { return newRunningWith(t, admin.Tokens{}) }
+func newRunning(t *testing.T) *running {
+	return newRunningWith(t, admin.Tokens{}, func(*admin.Config) {})
+}
 
 const readToken = "read-token-of-admin"
 
@@ -391,10 +393,10 @@ func newRunningWithTokens(t *testing.T) *running {
 			t.Fatal(err)
 		}
 	}
-	return newRunningWith(t, tokens)
+	return newRunningWith(t, tokens, func(*admin.Config) {})
 }
 
-func newRunningWith(t *testing.T, tokens admin.Tokens) *running {
+func newRunningWith(t *testing.T, tokens admin.Tokens, change func(*admin.Config)) *running {
 	t.Helper()
 	registry := prometheus.NewRegistry()
 	options := journal.DefaultOptions
@@ -404,9 +406,11 @@ func newRunningWith(t *testing.T, tokens admin.Tokens) *running {
 		t.Fatal(err)
 	}
 	t.Cleanup(j.Close)
-	server := httptest.NewServer(admin.New(admin.Config{
+	config := admin.Config{
 		Listen: "127.0.0.1:9090", Tokens: tokens, Destinations: []string{"mixpanel", "vero"}, Journal: j, Metrics: registry, Logger: zap.NewNop(),
-	}).Handler())
+	}
+	change(&config)
+	server := httptest.NewServer(admin.New(config).Handler())
 	t.Cleanup(server.Close)
 	return &running{journal: j, url: server.URL, tokens: tokens}
 }

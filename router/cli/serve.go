@@ -8,13 +8,12 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"aka/router"
+	"aka/router/logging"
 )
 
 func newServe() *cobra.Command {
@@ -54,7 +53,7 @@ func serve(ctx context.Context, path string, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log := newLogger(config.Log, logs)
+	log := logging.New(config.Log, logs)
 	warnOfShortKeys(config, log)
 	return runRouter(ctx, config, log)
 }
@@ -87,7 +86,7 @@ func serveSimulated(ctx context.Context, path string, logs io.Writer) error {
 	}
 	defer os.RemoveAll(folder)
 	config.Journal.Dir = folder
-	log := newLogger(config.Log, logs)
+	log := logging.New(config.Log, logs)
 	log.Warn("SIMULATION: every destination is simulated in this process, and the journal is a temporary folder",
 		zap.String("simulator", vendors.URL()), zap.String("accounts", vendors.accountsURL()), zap.String("control", vendors.ControlURL()), zap.String("journal", folder))
 	return runRouter(ctx, config, log)
@@ -116,6 +115,7 @@ func runRouter(ctx context.Context, config *router.Config, log *zap.Logger) erro
 	defer cancel()
 	r.Stop(stopping)
 	log.Info("stopped")
+	_ = log.Sync()
 	return failed
 }
 
@@ -124,25 +124,4 @@ func limitMemory(bytes int64) {
 	if bytes > 0 && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(bytes)
 	}
-}
-
-// newLogger returns the log that the config asks for.
-func newLogger(config router.Log, to io.Writer) *zap.Logger {
-	keys := zap.NewProductionEncoderConfig()
-	keys.TimeKey, keys.EncodeTime = "time", zapcore.RFC3339NanoTimeEncoder
-	keys.EncodeDuration = zapcore.StringDurationEncoder
-	encoder := zapcore.NewJSONEncoder(keys)
-	if config.Format == "console" {
-		encoder = zapcore.NewConsoleEncoder(keys)
-	}
-	level, err := zapcore.ParseLevel(config.Level)
-	if err != nil {
-		level = zapcore.InfoLevel
-	}
-	core := zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(to)), level)
-	if level > zapcore.DebugLevel {
-		// A line that repeats says little more: a hundred a second of each, then every hundredth.
-		core = zapcore.NewSamplerWithOptions(core, time.Second, 100, 100)
-	}
-	return zap.New(core)
 }

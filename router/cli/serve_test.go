@@ -19,7 +19,7 @@ import (
 	"go.uber.org/zap"
 
 	"aka/destinations/simulator"
-	"aka/router"
+	"aka/router/logging"
 )
 
 const aliasOfJen = `{"type":"alias","messageId":"m1","previousId":"jen@email.com","userId":"507f191e81"}`
@@ -176,16 +176,16 @@ func TestMemoryLimitIsTheConfigsUnlessTheEnvironmentHasOne(t *testing.T) {
 
 func TestLogIsAsTheConfigSays(t *testing.T) {
 	for _, c := range []struct {
-		config router.Log
+		config logging.Options
 		debug  bool
 		json   bool
 	}{
-		{router.Log{Level: "info", Format: "json"}, false, true},
-		{router.Log{Level: "debug", Format: "json"}, true, true},
-		{router.Log{Level: "debug", Format: "console"}, true, false},
+		{logging.Options{Level: "info", Format: "json"}, false, true},
+		{logging.Options{Level: "debug", Format: "json"}, true, true},
+		{logging.Options{Level: "debug", Format: "console"}, true, false},
 	} {
 		var out bytes.Buffer
-		log := newLogger(c.config, &out)
+		log := logging.New(c.config, &out)
 		log.Debug("quiet")
 		log.Warn("loud", zap.String("destination", "vero"))
 		if got := strings.Contains(out.String(), "quiet"); got != c.debug {
