@@ -24,6 +24,7 @@ const (
 type patientListener struct {
 	net.Listener
 	silent   *silentConns
+	slack    time.Duration
 	isFull   func() bool
 	turnAway func(net.Conn)
 	once     sync.Once
@@ -48,7 +49,7 @@ func (l *patientListener) Accept() (net.Conn, error) {
 		case err == nil && l.isFull():
 			l.turnAway(accepted)
 		case err == nil:
-			c := &conn{Conn: accepted, others: l.silent}
+			c := &conn{Conn: accepted, others: l.silent, slack: l.slack}
 			if l.silent.add(c) {
 				return c, nil
 			}
@@ -77,11 +78,41 @@ type conn struct {
 	spoke  bool
 	late   bool        // what was waited for did not come in time
 	unread atomic.Bool // the client may still be sending what nobody reads
+
+	readBy, set time.Time // when reading is to give up, and when it does
+	slack       time.Duration
+}
+
+// deadlineSlack is how much earlier than it should a connection may give up, at most. A busy one moves its deadline that often
+// only.
+const deadlineSlack = 250 * time.Millisecond
+
+// slackOf keeps the slack small beside every timeout.
+func slackOf(l *Limits) time.Duration {
+	return min(deadlineSlack, l.ReadTimeout/16, l.IdleTimeout/16)
+}
+
+// SetReadDeadline is for who reads. The library moves the deadline several times a request, mostly where all that it goes on to
+// read has come: only what waits for the network needs it.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.readBy = t
+	return nil
+}
+
+func (c *conn) moveDeadline() error {
+	if c.readBy.IsZero() == c.set.IsZero() && !c.readBy.Before(c.set) && c.readBy.Sub(c.set) <= c.slack {
+		return nil
+	}
+	c.set = c.readBy
+	return c.Conn.SetReadDeadline(c.readBy)
 }
 
 // Read reads. A connection that ends before anything has come just ends, however it does: nobody waits for an answer, and
 // a load balancer that only looks whether the port is open counts as no request.
 func (c *conn) Read(p []byte) (int, error) {
+	if err := c.moveDeadline(); err != nil {
+		return 0, err
+	}
 	n, err := c.Conn.Read(p)
 	c.late = c.late || isTimeout(err)
 	switch {
@@ -101,7 +132,7 @@ func (c *conn) Close() error {
 	c.others.remove(c)
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.unread.Swap(false) {
 		_ = half.CloseWrite()
-		_ = c.SetReadDeadline(time.Now().Add(lingerTime))
+		_ = c.Conn.SetReadDeadline(time.Now().Add(lingerTime))
 		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
 	}
 	return c.Conn.Close()

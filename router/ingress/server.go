@@ -133,7 +133,7 @@ func (s *Server) turnAway(c net.Conn) {
 // Serve answers the listener's connections until Shutdown, and then returns nil. It fails when the listener does; one that is out
 // of descriptors or memory has not failed, and is waited for. Several listeners may be served at once.
 func (s *Server) Serve(listener net.Listener) error {
-	listener = &patientListener{Listener: listener, silent: &s.silent, isFull: s.isFull, turnAway: s.turnAway}
+	listener = &patientListener{Listener: listener, silent: &s.silent, slack: slackOf(&s.limits), isFull: s.isFull, turnAway: s.turnAway}
 	if s.certificate != nil {
 		stop := s.certificate.watch()
 		defer stop()

@@ -1,0 +1,33 @@
+package ingress
+
+import (
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestABusyConnectionIsKeptAndASilentOneIsNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := Limits{ReadTimeout: time.Second, IdleTimeout: time.Minute}
+		client, accepted := net.Pipe()
+		defer client.Close()
+		c := &conn{Conn: accepted, others: &silentConns{}, slack: slackOf(&limits)}
+		defer c.Close()
+		one := make([]byte, 1)
+		for range 1000 {
+			_ = c.SetReadDeadline(time.Now().Add(limits.ReadTimeout))
+			go client.Write(one)
+			if _, err := c.Read(one); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		start := time.Now()
+		_ = c.SetReadDeadline(start.Add(limits.ReadTimeout))
+		_, err := c.Read(one)
+		if waited := time.Since(start); !isTimeout(err) || waited > limits.ReadTimeout || waited < limits.ReadTimeout*9/10 {
+			t.Errorf("%v after %s", err, waited)
+		}
+	})
+}
