@@ -51,14 +51,21 @@ configured vendor in that vendor's own words. What changes an identity arrives i
 New here? Run "aka demo": it needs no config, no account and no network.`,
 		Example: `  aka demo                         what aka does, in one screen
   aka serve --simulate             run the config with simulated vendors
+  aka init vero > config.yaml      begin a config of your own
   aka check && aka serve           run it for real`,
-		Version:           versionText(),
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		Version:       versionText(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.AddCommand(newServe(), newCheck(), newExplain(), newDead(), newLog(), newHealth(), newJournal(), newSimulate(), newDemo(), newVersion())
+	root.AddCommand(
+		newServe(), newCheck(), newExplain(),
+		newDead(), newLog(), newHealth(),
+		newJournal(),
+		newSimulate(), newDemo(),
+		newInit(), newSchema(), newMan(), newVersion(),
+	)
+	completeFlags(root)
 	markFailures(root)
 	return root
 }

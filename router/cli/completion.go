@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"aka/destinations/adapter"
+	"aka/router"
+	"aka/router/segment"
+)
+
+// completeFlags has the shell complete the flags whose words are known: choices, what the config names, and reasons.
+func completeFlags(command *cobra.Command) {
+	command.Flags().VisitAll(func(flag *pflag.Flag) {
+		if words := wordsOf(flag); words != nil {
+			_ = command.RegisterFlagCompletionFunc(flag.Name, words)
+		}
+	})
+	for _, below := range command.Commands() {
+		completeFlags(below)
+	}
+}
+
+func wordsOf(flag *pflag.Flag) cobra.CompletionFunc {
+	if choice, ok := flag.Value.(*choice); ok {
+		return cobra.FixedCompletions(choice.words, cobra.ShellCompDirectiveNoFileComp)
+	}
+	switch flag.Name {
+	case "destination":
+		return named(func(c *router.Config) []string { return slices.Sorted(maps.Keys(c.Destinations)) })
+	case "source":
+		return named(func(c *router.Config) []string { return slices.Sorted(maps.Keys(c.Sources)) })
+	case "reason":
+		return cobra.FixedCompletions(texts(adapter.DeadReasons), cobra.ShellCompDirectiveNoFileComp)
+	case "type":
+		var words []string
+		for _, t := range segment.Types {
+			words = append(words, t.String())
+		}
+		return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
+	}
+	return nil
+}
+
+func texts[T ~string](words []T) []string {
+	all := make([]string, len(words))
+	for i, w := range words {
+		all[i] = string(w)
+	}
+	return all
+}
+
+// named completes the names that the config has: the one of --config, where that was typed before.
+func named(names func(*router.Config) []string) cobra.CompletionFunc {
+	return func(command *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		path := ""
+		if flag := command.Flag("config"); flag != nil {
+			path = flag.Value.String()
+		}
+		config, err := loadConfig(path, router.LoadOptions{MissingSecret: missingSecret})
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return names(config), cobra.ShellCompDirectiveNoFileComp
+	}
+}

@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"aka/destinations"
+	"aka/router/reference"
+)
+
+// schemaFile is where a config that init writes has its schema: beside it.
+const schemaFile = "config.schema.json"
+
+const initFoot = "Written by `aka init`. `aka check` lists what is wrong with it, or shows every value that it has; `aka check --probe` tries " +
+	"the vendors' credentials. `aka schema > " + schemaFile + "`, beside this file, has editors complete and check it."
+
+func newInit() *cobra.Command {
+	var output string
+	var force bool
+	command := &cobra.Command{
+		Use:   "init [VENDOR...]",
+		Short: "Write a commented config for the vendors that you name",
+		Long: `Init writes a config with a destination for each vendor that is named, or for every vendor there is: all keys, what they
+mean, and their defaults. Secrets are read from the environment. It goes to the standard output, or to a file that is not
+there yet, and what is to be set before it runs is told on the standard error.`,
+		Example: `  aka init vero > config.yaml
+  aka init mixpanel vero --output config.yaml`,
+		ValidArgsFunction: completeVendors,
+		RunE: func(command *cobra.Command, vendors []string) error {
+			text, err := reference.New().Example(schemaFile, initFoot, vendors...)
+			if err != nil {
+				return usageError{err}
+			}
+			if output == "" || output == "-" {
+				_, err = command.OutOrStdout().Write(text)
+			} else {
+				err = writeConfigFile(output, text, force)
+			}
+			if err == nil {
+				_, _ = fmt.Fprintf(command.ErrOrStderr(), "set %s, then run aka check\n", strings.Join(variables(text), ", "))
+			}
+			return err
+		},
+	}
+	command.Flags().StringVarP(&output, "output", "o", "", "file to write (default the standard output)")
+	command.Flags().BoolVar(&force, "force", false, "write over a file that is there")
+	_ = command.MarkFlagFilename("output", "yaml")
+	return command
+}
+
+// writeConfigFile lets nobody else read the file, for secrets may be written into it.
+func writeConfigFile(path string, text []byte, force bool) error {
+	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	if force {
+		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	}
+	file, err := os.OpenFile(path, flags, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there already: name another file, or write over it with --force", path)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := file.Write(text); err != nil {
+		_ = file.Close()
+		return err
+	}
+	return file.Close()
+}
+
+var (
+	commentLine  = regexp.MustCompile(`(?m)^ *#.*$`)
+	variableName = regexp.MustCompile(`\$\{([A-Z0-9_]+)`)
+)
+
+// variables are the environment's that a config asks for, in its order.
+func variables(config []byte) []string {
+	var names []string
+	for _, found := range variableName.FindAllSubmatch(commentLine.ReplaceAll(config, nil), -1) {
+		if name := string(found[1]); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func completeVendors(_ *cobra.Command, named []string, _ string) ([]string, cobra.ShellCompDirective) {
+	left := slices.DeleteFunc(destinations.Types(), func(name string) bool { return slices.Contains(named, name) })
+	return left, cobra.ShellCompDirectiveNoFileComp
+}

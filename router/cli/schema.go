@@ -1,0 +1,24 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"aka/router/reference"
+)
+
+func newSchema() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of the config, for editors",
+		Long: `Schema prints the JSON Schema (draft 7) of this aka's config. Editors that speak to a YAML language server complete the config's
+keys and words with it, show what they mean, and underline what is wrong, once the config's first line names it:
+
+  # yaml-language-server: $schema=config.schema.json`,
+		Example: `  aka schema > config.schema.json`,
+		Args:    noArguments,
+		RunE: func(command *cobra.Command, _ []string) error {
+			_, err := command.OutOrStdout().Write(reference.New().Schema())
+			return err
+		},
+	}
+}
