@@ -86,6 +86,15 @@ func TestASinkFindsCallsInAnyVendorsWords(t *testing.T) {
 	}
 }
 
+func TestASinkLeavesOutPeopleOfNoInterest(t *testing.T) {
+	a := &account{tally: crowd.NewTally(aliasRanks, maxPeople)}
+	a.add(crowd.Place{Person: elsewhere}, 0)
+	a.add(crowd.Place{Person: maxPeople}, 0)
+	if a.tally.Delivered != 0 || a.tally.Unknown != 1 {
+		t.Errorf("%+v", a.tally)
+	}
+}
+
 func TestResultsAreWrittenAsJSON(t *testing.T) {
 	r := newReport()
 	r.Accept, r.Deliver, r.Lag = []Accept{{Name: "a"}}, []Deliver{{Name: "d"}}, []Lag{{Name: "l"}}

@@ -156,31 +156,36 @@ func lag(name string, callsPerSecond int, s setup) func(*bench, *Report) error {
 			return err
 		}
 		defer w.close()
-		l := w.load(mixed(w.base, ""), lagConnections)
-		l.every = time.Second * time.Duration(len(story)) / time.Duration(callsPerSecond)
-		l.most = int64(max(b.duration/l.every, 2*sampled))
-		m, err := l.run(b.ctx)
-		if err != nil {
-			return w.explained(err)
-		}
-		if err := w.untilEnded(); err != nil {
+		if err := w.late(r, name, callsPerSecond, w.untilEnded); err != nil {
 			return err
-		}
-		all, err := w.verify(r, name)
-		if err != nil {
-			return err
-		}
-		for i, a := range all {
-			lags := lagsOf(m, a.Stamps)
-			row := Lag{Name: name, Destination: w.names[i], Rate: m.callRate(), P50: ms(lags.quantile(.5)), P99: ms(lags.quantile(.99))}
-			if i < len(s.delays) {
-				row.Delay = ms(s.delays[i])
-			}
-			r.Lag = append(r.Lag, row)
 		}
 		_, err = w.stop()
 		return err
 	}
+}
+
+// late sends people's stories at a pace, and compares when calls were answered with when they were at the vendors.
+func (w *world) late(r *Report, name string, callsPerSecond int, untilEnded func() error) error {
+	l := w.load(mixed(w.base, ""), lagConnections)
+	l.every = time.Second * time.Duration(len(story)) / time.Duration(callsPerSecond)
+	l.most = int64(max(w.b.duration/l.every, 2*sampled))
+	m, err := l.run(w.b.ctx)
+	if err != nil {
+		return w.explained(err)
+	}
+	if err := untilEnded(); err != nil {
+		return err
+	}
+	all, err := w.verify(r, name)
+	for i, a := range all {
+		lags := lagsOf(m, a.Stamps)
+		row := Lag{Name: name, Destination: w.names[i], Rate: m.callRate(), P50: ms(lags.quantile(.5)), P99: ms(lags.quantile(.99))}
+		if i < len(w.setup.delays) {
+			row.Delay = ms(w.setup.delays[i])
+		}
+		r.Lag = append(r.Lag, row)
+	}
+	return err
 }
 
 // lagsOf are the times from the answer to a call to its arrival at a vendor. One may arrive before it is answered.

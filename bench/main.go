@@ -33,8 +33,7 @@ type scenario struct {
 
 // scenarios are all there are, in the order in which they run.
 var scenarios = []scenario{
-	{"accept-single", "single aliases that no destination wants, kept and read", accept(
-		work{"alias, 1 connection", aliases, 1}, work{"alias, 32 connections", aliases, 32}, work{"alias, 256 connections", aliases, 256})},
+	{"accept-single", "single aliases that no destination wants, kept and read", accept(singleAliases...)},
 	{"accept-mixed", "mixed traffic, one call per request", accept(work{"mixed, 256 connections", mixed, 256})},
 	{"accept-batch", "batches of a hundred calls", accept(
 		work{"alias batches, 32 connections", aliasBatches, 32}, work{"mixed batches, 32 connections", mixedBatches, 32},
@@ -53,9 +52,14 @@ var scenarios = []scenario{
 	{"backlog-large", "calls that wait for vendors that are away", backlog(func(b *bench) int { return b.calls })},
 }
 
+var singleAliases = []work{
+	{"alias, 1 connection", aliases, 1}, {"alias, 32 connections", aliases, 32}, {"alias, 256 connections", aliases, 256},
+}
+
 // options are the flags.
 type options struct {
 	only, aka, profile, json, dir string
+	target, writeKey, sink        string
 	duration                      time.Duration
 	deliveries, calls             int
 }
@@ -91,6 +95,9 @@ func run() int {
 	flag.StringVar(&o.profile, "profile", "", "a folder for profiles of aka, which cost it some 10 %; an -aka must have been built with -tags profile")
 	flag.StringVar(&o.json, "json", "", "a file to write the results to, as JSON")
 	flag.StringVar(&o.dir, "dir", "", "where the data goes, in a folder that is removed afterwards (default: the system's temporary folder)")
+	flag.StringVar(&o.target, "target", "", "measure the server at this http URL, which runs already, and no aka")
+	flag.StringVar(&o.writeKey, "write-key", "bench-write-key", "what calls identify themselves with")
+	flag.StringVar(&o.sink, "sink", "127.0.0.1:9910", "where the -target must deliver to: this address, and the path /"+targetAccount)
 	short := flag.Bool("short", false, "the short form, under a minute: for what is wrong, not for figures")
 	flag.Parse()
 	if *short {
@@ -124,7 +131,10 @@ func names() []string {
 
 // choose returns the scenarios that are asked for. What is no scenario's name stands for all that begin so.
 func (o *options) choose() ([]scenario, error) {
-	if o.only == "" {
+	switch {
+	case o.target != "":
+		return []scenario{{"target", o.target, target}}, nil
+	case o.only == "":
 		return scenarios, nil
 	}
 	var chosen []scenario
@@ -157,8 +167,9 @@ func runAll(ctx context.Context, o options, chosen []scenario, r *Report) error 
 		return err
 	}
 	defer os.RemoveAll(dir)
+	writeKey = o.writeKey
 	b := &bench{options: o, ctx: ctx, dir: dir, binary: cmp.Or(o.aka, filepath.Join(dir, "aka"))}
-	if o.aka == "" {
+	if o.aka == "" && o.target == "" {
 		if err := process.BuildHere(b.binary, b.buildFlags()...); err != nil {
 			return err
 		}

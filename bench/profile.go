@@ -23,7 +23,7 @@ func freeAddress() (string, error) {
 // profiled runs what is measured, and keeps profiles of aka from meanwhile where they are asked for: NAME.cpu.pprof of its first
 // seconds, and after it what was allocated (heap and allocs), waited for (block) and fought over (mutex).
 func (w *world) profiled(name string, run func() error) error {
-	if w == nil || w.b.profile == "" {
+	if w == nil || w.aka == nil || w.b.profile == "" {
 		return run()
 	}
 	if err := os.MkdirAll(w.b.profile, 0o755); err != nil {

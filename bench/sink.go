@@ -174,6 +174,9 @@ func number(text []byte) (n int, ok bool) {
 }
 
 func (a *account) add(p crowd.Place, now int64) {
+	if p.Person >= elsewhere {
+		return
+	}
 	before := a.tally.Delivered
 	a.tally.Add(p)
 	if p.Person%sampled == 0 && a.tally.Delivered > before {

@@ -11,7 +11,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-const writeKey = "bench-write-key"
+// writeKey is what all calls identify themselves with.
+var writeKey = "bench-write-key"
 
 // traffic is what a person, or several, send: one request after the other, each after the one before was answered.
 type traffic struct {

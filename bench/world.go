@@ -29,7 +29,7 @@ var vendors = []struct{ kind, settings string }{
 	{"mixpanel", "token: bench, id_merge: original, alias_strategy: create_alias"},
 }
 
-// world is an aka with its journal, and the sink that it sends to.
+// world is an aka with its journal, and the sink that it sends to; or another server, and its sink.
 type world struct {
 	b     *bench
 	setup setup
@@ -163,7 +163,7 @@ func (w *world) stop() (took time.Duration, err error) {
 
 // explained adds the end of aka's log to an error.
 func (w *world) explained(err error) error {
-	if err == nil || w == nil {
+	if err == nil || w == nil || w.aka == nil {
 		return err
 	}
 	lines := strings.Split(w.aka.Log.String(), "\n")
@@ -189,6 +189,10 @@ func (w *world) until(what string, done func() (bool, error)) error {
 	defer tick.Stop()
 	ctx, cancel := context.WithTimeoutCause(w.b.ctx, endTimeout, errTimeout)
 	defer cancel()
+	var exited chan struct{}
+	if w.aka != nil {
+		exited = w.aka.Exited
+	}
 	for {
 		ok, err := done()
 		if ok || err != nil {
@@ -196,7 +200,7 @@ func (w *world) until(what string, done func() (bool, error)) error {
 		}
 		select {
 		case <-tick.C:
-		case <-w.aka.Exited:
+		case <-exited:
 			return w.explained(fmt.Errorf("aka ended before %s", what))
 		case <-ctx.Done():
 			return w.explained(fmt.Errorf("waited until %s: %w", what, context.Cause(ctx)))
