@@ -108,7 +108,7 @@ func (c *contender) turn(b *bench, of work) error {
 	err = c.world.profiled(c.name, func() error {
 		m, err := l.run(b.ctx)
 		if err != nil {
-			return c.world.explained(err)
+			return c.explained(err)
 		}
 		c.sum.join(m)
 		if c.world == nil || c.integrations != toNobody {
@@ -122,6 +122,14 @@ func (c *contender) turn(b *bench, of work) error {
 	after, err := c.usage()
 	c.used.add(before, after)
 	return err
+}
+
+// explained adds the end of aka's log to an error.
+func (c *contender) explained(err error) error {
+	if c.world == nil {
+		return err
+	}
+	return c.world.aka.Explained(err)
 }
 
 // usage is what was used until now.

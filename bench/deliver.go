@@ -99,7 +99,7 @@ func (w *world) fill(t traffic, calls int) (*measured, error) {
 	l := w.load(t, floodConnections)
 	l.most = int64(calls / batchCalls * t.people)
 	m, err := l.run(w.b.ctx)
-	return m, w.explained(err)
+	return m, w.aka.Explained(err)
 }
 
 func (w *world) reportDeliver(r *Report, name string, kept, sent flood) error {
@@ -171,7 +171,7 @@ func (w *world) late(r *Report, name string, callsPerSecond int, untilEnded func
 	l.most = int64(max(w.b.duration/l.every, 2*sampled))
 	m, err := l.run(w.b.ctx)
 	if err != nil {
-		return w.explained(err)
+		return w.aka.Explained(err)
 	}
 	if err := untilEnded(); err != nil {
 		return err

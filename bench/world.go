@@ -145,7 +145,7 @@ func (w *world) start() (took time.Duration, err error) {
 		return 0, err
 	}
 	if err := w.aka.Ready(startTimeout); err != nil {
-		return 0, w.explained(err)
+		return 0, w.aka.Explained(err)
 	}
 	took = time.Since(begin)
 	w.base, err = url.Parse(w.aka.API)
@@ -158,16 +158,7 @@ func (w *world) stop() (took time.Duration, err error) {
 	if err == nil && code != 0 {
 		err = fmt.Errorf("aka stopped with the exit code %d", code)
 	}
-	return took, w.explained(err)
-}
-
-// explained adds the end of aka's log to an error.
-func (w *world) explained(err error) error {
-	if err == nil || w == nil || w.aka == nil {
-		return err
-	}
-	lines := strings.Split(w.aka.Log.String(), "\n")
-	return fmt.Errorf("%w; its log ends:\n%s", err, strings.Join(lines[max(0, len(lines)-5):], "\n"))
+	return took, w.aka.Explained(err)
 }
 
 func (w *world) metric(name string, labels ...string) (float64, error) {
@@ -185,27 +176,9 @@ var errTimeout = errors.New("it takes too long")
 
 // until polls what gives no sign when it changes.
 func (w *world) until(what string, done func() (bool, error)) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
 	ctx, cancel := context.WithTimeoutCause(w.b.ctx, endTimeout, errTimeout)
 	defer cancel()
-	var exited chan struct{}
-	if w.aka != nil {
-		exited = w.aka.Exited
-	}
-	for {
-		ok, err := done()
-		if ok || err != nil {
-			return err
-		}
-		select {
-		case <-tick.C:
-		case <-exited:
-			return w.explained(fmt.Errorf("aka ended before %s", what))
-		case <-ctx.Done():
-			return w.explained(fmt.Errorf("waited until %s: %w", what, context.Cause(ctx)))
-		}
-	}
+	return w.aka.Until(ctx, what, done)
 }
 
 // untilEnded waits until every call has ended.

@@ -126,7 +126,7 @@ func (w *world) startOnFull(r *Result) error {
 	case errors.Is(err, process.ErrEnded):
 		r.measured("on the full disk aka does not start: %s", w.lastLine())
 	default:
-		return w.explained(err)
+		return w.process.Explained(err)
 	}
 	return nil
 }
@@ -201,7 +201,7 @@ func diskReadOnly(w *world, d disk, r *Result) error {
 	case errors.Is(err, process.ErrEnded):
 		r.measured("aka does not start: %s", w.lastLine())
 	default:
-		return w.explained(err)
+		return w.process.Explained(err)
 	}
 	if err := d.mount(remount); err != nil {
 		return err

@@ -55,7 +55,7 @@ func sigkill(h *harness, r *Result) error {
 	}
 	r.Runs = len(ends)
 	begin := time.Now()
-	if err := w.explained(w.process.Ready(startTimeout)); err != nil {
+	if err := w.process.Explained(w.process.Ready(startTimeout)); err != nil {
 		return err
 	}
 	r.measured("%d of %d kills hit aka while it started; the last start took %s", starting, len(ends), time.Since(begin).Round(time.Millisecond))
@@ -88,7 +88,7 @@ func (w *world) liveFor(l *load, while time.Duration) (ready bool, err error) {
 			return false, nil
 		}
 		if err != nil {
-			return false, w.explained(err)
+			return false, w.process.Explained(err)
 		}
 		l.follow(w)
 	}
@@ -96,7 +96,7 @@ func (w *world) liveFor(l *load, while time.Duration) (ready bool, err error) {
 	case <-over:
 		return true, nil
 	case <-w.process.Exited:
-		return true, w.explained(process.ErrEnded)
+		return true, w.process.Explained(process.ErrEnded)
 	case <-w.ctx.Done():
 		return true, w.ctx.Err()
 	}

@@ -149,16 +149,7 @@ func (w *world) start() (took time.Duration, err error) {
 		return 0, err
 	}
 	err = w.process.Ready(startTimeout)
-	return time.Since(begin), w.explained(err)
-}
-
-// explained adds the end of aka's log to an error.
-func (w *world) explained(err error) error {
-	if err == nil {
-		return nil
-	}
-	lines := strings.Split(w.process.Log.String(), "\n")
-	return fmt.Errorf("%w; its log ends:\n%s", err, strings.Join(lines[max(0, len(lines)-5):], "\n"))
+	return time.Since(begin), w.process.Explained(err)
 }
 
 // lastLine is the last thing that aka wrote, if it is not long.
@@ -177,26 +168,12 @@ func (w *world) stop() (time.Duration, error) {
 	if err == nil && code != 0 {
 		err = fmt.Errorf("%w: %d", errExitCode, code)
 	}
-	return took, w.explained(err)
+	return took, w.process.Explained(err)
 }
 
 // until polls what gives no sign when it changes.
 func (w *world) until(what string, done func() (bool, error)) error {
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		ok, err := done()
-		if ok || err != nil {
-			return err
-		}
-		select {
-		case <-tick.C:
-		case <-w.process.Exited:
-			return w.explained(fmt.Errorf("aka ended before %s", what))
-		case <-w.ctx.Done():
-			return w.explained(fmt.Errorf("waited until %s: %w", what, w.ctx.Err()))
-		}
-	}
+	return w.process.Until(w.ctx, what, done)
 }
 
 func (w *world) metric(name string, labels ...string) (float64, error) {

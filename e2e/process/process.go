@@ -135,6 +135,39 @@ func (p *Process) Terminate(timeout time.Duration) (code int, took time.Duration
 	}
 }
 
+// Explained adds the end of the log to an error. Nil is no process, and has none.
+func (p *Process) Explained(err error) error {
+	if err == nil || p == nil {
+		return err
+	}
+	lines := strings.Split(p.Log.String(), "\n")
+	return fmt.Errorf("%w; its log ends:\n%s", err, strings.Join(lines[max(0, len(lines)-5):], "\n"))
+}
+
+// Until polls what gives no sign when it changes, until it is done, or the process or ctx has ended. Nil is a process that
+// never ends.
+func (p *Process) Until(ctx context.Context, what string, done func() (bool, error)) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	var exited chan struct{}
+	if p != nil {
+		exited = p.Exited
+	}
+	for {
+		ok, err := done()
+		if ok || err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-exited:
+			return p.Explained(fmt.Errorf("aka ended before %s", what))
+		case <-ctx.Done():
+			return p.Explained(fmt.Errorf("waited until %s: %w", what, context.Cause(ctx)))
+		}
+	}
+}
+
 // Metric returns the sum of a metric's values, over the series that have all these labels, such as `outcome="dead"`. A
 // metric that is not there is an error.
 func (p *Process) Metric(ctx context.Context, name string, labels ...string) (float64, error) {
