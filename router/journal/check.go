@@ -238,6 +238,9 @@ func callsIn(stream string, r record) (calls uint64, err error) {
 		}
 		return uint64(len(frame.Entries)), nil
 	case progressStream:
+		if isForgotten(r.payload) {
+			return 0, nil
+		}
 		_, err = DecodeProgress(r.payload)
 		return 0, err
 	case mergesStream:
@@ -259,7 +262,8 @@ func (c *checker) destinations() {
 		c.report.Destinations = append(c.report.Destinations, d)
 	}
 	if c.stamp != nil {
-		for _, name := range c.stamp.destinations {
+		for _, said := range c.stamp.destinations {
+			name := said.name
 			if _, ok := c.x.progress[name]; !ok && name != anyDestination {
 				c.report.Destinations = append(c.report.Destinations, DestinationReport{Name: name, Behind: next - min(next, calls.First), Lost: true})
 				c.problem(fmt.Errorf("the progress of %s is lost: it will get the calls of the log again", name))

@@ -175,6 +175,10 @@ func (x *examination) note(r record) {
 	if !ok || r.erased || r.tombstone {
 		return
 	}
+	if isForgotten(r.payload) {
+		delete(x.progress, destination)
+		return
+	}
 	r.raw, r.subject, r.payload = nil, nil, slices.Clone(r.payload)
 	x.progress[destination] = r
 	if p, err := DecodeProgress(r.payload); err == nil {

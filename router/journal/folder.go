@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -24,7 +25,51 @@ const (
 )
 
 // stamp is the content of the stamp file.
-type stamp struct{ destinations []string }
+type stamp struct{ destinations []standing }
+
+// standing is what the folder says of one destination beside its progress.
+type standing struct {
+	name   string
+	paused bool
+	// removedAt is the first frame that was written after the destination left the config, and callsBefore how many calls the
+	// log had accepted by then; 0 while it is there.
+	removedAt, callsBefore uint64
+}
+
+// String is the standing's line in the file.
+func (s standing) String() string {
+	line := "destination " + s.name
+	if s.paused {
+		line += " paused"
+	}
+	if s.removedAt > 0 {
+		line += fmt.Sprintf(" removed %d %d", s.removedAt, s.callsBefore)
+	}
+	return line
+}
+
+// readStanding reads what follows "destination" in a line. What it does not know was written by a newer version, and is an error.
+func readStanding(words []string) (s standing, err error) {
+	s.name = words[0]
+	for rest := words[1:]; len(rest) > 0; {
+		switch {
+		case rest[0] == "paused":
+			s.paused, rest = true, rest[1:]
+		case rest[0] == "removed" && len(rest) > 2:
+			s.removedAt, err = strconv.ParseUint(rest[1], 10, 64)
+			if err == nil {
+				s.callsBefore, err = strconv.ParseUint(rest[2], 10, 64)
+			}
+			if err != nil {
+				return s, err
+			}
+			rest = rest[3:]
+		default:
+			return s, fmt.Errorf("%q is not known", rest[0])
+		}
+	}
+	return s, nil
+}
 
 // Errors of Open about the folder itself.
 var (
@@ -92,9 +137,15 @@ func readStamp(dir string) (*stamp, error) {
 	}
 	s := &stamp{}
 	for _, line := range lines[1:] {
-		if name, ok := strings.CutPrefix(line, "destination "); ok {
-			s.destinations = append(s.destinations, name)
+		words := strings.Fields(line)
+		if len(words) < 2 || words[0] != "destination" {
+			continue
 		}
+		d, err := readStanding(words[1:])
+		if err != nil {
+			return nil, fmt.Errorf("%w of aka wrote %s: %w", ErrOtherVersion, path, err)
+		}
+		s.destinations = append(s.destinations, d)
 	}
 	return s, nil
 }
@@ -108,14 +159,27 @@ func stampSum(body string) string {
 const anyDestination = "*"
 
 func (s *stamp) knows(destination string) bool {
-	return slices.Contains(s.destinations, destination) || slices.Contains(s.destinations, anyDestination)
+	return s.find(destination) != nil || s.find(anyDestination) != nil
 }
+
+// find returns what is said of a destination, to be changed; nil when nothing is.
+func (s *stamp) find(destination string) *standing {
+	for i := range s.destinations {
+		if s.destinations[i].name == destination {
+			return &s.destinations[i]
+		}
+	}
+	return nil
+}
+
+// clone returns a stamp that can be changed while this one stands.
+func (s *stamp) clone() stamp { return stamp{slices.Clone(s.destinations)} }
 
 // write makes the folder say it from now on, also after a power cut.
 func (s *stamp) write(dir string) error {
 	body := fmt.Sprintf("aka journal %d\n", stampVersion)
-	for _, name := range s.destinations {
-		body += "destination " + name + "\n"
+	for _, d := range s.destinations {
+		body += d.String() + "\n"
 	}
 	return writeDurably(filepath.Join(dir, stampFile), []byte(body+"sum "+stampSum(body)))
 }

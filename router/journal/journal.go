@@ -110,6 +110,18 @@ func (j *Journal) stampFolder(destinations ...string) error {
 	for _, name := range destinations {
 		j.graves.expect(name)
 	}
+	return j.restamp(func(s *stamp) (changed bool) {
+		for _, name := range destinations {
+			if !s.knows(name) {
+				s.destinations, changed = append(s.destinations, standing{name: name}), true
+			}
+		}
+		return changed
+	})
+}
+
+// restamp changes what the folder says of itself, and returns once that is safe on disk.
+func (j *Journal) restamp(change func(*stamp) (changed bool)) error {
 	j.stampMu.Lock()
 	defer j.stampMu.Unlock()
 	said, err := readStamp(j.options.Dir)
@@ -118,17 +130,14 @@ func (j *Journal) stampFolder(destinations ...string) error {
 	}
 	next := stamp{}
 	if said != nil {
-		next = *said
+		next = said.clone()
 	}
-	for _, name := range destinations {
-		if !next.knows(name) {
-			next.destinations = append(next.destinations, name)
-		}
-	}
-	if said == nil || len(next.destinations) > len(said.destinations) {
+	if change(&next) || said == nil {
 		err = next.write(j.options.Dir)
 	}
-	j.stamp = next
+	if err == nil {
+		j.stamp = next
+	}
 	return err
 }
 

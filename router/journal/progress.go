@@ -265,21 +265,20 @@ func DecodeProgress(data []byte) (*Progress, error) {
 }
 
 // LoadProgress returns the destination's saved progress. A destination that is new starts at the log's end, which is saved
-// before it returns: from then on every call is meant for it. One whose progress is lost starts at the log's beginning:
-// some calls go twice, none is lost.
+// before it returns: from then on every call is meant for it. One that was removed goes on with what it had, and gets what is
+// accepted from now on. One whose progress is lost starts at the log's beginning: some calls go twice, none is lost.
 func (j *Journal) LoadProgress(ctx context.Context, destination string) (*Progress, error) {
-	saved, err := j.store().kv.Get(ctx, destination)
+	p, err := j.savedProgress(ctx, destination)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return j.firstProgress(ctx, destination)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("load progress of %s: %w", destination, err)
-	}
-	p, err := DecodeProgress(saved.Value())
-	if err != nil {
-		return nil, fmt.Errorf("load progress of %s: %w", destination, err)
+		return nil, err
 	}
 	if err := j.stampFolder(destination); err != nil {
+		return nil, err
+	}
+	if err := j.restore(ctx, destination, p); err != nil {
 		return nil, err
 	}
 	if err := j.skipPurged(ctx, destination, p); err != nil {
@@ -291,6 +290,18 @@ func (j *Journal) LoadProgress(ctx context.Context, destination string) (*Progre
 		p.cutAt(next.Seq)
 	} else {
 		p.cutAt(max(next.Seq, p.floor))
+	}
+	return p, nil
+}
+
+// savedProgress returns jetstream.ErrKeyNotFound when there is none.
+func (j *Journal) savedProgress(ctx context.Context, destination string) (p *Progress, err error) {
+	saved, err := j.store().kv.Get(ctx, destination)
+	if err == nil {
+		p, err = DecodeProgress(saved.Value())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load progress of %s: %w", destination, err)
 	}
 	return p, nil
 }
@@ -316,8 +327,7 @@ func (j *Journal) firstProgress(ctx context.Context, destination string) (*Progr
 	return p, j.stampFolder(destination)
 }
 
-// skipPurged moves the floor up to what the log still has. A destination that is not configured does not keep calls from
-// being purged, and those were not meant for it.
+// skipPurged moves the floor up to what the log still has.
 func (j *Journal) skipPurged(ctx context.Context, destination string, p *Progress) error {
 	first, _, err := j.store().bounds(ctx)
 	if err != nil {
@@ -326,7 +336,7 @@ func (j *Journal) skipPurged(ctx context.Context, destination string, p *Progres
 	if p.floor >= first {
 		return nil
 	}
-	j.log.Warn("journal: the destination goes on behind calls that were purged while it was not configured",
+	j.log.Warn("journal: the destination goes on behind calls that were purged while nothing kept them for it",
 		zap.String("destination", destination), zap.Uint64("from", p.floor), zap.Uint64("to", first-1))
 	p.floor = first
 	maps.DeleteFunc(p.saved, func(saved uint64, _ []uint64) bool { return saved < first })
@@ -335,6 +345,18 @@ func (j *Journal) skipPurged(ctx context.Context, destination string, p *Progres
 		p.savedRuns[0] = frameRun{first, p.savedRuns[0].end() - first}
 	}
 	return nil
+}
+
+// skip takes the frames from one up to another, where calls were accepted in all by then, for ended. Nothing that is saved lies
+// behind the first of them.
+func (p *Progress) skip(from, to, calls uint64) {
+	switch {
+	case from >= to:
+	case p.floor >= from:
+		p.floor, p.callsBelow = to, calls
+	default:
+		p.savedRuns = append(p.savedRuns, frameRun{from, to - from})
+	}
 }
 
 // reached returns the last frame of which saved progress says that a call has ended; 0 when there is none.

@@ -45,15 +45,15 @@ func Salvage(dir, target string) (*Salvaged, error) {
 	}
 	next := stamp{}
 	if c.stamp != nil {
-		next = *c.stamp
+		next = c.stamp.clone()
 	}
 	for name := range c.x.progress {
 		if !next.knows(name) {
-			next.destinations = append(next.destinations, name)
+			next.destinations = append(next.destinations, standing{name: name})
 		}
 	}
 	if c.stamp == nil && s.broken[progressStream] {
-		next.destinations = append(next.destinations, anyDestination)
+		next.destinations = append(next.destinations, standing{name: anyDestination})
 	}
 	if err := next.write(target); err != nil {
 		return nil, err

@@ -1,0 +1,159 @@
+package journal
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+)
+
+func TestADestinationThatWasRemovedGoesOnWithWhatItHadAndNotWithWhatCameMeanwhile(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		ended int // of the calls before the removal, the first ones
+	}{{"with a backlog", 2}, {"with none", 5}} {
+		t.Run(tc.name, func(t *testing.T) {
+			options := testOptions(t)
+			j := open(t, options)
+			p := load(t, j, "vero")
+			appendEach(t, j, 1, 5)
+			for _, f := range readAll(t, j, 1)[:tc.ended] {
+				p.Begin(f)
+				p.End(Position{Seq: f.Seq})
+			}
+			must(t, j.SaveProgress(t.Context(), "vero", p.Encode(true)))
+			calls, next, err := j.Remove("vero")
+			must(t, err)
+			if calls != 5 || next.Seq != 6 {
+				t.Fatalf("removed behind %d calls, at %v", calls, next)
+			}
+			appendEach(t, j, 6, 8)
+			j.Close()
+
+			j = open(t, options)
+			if calls, next, err = j.Remove("vero"); calls != 5 || next.Seq != 6 || err != nil {
+				t.Fatalf("removed again behind %d calls, at %v (%v): the first time counts", calls, next, err)
+			}
+			kept, err := j.Kept(t.Context(), "vero")
+			must(t, err)
+			if kept.Ended() != uint64(tc.ended) {
+				t.Errorf("%d calls have ended, %d had when it was removed", kept.Ended(), tc.ended)
+			}
+			appendEach(t, j, 9, 9)
+			load(t, j, "vero")
+			appendEach(t, j, 10, 11)
+			j.Close()
+
+			j = open(t, options)
+			p = load(t, j, "vero")
+			var waiting []string
+			for _, f := range readAll(t, j, p.Floor()) {
+				p.Begin(f)
+				if !p.HasEnded(Position{Seq: f.Seq}) {
+					waiting = append(waiting, f.Entries[0].MessageID)
+				}
+			}
+			want := []string{"u-1", "u-2", "u-3", "u-4", "u-5"}[tc.ended:]
+			if want = append(want, "u-10", "u-11"); !slices.Equal(waiting, want) {
+				t.Errorf("%v wait, want %v", waiting, want)
+			}
+			if want := 11 - uint64(len(waiting)); p.Ended() != want {
+				t.Errorf("%d calls have ended, want %d", p.Ended(), want)
+			}
+		})
+	}
+}
+
+func TestAForgottenDestinationIsANewOne(t *testing.T) {
+	options := testOptions(t)
+	j := open(t, options)
+	for _, name := range []string{"vero", "vero_2"} {
+		load(t, j, name)
+		e := entry("u", 1)
+		_, err := j.Park(t.Context(), &Parked{Destination: name, Position: Position{Seq: 1}, Entry: e})
+		must(t, err)
+		must(t, j.SaveMerges(t.Context(), name, 1, []byte("merged")))
+	}
+	must(t, j.Pause("vero", true))
+	appendEach(t, j, 1, 3)
+	must(t, j.Forget(t.Context(), "vero"))
+	must(t, j.Forget(t.Context(), "vero")) // once more changes nothing
+	j.Close()
+
+	report, err := Check(options.Dir)
+	must(t, err)
+	if !report.Sound || len(report.Destinations) != 1 || report.Destinations[0].Name != "vero_2" {
+		t.Errorf("the folder says %+v", report)
+	}
+	j = open(t, options)
+	if known := j.Known(); !slices.Equal(known, []string{"vero_2"}) {
+		t.Errorf("%v are known", known)
+	}
+	kept := func(name string) (parked, merges int) {
+		must(t, j.Parked(t.Context(), name, func(*Parked) { parked++ }))
+		must(t, j.Merges(t.Context(), name, func(uint64, []byte) { merges++ }))
+		return parked, merges
+	}
+	if parked, merges := kept("vero"); parked+merges > 0 {
+		t.Errorf("%d parked calls and %d blocks of merges are still there", parked, merges)
+	}
+	if parked, merges := kept("vero_2"); parked != 1 || merges != 1 {
+		t.Errorf("another's: %d parked calls and %d blocks of merges", parked, merges)
+	}
+	if p := load(t, j, "vero"); p.Floor() != 4 || p.Ended() != 3 || p.Crashed() {
+		t.Errorf("it starts at %d behind %d calls, crashed %t", p.Floor(), p.Ended(), p.Crashed())
+	}
+	if j.Paused("vero") {
+		t.Error("it is paused still")
+	}
+	if p := load(t, j, "vero_2"); p.Floor() != 1 {
+		t.Errorf("another starts at %d", p.Floor())
+	}
+}
+
+func TestAPauseOutlivesARestart(t *testing.T) {
+	options := testOptions(t)
+	j := open(t, options)
+	load(t, j, "vero")
+	load(t, j, "mixpanel")
+	must(t, j.Pause("vero", true))
+	must(t, j.Pause("vero", true))
+	j.Close()
+	j = open(t, options)
+	if !j.Paused("vero") || j.Paused("mixpanel") || j.Paused("nobody") {
+		t.Errorf("paused: vero %t, mixpanel %t, nobody %t", j.Paused("vero"), j.Paused("mixpanel"), j.Paused("nobody"))
+	}
+	must(t, j.Pause("vero", false))
+	j.Close()
+	if j = open(t, options); j.Paused("vero") {
+		t.Error("vero is paused still")
+	}
+}
+
+func TestAStandingThatANewerVersionWroteIsNotMisread(t *testing.T) {
+	options := testOptions(t)
+	j := open(t, options)
+	j.Close()
+	s := stamp{[]standing{{name: "vero upside-down"}}}
+	must(t, s.write(options.Dir))
+	if _, err := Open(t.Context(), options, zap.NewNop(), prometheus.NewRegistry()); !errors.Is(err, ErrOtherVersion) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func load(t *testing.T, j *Journal, destination string) *Progress {
+	t.Helper()
+	p, err := j.LoadProgress(t.Context(), destination)
+	must(t, err)
+	return p
+}
+
+// appendEach appends calls one by one, each in a frame of its own.
+func appendEach(t *testing.T, j *Journal, first, last int) {
+	t.Helper()
+	for n := first; n <= last; n++ {
+		appendCalls(t, j, 0, entry("u", n))
+	}
+}
