@@ -101,6 +101,7 @@ var (
 	refusedTimeout            = &refusal{fasthttp.StatusServiceUnavailable, "read_timeout", "request: expected it to be complete sooner"}
 	refusedOverloaded         = &refusal{fasthttp.StatusServiceUnavailable, "overloaded", "there is no room at the moment; send it again later"}
 	refusedUnavailable        = &refusal{fasthttp.StatusServiceUnavailable, "unavailable", "nothing can be accepted at the moment; send it again later"}
+	refusedDraining           = &refusal{fasthttp.StatusServiceUnavailable, "draining", "this server takes no more calls; send it again, to another one"}
 	refusedTooManyConnections = &refusal{fasthttp.StatusServiceUnavailable, "too_many_connections", "too many connections are open; send it again later"}
 )
 
@@ -108,6 +109,7 @@ var (
 var callRefusals = []*refusal{
 	refusedRequest, refusedTooLarge, refusedEncoding, refusedCompression, refusedPixel, refusedTimeout,
 	refusedMissingKey, refusedUnknownKey, refusedOrigin, refusedRateLimited, refusedOverloaded, refusedUnavailable,
+	refusedDraining,
 }
 
 // refusedContent is a body that can never be taken.
@@ -138,7 +140,7 @@ func refuse(ctx *fasthttp.RequestCtx, r *refusal) {
 
 // endsConnection tells whether nobody knows where the next request begins, or there is to be none.
 func (r *refusal) endsConnection() bool {
-	return r == refusedRequest || r == refusedTimeout || r == refusedInternal || r == refusedTooManyConnections
+	return r == refusedRequest || r == refusedTimeout || r == refusedInternal || r == refusedTooManyConnections || r == refusedDraining
 }
 
 func retryAfter(ctx *fasthttp.RequestCtx, seconds int) {

@@ -77,24 +77,25 @@ func (s *Server) take(ctx *fasthttp.RequestCtx, e endpoint, w *work) (*source, *
 func (s *Server) understand(ctx *fasthttp.RequestCtx, e endpoint, w *work) (*source, *refusal) {
 	var space [64]byte
 	credential, origin := credentialOf(ctx, space[:]), ctx.Request.Header.Peek(fasthttp.HeaderOrigin)
-	from := s.keys.find(credential)
+	rules := s.rules.Load()
+	from := rulerules.keys.find(credential)
 	if from == nil && len(credential) > 0 {
 		return nil, refusedUnknownKey
 	}
 	if from != nil && from.limiter.inDebt() {
 		return from, refusedRateLimited
 	}
-	options := segment.Options{Batch: e.batch, Type: e.kind, Limits: s.parserLimits, Client: s.trusted.client(ctx)}
+	options := segment.Options{Batch: e.batch, Type: e.kind, Limits: s.parserLimits, Client: rules.trusted.client(ctx)}
 	// Only browsers say an origin, and some of them send where servers do.
 	options.Device = e.device || len(origin) > 0
 	if from == nil {
-		options.Admit = s.keys.admit
+		options.Admit = rules.keys.admit
 	} else {
 		options.IPPolicy = from.ip
 	}
 	refused := s.read(ctx, e, options, w)
 	if key := w.result.WriteKey; from == nil && key != "" {
-		if from = s.keys.find([]byte(key)); from == nil {
+		if from = rules.keys.find([]byte(key)); from == nil {
 			return nil, refusedUnknownKey
 		}
 	}
@@ -152,6 +153,9 @@ func (s *Server) parse(content []byte, options segment.Options, into *segment.Re
 // keep puts the calls into the journal. What is counted of them is counted once they are there: clients send again what
 // was refused.
 func (s *Server) keep(from *source, w *work) *refusal {
+	if s.draining.Load() {
+		return refusedDraining
+	}
 	calls := len(w.result.Messages)
 	if !from.limiter.take(calls) {
 		return refusedRateLimited

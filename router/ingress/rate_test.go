@@ -137,7 +137,7 @@ func rated(t *testing.T, rate float64) (*stand, *time.Time) {
 	website.Rate = rate
 	config.Sources["website"] = website
 	s := start(t, config)
-	limiter := s.server.keys.find([]byte(testKey)).limiter
+	limiter := s.server.rules.Load().keys.find([]byte(testKey)).limiter
 	now := limiter.start
 	limiter.now = func() time.Time { return now }
 	return s, &now
@@ -223,7 +223,7 @@ func TestWhatIsNotKeptIsNotCharged(t *testing.T) {
 			}
 		}
 	}
-	limiter := s.server.keys.find([]byte(testKey)).limiter
+	limiter := s.server.rules.Load().keys.find([]byte(testKey)).limiter
 	if empty := limiter.empty.Load(); empty != -limiter.most {
 		t.Errorf("the bucket is empty at %d ns", empty)
 	}

@@ -46,8 +46,7 @@ type Server struct {
 	http    *fasthttp.Server
 	journal Journal
 	log     *zap.Logger
-	keys    keyring
-	trusted trusted
+	rules   atomic.Pointer[rules]
 	limits  Limits
 	metrics *metrics
 	room    room
@@ -62,6 +61,7 @@ type Server struct {
 	mu        sync.Mutex
 	listeners []net.Listener
 	stopping  atomic.Bool
+	draining  atomic.Bool
 	silent    silentConns
 }
 
@@ -77,9 +77,10 @@ func New(config Config, j Journal, logger *zap.Logger, registerer prometheus.Reg
 		return nil, err
 	}
 	s := &Server{
-		journal: j, log: logger, keys: keys, trusted: config.TrustedProxies, limits: config.Limits, metrics: m,
+		journal: j, log: logger, limits: config.Limits, metrics: m,
 		parserLimits: config.Limits.Segment(), staticDir: config.StaticDir,
 	}
+	s.rules.Store(&rules{keys, config.TrustedProxies})
 	if config.TLS.IsSet() {
 		if s.certificate, err = newCertificate(config.TLS, logger, registerer); err != nil {
 			return nil, err

@@ -82,7 +82,7 @@ func (s *Server) reader(ctx *fasthttp.RequestCtx, key []byte) (*source, *refusal
 	if len(key) == 0 {
 		return nil, refusedMissingKey
 	}
-	from := s.keys.find(key)
+	from := s.rules.Load().keys.find(key)
 	switch {
 	case from == nil:
 		return nil, refusedUnknownKey
