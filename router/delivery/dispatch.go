@@ -31,6 +31,9 @@ func earlier(a, b time.Time) time.Time {
 
 // startOne starts the next exchange, or tells when to ask again: never, when that is zero, until something happens.
 func (p *Pipeline) startOne(now time.Time) (started bool, wake time.Time) {
+	if p.paused.Load() {
+		return false, time.Time{}
+	}
 	ok, wake := p.gate.ready(now)
 	if !ok {
 		return false, wake

@@ -31,6 +31,8 @@ const (
 	stateHalfOpen = "half_open" // a probe decides
 	stateClosed   = "closed"    // it is well
 	stateHeld     = "held"      // it refuses our credentials: its operator must act
+	statePaused   = "paused"    // its operator has paused it, whatever else it is
+	stateRemoved  = "removed"   // it is not configured any more, and keeps what it had
 )
 
 // What is told to the breakers of an exchange that failed; they do not count the second.

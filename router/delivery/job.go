@@ -97,8 +97,8 @@ func (p *Pipeline) bytesHeld() int { return p.window.bytes + p.parked.bytes + p.
 
 // maxBytes is the most that they may take. At most half of it goes to what is kept aside, so that the window has the rest.
 func (p *Pipeline) maxBytes() int {
-	if p.MaxBytes > 0 {
-		return min(p.MaxBytes, int(p.Options.WindowBytes))
+	if share := int(p.share.Load()); share > 0 {
+		return min(share, int(p.Options.WindowBytes))
 	}
 	return int(p.Options.WindowBytes)
 }

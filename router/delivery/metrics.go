@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -34,6 +35,7 @@ type Metrics struct {
 	duration     *prometheus.HistogramVec
 	lag          *prometheus.HistogramVec
 	backlog      *backlogCollector
+	all          []prometheus.Collector
 }
 
 // NewMetrics makes and registers the metrics.
@@ -58,7 +60,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		saveFailures: counter("progress_save_failures_total", "Failed attempts to save the progress."),
 		forgotten:    counter("merges_forgotten_total", "Merges that were forgotten because there are too many to remember, the oldest first."),
 		remembered:   gauge("merges_remembered", "Delivered merges that are remembered, where remember_merges is on."),
-		states:       gauge("destination_state", "1 for the state that the destination is in: closed is well, open is down, half_open is being probed, held refuses our credentials.", "state"),
+		states:       gauge("destination_state", "1 for the state that the destination is in: closed is well, open is down, half_open is being probed, held refuses our credentials, paused was told to wait by its operator, removed is not configured any more.", "state"),
 		window:       gauge("window_calls", "Calls held in memory, waiting or in flight."),
 		windowBytes:  gauge("window_bytes", "Memory that the calls take which are held, waiting, in flight or kept aside."),
 		parked:       gauge("parked_calls", "Calls kept aside because they keep failing while others pass, and those behind them."),
@@ -69,7 +71,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		lag:          histogram("delivery_lag_seconds", "Time from accepting a call to its delivery.", prometheus.ExponentialBuckets(0.001, 4, 14)),
 		backlog:      &backlogCollector{},
 	}
-	reg.MustRegister(m.outcomes, m.retries, m.ambiguous, m.inDoubt, m.exchanges, m.diagnostics, m.saveFailures, m.forgotten, m.remembered, m.states, m.window, m.windowBytes, m.parked, m.held, m.heldRetries, m.inFlight, m.duration, m.lag, m.backlog)
+	m.all = []prometheus.Collector{m.outcomes, m.retries, m.ambiguous, m.inDoubt, m.exchanges, m.diagnostics, m.saveFailures, m.forgotten, m.remembered, m.states, m.window, m.windowBytes, m.parked, m.held, m.heldRetries, m.inFlight, m.duration, m.lag, m.backlog}
+	reg.MustRegister(m.all...)
 	return m
 }
 
@@ -106,7 +109,7 @@ type outcomeKey struct {
 	outcome, reason string
 }
 
-var states = []string{stateClosed, stateOpen, stateHalfOpen, stateHeld}
+var states = []string{stateClosed, stateOpen, stateHalfOpen, stateHeld, statePaused, stateRemoved}
 
 // destination makes one destination's metrics, all at zero so that zero is visible.
 func (m *Metrics) destination(name string) *destinationMetrics {
@@ -230,7 +233,19 @@ var (
 func (c *backlogCollector) add(d *destinationMetrics) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.destinations = append(c.destinations, d)
+	c.destinations = append(c.without(d.name), d)
+}
+
+// forget takes a destination out.
+func (c *backlogCollector) forget(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.destinations = c.without(name)
+}
+
+// without are the others than one, which may have run under its name before.
+func (c *backlogCollector) without(name string) []*destinationMetrics {
+	return slices.DeleteFunc(c.destinations, func(d *destinationMetrics) bool { return d.name == name })
 }
 
 // Describe implements prometheus.Collector.
@@ -252,5 +267,27 @@ func (c *backlogCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 		ch <- prometheus.MustNewConstMetric(backlogCalls, prometheus.GaugeValue, float64(max(calls, ended)-ended), d.name)
 		ch <- prometheus.MustNewConstMetric(backlogAge, prometheus.GaugeValue, age, d.name)
+	}
+}
+
+// Keep shows a destination that was removed and keeps what it had: which end of the log was its own, and how many calls have
+// ended up to there.
+func (m *Metrics) Keep(destination string, calls, ended uint64) (progress func(ended uint64)) {
+	d := &destinationMetrics{name: destination, all: m}
+	d.setState(stateRemoved)
+	d.follow(func() (uint64, journal.Position) { return calls, journal.Position{} }, ended)
+	return d.ended.Store
+}
+
+// Forget lets go of all that is counted of a destination, which must not be running.
+func (m *Metrics) Forget(destination string) {
+	m.backlog.forget(destination)
+	labels := prometheus.Labels{"destination": destination}
+	for _, c := range m.all {
+		if vector, ok := c.(interface {
+			DeletePartialMatch(prometheus.Labels) int
+		}); ok {
+			vector.DeletePartialMatch(labels)
+		}
 	}
 }

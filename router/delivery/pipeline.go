@@ -101,6 +101,7 @@ type Pipeline struct {
 	merges       *mergeMemory  // nil where nothing is remembered
 	merged       []merged      // delivered calls whose merges are to be stored
 	lastError    string
+	state        string // as the gate has it
 	// suspectBelow is the end of the log at the start, when the run before crashed: calls before it may have been sent.
 	suspectBelow uint64
 
@@ -110,6 +111,10 @@ type Pipeline struct {
 	chored    chan error
 	saves     chan savePoint
 	saved     chan struct{} // a save has landed
+
+	paused atomic.Bool
+	nudged chan struct{} // what is decided by another goroutine has changed
+	share  atomic.Int64  // Config.MaxBytes, as it is now
 
 	savedFloor atomic.Uint64
 	savedEnded atomic.Uint64 // how many calls had ended when the last save was made
@@ -128,6 +133,7 @@ func New(config Config) *Pipeline {
 		sequencer: NewSequencer[*job](),
 		queue:     newQueue(config.Options.Batch),
 		epoch:     1,
+		state:     stateClosed,
 		limiter:   newLimiter(config.Options.Rate),
 		letters:   map[uint64]*job{},
 		incoming:  make(chan prepared, 1),
@@ -136,10 +142,12 @@ func New(config Config) *Pipeline {
 		chored:    make(chan error, 1),
 		saves:     make(chan savePoint, 1),
 		saved:     make(chan struct{}, 1),
+		nudged:    make(chan struct{}, 1),
 		stopped:   make(chan struct{}),
 		deadline:  make(chan struct{}),
 	}
 	p.gate = newGate(config.Options.Breaker, p.stateChanged)
+	p.share.Store(int64(config.MaxBytes))
 	return p
 }
 
@@ -232,6 +240,8 @@ func (p *Pipeline) loop(ctx context.Context) {
 			p.take(d)
 		case <-p.saved:
 			p.goOnSaved(time.Now())
+		case <-p.nudged:
+			p.showState()
 		case <-alarm.timer.C:
 			alarm.at = time.Time{}
 		case <-tick.C:
@@ -280,12 +290,13 @@ func (p *Pipeline) publishState() {
 
 // stateChanged tells of a new state; wait is how long nothing is sent in it.
 func (p *Pipeline) stateChanged(state string, wait time.Duration) {
-	p.metrics.setState(state)
+	p.state = state
+	p.showState()
 	switch state {
 	case stateOpen:
 		p.log.Warn("the destination counts as down; calls wait", zap.Duration("next_probe_in", wait))
 	case stateHeld:
-		p.log.Error("the destination refuses our credentials: put the right ones into its settings and restart; calls wait meanwhile", zap.Duration("next_probe_in", wait))
+		p.log.Error("the destination refuses our credentials: put the right ones into its settings and reload the config; calls wait meanwhile", zap.Duration("next_probe_in", wait))
 	case stateClosed:
 		p.log.Info("the destination takes calls again")
 	}

@@ -1,0 +1,38 @@
+package delivery
+
+// What is asked of a pipeline while it runs, by those who run it.
+
+// Pause keeps exchanges from starting, or lets them start again. What is in flight ends. It may be called before Start.
+func (p *Pipeline) Pause(paused bool) {
+	p.paused.Store(paused)
+	p.nudge()
+}
+
+// SetMaxBytes replaces the config's MaxBytes.
+func (p *Pipeline) SetMaxBytes(bytes int) {
+	p.share.Store(int64(bytes))
+	p.nudge()
+}
+
+func (p *Pipeline) nudge() {
+	select {
+	case p.nudged <- struct{}{}:
+	default: // the loop has yet to look
+	}
+}
+
+// showState publishes the state that the destination is in.
+func (p *Pipeline) showState() {
+	if p.paused.Load() {
+		p.metrics.setState(statePaused)
+	} else {
+		p.metrics.setState(p.state)
+	}
+}
+
+// Backlog returns how many accepted calls have not ended here.
+func (p *Pipeline) Backlog() uint64 {
+	ended := p.metrics.ended.Load()
+	calls, _ := p.Journal.Head()
+	return max(calls, ended) - ended
+}
