@@ -43,6 +43,9 @@ type Config struct {
 	// ShutdownTimeout is how long a stopping process may finish what it has begun. What is left stays in the journal.
 	// Above 0. Default 20s.
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
+
+	// again loads the config anew, from where it came.
+	again func() (*Config, error)
 }
 
 // Destination is one configured vendor.

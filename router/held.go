@@ -11,22 +11,12 @@ import (
 // heldLetters are the dead letters behind which calls wait, of all destinations.
 type heldLetters struct{ router *Router }
 
-// heldLetters returns nil when no destination has any.
-func (r *Router) heldLetters() admin.HeldLetters {
-	for _, d := range r.config.Destinations {
-		if d.Delivery.OnDead == delivery.OnDeadHold {
-			return heldLetters{r}
-		}
-	}
-	return nil
-}
-
 // Holds implements admin.HeldLetters.
 func (h heldLetters) Holds(id uint64) bool {
 	if !h.router.started.Load() {
 		return false
 	}
-	for _, p := range h.router.pipelines {
+	for _, p := range h.router.all() {
 		if p.Holds(id) {
 			return true
 		}
@@ -49,7 +39,7 @@ func (h heldLetters) ask(do func(*delivery.Pipeline) (held bool, err error)) (he
 	if !h.router.started.Load() {
 		return false, fmt.Errorf("%w: %w", admin.ErrNotNow, errStarting)
 	}
-	for _, p := range h.router.pipelines {
+	for _, p := range h.router.all() {
 		if held, err := do(p); err != nil {
 			return false, fmt.Errorf("%w: %w", admin.ErrNotNow, err)
 		} else if held {

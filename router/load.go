@@ -36,6 +36,8 @@ type LoadOptions struct {
 	// Simulate, when set, gives each destination the endpoint to use instead of its own. The settings are the effective
 	// ones, their secrets masked.
 	Simulate func(name, vendorType string, settings *yaml.Node) (endpoint string, err error)
+	// JournalDir, when set, is the journal's folder instead of the config's.
+	JournalDir string
 }
 
 // Mistakes is the error of a config: everything that is wrong with it.
@@ -72,6 +74,7 @@ func Load(path string, options LoadOptions) (*Config, error) {
 	if problems := l.decoder.Problems(); len(problems) > 0 {
 		return nil, &Mistakes{path, problems}
 	}
+	l.config.again = func() (*Config, error) { return Load(path, options) }
 	return l.config, nil
 }
 
@@ -207,6 +210,9 @@ func (l *loader) load(document *yaml.Node) {
 		return
 	}
 	l.config.Journal.DeadLetters = l.config.DeadLetters
+	if l.options.JournalDir != "" {
+		l.config.Journal.Dir = l.options.JournalDir
+	}
 	l.checkServer()
 	l.checkStorage()
 	l.config.Delivery.Check(l.below("delivery"))

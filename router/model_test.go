@@ -241,7 +241,7 @@ func (m *model) tell() {
 func (m *model) restartAfter(calls int64) {
 	m.until("calls are accepted", func() bool { return m.acked.Load() >= calls })
 	m.stop()
-	m.start(m.router.config)
+	m.start(m.router.Config())
 }
 
 // send sends a story in order, as single calls and as batches, each again and again until it is answered 200. Sometimes it
@@ -336,7 +336,7 @@ type buried struct{ destination, messageID string }
 // what the vendor said.
 func (m *model) readJournal() (entries []journal.Entry, dead map[buried]string) {
 	m.t.Helper()
-	options := m.router.config.Journal.Options
+	options := m.router.Config().Journal.Options
 	log, err := journal.Open(m.ctx, options, m.log, prometheus.NewRegistry())
 	if err != nil {
 		m.t.Fatal(err)

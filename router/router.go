@@ -24,19 +24,30 @@ import (
 
 // Router is everything, running: the ingress, the journal, and a pipeline per destination.
 type Router struct {
-	config   *Config
+	// OnReload, when set, is told of a config that was reloaded, for what is not the router's: the log, the process.
+	OnReload func(*Config)
+
+	config   atomic.Pointer[Config]
+	atStart  *Config // what needs a restart stays as it was here
 	log      *zap.Logger
 	registry *prometheus.Registry
 
-	journal   *journal.Journal
-	pipelines []*delivery.Pipeline
-	ingress   *ingress.Server
-	admin     *admin.Server
+	journal    *journal.Journal
+	deliveries *delivery.Metrics
+	ingress    *ingress.Server
+	admin      *admin.Server
+
+	mu        sync.RWMutex
+	pipelines map[string]*delivery.Pipeline
+	kept      map[string]*keeper // of those that are not configured any more
+
+	reloading sync.Mutex
+	running   context.Context // until Stop
+	stop      context.CancelFunc
 
 	listener, adminListener net.Listener
 	started                 atomic.Bool
 	background              sync.WaitGroup
-	stopPurge               context.CancelFunc
 	failed                  chan error
 }
 
@@ -47,8 +58,17 @@ func New(config *Config, log *zap.Logger) *Router {
 	if steering := logging.Of(log); steering != nil {
 		registry.MustRegister(steering)
 	}
-	return &Router{config: config, log: log, registry: registry, failed: make(chan error, 2)}
+	r := &Router{
+		atStart: config, log: log, registry: registry, failed: make(chan error, 2),
+		pipelines: map[string]*delivery.Pipeline{}, kept: map[string]*keeper{},
+	}
+	r.config.Store(config)
+	r.running, r.stop = context.WithCancel(context.Background())
+	return r
 }
+
+// Config returns the config that the router goes by at the moment.
+func (r *Router) Config() *Config { return r.config.Load() }
 
 // Start opens the journal, goes on delivering where the run before stopped, and only then takes calls. When it fails,
 // nothing is left running.
@@ -61,30 +81,25 @@ func (r *Router) Start(ctx context.Context) error {
 }
 
 func (r *Router) start(ctx context.Context) (err error) {
-	if r.journal, err = journal.Open(ctx, r.config.Journal.Options, r.log, r.registry); err != nil {
+	config := r.Config()
+	if r.journal, err = journal.Open(ctx, config.Journal.Options, r.log, r.registry); err != nil {
 		return err
 	}
 	if err := r.startAdmin(); err != nil {
 		return err
 	}
-	metrics := delivery.NewMetrics(r.registry)
-	for _, name := range slices.Sorted(maps.Keys(r.config.Destinations)) {
-		p := r.pipeline(r.config.Destinations[name], metrics)
-		if err := p.Start(ctx); err != nil {
-			return err
-		}
-		r.pipelines = append(r.pipelines, p)
-	}
-	if r.ingress, err = ingress.New(r.config.Config, r.journal, r.log, r.registry); err != nil {
+	r.deliveries = delivery.NewMetrics(r.registry)
+	if err := r.startDestinations(ctx); err != nil {
 		return err
 	}
-	if r.listener, err = net.Listen("tcp", r.config.Listen); err != nil {
+	if r.ingress, err = ingress.New(config.Config, r.journal, r.log, r.registry); err != nil {
+		return err
+	}
+	if r.listener, err = net.Listen("tcp", config.Listen); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
 	r.serve(r.listener, r.ingress.Serve)
-	background, stop := context.WithCancel(context.Background())
-	r.stopPurge = stop
-	r.background.Go(func() { r.purge(background) })
+	r.background.Go(func() { r.purge(r.running) })
 	r.started.Store(true)
 	return nil
 }
@@ -93,13 +108,13 @@ var errStarting = errors.New("starting, or stopping")
 
 func (r *Router) startAdmin() (err error) {
 	r.admin = admin.New(admin.Config{
-		Listen:       r.config.Admin.Listen,
-		Hosts:        r.config.Admin.Hosts,
-		Tokens:       r.config.Admin.Tokens,
-		Destinations: slices.Sorted(maps.Keys(r.config.Destinations)),
+		Listen:       r.Config().Admin.Listen,
+		Hosts:        r.Config().Admin.Hosts,
+		Tokens:       r.Config().Admin.Tokens,
+		Destinations: slices.Sorted(maps.Keys(r.Config().Destinations)),
 		Journal:      r.journal,
-		Held:         r.heldLetters(),
-		ReplayRate:   r.config.DeadLetters.ReplayRate,
+		Held:         heldLetters{r},
+		ReplayRate:   r.Config().DeadLetters.ReplayRate,
 		Started: func() error {
 			if !r.started.Load() {
 				return errStarting
@@ -107,36 +122,18 @@ func (r *Router) startAdmin() (err error) {
 			return nil
 		},
 		Explain: func(body []byte, source string) (any, error) {
-			return r.config.Explain(body, ExplainOptions{Source: source})
+			return r.Config().Explain(body, ExplainOptions{Source: source})
 		},
 		Metrics: r.registry,
 		Logger:  r.log,
 		Log:     logging.Of(r.log),
 	})
-	if r.adminListener, err = net.Listen("tcp", r.config.Admin.Listen); err != nil {
+	if r.adminListener, err = net.Listen("tcp", r.Config().Admin.Listen); err != nil {
 		return fmt.Errorf("admin.listen: %w", err)
 	}
 	r.serve(r.adminListener, r.admin.Serve)
 	return nil
 }
-
-func (r *Router) pipeline(d *Destination, metrics *delivery.Metrics) *delivery.Pipeline {
-	return delivery.New(delivery.Config{
-		Destination: d.Destination,
-		Options:     d.Delivery,
-		Journal:     r.journal,
-		Read:        func(from uint64) delivery.Frames { return r.journal.ReadFrom(from) },
-		Allowed:     r.allowed,
-		Sender:      delivery.NewHTTPSender(d.Delivery),
-		MaxBytes:    int(r.config.BufferBytes) / len(r.config.Destinations),
-		Logger:      r.log,
-		Metrics:     metrics,
-	})
-}
-
-// allowed returns the destinations that a source may use; none is all. A source that is not configured any more keeps the
-// calls that it sent.
-func (r *Router) allowed(source string) []string { return r.config.Sources[source].Destinations }
 
 func (r *Router) serve(l net.Listener, serve func(net.Listener) error) {
 	r.background.Go(func() {
@@ -154,7 +151,7 @@ func (r *Router) Addr() string { return r.listener.Addr().String() }
 
 // Scheme returns what SDKs speak there: http or https.
 func (r *Router) Scheme() string {
-	if r.config.TLS.IsSet() {
+	if r.atStart.TLS.IsSet() {
 		return "https"
 	}
 	return "http"
@@ -167,19 +164,15 @@ func (r *Router) AdminAddr() string { return r.adminListener.Addr().String() }
 // What has not ended is delivered after the next start.
 func (r *Router) Stop(ctx context.Context) {
 	r.started.Store(false)
+	r.stop()
+	r.reloading.Lock() // a reload that is under way has seen it
+	defer r.reloading.Unlock()
 	if r.ingress != nil {
 		if err := r.ingress.Shutdown(ctx); err != nil {
 			r.log.Warn("stopped while requests were being read", zap.Error(err))
 		}
 	}
-	var stopping sync.WaitGroup
-	for _, p := range r.pipelines {
-		stopping.Go(func() { p.Stop(ctx) })
-	}
-	stopping.Wait()
-	if r.stopPurge != nil {
-		r.stopPurge()
-	}
+	r.stopDestinations(ctx)
 	if r.admin != nil {
 		_ = r.admin.Shutdown(ctx) // it is there to be asked until everything else has stopped
 	}
@@ -201,10 +194,7 @@ func (r *Router) purge(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		floor := ^uint64(0)
-		for _, p := range r.pipelines {
-			floor = min(floor, p.Floor())
-		}
+		floor := r.floor()
 		if err := r.journal.Purge(ctx, floor); err != nil && ctx.Err() == nil {
 			r.log.Warn("the journal could not be purged; trying again", zap.Error(err))
 		}

@@ -76,16 +76,15 @@ func serveSimulated(ctx context.Context, path string, logs io.Writer) error {
 		return err
 	}
 	defer vendors.Close()
-	config, err := loadConfig(path, router.LoadOptions{MissingSecret: simulatedSecret, Simulate: vendors.endpoint})
-	if err != nil {
-		return err
-	}
 	folder, err := os.MkdirTemp("", "aka-simulate-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(folder)
-	config.Journal.Dir = folder
+	config, err := loadConfig(path, router.LoadOptions{MissingSecret: simulatedSecret, Simulate: vendors.endpoint, JournalDir: folder})
+	if err != nil {
+		return err
+	}
 	log := logging.New(config.Log, logs)
 	log.Warn("SIMULATION: every destination is simulated in this process, and the journal is a temporary folder",
 		zap.String("simulator", vendors.URL()), zap.String("accounts", vendors.accountsURL()), zap.String("control", vendors.ControlURL()), zap.String("journal", folder))

@@ -270,14 +270,22 @@ func (c *backlogCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// Keep shows a destination that was removed and keeps what it had: which end of the log was its own, and how many calls have
-// ended up to there.
-func (m *Metrics) Keep(destination string, calls, ended uint64) (progress func(ended uint64)) {
-	d := &destinationMetrics{name: destination, all: m}
+// Kept is what is counted of a destination that was removed and keeps what it had.
+type Kept struct{ metrics *destinationMetrics }
+
+// Keep shows a destination as removed. calls is how many the log had accepted by then.
+func (m *Metrics) Keep(destination string, calls uint64) *Kept {
+	d := &destinationMetrics{name: destination, all: m, outcomes: map[outcomeKey]prometheus.Counter{}}
 	d.setState(stateRemoved)
-	d.follow(func() (uint64, journal.Position) { return calls, journal.Position{} }, ended)
-	return d.ended.Store
+	d.follow(func() (uint64, journal.Position) { return calls, journal.Position{} }, calls)
+	return &Kept{d}
 }
+
+// Ended tells how many calls have ended, of all that were accepted.
+func (k *Kept) Ended(calls uint64) { k.metrics.ended.Store(calls) }
+
+// TooOld counts a call that has become a dead letter.
+func (k *Kept) TooOld(t segment.Type) { k.metrics.outcome(t, outcomeDead, string(adapter.TooOld)) }
 
 // Forget lets go of all that is counted of a destination, which must not be running.
 func (m *Metrics) Forget(destination string) {

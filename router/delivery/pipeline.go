@@ -122,6 +122,7 @@ type Pipeline struct {
 	background sync.WaitGroup
 	stopped    chan struct{}
 	deadline   chan struct{} // closed when what is in flight is not waited for any more
+	outOfTime  sync.Once
 }
 
 // New makes a pipeline that is not running.
@@ -197,13 +198,13 @@ func (p *Pipeline) Start(ctx context.Context) error {
 }
 
 // Stop ends reading and sending, and returns once what is in flight has ended or ctx has, and the progress is saved. What
-// did not end stays in the journal.
+// did not end stays in the journal. It may be called again.
 func (p *Pipeline) Stop(ctx context.Context) {
 	p.stop()
 	select {
 	case <-p.stopped:
 	case <-ctx.Done():
-		close(p.deadline)
+		p.outOfTime.Do(func() { close(p.deadline) })
 		<-p.stopped
 	}
 	p.background.Wait()

@@ -6,17 +6,18 @@ type rules struct {
 	trusted trusted
 }
 
-// Reload goes by the config's sources and trusted proxies from now on. Requests that are being answered go by those that they
-// began with. A source of the same name and rate keeps what it owes. Nothing else of the config is looked at. It fails as
-// New does, and changes nothing then.
-func (s *Server) Reload(config Config) error {
+// Prepare returns what makes the server go by the config's sources and trusted proxies. Requests that are being answered then
+// go by those that they began with. A source of the same name and rate keeps what it owes. Nothing else of the config is
+// looked at. It fails as New does.
+func (s *Server) Prepare(config Config) (commit func(), err error) {
 	keys, err := newKeyring(config.Sources, s.metrics)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	keys.keepLimiters(s.rules.Load().keys)
-	s.rules.Store(&rules{keys, config.TrustedProxies})
-	return nil
+	return func() {
+		keys.keepLimiters(s.rules.Load().keys)
+		s.rules.Store(&rules{keys, config.TrustedProxies})
+	}, nil
 }
 
 // keepLimiters goes on with the limiters of the sources that were there before with the same rate.

@@ -15,9 +15,7 @@ func TestAReloadReplacesWhoMaySend(t *testing.T) {
 		"shop":    {WriteKey: adapter.NewSecret(testKey), IP: "drop"},
 	}
 	next.TrustedProxies = []Network{{Prefix: netip.MustParsePrefix("10.0.0.0/8")}}
-	if err := s.server.Reload(next); err != nil {
-		t.Fatal(err)
-	}
+	reload(t, s, next)
 	if got := s.post(t, "/v1/alias", call); got.StatusCode != 200 || s.entries[0].Source != "shop" {
 		t.Errorf("%d %s, of %v", got.StatusCode, got.body, s.entries)
 	}
@@ -34,7 +32,7 @@ func TestAReloadThatFailsChangesNothing(t *testing.T) {
 	s := start(t, testConfig())
 	next := testConfig()
 	next.Sources = map[string]Source{"website": {}}
-	if err := s.server.Reload(next); err == nil {
+	if _, err := s.server.Prepare(next); err == nil {
 		t.Fatal("a source without a write key was taken")
 	}
 	if got := s.post(t, "/v1/alias", call); got.StatusCode != 200 {
@@ -58,9 +56,7 @@ func TestASourceKeepsWhatItOwesOverAReloadUnlessItsRateIsAnother(t *testing.T) {
 		rate   float64
 		status int
 	}{{0.001, 429}, {0.002, 200}, {0, 200}} {
-		if err := s.server.Reload(rate(c.rate)); err != nil {
-			t.Fatal(err)
-		}
+		reload(t, s, rate(c.rate))
 		if got := s.post(t, "/v1/alias", call); got.StatusCode != c.status {
 			t.Errorf("at %v per second: %d %s", c.rate, got.StatusCode, got.body)
 		}
@@ -82,4 +78,13 @@ func TestWhileDrainingCallsAreRefusedAndSettingsAnswered(t *testing.T) {
 	if got := s.post(t, "/v1/alias", call); got.StatusCode != 200 {
 		t.Errorf("%d %s", got.StatusCode, got.body)
 	}
+}
+
+func reload(t *testing.T, s *stand, config Config) {
+	t.Helper()
+	commit, err := s.server.Prepare(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit()
 }

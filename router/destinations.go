@@ -1,0 +1,210 @@
+package router
+
+import (
+	"context"
+	"maps"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"aka/router/delivery"
+)
+
+// startDestinations goes on with every destination where the run before stopped, and with what those have left that are not
+// configured any more.
+func (r *Router) startDestinations(ctx context.Context) error {
+	config := r.Config()
+	for _, name := range slices.Sorted(maps.Keys(config.Destinations)) {
+		p := r.pipeline(config, config.Destinations[name])
+		if err := p.Start(ctx); err != nil {
+			return err
+		}
+		r.set(name, p)
+	}
+	for _, name := range r.journal.Known() {
+		if config.Destinations[name] != nil {
+			continue
+		}
+		if err := r.remove(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pipeline makes a destination's pipeline.
+func (r *Router) pipeline(config *Config, d *Destination) *delivery.Pipeline {
+	p := delivery.New(delivery.Config{
+		Destination: d.Destination,
+		Options:     d.Delivery,
+		Journal:     r.journal,
+		Read:        func(from uint64) delivery.Frames { return r.journal.ReadFrom(from) },
+		Allowed:     r.allowed,
+		Sender:      delivery.NewHTTPSender(d.Delivery),
+		MaxBytes:    share(config),
+		Logger:      r.log,
+		Metrics:     r.deliveries,
+	})
+	p.Pause(r.journal.Paused(d.Name))
+	return p
+}
+
+// share is what each destination may hold in memory.
+func share(config *Config) int { return int(config.BufferBytes) / len(config.Destinations) }
+
+// allowed returns the destinations that a source may use; none is all. A source that is not configured any more keeps the
+// calls that it sent.
+func (r *Router) allowed(source string) []string { return r.Config().Sources[source].Destinations }
+
+// set makes a pipeline the one of its destination.
+func (r *Router) set(name string, p *delivery.Pipeline) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pipelines[name] = p
+	delete(r.kept, name)
+}
+
+// remove looks after what a destination has left, whose pipeline has stopped.
+func (r *Router) remove(ctx context.Context, name string) error {
+	k, err := r.keep(ctx, name)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.kept[name] = k
+	delete(r.pipelines, name)
+	return nil
+}
+
+// all returns the pipelines of the configured destinations, by their names.
+func (r *Router) all() map[string]*delivery.Pipeline {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return maps.Clone(r.pipelines)
+}
+
+// floor returns the first frame of the log that any destination still needs.
+func (r *Router) floor() uint64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	floor := ^uint64(0)
+	for _, p := range r.pipelines {
+		floor = min(floor, p.Floor())
+	}
+	for _, k := range r.kept {
+		floor = min(floor, k.Floor())
+	}
+	return floor
+}
+
+// stopDestinations finishes what is in flight as long as ctx lasts.
+func (r *Router) stopDestinations(ctx context.Context) {
+	var stopping sync.WaitGroup
+	for _, p := range r.all() {
+		stopping.Go(func() { p.Stop(ctx) })
+	}
+	for _, k := range r.kept {
+		stopping.Go(k.close)
+	}
+	stopping.Wait()
+}
+
+// change is what a reload does to a destination.
+type change int
+
+const (
+	unchanged change = iota
+	added
+	replaced
+	removed
+)
+
+// changeOf compares a destination as it runs with what it is to be; nil is none.
+func changeOf(before, after *Destination) change {
+	switch {
+	case after == nil:
+		return removed
+	case before == nil:
+		return added
+	case reflect.DeepEqual(before.Destination, after.Destination) && before.Delivery == after.Delivery:
+		return unchanged
+	}
+	return replaced
+}
+
+// changeDestinations makes the destinations run as the config says, each by itself: one whose vendor is slow to answer what is
+// in flight keeps no other waiting. It returns what it did, by name; what the end of ctx has kept it from is not in it.
+func (r *Router) changeDestinations(ctx context.Context, before, after *Config) map[string]change {
+	for _, p := range r.all() {
+		p.SetMaxBytes(share(after))
+	}
+	var mu sync.Mutex
+	done := map[string]change{}
+	var changing sync.WaitGroup
+	for name := range unionOfNames(before.Destinations, after.Destinations) {
+		c := changeOf(before.Destinations[name], after.Destinations[name])
+		if c == unchanged {
+			continue
+		}
+		changing.Go(func() {
+			if r.changeDestination(ctx, after, name) {
+				mu.Lock()
+				defer mu.Unlock()
+				done[name] = c
+			}
+		})
+	}
+	changing.Wait()
+	return done
+}
+
+func unionOfNames(a, b map[string]*Destination) map[string]bool {
+	names := map[string]bool{}
+	for name := range a {
+		names[name] = true
+	}
+	for name := range b {
+		names[name] = true
+	}
+	return names
+}
+
+// changeDestination stops what runs under a name, waits until nothing of it is in flight, and goes on as the config says.
+// What is written to disk is tried again until it succeeds: meanwhile the destination's calls wait in the journal.
+func (r *Router) changeDestination(ctx context.Context, config *Config, name string) bool {
+	r.mu.RLock()
+	p, k := r.pipelines[name], r.kept[name]
+	r.mu.RUnlock()
+	if p != nil {
+		p.Stop(ctx) // each exchange ends within its timeout
+	}
+	if k != nil {
+		k.close()
+	}
+	for ctx.Err() == nil {
+		err := r.goOn(ctx, config, name)
+		if err == nil {
+			return true
+		}
+		r.log.Error("the destination could not be changed; trying again, its calls wait meanwhile", zap.String("destination", name), zap.Error(err))
+		pause(ctx, time.Second)
+	}
+	return false
+}
+
+func (r *Router) goOn(ctx context.Context, config *Config, name string) error {
+	d := config.Destinations[name]
+	if d == nil {
+		return r.remove(ctx, name)
+	}
+	p := r.pipeline(config, d)
+	if err := p.Start(ctx); err != nil {
+		return err
+	}
+	r.set(name, p)
+	return nil
+}

@@ -1,0 +1,98 @@
+package router
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+
+	"go.uber.org/zap"
+)
+
+// Reloaded is what a reload has changed.
+type Reloaded struct {
+	// Added, Replaced and Removed are destinations by name. One that was replaced has another setting: it went on where it had
+	// stopped, once nothing of it was in flight. One that was removed keeps what it had waiting.
+	Added    []string `json:"added"`
+	Replaced []string `json:"replaced"`
+	Removed  []string `json:"removed"`
+	// NeedsRestart are the keys that have another value in the file, which counts only after a restart.
+	NeedsRestart []string `json:"needs_restart"`
+}
+
+// ErrReloading tells that another reload is under way.
+var ErrReloading = errors.New("another reload is under way")
+
+// Reload reads the config's file again, and goes by it: destinations, sources, rates, secrets and their files. No connection
+// is dropped and no order is lost. A file that does not load, whose error is *Mistakes, changes nothing. It returns once
+// everything goes by the new one.
+func (r *Router) Reload() (*Reloaded, error) {
+	if !r.reloading.TryLock() {
+		return nil, ErrReloading
+	}
+	defer r.reloading.Unlock()
+	if !r.started.Load() {
+		return nil, errStarting
+	}
+	before := r.Config()
+	next, err := before.again()
+	if err != nil {
+		r.log.Error("the config was not reloaded, and the old one stays: correct it and reload again", zap.Error(err))
+		return nil, err
+	}
+	done, err := r.apply(before, next)
+	if err != nil {
+		r.log.Error("the config was not reloaded, and the old one stays", zap.Error(err))
+		return nil, err
+	}
+	r.log.Info("reloaded the config", zap.Strings("added", done.Added), zap.Strings("replaced", done.Replaced), zap.Strings("removed", done.Removed))
+	if len(done.NeedsRestart) > 0 {
+		r.log.Warn("the config has changes that count only after a restart: restart aka", zap.Strings("keys", done.NeedsRestart))
+	}
+	return done, nil
+}
+
+// apply goes on with another config. Sources come last: what they may send to is there then.
+func (r *Router) apply(before, next *Config) (*Reloaded, error) {
+	letIn, err := r.ingress.Prepare(next.Config)
+	if err != nil {
+		return nil, err
+	}
+	r.config.Store(next)
+	changes := r.changeDestinations(r.running, before, next)
+	letIn()
+	if r.OnReload != nil {
+		r.OnReload(next)
+	}
+	named := func(c change) []string {
+		names := []string{}
+		for name, done := range changes {
+			if done == c {
+				names = append(names, name)
+			}
+		}
+		slices.Sort(names)
+		return names
+	}
+	return &Reloaded{Added: named(added), Replaced: named(replaced), Removed: named(removed), NeedsRestart: needsRestart(r.atStart, next)}, nil
+}
+
+// needsRestart returns the keys, sorted, whose new values a running process cannot go by.
+func needsRestart(running, next *Config) []string {
+	keys := []string{}
+	for key, values := range map[string][2]any{
+		"admin.listen": {running.Admin.Listen, next.Admin.Listen},
+		"dead_letters": {running.DeadLetters, next.DeadLetters},
+		"journal":      {running.Journal, next.Journal},
+		"limits":       {running.Limits, next.Limits},
+		"listen":       {running.Listen, next.Listen},
+		"log.format":   {running.Log.Format, next.Log.Format},
+		"static_dir":   {running.StaticDir, next.StaticDir},
+		"tls":          {running.TLS, next.TLS},
+	} {
+		if !reflect.DeepEqual(values[0], values[1]) {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
