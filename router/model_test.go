@@ -223,7 +223,8 @@ func (m *model) rarely() float64 { return 0.02 + 0.1*m.dice.Float64() }
 
 func (m *model) fewTimes() int { return 1 + m.dice.IntN(20) }
 
-// tell has every household send its calls, all at once, while the router is stopped and started.
+// tell has every household send its calls, all at once, while the router is stopped and started, goes on with another config,
+// or is paused.
 func (m *model) tell() {
 	var telling sync.WaitGroup
 	for i := range households {
@@ -231,17 +232,41 @@ func (m *model) tell() {
 		cut := rand.New(rand.NewPCG(m.dice.Uint64(), 0))
 		telling.Go(func() { m.send(story, cut) })
 	}
-	for range m.dice.IntN(3) {
-		m.restartAfter(m.dice.Int64N(households * callsPerHousehold))
+	for range m.dice.IntN(5) {
+		m.interrupt()
 	}
 	telling.Wait()
 }
 
-// restartAfter restarts the router when so many calls are accepted.
-func (m *model) restartAfter(calls int64) {
-	m.until("calls are accepted", func() bool { return m.acked.Load() >= calls })
-	m.stop()
-	m.start(m.router.Config())
+// interrupt does something to the router when some calls are accepted.
+func (m *model) interrupt() {
+	accepted := m.dice.Int64N(households * callsPerHousehold)
+	m.until("calls are accepted", func() bool { return m.acked.Load() >= accepted })
+	switch m.dice.IntN(3) {
+	case 0:
+		m.stop()
+		m.start(m.router.Config())
+	case 1:
+		m.loadConfig(m.faulty, m.tempo())
+		if done, err := m.router.Reload(); err != nil || len(done.Replaced) == 0 || len(done.NeedsRestart) > 0 {
+			m.t.Errorf("reloaded %+v, %v", done, err)
+		}
+	case 2:
+		for _, d := range modelDestinations {
+			m.pause(d.name, true)
+		}
+		accepted += m.dice.Int64N(households*callsPerHousehold-accepted) / 2
+		m.until("more calls are accepted", func() bool { return m.acked.Load() >= accepted })
+		for _, d := range modelDestinations {
+			m.pause(d.name, false)
+		}
+	}
+}
+
+func (m *model) pause(destination string, paused bool) {
+	if err := m.router.Pause(destination, paused); err != nil {
+		m.t.Error(err)
+	}
 }
 
 // send sends a story in order, as single calls and as batches, each again and again until it is answered 200. Sometimes it

@@ -80,7 +80,7 @@ func (r *Router) apply(before, next *Config) (*Reloaded, error) {
 func needsRestart(running, next *Config) []string {
 	keys := []string{}
 	for key, values := range map[string][2]any{
-		"admin.listen": {running.Admin.Listen, next.Admin.Listen},
+		"admin":        {running.Admin, next.Admin},
 		"dead_letters": {running.DeadLetters, next.DeadLetters},
 		"journal":      {running.Journal, next.Journal},
 		"limits":       {running.Limits, next.Limits},

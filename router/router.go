@@ -45,6 +45,11 @@ type Router struct {
 	running   context.Context // until Stop
 	stop      context.CancelFunc
 
+	draining, drained atomic.Bool
+	drainedSignal     chan struct{}
+	ingressStopped    sync.Once
+	forgotten         prometheus.Counter
+
 	listener, adminListener net.Listener
 	started                 atomic.Bool
 	background              sync.WaitGroup
@@ -60,8 +65,11 @@ func New(config *Config, log *zap.Logger) *Router {
 	}
 	r := &Router{
 		atStart: config, log: log, registry: registry, failed: make(chan error, 2),
-		pipelines: map[string]*delivery.Pipeline{}, kept: map[string]*keeper{},
+		pipelines: map[string]*delivery.Pipeline{}, kept: map[string]*keeper{}, drainedSignal: make(chan struct{}),
+		forgotten: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "aka", Name: "forgotten_calls_total",
+			Help: "Calls that waited for a destination which is not configured any more, when it was forgotten."}),
 	}
+	registry.MustRegister(r.forgotten)
 	r.config.Store(config)
 	r.running, r.stop = context.WithCancel(context.Background())
 	return r
@@ -167,11 +175,7 @@ func (r *Router) Stop(ctx context.Context) {
 	r.stop()
 	r.reloading.Lock() // a reload that is under way has seen it
 	defer r.reloading.Unlock()
-	if r.ingress != nil {
-		if err := r.ingress.Shutdown(ctx); err != nil {
-			r.log.Warn("stopped while requests were being read", zap.Error(err))
-		}
-	}
+	r.stopIngress(ctx)
 	r.stopDestinations(ctx)
 	if r.admin != nil {
 		_ = r.admin.Shutdown(ctx) // it is there to be asked until everything else has stopped
@@ -180,6 +184,18 @@ func (r *Router) Stop(ctx context.Context) {
 	if r.journal != nil {
 		r.journal.Close()
 	}
+}
+
+// stopIngress takes no more connections, and answers the requests that are being read as long as ctx lasts.
+func (r *Router) stopIngress(ctx context.Context) {
+	if r.ingress == nil {
+		return
+	}
+	r.ingressStopped.Do(func() {
+		if err := r.ingress.Shutdown(ctx); err != nil {
+			r.log.Warn("stopped while requests were being read", zap.Error(err))
+		}
+	})
 }
 
 // purgeInterval is how often the journal lets go of what every destination has ended.

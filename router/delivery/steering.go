@@ -8,6 +8,9 @@ func (p *Pipeline) Pause(paused bool) {
 	p.nudge()
 }
 
+// Paused tells whether it is paused.
+func (p *Pipeline) Paused() bool { return p.paused.Load() }
+
 // SetMaxBytes replaces the config's MaxBytes.
 func (p *Pipeline) SetMaxBytes(bytes int) {
 	p.share.Store(int64(bytes))

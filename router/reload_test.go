@@ -1,0 +1,393 @@
+package router
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/zap/zaptest"
+
+	"aka/destinations/simulator"
+)
+
+func TestAReloadChangesOnlyWhatIsAnother(t *testing.T) {
+	w := newReloadWorld(t, "kissmetrics", "vero", "spare")
+	w.write("", "kissmetrics", "vero")
+	w.start()
+	before := w.router.all()
+	w.mustReload(Reloaded{})
+	if now := w.router.all(); !reflect.DeepEqual(now, before) {
+		t.Error("a config that says the same has started a destination anew")
+	}
+
+	w.write("delivery: { concurrency: 3 }", "kissmetrics", "vero")
+	w.mustReload(Reloaded{Replaced: []string{"kissmetrics", "vero"}})
+	w.secret = "another"
+	w.write("delivery: { concurrency: 3 }", "kissmetrics", "vero")
+	w.mustReload(Reloaded{Replaced: []string{"vero"}})
+	w.write("delivery: { concurrency: 3 }\nlimits: { connections: 50 }\nlog: { format: console, level: warn }", "kissmetrics", "spare")
+	w.mustReload(Reloaded{Added: []string{"spare"}, Removed: []string{"vero"}, NeedsRestart: []string{"limits", "log.format"}})
+}
+
+func TestAConfigThatDoesNotLoadChangesNothing(t *testing.T) {
+	w := newReloadWorld(t, "vero")
+	w.write("", "vero")
+	w.start()
+	before := w.router.Config()
+	w.write("delivery: { concurency: 3 }", "vero")
+	_, err := w.router.Reload()
+	if mistakes := (*Mistakes)(nil); !errors.As(err, &mistakes) || !strings.Contains(err.Error(), "concurency") {
+		t.Errorf("got %v", err)
+	}
+	if w.router.Config() != before {
+		t.Error("it goes by another config")
+	}
+	w.send("still")
+	w.wantEvents("vero", "still")
+}
+
+func TestADestinationThatIsTakenOutKeepsItsBacklogUntilItIsBack(t *testing.T) {
+	for _, how := range []string{"by reloads", "by restarts"} {
+		t.Run(how, func(t *testing.T) {
+			w := newReloadWorld(t, "kissmetrics", "vero")
+			change := func(destinations ...string) {
+				w.write("", destinations...)
+				if how == "by reloads" {
+					if _, err := w.router.Reload(); err != nil {
+						t.Fatal(err)
+					}
+					return
+				}
+				w.router.Stop(t.Context())
+				w.start()
+			}
+			w.write("", "kissmetrics", "vero")
+			w.start()
+			w.pause("vero", true)
+			w.send("before 1", "before 2")
+			change("kissmetrics")
+			w.send("meanwhile 1", "meanwhile 2")
+			w.wantEvents("kissmetrics", "before 1", "before 2", "meanwhile 1", "meanwhile 2")
+			if n := w.backlog("vero"); n != 2 {
+				t.Errorf("%v calls wait for what was taken out, want 2", n)
+			}
+			w.router.Stop(t.Context()) // it outlives that, too
+			w.start()
+			if n := w.backlog("vero"); n != 2 {
+				t.Errorf("after a restart %v calls wait for what was taken out, want 2", n)
+			}
+			change("kissmetrics", "vero")
+			w.send("after")
+			if got := w.events("vero"); len(got) > 0 {
+				t.Errorf("it was paused, and the vendor got %v", got)
+			}
+			w.pause("vero", false)
+			w.wantEvents("vero", "before 1", "before 2", "after")
+		})
+	}
+}
+
+func TestADestinationThatIsForgottenHasNoBacklog(t *testing.T) {
+	w := newReloadWorld(t, "kissmetrics", "vero")
+	w.write("", "kissmetrics", "vero")
+	w.start()
+	w.pause("vero", true)
+	w.send("before 1", "before 2")
+	if _, err := w.router.Forget(t.Context(), "vero"); !errors.Is(err, ErrConfigured) {
+		t.Errorf("a configured one: %v", err)
+	}
+	w.write("", "kissmetrics")
+	w.mustReload(Reloaded{Removed: []string{"vero"}})
+	if n, err := w.router.Forget(t.Context(), "vero"); n != 2 || err != nil {
+		t.Errorf("%d calls were let go, %v", n, err)
+	}
+	if _, err := w.router.Forget(t.Context(), "vero"); !errors.Is(err, ErrNoDestination) {
+		t.Errorf("a second time: %v", err)
+	}
+	if n := testutil.ToFloat64(w.router.forgotten); n != 2 {
+		t.Errorf("%v calls are counted as forgotten", n)
+	}
+	if n := w.backlog("vero"); n != 0 {
+		t.Errorf("%v calls wait still", n)
+	}
+	w.write("", "kissmetrics", "vero")
+	w.mustReload(Reloaded{Added: []string{"vero"}})
+	w.send("after")
+	w.wantEvents("vero", "after")
+}
+
+func TestWhatATakenOutDestinationHasBecomesDeadLettersWhenItIsTooOld(t *testing.T) {
+	w := newReloadWorld(t, "kissmetrics", "vero")
+	w.write("", "kissmetrics", "vero")
+	w.start()
+	w.pause("vero", true)
+	w.send("before 1", "before 2")
+	w.write("", "kissmetrics")
+	w.mustReload(Reloaded{Removed: []string{"vero"}})
+	w.send("meanwhile")
+	w.router.Stop(t.Context())
+	config := w.load()
+	config.Delivery.MaxBacklogAge = time.Nanosecond
+	w.startWith(config)
+	w.until("nothing waits", func() bool { return w.backlog("vero") == 0 })
+	summary, err := w.router.journal.DeadSummary(t.Context())
+	if err != nil || len(summary) != 1 || summary[0].Destination != "vero" || summary[0].Reason != "too_old" || summary[0].Count != 2 {
+		t.Errorf("the dead letters are %+v, %v", summary, err)
+	}
+	if floor := w.router.kept["vero"].Floor(); floor != ^uint64(0) {
+		t.Errorf("it keeps the log from %d on", floor)
+	}
+}
+
+// A destination is replaced only when nothing of it is in flight, and others do not wait for that.
+func TestAReloadWaitsForWhatIsInFlightOfThatDestinationOnly(t *testing.T) {
+	w := newReloadWorld(t, "kissmetrics", "vero")
+	w.write("", "kissmetrics", "vero")
+	w.start()
+	if err := w.sim.Account("vero").AddFaults(simulator.Fault{Times: 1, Hang: true}); err != nil {
+		t.Fatal(err)
+	}
+	w.send("first")
+	w.until("it is in flight", func() bool { return w.metric("aka_exchanges_in_flight", "vero") == 1 })
+	w.write("delivery: { concurrency: 2 }", "kissmetrics", "vero")
+	var done atomic.Bool
+	reloaded := make(chan error)
+	go func() {
+		_, err := w.router.Reload()
+		done.Store(true)
+		reloaded <- err
+	}()
+	w.until("the other is replaced", func() bool {
+		return w.router.all()["kissmetrics"].Options.Concurrency == 2
+	})
+	w.send("second")
+	w.wantEvents("kissmetrics", "first", "second")
+	if _, err := w.router.Reload(); !errors.Is(err, ErrReloading) {
+		t.Errorf("a second reload meanwhile: %v", err)
+	}
+	if done.Load() {
+		t.Error("the reload has ended while an exchange was in flight")
+	}
+	w.sim.Account("vero").ClearFaults()
+	if err := <-reloaded; err != nil {
+		t.Error(err)
+	}
+	w.wantEvents("vero", "first", "second")
+}
+
+func TestADrainEndsWhenEverythingIsDelivered(t *testing.T) {
+	w := newReloadWorld(t, "vero")
+	w.write("", "vero")
+	w.start()
+	w.pause("vero", true)
+	w.send("first", "second")
+	if err := w.router.Drain(); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.router.Drain(); err != nil {
+		t.Errorf("once more: %v", err)
+	}
+	if status := w.post("refused"); status != http.StatusServiceUnavailable {
+		t.Errorf("a call was answered %d", status)
+	}
+	want := Draining{Draining: true, Waiting: map[string]uint64{"vero": 2}, Paused: []string{"vero"}}
+	if got := w.router.Draining(); !reflect.DeepEqual(got, want) {
+		t.Errorf("it says %+v, want %+v", got, want)
+	}
+	if err := w.router.CancelDrain(); err != nil {
+		t.Fatal(err)
+	}
+	w.send("third")
+	if err := w.router.Drain(); err != nil {
+		t.Fatal(err)
+	}
+	w.pause("vero", false)
+	select {
+	case <-w.router.Drained():
+	case <-t.Context().Done():
+	}
+	w.wantEvents("vero", "first", "second", "third")
+	if d := w.router.Draining(); !d.Done || len(d.Waiting) > 0 {
+		t.Errorf("it says %+v", d)
+	}
+	if err := w.router.CancelDrain(); err == nil {
+		t.Error("it was cancelled when it had ended")
+	}
+}
+
+// reloadWorld is a router whose config can be written anew, and its vendors.
+type reloadWorld struct {
+	t      *testing.T
+	sim    *simulator.Simulator
+	path   string
+	data   string
+	secret string
+	router *Router
+}
+
+func newReloadWorld(t *testing.T, destinations ...string) *reloadWorld {
+	sim, err := simulator.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sim.Close() })
+	w := &reloadWorld{t: t, sim: sim, path: filepath.Join(t.TempDir(), "config.yaml"), data: filepath.Join(t.TempDir(), "data"), secret: "t"}
+	for _, name := range destinations {
+		if _, err := sim.Add(name, vendorOf(name), simulator.Options{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		if w.router != nil {
+			w.router.Stop(t.Context())
+		}
+	})
+	return w
+}
+
+func vendorOf(name string) string {
+	if name == "kissmetrics" {
+		return name
+	}
+	return "vero"
+}
+
+// write writes the config's file with some destinations, and more lines.
+func (w *reloadWorld) write(more string, destinations ...string) {
+	w.t.Helper()
+	text := fmt.Sprintf("listen: \"127.0.0.1:0\"\nadmin: { listen: \"127.0.0.1:0\" }\njournal: { dir: %q }\nsources: { test: { write_key: key } }\n%s\ndestinations:\n", w.data, more)
+	for _, name := range destinations {
+		settings := "api_key: k"
+		if vendorOf(name) == "vero" {
+			settings = "auth_token: " + w.secret
+		}
+		text += fmt.Sprintf("  %s: { type: %s, delivery: { allow_private: true }, settings: { %s, endpoint: %q } }\n",
+			name, vendorOf(name), settings, w.sim.Account(name).Endpoint())
+	}
+	if err := os.WriteFile(w.path, []byte(text), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *reloadWorld) start() {
+	w.t.Helper()
+	w.startWith(w.load())
+}
+
+func (w *reloadWorld) load() *Config {
+	w.t.Helper()
+	config, err := Load(w.path, LoadOptions{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return config
+}
+
+func (w *reloadWorld) startWith(config *Config) {
+	w.t.Helper()
+	w.router = New(config, zaptest.NewLogger(w.t))
+	if err := w.router.Start(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *reloadWorld) mustReload(want Reloaded) {
+	w.t.Helper()
+	for _, names := range []*[]string{&want.Added, &want.Replaced, &want.Removed, &want.NeedsRestart} {
+		if *names == nil {
+			*names = []string{}
+		}
+	}
+	got, err := w.router.Reload()
+	if err != nil || !reflect.DeepEqual(*got, want) {
+		w.t.Fatalf("it did %+v, want %+v; %v", got, want, err)
+	}
+}
+
+func (w *reloadWorld) pause(name string, paused bool) {
+	w.t.Helper()
+	if err := w.router.Pause(name, paused); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *reloadWorld) send(events ...string) {
+	w.t.Helper()
+	for _, event := range events {
+		if status := w.post(event); status != http.StatusOK {
+			w.t.Fatalf("%s: %d", event, status)
+		}
+	}
+}
+
+func (w *reloadWorld) post(event string) (status int) {
+	w.t.Helper()
+	body := fmt.Sprintf(`{"userId":"jane","event":%q,"messageId":%q,"timestamp":"2026-01-02T03:04:05Z"}`, event, event)
+	request, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, "http://"+w.router.Addr()+"/v1/track", strings.NewReader(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	request.SetBasicAuth("key", "")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	return response.StatusCode
+}
+
+// events are what the vendor was told, in order where it needs that.
+func (w *reloadWorld) events(name string) (events []string) {
+	for _, r := range w.sim.Account(name).Records() {
+		events = append(events, r.Event)
+	}
+	if vendorOf(name) == "kissmetrics" { // which orders by time itself
+		slices.Sort(events)
+	}
+	return events
+}
+
+func (w *reloadWorld) wantEvents(name string, want ...string) {
+	w.t.Helper()
+	w.until(fmt.Sprintf("%s has %v, and not %v", name, want, w.events(name)), func() bool { return len(w.events(name)) >= len(want) })
+	if got := w.events(name); !slices.Equal(got, want) {
+		w.t.Errorf("%s got %v, want %v", name, got, want)
+	}
+}
+
+func (w *reloadWorld) backlog(name string) float64 { return w.metric("aka_backlog_calls", name) }
+
+func (w *reloadWorld) metric(family, destination string) float64 {
+	w.t.Helper()
+	families, err := w.router.registry.Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == family && m.GetLabel()[0].GetValue() == destination {
+				return m.GetGauge().GetValue()
+			}
+		}
+	}
+	return 0
+}
+
+// until polls what gives no sign when it changes.
+func (w *reloadWorld) until(what string, done func() bool) {
+	w.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("waited until %s", what)
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Errors of what an operator asks for.
+var (
+	// ErrNoDestination tells that there is none of that name.
+	ErrNoDestination = errors.New("no such destination")
+	// ErrConfigured tells that a destination is in the config, so that it cannot be forgotten.
+	ErrConfigured = errors.New("the destination is configured: take it out of the config and reload first")
+)
+
+// Pause keeps a destination from being sent anything, or lets it go on, and returns once that is safe on disk: it holds over
+// restarts. What is in flight ends; what is accepted waits in the journal.
+func (r *Router) Pause(name string, paused bool) error {
+	if !r.started.Load() {
+		return errStarting
+	}
+	p := r.all()[name]
+	if p == nil {
+		return fmt.Errorf("%w: %s", ErrNoDestination, name)
+	}
+	if err := r.journal.Pause(name, paused); err != nil {
+		return err
+	}
+	p.Pause(paused)
+	if paused {
+		r.log.Warn("a destination was paused; its calls wait until it is resumed", zap.String("destination", name))
+	} else {
+		r.log.Info("a destination was resumed", zap.String("destination", name))
+	}
+	return nil
+}
+
+// Forget lets go of what a destination that is not configured any more had waiting, and returns how many calls that were. Its
+// dead letters stay.
+func (r *Router) Forget(ctx context.Context, name string) (calls uint64, err error) {
+	if !r.reloading.TryLock() {
+		return 0, ErrReloading
+	}
+	defer r.reloading.Unlock()
+	if !r.started.Load() {
+		return 0, errStarting
+	}
+	if r.Config().Destinations[name] != nil {
+		return 0, fmt.Errorf("%w: %s", ErrConfigured, name)
+	}
+	r.mu.RLock()
+	k := r.kept[name]
+	r.mu.RUnlock()
+	if k == nil {
+		return 0, fmt.Errorf("%w: %s", ErrNoDestination, name)
+	}
+	k.close()
+	calls = k.waiting.Load()
+	if err := r.journal.Forget(ctx, name); err != nil {
+		return 0, err // it is not looked after until the next start, which is no loss
+	}
+	r.mu.Lock()
+	delete(r.kept, name)
+	r.mu.Unlock()
+	r.deliveries.Forget(name)
+	r.forgotten.Add(float64(calls))
+	r.log.Warn("a destination that is not configured any more was forgotten, and what waited for it let go", zap.String("destination", name), zap.Uint64("calls", calls))
+	return calls, nil
+}
+
+// Draining is how far a drain has come.
+type Draining struct {
+	// Draining tells that no calls are taken; Done that all that were have ended, and the process is about to.
+	Draining bool `json:"draining"`
+	Done     bool `json:"done"`
+	// Waiting is how many calls have not ended, by destination. Where nothing waits it is not listed.
+	Waiting map[string]uint64 `json:"waiting"`
+	// Paused are the destinations among those that wait for their operator: nothing of theirs will end.
+	Paused []string `json:"paused"`
+}
+
+// Drain takes no more calls, and once every call has ended at every configured destination Drained says so.
+func (r *Router) Drain() error {
+	if !r.started.Load() {
+		return errStarting
+	}
+	if r.draining.Swap(true) {
+		return nil
+	}
+	r.ingress.Drain(true)
+	r.log.Warn("draining: no more calls are taken, and the process ends when all have been delivered")
+	r.background.Go(r.drain)
+	return nil
+}
+
+// CancelDrain takes calls again, unless it is too late.
+func (r *Router) CancelDrain() error {
+	if !r.started.Load() || r.drained.Load() {
+		return errStarting
+	}
+	if r.draining.Swap(false) {
+		r.ingress.Drain(false)
+		r.log.Info("not draining any more: calls are taken again")
+	}
+	return nil
+}
+
+// Draining tells how far it is.
+func (r *Router) Draining() Draining {
+	d := Draining{Draining: r.draining.Load(), Done: r.drained.Load(), Waiting: map[string]uint64{}, Paused: []string{}}
+	for name, p := range r.all() {
+		if n := p.Backlog(); n > 0 {
+			d.Waiting[name] = n
+			if p.Paused() {
+				d.Paused = append(d.Paused, name)
+			}
+		}
+	}
+	slices.Sort(d.Paused)
+	return d
+}
+
+// Drained is closed when a drain has come to its end.
+func (r *Router) Drained() <-chan struct{} { return r.drainedSignal }
+
+const drainInterval = 50 * time.Millisecond
+
+func (r *Router) drain() {
+	if !r.waitUntilNothingWaits() || !r.drained.CompareAndSwap(false, true) {
+		return
+	}
+	// Requests that were let in before may still bring calls.
+	ctx, cancel := context.WithTimeout(r.running, r.Config().ShutdownTimeout)
+	defer cancel()
+	r.stopIngress(ctx)
+	if r.waitUntilNothingWaits() {
+		r.log.Info("drained: every call that was taken has ended")
+		close(r.drainedSignal)
+	}
+}
+
+// waitUntilNothingWaits returns false when the drain was cancelled before, or the router is stopped.
+func (r *Router) waitUntilNothingWaits() bool {
+	for r.draining.Load() {
+		if len(r.Draining().Waiting) == 0 {
+			return true
+		}
+		if !pause(r.running, drainInterval) {
+			return false
+		}
+	}
+	return false
+}
