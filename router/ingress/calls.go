@@ -78,7 +78,7 @@ func (s *Server) understand(ctx *fasthttp.RequestCtx, e endpoint, w *work) (*sou
 	var space [64]byte
 	credential, origin := credentialOf(ctx, space[:]), ctx.Request.Header.Peek(fasthttp.HeaderOrigin)
 	rules := s.rules.Load()
-	from := rulerules.keys.find(credential)
+	from := rules.keys.find(credential)
 	if from == nil && len(credential) > 0 {
 		return nil, refusedUnknownKey
 	}
