@@ -27,11 +27,12 @@ const (
 	maxHandshake = 512 << 10
 )
 
-// conn is a connection to a vendor. One exchange at a time uses it.
+// conn is a connection to a vendor. One exchange at a time uses it: of requests that went out behind each other, a broken
+// connection would leave all in doubt instead of one, and each would wait for the slowest before it.
 type conn struct {
 	net.Conn // encrypted, where the URL says so
 	wire     *wire
-	listener listener
+	peeker   peeker
 	reader   *bufio.Reader
 	origin   *origin
 	born     time.Time
@@ -121,7 +122,7 @@ func (c *conn) Close() error {
 // fit tells whether a kept connection may carry another exchange: it is young, and the vendor has neither closed it nor said
 // anything that nobody asked for.
 func (c *conn) fit(now time.Time, maxAge time.Duration) bool {
-	return now.Sub(c.born) < maxAge && c.listener.isQuiet()
+	return now.Sub(c.born) < maxAge && c.peeker.isQuiet()
 }
 
 // connect returns a connection to the origin: one that was kept, or a new one.
@@ -152,7 +153,7 @@ func (s *HTTPSender) dial(o *origin, deadline time.Time) (*conn, error) {
 		}
 	}
 	c.reader = bufio.NewReader(c)
-	c.listener.listen(raw)
+	c.peeker.watch(raw)
 	return c, nil
 }
 

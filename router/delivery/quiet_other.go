@@ -4,8 +4,8 @@ package delivery
 
 import "net"
 
-// listener cannot look without taking here: a connection that was closed shows when it is used.
-type listener struct{}
+// peeker cannot look without taking here: a connection that was closed shows when it is used.
+type peeker struct{}
 
-func (*listener) listen(net.Conn) {}
-func (*listener) isQuiet() bool   { return true }
+func (*peeker) watch(net.Conn) {}
+func (*peeker) isQuiet() bool  { return true }

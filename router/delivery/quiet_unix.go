@@ -8,33 +8,33 @@ import (
 	"syscall"
 )
 
-// listener tells whether a connection is quiet. It is made once for a connection, so that asking it allocates nothing.
-type listener struct {
+// peeker tells whether a connection is quiet. It is made once for a connection, so that asking it allocates nothing.
+type peeker struct {
 	socket syscall.RawConn
 	peek   func(fd uintptr)
 	quiet  bool
 	came   [1]byte
 }
 
-// listen begins to listen to a connection.
-func (l *listener) listen(c net.Conn) {
+// watch has the peeker look at this connection.
+func (p *peeker) watch(c net.Conn) {
 	socket, ok := c.(syscall.Conn)
 	if !ok {
 		return
 	}
-	l.socket, _ = socket.SyscallConn()
-	l.peek = func(fd uintptr) {
-		_, _, err := syscall.Recvfrom(int(fd), l.came[:], syscall.MSG_PEEK)
-		l.quiet = errors.Is(err, syscall.EAGAIN)
+	p.socket, _ = socket.SyscallConn()
+	p.peek = func(fd uintptr) {
+		_, _, err := syscall.Recvfrom(int(fd), p.came[:], syscall.MSG_PEEK)
+		p.quiet = errors.Is(err, syscall.EAGAIN)
 	}
 }
 
 // isQuiet tells whether nothing has come on the connection, its end included. It takes nothing from it, and does not wait.
-func (l *listener) isQuiet() bool {
-	if l.peek == nil {
+func (p *peeker) isQuiet() bool {
+	if p.peek == nil {
 		return true
 	}
-	l.quiet = false
+	p.quiet = false
 	// Not Read, which the deadline of the last exchange may end.
-	return l.socket != nil && l.socket.Control(l.peek) == nil && l.quiet
+	return p.socket != nil && p.socket.Control(p.peek) == nil && p.quiet
 }

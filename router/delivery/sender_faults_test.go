@@ -234,7 +234,7 @@ func TestAFailureIsSureOnlyWhileNotAByteHasGoneOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	close(connected)
-	watch(t, "the reset arrives", func() bool { return !c.listener.isQuiet() })
+	watch(t, "the reset arrives", func() bool { return !c.peeker.isQuiet() })
 	_, keep, err := c.exchange(request, time.Now().Add(time.Minute), time.Minute)
 	if keep || errorKind(err) != errReset || wasSent(err) || c.wire.written != 0 {
 		t.Errorf("got %v, sent %t, %d bytes, keeps the connection: %t", err, wasSent(err), c.wire.written, keep)
@@ -311,7 +311,7 @@ func (s *HTTPSender) idleIsQuiet() bool {
 	some := false
 	for _, o := range s.pool.origins {
 		for _, c := range o.idle {
-			if !c.listener.isQuiet() {
+			if !c.peeker.isQuiet() {
 				return false
 			}
 			some = true
