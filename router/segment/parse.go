@@ -220,7 +220,10 @@ func (p *parser) batch(source []byte) *Error {
 	if problem := p.open(envelope); problem != nil {
 		return problem
 	}
-	return p.calls(envelope.batch)
+	if r.hasAll {
+		return p.calls(r.calls)
+	}
+	return p.callsIn(envelope.batch)
 }
 
 // open makes ready what the envelope says for all of its calls.
@@ -236,30 +239,50 @@ func (p *parser) open(e rawEnvelope) *Error {
 	return nil
 }
 
-func (p *parser) calls(batch []byte) *Error {
+func (p *parser) calls(calls []rawCall) *Error {
+	p.result.Messages = slices.Grow(p.result.Messages, min(len(calls), p.Limits.BatchCalls))
+	for i := range calls {
+		if problem := p.next(&calls[i]); problem != nil {
+			return problem
+		}
+	}
+	return nil
+}
+
+// callsIn is calls for a batch that is to be read again.
+func (p *parser) callsIn(batch []byte) *Error {
 	r := newReader(batch)
 	defer r.release()
 	r.token(jsontext.KindBeginArray)
 	p.result.Messages = slices.Grow(p.result.Messages, min(1+len(batch)/typicalCallBytes, p.Limits.BatchCalls))
-	for ; r.more(jsontext.KindEndArray); p.index++ {
-		call, isObject := r.call()
-		if p.index == 0 && !p.admits(call.writeKey) {
-			return ErrNotAdmitted
-		}
-		if p.index >= p.Limits.BatchCalls {
-			return errTooManyCalls(p.Limits.BatchCalls)
-		}
-		problem := errInvalidCall
-		if isObject {
-			problem = p.add(&call)
-		}
-		if p.mergeable < 0 {
-			return errEnvelopeTooLarge()
-		}
-		if problem != nil {
-			p.result.Rejected = append(p.result.Rejected, Rejection{p.index, problem.Code, problem.Message})
+	for r.more(jsontext.KindEndArray) {
+		call, _ := r.call()
+		if problem := p.next(&call); problem != nil {
+			return problem
 		}
 	}
+	return nil
+}
+
+// next takes the batch's next call into the result, or what is wrong with it. The error is about the batch.
+func (p *parser) next(call *rawCall) *Error {
+	if p.index == 0 && !p.admits(call.writeKey) {
+		return ErrNotAdmitted
+	}
+	if p.index >= p.Limits.BatchCalls {
+		return errTooManyCalls(p.Limits.BatchCalls)
+	}
+	problem := errInvalidCall
+	if call.json != nil {
+		problem = p.add(call)
+	}
+	if p.mergeable < 0 {
+		return errEnvelopeTooLarge()
+	}
+	if problem != nil {
+		p.result.Rejected = append(p.result.Rejected, Rejection{p.index, problem.Code, problem.Message})
+	}
+	p.index++
 	return nil
 }
 

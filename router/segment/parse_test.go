@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -662,5 +663,34 @@ func TestInvalidJSONSaysWhere(t *testing.T) {
 				t.Errorf("%q, batch %v: got %v, want %s", body, batch, err, want)
 			}
 		}
+	}
+}
+
+func TestALargeBatchIsReadAsSmallOnesAre(t *testing.T) {
+	parse := func(calls []string) *Result {
+		body := `{"context":{"app":"a"},"batch":[` + strings.Join(calls, ", ") + `],"sentAt":"2026-01-02T03:04:04Z","writeKey":"k"}`
+		result, err := Parse([]byte(body), Options{Batch: true, ReceivedAt: receivedAt})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return result
+	}
+	var calls []string
+	for i := range 2 * fewCalls {
+		calls = append(calls,
+			fmt.Sprintf(`{"type":"alias","messageId":"m%d","userId":%d,"previousId":"p","writeKey":"k","context":{"n":%d}}`, i, i, i),
+			`{"type":"track","userId":"u","messageId":"no event"}`, `[{"type":"alias"}]`, benchAlias)
+	}
+	large, small := parse(calls), &Result{WriteKey: "k"}
+	for start := 0; start < len(calls); start += fewCalls {
+		part := parse(calls[start : start+fewCalls])
+		small.Messages = append(small.Messages, part.Messages...)
+		for _, r := range part.Rejected {
+			r.Index += start
+			small.Rejected = append(small.Rejected, r)
+		}
+	}
+	if len(large.Messages) != 4*fewCalls || !reflect.DeepEqual(large, small) {
+		t.Errorf("%d calls and %d rejected, not %d and %d", len(large.Messages), len(large.Rejected), len(small.Messages), len(small.Rejected))
 	}
 }

@@ -22,7 +22,8 @@ type rawCall struct {
 	contextAgain bool // whether there are several
 }
 
-// call reads the value that comes next, without write keys. isObject is false when it is anything but an object.
+// call reads the value that comes next, without write keys. isObject is false when it is anything but an object; then the call
+// has no JSON.
 func (r *reader) call() (c rawCall, isObject bool) {
 	if r.peek() != jsontext.KindBeginObject {
 		r.value()
@@ -115,7 +116,8 @@ func (c *rawCall) field(name []byte) *jsontext.Value {
 	return nil
 }
 
-// rawEnvelope is a batch's members that mean something here, undecoded. Each is the last of its name.
+// rawEnvelope is a batch's members that mean something here, undecoded. Each is the last of its name. The reader has the calls
+// of a batch that is an array, if they are few.
 type rawEnvelope struct{ batch, context, integrations, sentAt, writeKey jsontext.Value }
 
 // envelope reads the value that comes next. isObject is false when it is anything but an object.
@@ -126,9 +128,12 @@ func (r *reader) envelope() (e rawEnvelope, isObject bool) {
 	}
 	r.token(jsontext.KindBeginObject)
 	for r.more(jsontext.KindEndObject) {
-		switch name, value := r.member(); string(name) {
-		case "batch":
-			e.batch = value
+		name := unquote(r.value())
+		if string(name) == "batch" {
+			e.batch = r.batch()
+			continue
+		}
+		switch value := r.value(); string(name) {
 		case "context":
 			e.context = value
 		case "integrations":
@@ -141,6 +146,35 @@ func (r *reader) envelope() (e rawEnvelope, isObject bool) {
 	}
 	r.token(jsontext.KindEndObject)
 	return e, true
+}
+
+// fewCalls is how many calls of a batch are read together with its envelope, so that they are read once only. Were there no
+// limit, they could take far more memory than their body.
+const fewCalls = 512
+
+// batch reads the value that comes next, and keeps the calls in it.
+func (r *reader) batch() jsontext.Value {
+	r.dropCalls()
+	if r.peek() != jsontext.KindBeginArray {
+		return r.value()
+	}
+	r.token(jsontext.KindBeginArray)
+	start := r.offset() - 1
+	for r.hasAll = true; r.more(jsontext.KindEndArray); {
+		if r.hasAll = len(r.calls) < fewCalls; !r.hasAll {
+			r.value()
+			continue
+		}
+		call, _ := r.call()
+		r.calls = append(r.calls, call)
+	}
+	r.token(jsontext.KindEndArray)
+	return r.source[start:r.offset():r.offset()]
+}
+
+func (r *reader) dropCalls() {
+	clear(r.calls)
+	r.calls, r.hasAll = r.calls[:0], false
 }
 
 // lastMember returns the value of an object's last member of the name; nil when there is none.

@@ -25,6 +25,9 @@ type reader struct {
 	buffer  bytes.Buffer
 	source  []byte
 	err     error
+
+	calls  []rawCall // of the batch that was read
+	hasAll bool      // whether they are all that are in it
 }
 
 var readers = sync.Pool{New: func() any { return new(reader) }}
@@ -38,6 +41,7 @@ func newReader(source []byte) *reader {
 
 func (r *reader) release() {
 	r.reset(nil)
+	r.dropCalls()
 	readers.Put(r)
 }
 
