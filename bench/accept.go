@@ -162,7 +162,7 @@ func (u *usage) add(before, after usage) {
 
 func (c *contender) report(b *bench, r *Report, empty *contender) error {
 	row := Accept{
-		Name: c.name, Requests: c.sum.rate(), Calls: c.sum.callRate(), OfEmpty: c.sum.rate() / empty.sum.rate(), Refused: c.sum.refused,
+		Name: c.name, Requests: c.sum.rate(), Calls: c.sum.callRate(), OfEmpty: c.sum.rate() / empty.sum.rate(), EmptyRequests: empty.sum.rate(), Refused: c.sum.refused,
 		P50: ms(c.sum.quantile(.5)), P99: ms(c.sum.quantile(.99)), P999: ms(c.sum.quantile(.999)),
 		CPU: per100k(c.used.cpu, c.sum.calls), EmptyCPU: per100k(empty.used.cpu, empty.sum.calls), LoadCPU: per100k(c.sum.cpu, c.sum.calls),
 	}

@@ -103,7 +103,7 @@ func (w *world) fill(t traffic, calls int) (*measured, error) {
 }
 
 func (w *world) reportDeliver(r *Report, name string, kept, sent flood) error {
-	all, err := w.verify(r, name)
+	all, err := w.verify(r, name, w.people.Load())
 	if err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func (w *world) late(r *Report, name string, callsPerSecond int, untilEnded func
 	if err := untilEnded(); err != nil {
 		return err
 	}
-	all, err := w.verify(r, name)
+	all, err := w.verify(r, name, w.people.Load())
 	for i, a := range all {
 		lags := lagsOf(m, a.Stamps)
 		row := Lag{Name: name, Destination: w.names[i], Rate: m.callRate(), P50: ms(lags.quantile(.5)), P99: ms(lags.quantile(.99))}

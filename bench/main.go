@@ -60,7 +60,7 @@ var singleAliases = []work{
 type options struct {
 	only, aka, profile, json, dir string
 	target, writeKey, sink        string
-	duration                      time.Duration
+	duration, drain               time.Duration
 	deliveries, calls             int
 }
 
@@ -92,6 +92,7 @@ func run() int {
 	flag.DurationVar(&o.duration, "for", 4*time.Second, "how long each rate is measured")
 	flag.IntVar(&o.deliveries, "deliveries", 100_000, "how many deliveries are measured, over all destinations")
 	flag.IntVar(&o.calls, "calls", 1_000_000, "how many calls are the largest backlog")
+	flag.DurationVar(&o.drain, "drain", 30*time.Second, "how long a backlog is delivered at most; 0 is until the end")
 	flag.StringVar(&o.profile, "profile", "", "a folder for profiles of aka, which cost it some 10 %; an -aka must have been built with -tags profile")
 	flag.StringVar(&o.json, "json", "", "a file to write the results to, as JSON")
 	flag.StringVar(&o.dir, "dir", "", "where the data goes, in a folder that is removed afterwards (default: the system's temporary folder)")

@@ -30,12 +30,13 @@ type Accept struct {
 	// Requests and Calls are those answered 200, per second.
 	Requests float64 `json:"requests_per_s"`
 	Calls    float64 `json:"calls_per_s"`
-	// OfEmpty is the share of the requests that an empty handler took in the same run.
-	OfEmpty float64 `json:"of_empty"`
-	Refused int     `json:"refused"`
-	P50     float64 `json:"p50_ms"`
-	P99     float64 `json:"p99_ms"`
-	P999    float64 `json:"p999_ms"`
+	// OfEmpty is the share of EmptyRequests, which an empty handler took in the same run, per second.
+	OfEmpty       float64 `json:"of_empty"`
+	EmptyRequests float64 `json:"empty_requests_per_s"`
+	Refused       int     `json:"refused"`
+	P50           float64 `json:"p50_ms"`
+	P99           float64 `json:"p99_ms"`
+	P999          float64 `json:"p999_ms"`
 	// Limit is 4 times the empty handler's p99 and one write and fsync of such a frame.
 	Limit    float64 `json:"p99_limit_ms"`
 	CPU      float64 `json:"cpu_s_per_100k_calls"`
@@ -94,9 +95,12 @@ type Backlog struct {
 	RSSAfterStart   int64   `json:"rss_after_start_mib"`
 	// DrainRate is the deliveries a second when the vendors were back, DrainCPU what they took, PeakAfterStart the most
 	// memory until the last was made.
-	DrainRate      float64 `json:"drained_per_s"`
-	DrainCPU       float64 `json:"drain_cpu_s_per_100k_deliveries"`
-	PeakAfterStart int64   `json:"peak_after_start_mib"`
+	DrainRate float64 `json:"drained_per_s"`
+	DrainCPU  float64 `json:"drain_cpu_s_per_100k_deliveries"`
+	// Drained deliveries were measured, and Left were not waited for.
+	Drained        int   `json:"drained"`
+	Left           int   `json:"left"`
+	PeakAfterStart int64 `json:"peak_after_start_mib"`
 }
 
 func newReport() *Report { return &Report{Cores: runtime.NumCPU()} }
@@ -108,17 +112,18 @@ func (r *Report) wrong(format string, args ...any) {
 func (r *Report) write(to io.Writer) {
 	fmt.Fprintf(to, "%d cores, %s/%s\n", r.Cores, runtime.GOOS, runtime.GOARCH)
 	if len(r.Accept) > 0 {
-		table(to, "\naccept\trequests/s\tcalls/s\tof empty\tp50 ms\tp99\tp99.9\tlimit\tCPU s/100k\tempty's\tload's\tcalls/frame\tdisk calls/s\tMiB\t", func(row func(string, ...any)) {
+		table(to, "\naccept\trequests/s\tcalls/s\tempty's/s\tof empty\tp50 ms\tp99\tp99.9\tlimit\tCPU s/100k\tempty's\tload's\tcalls/frame\tsync ms\tdisk calls/s\tMiB\t", func(row func(string, ...any)) {
 			for _, a := range r.Accept {
-				row("%s\t%.0f\t%.0f\t%.0f %%\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.0f\t%.0f\t%d\t", a.Name, a.Requests, a.Calls, 100*a.OfEmpty,
-					a.P50, a.P99, a.P999, a.Limit, a.CPU, a.EmptyCPU, a.LoadCPU, a.CallsPerFrame, a.DiskCalls, a.RSS)
+				row("%s\t%.0f\t%.0f\t%.0f\t%.0f %%\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.0f\t%.2f\t%.0f\t%d\t", a.Name, a.Requests, a.Calls, a.EmptyRequests, 100*a.OfEmpty,
+					a.P50, a.P99, a.P999, a.Limit, a.CPU, a.EmptyCPU, a.LoadCPU, a.CallsPerFrame, a.Sync, a.DiskCalls, a.RSS)
 			}
 		})
 	}
 	if len(r.Deliver) > 0 {
 		table(to, "\ndeliver\tdeliveries/s\taccepted/s\tCPU s/100k\tbare client's\tratio\tkeeping's\tsink's\tMiB\t", func(row func(string, ...any)) {
 			for _, d := range r.Deliver {
-				row("%s\t%.0f\t%.0f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%d\t", d.Name, d.Rate, d.AcceptRate, d.CPU, d.BareCPU, d.OfBare, d.KeepCPU, d.SinkCPU, d.RSS)
+				row("%s\t%.0f\t%.0f\t%.2f\t%s\t%s\t%.2f\t%.2f\t%d\t", d.Name, d.Rate, d.AcceptRate, d.CPU, known(d.BareCPU), known(d.OfBare), d.KeepCPU,
+					d.SinkCPU, d.RSS)
 			}
 		})
 	}
@@ -130,10 +135,10 @@ func (r *Report) write(to io.Writer) {
 		})
 	}
 	if len(r.Backlog) > 0 {
-		table(to, "\nbacklog\taccepted/s\tCPU s/100k\tMiB\tpeak\tdisk MiB/1M\tstart s\tafter crash\tMiB\tdrained/s\tCPU s/100k\tpeak MiB\t", func(row func(string, ...any)) {
+		table(to, "\nbacklog\taccepted/s\tCPU s/100k\tMiB\tpeak\tdisk MiB/1M\tstart s\tafter crash\tMiB\tdrained/s\tCPU s/100k\tleft\tpeak MiB\t", func(row func(string, ...any)) {
 			for _, b := range r.Backlog {
-				row("%s\t%.0f\t%.2f\t%d\t%d\t%.0f\t%.2f\t%.2f\t%d\t%.0f\t%.2f\t%d\t", b.Name, b.AcceptRate, b.AcceptCPU, b.RSS, b.Peak,
-					b.DiskPerMillion, b.Start, b.StartAfterCrash, b.RSSAfterStart, b.DrainRate, b.DrainCPU, b.PeakAfterStart)
+				row("%s\t%.0f\t%.2f\t%d\t%d\t%.0f\t%.2f\t%.2f\t%d\t%.0f\t%.2f\t%d\t%d\t", b.Name, b.AcceptRate, b.AcceptCPU, b.RSS, b.Peak,
+					b.DiskPerMillion, b.Start, b.StartAfterCrash, b.RSSAfterStart, b.DrainRate, b.DrainCPU, b.Left, b.PeakAfterStart)
 			}
 		})
 	}
@@ -141,6 +146,14 @@ func (r *Report) write(to io.Writer) {
 	for _, text := range r.Wrong {
 		fmt.Fprintf(to, "WRONG: %s\n", text)
 	}
+}
+
+// known shows what may not have been measured.
+func known(figure float64) string {
+	if figure == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", figure)
 }
 
 func table(to io.Writer, head string, rows func(row func(format string, args ...any))) {
