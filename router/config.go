@@ -35,10 +35,10 @@ type Config struct {
 	// Log is the log, on standard error.
 	Log logging.Options `yaml:"log"`
 	// BufferBytes bounds the calls that all destinations hold in memory together. Each has the same share, whatever the
-	// others need, and its own window_bytes as well. At least 1MiB for each. Default 256MiB.
+	// others need, and its own window_bytes as well. At least 1MiB for each. Default 32MiB.
 	BufferBytes strictyaml.Size `yaml:"buffer_bytes"`
-	// MemoryLimit is the soft limit on the process's memory: the garbage collector works harder near it. 0 is none, else at
-	// least 64MiB. Default 512MiB.
+	// MemoryLimit is the soft limit on the process's memory: the garbage collector works harder near it. It does so much
+	// earlier already where little is in use. 0 is none, else at least 64MiB. Default 512MiB.
 	MemoryLimit strictyaml.Size `yaml:"memory_limit"`
 	// ShutdownTimeout is how long a stopping process may finish what it has begun. What is left stays in the journal.
 	// Above 0. Default 20s.
@@ -105,7 +105,7 @@ func DefaultConfig() *Config {
 		DeadLetters:     journal.DefaultOptions.DeadLetters,
 		Admin:           Admin{Listen: "127.0.0.1:9090"},
 		Log:             logging.Options{Level: "info", Format: "json"},
-		BufferBytes:     256 * strictyaml.MiB,
+		BufferBytes:     32 * strictyaml.MiB,
 		MemoryLimit:     512 * strictyaml.MiB,
 		ShutdownTimeout: 20 * time.Second,
 	}

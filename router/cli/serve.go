@@ -93,7 +93,9 @@ func serveSimulated(ctx context.Context, path string, logs io.Writer) error {
 
 // runRouter starts a router, and stops it in order when ctx ends.
 func runRouter(ctx context.Context, config *router.Config, log *zap.Logger) error {
-	limitMemory(int64(config.MemoryLimit))
+	background, stop := context.WithCancel(ctx)
+	defer stop()
+	go keepMemoryLow(background, int64(config.MemoryLimit))
 	r := router.New(config, log)
 	if err := r.Start(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -101,6 +103,7 @@ func runRouter(ctx context.Context, config *router.Config, log *zap.Logger) erro
 		}
 		return err
 	}
+	debug.FreeOSMemory() // to start takes more than to run
 	log.Info("ready", zap.String("listen", r.Addr()), zap.String("scheme", r.Scheme()), zap.String("admin", r.AdminAddr()),
 		zap.Strings("destinations", slices.Sorted(maps.Keys(config.Destinations))), zap.String("version", buildVersion()))
 	var failed error
@@ -116,11 +119,4 @@ func runRouter(ctx context.Context, config *router.Config, log *zap.Logger) erro
 	log.Info("stopped")
 	_ = log.Sync()
 	return failed
-}
-
-// limitMemory sets the soft limit, unless the environment has set one already.
-func limitMemory(bytes int64) {
-	if bytes > 0 && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(bytes)
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -155,22 +156,47 @@ func TestASignalThatComesTwiceIsOneStop(t *testing.T) {
 	}
 }
 
-func TestMemoryLimitIsTheConfigsUnlessTheEnvironmentHasOne(t *testing.T) {
-	before := debug.SetMemoryLimit(-1)
-	t.Cleanup(func() { debug.SetMemoryLimit(before) })
-	t.Setenv("GOMEMLIMIT", "")
-	limitMemory(1 << 40)
-	if got := debug.SetMemoryLimit(-1); got != 1<<40 {
-		t.Errorf("got %d", got)
+func TestTheMemoryLimitLeavesRoomBesideWhatIsInUseButNeverPassesTheConfigs(t *testing.T) {
+	for _, c := range []struct{ inUse, most, want int64 }{
+		{10 << 20, 512 << 20, littleMemory},
+		{10 << 20, 0, littleMemory},
+		{10 << 20, 64 << 20, 64 << 20},
+		{200 << 20, 512 << 20, 280 << 20},
+		{200 << 20, 256 << 20, 256 << 20},
+		{1000 << 20, 0, 1400 << 20},
+	} {
+		if got := memoryLimit(c.inUse, c.most); got != c.want {
+			t.Errorf("%d MiB in use, %d at most: %d, want %d", c.inUse>>20, c.most>>20, got, c.want)
+		}
 	}
-	limitMemory(0)
-	if got := debug.SetMemoryLimit(-1); got != 1<<40 {
-		t.Errorf("none set %d", got)
+}
+
+func TestWhatIsInUseIsAtLeastWhatIsHeld(t *testing.T) {
+	runtime.GC()
+	before := inUse()
+	held := make([]byte, 64<<20)
+	runtime.GC()
+	if grown := inUse() - before; grown < 60<<20 || grown > 80<<20 {
+		t.Errorf("64 MiB more are held, and %d more in use", grown>>20)
 	}
+	runtime.KeepAlive(held)
+}
+
+func TestTheEnvironmentsMemoryLimitHolds(t *testing.T) {
+	before, percent := debug.SetMemoryLimit(-1), debug.SetGCPercent(100)
+	t.Cleanup(func() { debug.SetMemoryLimit(before); debug.SetGCPercent(percent) })
+	ended, end := context.WithCancel(t.Context())
+	end()
 	t.Setenv("GOMEMLIMIT", "1TiB")
-	limitMemory(1 << 41)
+	debug.SetMemoryLimit(1 << 40)
+	keepMemoryLow(ended, 1<<41)
 	if got := debug.SetMemoryLimit(-1); got != 1<<40 {
 		t.Errorf("the config's, %d, has won over the environment's", got)
+	}
+	t.Setenv("GOMEMLIMIT", "")
+	keepMemoryLow(ended, 100<<20)
+	if got := debug.SetMemoryLimit(-1); got != 100<<20 {
+		t.Errorf("got %d", got)
 	}
 }
 

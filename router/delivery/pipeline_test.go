@@ -829,7 +829,7 @@ func TestWhatWaitsKeepsLittleInMemory(t *testing.T) {
 	p := New(Config{Destination: w.destination, Options: w.options, Allowed: func(string) []string { return nil }, Logger: zap.NewNop(),
 		Metrics: NewMetrics(prometheus.NewRegistry())})
 	for range 2 {
-		jobs := p.prepare(journal.NewSizedFrame(1, 0, []journal.Entry{live, other}, len(block))).jobs
+		jobs, _ := p.prepare(journal.NewSizedFrame(1, 0, []journal.Entry{live, other}, len(block)), 0, 0)
 		if !jobs[0].detached || jobs[1].detached {
 			t.Errorf("its own copy: %v, %v, want only the first, which waits, to have one", jobs[0].detached, jobs[1].detached)
 		}

@@ -11,13 +11,17 @@ import (
 	"aka/router/segment"
 )
 
-// prepared is a frame with a job for each of its calls, filtered and translated.
+// prepared is a piece of a frame with a job for each of its calls, filtered and translated.
 type prepared struct {
 	frame *journal.Frame
+	first bool // of the frame's pieces
 	jobs  []*job
 }
 
-// read reads the log from a frame on and prepares it, one frame ahead of the loop.
+// pieceCalls is how many calls are prepared at once. What is ready before there is room for it takes memory that nobody counts.
+const pieceCalls = 128
+
+// read reads the log from a frame on and prepares it, a piece ahead of the loop.
 func (p *Pipeline) read(ctx context.Context, from uint64) {
 	frames := p.Read(from)
 	for {
@@ -32,12 +36,24 @@ func (p *Pipeline) read(ctx context.Context, from uint64) {
 			}
 			continue
 		}
-		select {
-		case p.incoming <- p.prepare(frame):
-		case <-ctx.Done():
+		if !p.prepareAll(ctx, frame) {
 			return
 		}
 	}
+}
+
+// prepareAll hands a frame to the loop piece by piece, at least one. It returns false when ctx has ended.
+func (p *Pipeline) prepareAll(ctx context.Context, frame *journal.Frame) bool {
+	for from, live := 0, 0; from == 0 || from < len(frame.Entries); from += pieceCalls {
+		piece := prepared{frame: frame, first: from == 0}
+		piece.jobs, live = p.prepare(frame, from, live)
+		select {
+		case p.incoming <- piece:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
 }
 
 func pause(ctx context.Context, d time.Duration) bool {
@@ -49,13 +65,14 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func (p *Pipeline) prepare(frame *journal.Frame) prepared {
-	jobs := make([]*job, len(frame.Entries))
-	live := 0
+// prepare makes the jobs of the frame's next calls. live is how many bytes of its calls wait so far; with these that is
+// what it returns.
+func (p *Pipeline) prepare(frame *journal.Frame, from, live int) ([]*job, int) {
+	jobs := make([]*job, min(len(frame.Entries)-from, pieceCalls))
 	for i := range jobs {
 		// Not one block for all: a call that waits long would keep the others in memory.
-		j := &job{pos: journal.Position{Seq: frame.Seq, Index: i}, entry: &frame.Entries[i]}
-		p.translate(j, func() (*segment.Call, error) { return frame.Call(i) })
+		j := &job{pos: journal.Position{Seq: frame.Seq, Index: from + i}, entry: &frame.Entries[from+i]}
+		p.translate(j, func() (*segment.Call, error) { return frame.Call(from + i) })
 		jobs[i] = j
 		if len(j.outcome.Requests) > 0 {
 			live += len(j.entry.JSON)
@@ -68,7 +85,7 @@ func (p *Pipeline) prepare(frame *journal.Frame) prepared {
 			}
 		}
 	}
-	return prepared{frame, jobs}
+	return jobs, live
 }
 
 // pinnedShare is how many times its own size a call that waits may keep of its frame.
@@ -123,9 +140,11 @@ func (p *Pipeline) translate(j *job, decode func() (*segment.Call, error)) {
 	}
 }
 
-// begin takes up the next frame.
+// begin takes up the next piece.
 func (p *Pipeline) begin(next prepared) {
-	p.progress.Begin(next.frame)
+	if next.first {
+		p.progress.Begin(next.frame)
+	}
 	p.unsaved = true
 	p.current = next.jobs
 }

@@ -40,7 +40,7 @@ type Frame struct {
 	Entries []Entry
 
 	size    int
-	decoded []atomic.Pointer[decodedCall]
+	decoded []atomic.Pointer[decodedCall] // nil for a frame that has one reader only
 }
 
 type decodedCall struct {
@@ -50,6 +50,9 @@ type decodedCall struct {
 
 // Call decodes the entry at index i. All readers of the frame share the result, which must not be modified.
 func (f *Frame) Call(i int) (*segment.Call, error) {
+	if f.decoded == nil {
+		return f.Entries[i].Decode()
+	}
 	if d := f.decoded[i].Load(); d != nil {
 		return d.call, d.err
 	}

@@ -115,6 +115,7 @@ func (r *Reader) fromFiles(head uint64) *Frame {
 	if err != nil {
 		return nil
 	}
+	frame.decoded = nil
 	return frame
 }
 
@@ -136,8 +137,9 @@ type recentFrames struct {
 	size   int
 }
 
-// maxRecent bounds the recent frames by their size on disk.
-const maxRecent = 8 << 20
+// maxRecent bounds the recent frames by their size on disk. In memory they take several times as much, and a reader that is
+// farther behind reads them from disk in little time.
+const maxRecent = 2 << 20
 
 func (c *recentFrames) add(f *Frame) {
 	if n := len(c.frames); n > 0 && c.frames[n-1].Seq+1 != f.Seq {
