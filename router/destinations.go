@@ -47,6 +47,7 @@ func (r *Router) pipeline(config *Config, d *Destination) *delivery.Pipeline {
 		MaxBytes:    share(config),
 		Logger:      r.log,
 		Metrics:     r.deliveries,
+		Watch:       r.live,
 	})
 	p.Pause(r.journal.Paused(d.Name))
 	return p

@@ -19,6 +19,7 @@ import (
 	"aka/router/delivery"
 	"aka/router/ingress"
 	"aka/router/journal"
+	"aka/router/live"
 	"aka/router/logging"
 )
 
@@ -33,6 +34,7 @@ type Router struct {
 	registry *prometheus.Registry
 
 	journal    *journal.Journal
+	live       *live.Recorder
 	deliveries *delivery.Metrics
 	ingress    *ingress.Server
 	admin      *admin.Server
@@ -93,6 +95,7 @@ func (r *Router) start(ctx context.Context) (err error) {
 	if r.journal, err = journal.Open(ctx, config.Journal.Options, r.log, r.registry); err != nil {
 		return err
 	}
+	r.live = r.recorder()
 	if err := r.startAdmin(); err != nil {
 		return err
 	}
@@ -132,9 +135,13 @@ func (r *Router) startAdmin() (err error) {
 		Explain: func(body []byte, source string) (any, error) {
 			return r.Config().Explain(body, ExplainOptions{Source: source})
 		},
-		Metrics: r.registry,
-		Logger:  r.log,
-		Log:     logging.Of(r.log),
+		Live:         r.live,
+		Status:       r.status,
+		ExplainEntry: r.explainEntry,
+		Sources:      func() []string { return slices.Sorted(maps.Keys(r.Config().Sources)) },
+		Metrics:      r.registry,
+		Logger:       r.log,
+		Log:          logging.Of(r.log),
 	})
 	if r.adminListener, err = net.Listen("tcp", r.Config().Admin.Listen); err != nil {
 		return fmt.Errorf("admin.listen: %w", err)
@@ -179,6 +186,9 @@ func (r *Router) Stop(ctx context.Context) {
 	r.stopDestinations(ctx)
 	if r.admin != nil {
 		_ = r.admin.Shutdown(ctx) // it is there to be asked until everything else has stopped
+	}
+	if r.live != nil {
+		r.live.Close()
 	}
 	r.background.Wait()
 	if r.journal != nil {

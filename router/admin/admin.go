@@ -14,7 +14,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"aka/router/delivery"
 	"aka/router/journal"
+	"aka/router/live"
 	"aka/router/logging"
 )
 
@@ -51,6 +53,14 @@ type Config struct {
 	// Explain says what would become of a body from the named source, or from the one that its write key tells when that
 	// is "". The answer is shown as JSON. A *segment.Error blames the body.
 	Explain func(body []byte, source string) (any, error)
+	// Live remembers calls while somebody looks.
+	Live *live.Recorder
+	// Status returns how the destinations do, by name.
+	Status func(ctx context.Context) []delivery.Status
+	// ExplainEntry says what each destination would be sent for a call of the journal. It is shown as JSON.
+	ExplainEntry func(e *journal.Entry) any
+	// Sources returns the names of the configured ones.
+	Sources func() []string
 	// Metrics has the server's own registered, too.
 	Metrics *prometheus.Registry
 	Logger  *zap.Logger

@@ -17,7 +17,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"aka/router/delivery"
 	"aka/router/journal"
+	"aka/router/live"
 	"aka/router/segment"
 )
 
@@ -94,6 +96,8 @@ func TestAWrongMethodIsToldTheRightOnes(t *testing.T) {
 		"/": "GET, HEAD", "/healthz": "GET, HEAD", "/readyz": "GET, HEAD", "/metrics": "GET, HEAD", "/dead-letters": "GET, HEAD",
 		"/dead-letters/1": "DELETE, GET, HEAD", "/dead-letters/1/replay": "POST", "/dead-letters/replay": "POST",
 		"/dead-letters/discard": "POST", "/explain": "POST", "/access": "GET, HEAD", "/login": "GET, POST, HEAD", "/logout": "POST",
+		"/dead-letters/discard": "POST", "/explain": "POST", "/destinations": "GET, HEAD", "/destinations/vero": "GET, HEAD",
+		"/live": "GET, HEAD", "/live/calls": "GET, HEAD", "/live/calls/1.0": "GET, HEAD", "/live/events": "GET, HEAD",
 	} {
 		if status, _, header := f.do(t, "PUT", path, ""); status != 405 || header.Get("Allow") != want {
 			t.Errorf("%s: got %d, Allow: %s; want %s", path, status, header.Get("Allow"), want)
@@ -258,6 +262,8 @@ type fixture struct {
 	url      string
 	started  error
 	buried   int
+	live     *live.Recorder
+	status   []delivery.Status
 }
 
 func newFixture(t testing.TB) *fixture {
@@ -270,6 +276,10 @@ func newFixture(t testing.TB) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(f.journal.Close)
+	f.live = live.New(live.Config{
+		Read: func(from uint64) live.Frames { return f.journal.ReadFrom(from) }, Head: f.journal.Head, Began: func(context.Context) {},
+	})
+	t.Cleanup(f.live.Close)
 	f.server = f.another(func(c *Config) { c.Metrics = f.registry })
 	web := httptest.NewServer(f.server.Handler())
 	t.Cleanup(web.Close)
@@ -286,6 +296,10 @@ func (f *fixture) another(change func(*Config)) *Server {
 		Journal:      f.journal,
 		Started:      func() error { return f.started },
 		Explain:      explain,
+		Live:         f.live,
+		Status:       func(context.Context) []delivery.Status { return f.status },
+		ExplainEntry: func(e *journal.Entry) any { return []string{"explained " + e.MessageID} },
+		Sources:      func() []string { return []string{"shop", "website"} },
 		Metrics:      prometheus.NewRegistry(),
 		Logger:       zap.NewNop(),
 	}

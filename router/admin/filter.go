@@ -137,12 +137,16 @@ func oneOf(key, text string, words []string) *problem {
 }
 
 func readType(kind *segment.Type, text string) *problem {
+	*kind, _ = segment.ParseType(text)
+	return oneOf("type", text, callTypes())
+}
+
+func callTypes() []string {
 	words := make([]string, len(segment.Types))
 	for i, t := range segment.Types {
 		words[i] = t.String()
 	}
-	*kind, _ = segment.ParseType(text)
-	return oneOf("type", text, words)
+	return words
 }
 
 // readText refuses "", which is any: a script's empty variable must not mean everything.

@@ -21,6 +21,12 @@ POST   /dead-letters/{id}/replay   send it to its destination again
 DELETE /dead-letters/{id}          remove it for good
 POST   /dead-letters/replay        replay all that match
 POST   /dead-letters/discard       discard all that match
+GET    /destinations               how each destination does
+GET    /destinations/{name}        one of them
+GET    /live                       what is recorded of the calls while somebody looks
+GET    /live/calls                 the newest calls, and where each stands at every destination
+GET    /live/calls/{id}            one of them: every step, and what each destination would be sent
+GET    /live/events                the same as they change, as server-sent events
 POST   /explain?source=NAME        what each destination would be sent for a body, without sending it
 GET    /log/level                  the least important line that is logged
 PUT    /log/level?level=LEVEL      change it; with for=10m, until then
@@ -54,6 +60,12 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("/access", methods{"GET": s.answer(s.access)})
 	mux.Handle("/login", methods{"GET": http.HandlerFunc(s.askToken), "POST": http.HandlerFunc(s.signIn)})
 	mux.Handle("/logout", methods{"POST": http.HandlerFunc(s.signOut)})
+	mux.Handle("/destinations", methods{"GET": s.answer(s.listDestinations)})
+	mux.Handle("/destinations/{name}", methods{"GET": s.answer(s.showDestination)})
+	mux.Handle("/live", methods{"GET": s.answer(s.showLive)})
+	mux.Handle("/live/calls", methods{"GET": s.answer(s.listCalls)})
+	mux.Handle("/live/calls/{id}", methods{"GET": s.answer(s.showCall)})
+	mux.Handle("/live/events", methods{"GET": http.HandlerFunc(s.events)})
 	mux.Handle("/", http.HandlerFunc(notFound))
 	return withHeaders(s.recovered(s.guard(mux)))
 }

@@ -123,6 +123,7 @@ func (p *Pipeline) start(f *flight, now time.Time) {
 			j.first = now
 		}
 	}
+	p.sawSending(f.jobs)
 	go p.fly(f)
 }
 

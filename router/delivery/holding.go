@@ -91,6 +91,7 @@ func (p *Pipeline) holdUp(j *job) {
 // holdPlace takes a dead letter in that holds up those behind it. What it would send is made again when it is tried again.
 func (p *Pipeline) holdPlace(j *job, id uint64) {
 	j.parked, j.held = id, true
+	p.sawHeld(j)
 	j.outcome = adapter.Outcome{}
 	j.measure()
 	p.dead.add(j)
@@ -157,7 +158,7 @@ func (p *Pipeline) decide(ctx context.Context, d *decision) (held bool, err erro
 	}
 	d.answer = make(chan answer, 1)
 	select {
-	case p.decisions <- d:
+	case p.asked <- func() { p.take(d) }:
 	case <-p.stopped:
 		return false, ErrStopped
 	case <-ctx.Done():

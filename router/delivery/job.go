@@ -38,11 +38,13 @@ type job struct {
 
 	entered time.Time // the window
 	queued  time.Time
-	waiting bool   // for the time of its next try
-	parking bool   // it is being parked
-	parked  uint64 // its id once it is
-	burying bool   // it is being stored as a dead letter, with its place where it holds up others; and then it has ended
-	letter  uint64 // the dead letter that it is, or was before it was tried again in its place; 0 is none
+	waiting bool // for the time of its next try
+	next    time.Time
+	took    time.Duration // the last exchange
+	parking bool          // it is being parked
+	parked  uint64        // its id once it is
+	burying bool          // it is being stored as a dead letter, with its place where it holds up others; and then it has ended
+	letter  uint64        // the dead letter that it is, or was before it was tried again in its place; 0 is none
 	// held tells that it is a dead letter which holds up those behind it, deciding that its operator has to wait: its place is
 	// being stored, or what an operator has said.
 	held, deciding bool

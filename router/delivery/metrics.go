@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"sync"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"aka/destinations/adapter"
 	"aka/router/journal"
@@ -151,6 +153,46 @@ func (d *destinationMetrics) counterOf(t segment.Type, outcome, reason string) p
 		d.outcomes[key] = c
 	}
 	return c
+}
+
+// outcomeCounts are the calls that have ended, those that there were.
+func (d *destinationMetrics) outcomeCounts() []OutcomeCount {
+	counts := []OutcomeCount{}
+	for key, counter := range d.outcomes {
+		if n := counted(counter); n > 0 {
+			why := adapter.Reason(key.reason).Explain()
+			counts = append(counts, OutcomeCount{key.callType.String(), key.outcome, key.reason, why, n})
+		}
+	}
+	slices.SortFunc(counts, func(a, b OutcomeCount) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Outcome, b.Outcome), cmp.Compare(a.Reason, b.Reason))
+	})
+	return counts
+}
+
+func (d *destinationMetrics) exchangeCounts() map[string]uint64 {
+	counts := map[string]uint64{}
+	count := func(result string, c prometheus.Counter) {
+		if n := counted(c); n > 0 {
+			counts[result] = n
+		}
+	}
+	for class := 1; class < len(d.answers); class++ {
+		count(strconv.Itoa(class)+"xx", d.answers[class])
+	}
+	for kind, c := range d.errors {
+		count(kind, c)
+	}
+	return counts
+}
+
+// counted reads a counter back.
+func counted(c prometheus.Counter) uint64 {
+	var m dto.Metric
+	if c.Write(&m) != nil {
+		return 0
+	}
+	return uint64(m.GetCounter().GetValue())
 }
 
 // outcome belongs to the pipeline's loop.

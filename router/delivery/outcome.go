@@ -54,12 +54,18 @@ func (p *Pipeline) conclude(r *flight, now time.Time) {
 	p.noteError(r)
 	var back, last []*job
 	for i, j := range r.jobs {
-		j.status = r.response.Status
+		j.status, j.took = r.response.Status, r.took
 		if r.response.Err != nil {
-			p.later(j, now, errorKind(r.response.Err), r.response.Ambiguous)
+			kind := errorKind(r.response.Err)
+			p.noteFailure(j, kind, "", now)
+			p.later(j, now, kind, r.response.Ambiguous)
 			continue
 		}
-		switch v := r.verdicts[i]; v.Class {
+		v := r.verdicts[i]
+		if v.Class != adapter.Delivered {
+			p.noteFailure(j, v.Class.String(), v.Detail, now)
+		}
+		switch v.Class {
 		case adapter.Delivered:
 			p.delivered(j, v, now)
 		case adapter.Later:
@@ -89,6 +95,8 @@ func (p *Pipeline) conclude(r *flight, now time.Time) {
 	for _, j := range last { // the next probe is another
 		p.queue.push(j, now)
 	}
+	p.sawQueued(back...)
+	p.sawQueued(last...)
 	p.land(r)
 }
 
@@ -211,10 +219,13 @@ func (p *Pipeline) delivered(j *job, v adapter.Verdict, now time.Time) {
 	j.failures, j.failingSince = 0, time.Time{}
 	if j.step < len(j.outcome.Requests) {
 		p.queue.push(j, now)
+		p.sawQueued(j)
 		return
 	}
+	p.lastDelivery = now
 	if j.entry.Target == "" { // a replay is as late as it is
-		p.metrics.lag(now.Sub(j.entry.ReceivedAt))
+		p.lastLag = now.Sub(j.entry.ReceivedAt)
+		p.metrics.lag(p.lastLag)
 	}
 	if p.mergesAnew(j) {
 		p.finishMerging(j, v.Note)
@@ -252,7 +263,8 @@ func (p *Pipeline) later(j *job, now time.Time, detail string, ambiguous bool) {
 }
 
 func (p *Pipeline) retryAt(j *job, at time.Time) {
-	j.waiting = true
+	j.waiting, j.next = true, at
+	p.sawRetry(j)
 	p.timers.add(at, func() {
 		j.waiting = false
 		p.advance(j, time.Now())
@@ -295,6 +307,7 @@ func (p *Pipeline) end(j *job, outcome, reason string) {
 		p.saveEarly()
 	}
 	p.metrics.outcome(j.entry.Type, outcome, reason)
+	p.sawEnd(j, outcome, reason)
 	if ce := p.log.Check(zap.DebugLevel, "call ended"); ce != nil {
 		ce.Write(zap.String("outcome", outcome), zap.String("reason", reason), zap.Stringer("type", j.entry.Type),
 			zap.String("message_id", j.entry.MessageID), zap.Int("attempt", j.attempts), zap.Int("status", j.status))

@@ -118,6 +118,7 @@ func (p *Pipeline) goOn(j *job) {
 func (p *Pipeline) keepAside(j *job, id uint64) {
 	j.parked = id
 	p.parked.add(j)
+	p.sawParked(j)
 }
 
 // unpark forgets a parked call that has ended, and only then lets go those behind it: a crash in between must not send it

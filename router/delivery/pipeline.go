@@ -16,6 +16,7 @@ import (
 	"aka/destinations"
 	"aka/destinations/adapter"
 	"aka/router/journal"
+	"aka/router/live"
 	"aka/router/segment"
 )
 
@@ -56,6 +57,8 @@ type Config struct {
 	MaxBytes int
 	Logger   *zap.Logger
 	Metrics  *Metrics
+	// Watch is told what becomes of the calls while somebody looks; nil is told nothing.
+	Watch *live.Recorder
 }
 
 // Pipeline delivers the journal's calls to one destination: each once or more, in the order that identity needs.
@@ -101,16 +104,19 @@ type Pipeline struct {
 	merges       *mergeMemory  // nil where nothing is remembered
 	merged       []merged      // delivered calls whose merges are to be stored
 	lastError    string
-	state        string // as the gate has it
+	state        string        // as the gate has it
+	lastLag      time.Duration // of the last call that was delivered, and not replayed
+	lastDelivery time.Time
+	failures     failures
 	// suspectBelow is the end of the log at the start, when the run before crashed: calls before it may have been sent.
 	suspectBelow uint64
 
-	incoming  chan prepared
-	decisions chan *decision
-	results   chan *flight
-	chored    chan error
-	saves     chan savePoint
-	saved     chan struct{} // a save has landed
+	incoming chan prepared
+	asked    chan func() // what others want done on the loop
+	results  chan *flight
+	chored   chan error
+	saves    chan savePoint
+	saved    chan struct{} // a save has landed
 
 	paused atomic.Bool
 	nudged chan struct{} // what is decided by another goroutine has changed
@@ -138,7 +144,7 @@ func New(config Config) *Pipeline {
 		limiter:   newLimiter(config.Options.Rate),
 		letters:   map[uint64]*job{},
 		incoming:  make(chan prepared, 1),
-		decisions: make(chan *decision),
+		asked:     make(chan func()),
 		results:   make(chan *flight, config.Options.Concurrency),
 		chored:    make(chan error, 1),
 		saves:     make(chan savePoint, 1),
@@ -237,8 +243,8 @@ func (p *Pipeline) loop(ctx context.Context) {
 			p.concludeAll(f)
 		case err := <-p.chored:
 			p.choreDone(err)
-		case d := <-p.decisions:
-			p.take(d)
+		case ask := <-p.asked:
+			ask()
 		case <-p.saved:
 			p.goOnSaved(time.Now())
 		case <-p.nudged:
@@ -276,15 +282,8 @@ func (p *Pipeline) finishInFlight() {
 
 // publishState refreshes the gauges.
 func (p *Pipeline) publishState() {
-	oldest := time.Time{}
-	if p.window.oldest != nil {
-		oldest = p.window.oldest.entry.ReceivedAt
-	}
-	if p.parked.oldest != nil {
-		oldest = p.parked.oldest.entry.ReceivedAt
-	}
 	p.metrics.state(pipelineState{
-		ended: p.progress.Ended() - min(p.progress.Ended(), uint64(p.parked.count)), oldest: oldest, window: p.window.count,
+		ended: p.progress.Ended() - min(p.progress.Ended(), uint64(p.parked.count)), oldest: p.oldest(), window: p.window.count,
 		parked: p.parked.count + p.dead.count, held: p.dead.count, inFlight: p.inFlight, bytes: p.bytesHeld(),
 	})
 }

@@ -190,6 +190,7 @@ func (p *Pipeline) enter(j *job, now time.Time) {
 	}
 	if !p.addTicket(j) {
 		j.detach()
+		p.sawWaiting(j)
 		p.buryInPlace(j, now)
 		return
 	}
@@ -218,6 +219,7 @@ func (p *Pipeline) advance(j *job, now time.Time) {
 		p.awaitSave(j, now)
 	default:
 		p.queue.push(j, now)
+		p.sawQueued(j)
 	}
 }
 

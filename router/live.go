@@ -1,0 +1,61 @@
+package router
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"aka/router/delivery"
+	"aka/router/journal"
+	"aka/router/live"
+)
+
+// recorder returns what remembers calls while somebody looks.
+func (r *Router) recorder() *live.Recorder {
+	return live.New(live.Config{
+		Read:  func(from uint64) live.Frames { return r.journal.ReadFrom(from) },
+		Head:  r.journal.Head,
+		Began: r.tellPlaces,
+	})
+}
+
+// tellPlaces has every destination tell where the calls stand that it holds.
+func (r *Router) tellPlaces(ctx context.Context) {
+	if !r.started.Load() {
+		return
+	}
+	for _, p := range r.all() {
+		if err := p.Tell(ctx); err != nil {
+			r.log.Debug("a destination has not told what it holds", zap.Error(err))
+		}
+	}
+}
+
+// statusTimeout is how long is waited for a destination to say how it does: its loop is never busy for long.
+const statusTimeout = 2 * time.Second
+
+// status returns how each destination does, by name. One that does not say so in time, as while it stops, is left out.
+func (r *Router) status(ctx context.Context) []delivery.Status {
+	all := []delivery.Status{}
+	if !r.started.Load() {
+		return all
+	}
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	pipelines := r.all()
+	for _, name := range slices.Sorted(maps.Keys(pipelines)) {
+		if s, err := pipelines[name].Status(ctx); err == nil {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// explainEntry says what each destination that a call of the journal is for would be sent for it.
+func (r *Router) explainEntry(e *journal.Entry) any {
+	explained := r.Config().explainCall(0, &e.Message, e.Source, ExplainOptions{}).Destinations
+	return slices.DeleteFunc(explained, func(d ExplainedDestination) bool { return e.Target != "" && d.Name != e.Target })
+}
