@@ -96,7 +96,7 @@ func TestAWrongMethodIsToldTheRightOnes(t *testing.T) {
 		"/": "GET, HEAD", "/healthz": "GET, HEAD", "/readyz": "GET, HEAD", "/metrics": "GET, HEAD", "/dead-letters": "GET, HEAD",
 		"/dead-letters/1": "DELETE, GET, HEAD", "/dead-letters/1/replay": "POST", "/dead-letters/replay": "POST",
 		"/dead-letters/discard": "POST", "/explain": "POST", "/access": "GET, HEAD", "/login": "GET, POST, HEAD", "/logout": "POST",
-		"/dead-letters/discard": "POST", "/explain": "POST", "/destinations": "GET, HEAD", "/destinations/vero": "GET, HEAD",
+		"/destinations": "GET, HEAD", "/destinations/vero": "GET, HEAD",
 		"/live": "GET, HEAD", "/live/calls": "GET, HEAD", "/live/calls/1.0": "GET, HEAD", "/live/events": "GET, HEAD",
 	} {
 		if status, _, header := f.do(t, "PUT", path, ""); status != 405 || header.Get("Allow") != want {
