@@ -59,9 +59,10 @@ type contender struct {
 	integrations string
 	cpu          func() (time.Duration, error)
 	world        *world // nil where it is no aka of ours
-	// sum is what was measured of it, used what it used, callBytes about what one of its calls is in the journal.
+	// sum is what was measured of it, used its processors' time, callBytes about what one of its calls is in the journal.
 	sum       measured
-	used      usage
+	used      time.Duration
+	journal   journaled
 	callBytes int
 }
 
@@ -101,7 +102,11 @@ func (c *contender) turn(b *bench, of work) error {
 	l := &load{base: c.base, traffic: of.traffic(c.base, c.integrations), connections: of.connections, people: c.people}
 	l.duration = b.duration / rounds
 	c.callBytes = l.traffic.callBytes()
-	before, err := c.usage()
+	journaled, err := c.journaled()
+	if err != nil {
+		return err
+	}
+	begin, err := c.cpu()
 	if err != nil {
 		return err
 	}
@@ -119,8 +124,14 @@ func (c *contender) turn(b *bench, of work) error {
 	if err != nil {
 		return err
 	}
-	after, err := c.usage()
-	c.used.add(before, after)
+	end, err := c.cpu()
+	if err != nil {
+		return err
+	}
+	after, err := c.journaled()
+	c.used += end - begin
+	c.journal.calls += after.calls - journaled.calls
+	c.journal.frames += after.frames - journaled.frames
 	return err
 }
 
@@ -132,46 +143,32 @@ func (c *contender) explained(err error) error {
 	return c.world.aka.Explained(err)
 }
 
-// usage is what was used until now.
-type usage struct {
-	cpu           time.Duration
-	calls, frames float64 // in the journal
-}
+// journaled is what went into the journal.
+type journaled struct{ calls, frames float64 }
 
-func (c *contender) usage() (u usage, err error) {
-	if c.cpu != nil {
-		if u.cpu, err = c.cpu(); err != nil {
-			return u, err
-		}
-	}
+func (c *contender) journaled() (j journaled, err error) {
 	if c.world == nil {
-		return u, nil
+		return j, nil
 	}
-	if u.calls, err = c.world.metric("aka_journal_calls_total"); err != nil {
-		return u, err
+	if j.calls, err = c.world.metric("aka_journal_calls_total"); err != nil {
+		return j, err
 	}
-	u.frames, err = c.world.metric("aka_journal_frames_total")
-	return u, err
-}
-
-func (u *usage) add(before, after usage) {
-	u.cpu += after.cpu - before.cpu
-	u.calls += after.calls - before.calls
-	u.frames += after.frames - before.frames
+	j.frames, err = c.world.metric("aka_journal_frames_total")
+	return j, err
 }
 
 func (c *contender) report(b *bench, r *Report, empty *contender) error {
 	row := Accept{
 		Name: c.name, Requests: c.sum.rate(), Calls: c.sum.callRate(), OfEmpty: c.sum.rate() / empty.sum.rate(), EmptyRequests: empty.sum.rate(), Refused: c.sum.refused,
 		P50: ms(c.sum.quantile(.5)), P99: ms(c.sum.quantile(.99)), P999: ms(c.sum.quantile(.999)),
-		CPU: per100k(c.used.cpu, c.sum.calls), EmptyCPU: per100k(empty.used.cpu, empty.sum.calls), LoadCPU: per100k(c.sum.cpu, c.sum.calls),
+		CPU: per100k(c.used, c.sum.calls), EmptyCPU: per100k(empty.used, empty.sum.calls), LoadCPU: per100k(c.sum.cpu, c.sum.calls),
 	}
 	defer func() { r.Accept = append(r.Accept, row) }()
 	if c.world == nil {
 		return nil
 	}
-	if int(c.used.calls) != c.sum.calls {
-		r.wrong("%s: %d calls were answered 200, and %.0f are in the journal", c.name, c.sum.calls, c.used.calls)
+	if int(c.journal.calls) != c.sum.calls {
+		r.wrong("%s: %d calls were answered 200, and %.0f are in the journal", c.name, c.sum.calls, c.journal.calls)
 	}
 	memory, err := process.Memory(c.world.aka.PID())
 	if err != nil {
@@ -183,7 +180,7 @@ func (c *contender) report(b *bench, r *Report, empty *contender) error {
 
 // compareDisk writes frames as large as aka's, for their calls.
 func (row *Accept) compareDisk(c, empty *contender) error {
-	row.CallsPerFrame = c.used.calls / c.used.frames
+	row.CallsPerFrame = c.journal.calls / c.journal.frames
 	disk, err := syncFrames(c.world.dir, int(row.CallsPerFrame)*c.callBytes, c.world.b.duration/4)
 	if err != nil {
 		return err

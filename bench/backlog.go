@@ -126,25 +126,25 @@ func (w *world) drain(row *Backlog) error {
 	if err := w.startSink(w.address); err != nil {
 		return err
 	}
-	waiting := 0.0
-	err := w.until("something is delivered", func() (bool, error) {
+	got := 0
+	all := row.Calls * backlogDestinations
+	wait := func() (bool, error) {
 		var err error
-		waiting, err = w.metric("aka_backlog_calls")
-		return waiting < float64(row.Calls*backlogDestinations), err
-	})
-	if err != nil {
+		got, err = w.delivered()
+		return got > 0, err
+	}
+	if err := w.until("something is delivered", wait); err != nil {
 		return err
 	}
-	begin := time.Now()
+	begin, first := time.Now(), got
 	before, err := w.akaCPU()
 	if err != nil {
 		return err
 	}
-	left := 0.0
 	err = w.profiled("drain "+row.Name, func() error {
 		return w.until("the drain ends", func() (bool, error) {
-			left, err = w.metric("aka_backlog_calls")
-			return left == 0 || w.b.drain > 0 && time.Since(begin) > w.b.drain, err
+			_, err := wait()
+			return got == all || w.b.drain > 0 && time.Since(begin) > w.b.drain, err
 		})
 	})
 	if err != nil {
@@ -155,7 +155,7 @@ func (w *world) drain(row *Backlog) error {
 	if err != nil {
 		return err
 	}
-	row.Left, row.Drained = int(left), int(waiting-left)
+	row.Left, row.Drained = all-got, got-first
 	row.DrainRate, row.DrainCPU = float64(row.Drained)/took.Seconds(), per100k(after-before, row.Drained)
 	memory, err := process.Memory(w.aka.PID())
 	row.PeakAfterStart = memory.Highest >> 20

@@ -32,14 +32,14 @@ func deliver(name string, s setup) func(*bench, *Report) error {
 		}
 		calls := max(b.deliveries/s.destinations/batchCalls, 1) * batchCalls
 		w.people.Store(elsewhere)
-		kept, err := w.flood(batches(w.base, toNobody), calls)
+		kept, err := w.flood(batches(w.base, toNobody), calls, 0)
 		if err != nil {
 			return err
 		}
 		w.people.Store(0)
 		var sent flood
 		err = w.profiled("deliver "+name, func() (err error) {
-			sent, err = w.flood(batches(w.base, ""), calls)
+			sent, err = w.flood(batches(w.base, ""), calls, calls*s.destinations)
 			return err
 		})
 		if err != nil {
@@ -56,14 +56,14 @@ func deliver(name string, s setup) func(*bench, *Report) error {
 // flood is what it took to take calls, and to have them end.
 type flood struct {
 	accept *measured
-	// behind is how many calls had not ended at all destinations when the last was accepted, drain how long they took.
+	// behind is how many deliveries were still to come when the last call was accepted, drain how long they took.
 	behind    int
 	drain     time.Duration
 	aka, sink time.Duration
 }
 
-// flood sends so many calls as fast as they are taken, and waits until all have ended.
-func (w *world) flood(t traffic, calls int) (f flood, err error) {
+// flood sends so many calls as fast as they are taken, and waits until the sink has got that many deliveries, and all has ended.
+func (w *world) flood(t traffic, calls, deliveries int) (f flood, err error) {
 	before, err := w.akaCPU()
 	if err != nil {
 		return f, err
@@ -76,15 +76,22 @@ func (w *world) flood(t traffic, calls int) (f flood, err error) {
 		return f, err
 	}
 	begin := time.Now()
-	waiting, err := w.metric("aka_backlog_calls")
+	got, err := w.delivered()
 	if err != nil {
 		return f, err
 	}
-	f.behind = int(waiting)
-	if err := w.untilEnded(); err != nil {
+	f.behind = deliveries - got
+	err = w.until("everything is delivered", func() (bool, error) {
+		got, err := w.delivered()
+		return got >= deliveries, err
+	})
+	if err != nil {
 		return f, err
 	}
 	f.drain = time.Since(begin)
+	if err := w.untilEnded(); err != nil {
+		return f, err
+	}
 	after, err := w.akaCPU()
 	if err != nil {
 		return f, err

@@ -178,15 +178,29 @@ var errTimeout = errors.New("it takes too long")
 func (w *world) until(what string, done func() (bool, error)) error {
 	ctx, cancel := context.WithTimeoutCause(w.b.ctx, endTimeout, errTimeout)
 	defer cancel()
-	return w.aka.Until(ctx, what, done)
+	return w.aka.Until(ctx, what, 20*time.Millisecond, done)
 }
 
-// untilEnded waits until every call has ended.
+// untilEnded waits until every call has ended, as aka says. It asks seldom: to tell all its metrics costs aka time.
 func (w *world) untilEnded() error {
+	asked := time.Time{}
 	return w.until("every call has ended", func() (bool, error) {
+		if time.Since(asked) < 250*time.Millisecond {
+			return false, nil
+		}
+		asked = time.Now()
 		waiting, err := w.metric("aka_backlog_calls")
 		return waiting == 0, err
 	})
+}
+
+// delivered is how much the sink has got, over all destinations.
+func (w *world) delivered() (n int, err error) {
+	all, err := w.askAll(0)
+	for _, a := range all {
+		n += a.Delivered
+	}
+	return n, err
 }
 
 // ask asks the sink about an account. With a number of people it tells all it knows.

@@ -173,7 +173,7 @@ func (w *world) stop() (time.Duration, error) {
 
 // until polls what gives no sign when it changes.
 func (w *world) until(what string, done func() (bool, error)) error {
-	return w.process.Until(w.ctx, what, done)
+	return w.process.Until(w.ctx, what, 5*time.Millisecond, done)
 }
 
 func (w *world) metric(name string, labels ...string) (float64, error) {

@@ -144,10 +144,10 @@ func (p *Process) Explained(err error) error {
 	return fmt.Errorf("%w; its log ends:\n%s", err, strings.Join(lines[max(0, len(lines)-5):], "\n"))
 }
 
-// Until polls what gives no sign when it changes, until it is done, or the process or ctx has ended. Nil is a process that
-// never ends.
-func (p *Process) Until(ctx context.Context, what string, done func() (bool, error)) error {
-	tick := time.NewTicker(5 * time.Millisecond)
+// Until polls what gives no sign when it changes, at this pace, until it is done, or the process or ctx has ended. Nil is a
+// process that never ends.
+func (p *Process) Until(ctx context.Context, what string, every time.Duration, done func() (bool, error)) error {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	var exited chan struct{}
 	if p != nil {
