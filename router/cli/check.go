@@ -1,14 +1,17 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"aka/router"
+	"aka/router/terminal"
 )
 
 // configFiles are tried in this order when no config is named. The example runs as it is.
@@ -16,23 +19,82 @@ var configFiles = []string{"config.yaml", "config.example.yaml"}
 
 func newCheck() *cobra.Command {
 	var path string
+	var probe bool
+	output := &choice{value: "text", words: []string{"text", "json"}}
 	command := &cobra.Command{
 		Use:   "check",
-		Short: "Check the config and show every value that it has",
+		Short: "Check the config and show every value that it has, or try its credentials",
 		Long: `Check reads the config as serve would, secrets too, and lists every mistake with its file and line.
-A config without mistakes is shown as it is in effect: every default filled in, secrets masked.`,
+A config without mistakes is shown as it is in effect: every default filled in, secrets masked.
+
+With --probe it asks the vendors instead whether they take the credentials, by requests that change nothing there: no call is sent.
+What it finds is one of: accepted (those that are made up were refused, and these were not), refused, reachable (the vendor
+does not tell), unreachable, or not_probed. The exit code is 1 when a destination's credentials are refused or it cannot be reached.`,
+		Example: `  aka check --config /etc/aka/config.yaml
+  aka check --probe
+  aka check --probe --output json | jq '.[] | select(.finding == "refused")'`,
 		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
+			if !probe && command.Flags().Changed("output") {
+				return wrongUse("--output is for --probe: the config is shown as YAML")
+			}
 			config, err := loadConfig(path, router.LoadOptions{})
-			if err != nil {
+			switch {
+			case err != nil:
 				return err
+			case probe:
+				return showProbes(command.OutOrStdout(), output, config.Probe())
 			}
 			_, err = command.OutOrStdout().Write(config.Effective())
 			return err
 		},
 	}
 	addConfigFlag(command, &path)
+	command.Flags().BoolVar(&probe, "probe", false, "ask the vendors whether they take the credentials")
+	command.Flags().VarP(output, "output", "o", "how to show what --probe finds: text or json")
 	return command
+}
+
+// showProbes fails when a destination's did.
+func showProbes(out io.Writer, output *choice, all []router.Probed) error {
+	if err := output.write(out, all, func(shown *bytes.Buffer) { writeProbes(shown, all) }); err != nil {
+		return err
+	}
+	failed := 0
+	for _, found := range all {
+		if found.Failed() {
+			failed++
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("nothing can be delivered to %d of %d destinations", failed, len(all))
+	}
+	return nil
+}
+
+// writeProbes writes a destination's name and finding on a line, and what there is to know of it below.
+func writeProbes(shown *bytes.Buffer, all []router.Probed) {
+	widest := 0
+	for _, found := range all {
+		widest = max(widest, len(found.Destination))
+	}
+	for _, found := range all {
+		fmt.Fprintf(shown, "%-*s  %s\n    %s.\n", widest, found.Destination, found.Finding, found.Meaning)
+		if found.Request == "" {
+			continue
+		}
+		fmt.Fprintf(shown, "    asked: %s\n", terminal.Plain(found.Request))
+		if found.Status != 0 {
+			fmt.Fprintf(shown, "    answered: %d", found.Status)
+			if found.ControlStatus != 0 {
+				fmt.Fprintf(shown, ", and %d to credentials that are made up", found.ControlStatus)
+			}
+			shown.WriteString("\n")
+		}
+		if found.Said != "" {
+			fmt.Fprintf(shown, "    said: %s\n", terminal.Plain(found.Said))
+		}
+	}
 }
 
 // addConfigFlag gives a command its --config; loadConfig says what it means.

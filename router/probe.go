@@ -1,0 +1,121 @@
+package router
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"aka/destinations/adapter"
+	"aka/router/delivery"
+)
+
+const (
+	// maxProbe is how long a vendor may take to answer one request of a probe.
+	maxProbe = 10 * time.Second
+	// maxSaid is how much is kept of what a vendor answers.
+	maxSaid = 300
+)
+
+// Probed is what was found out about a destination's credentials. No secret is in it.
+type Probed struct {
+	Destination string          `json:"destination"`
+	Type        string          `json:"type"`
+	Finding     adapter.Finding `json:"finding"`
+	// Meaning says what was found in a sentence, and what to do about it.
+	Meaning string `json:"meaning"`
+	// Request is what was asked, as "POST https://api.mixpanel.com/import?strict=1".
+	Request string `json:"request,omitempty"`
+	// Status is that of the answer, and ControlStatus that of the answer to credentials that are made up. 0 is none.
+	Status        int `json:"status,omitempty"`
+	ControlStatus int `json:"control_status,omitempty"`
+	// Said is the start of the answer where it is a refusal, or why there was none.
+	Said string `json:"said,omitempty"`
+	// Milliseconds is how long the answer took.
+	Milliseconds int64 `json:"milliseconds,omitempty"`
+}
+
+// Failed tells whether nothing can be delivered there as it is.
+func (p Probed) Failed() bool {
+	return p.Finding == adapter.NotAccepted || p.Finding == adapter.Unreachable
+}
+
+// Probe asks the vendor of each destination, all at once, whether it takes the credentials. No call is sent and nothing is
+// changed there. It ends within half a minute.
+func (c *Config) Probe() []Probed {
+	names := slices.Sorted(maps.Keys(c.Destinations))
+	found := make([]Probed, len(names))
+	var probing sync.WaitGroup
+	for i, name := range names {
+		probing.Go(func() { found[i] = c.Destinations[name].probe() })
+	}
+	probing.Wait()
+	return found
+}
+
+func (d *Destination) probe() Probed {
+	found := Probed{Destination: d.Name, Type: d.Type, Finding: adapter.NotProbed}
+	prober, ok := d.Adapter.(adapter.Prober)
+	if !ok {
+		found.Meaning = "the adapter of this vendor knows nothing harmless to ask"
+		return found
+	}
+	probe, options := prober.Probe(), d.Delivery
+	options.Timeout = min(options.Timeout, maxProbe)
+	sender := delivery.NewHTTPSender(options)
+	began := time.Now()
+	answer := ask(sender, probe.Request)
+	found.Milliseconds = time.Since(began).Milliseconds()
+	found.Request = d.Masker.Mask(probe.Request.Method + " " + probe.Request.URL)
+	found.Status = answer.Status
+	if probe.Control != nil && answer.Err == nil {
+		found.ControlStatus = ask(sender, *probe.Control).Status
+	}
+	found.Finding = probe.Judge(found.Status, found.ControlStatus)
+	if found.Failed() || found.Status >= 300 {
+		found.Said = said(answer, d.Masker)
+	}
+	found.Meaning = meaning(d.Name, probe, found)
+	return found
+}
+
+func ask(sender delivery.Sender, r adapter.Request) delivery.Response {
+	return sender.Send(delivery.Exchange{Method: r.Method, URL: r.URL, Header: r.Header, Body: r.Body})
+}
+
+// said is the start of an answer, on one line. It is cut after it was masked: no half of a secret is left.
+func said(answer delivery.Response, masker *adapter.Masker) string {
+	if answer.Err != nil {
+		return masker.Mask(answer.Err.Error())
+	}
+	text := masker.Mask(strings.Join(strings.Fields(strings.ToValidUTF8(string(answer.Body), "?")), " "))
+	for len(text) > maxSaid {
+		_, size := utf8.DecodeLastRuneInString(text)
+		text = text[:len(text)-size]
+	}
+	return text
+}
+
+func meaning(name string, probe adapter.Probe, found Probed) string {
+	var text, more string
+	switch found.Finding {
+	case adapter.Accepted:
+		text, more = "the credentials are taken", probe.Unknown
+	case adapter.NotAccepted:
+		text, more = "the credentials are refused: see "+strings.Join(probe.Keys, ", ")+" in destinations."+name+".settings", probe.Advice
+	case adapter.Reachable:
+		text, more = "the vendor answers, but does not tell whether the credentials are right", probe.Unknown
+	case adapter.Unreachable:
+		text = "the vendor cannot be reached"
+		if found.Status != 0 {
+			text = fmt.Sprintf("the vendor cannot answer now (%d)", found.Status)
+		}
+	}
+	if more != "" {
+		text += ". " + more
+	}
+	return text
+}

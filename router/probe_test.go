@@ -1,0 +1,69 @@
+package router
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"aka/destinations"
+	"aka/destinations/adapter"
+	"aka/router/delivery"
+)
+
+// What a vendor is asked holds what it is asked about, and goes where calls go; the control holds no secret.
+func TestAVendorIsProbedWithItsOwnCredentialsAndWithNone(t *testing.T) {
+	probed := 0
+	for name, d := range load(t, minimal, LoadOptions{}).Destinations {
+		prober, ok := d.Adapter.(adapter.Prober)
+		if !ok {
+			continue
+		}
+		probed++
+		probe := prober.Probe()
+		shown := func(r adapter.Request) string { return fmt.Sprint(r.Method, r.URL, r.Header, string(r.Body)) }
+		holdsSecret := func(r adapter.Request) bool { return d.Masker.Mask(shown(r)) != shown(r) }
+		if !strings.HasPrefix(probe.Request.URL, "https://") || holdsSecret(probe.Request) != (probe.Control != nil) {
+			t.Errorf("%s: it asks %s", name, shown(probe.Request))
+		}
+		if probe.Control == nil {
+			if probe.Unknown == "" {
+				t.Errorf("%s: nothing says why the credentials cannot be tried", name)
+			}
+			continue
+		}
+		if holdsSecret(*probe.Control) || probe.Control.URL != probe.Request.URL || len(probe.Keys) == 0 {
+			t.Errorf("%s: the control asks %s about %q", name, shown(*probe.Control), probe.Keys)
+		}
+	}
+	if probed < 3 {
+		t.Errorf("only %d vendors were probed", probed)
+	}
+}
+
+func TestAVendorThatKnowsNothingHarmlessIsNotProbed(t *testing.T) {
+	d := &Destination{Destination: &destinations.Destination{Name: "mine", Adapter: mute{}}}
+	if found := d.probe(); found.Finding != adapter.NotProbed || found.Failed() || found.Meaning == "" {
+		t.Errorf("%+v", found)
+	}
+}
+
+func TestAProbeGoesToNoPrivateAddress(t *testing.T) {
+	local := load(t, strings.Replace(minimal, "auth_token: token-2", "auth_token: token-2, endpoint: 'http://localhost:1'", 1)+"delivery: { allow_private: true }\n", LoadOptions{})
+	d := local.Destinations["vero"]
+	d.Delivery.AllowPrivate = false
+	if found := d.probe(); found.Finding != adapter.Unreachable || !strings.Contains(found.Said, "private") {
+		t.Errorf("%+v", found)
+	}
+}
+
+// A vendor may answer with what it was sent.
+func TestWhatAVendorSaidIsMaskedBeforeItIsCut(t *testing.T) {
+	secret := "s3cret-token-of-some-length"
+	masker := adapter.NewMasker([]adapter.Secret{adapter.NewSecret(secret)})
+	for before := range 2 * maxSaid {
+		got := said(delivery.Response{Status: 401, Body: []byte(strings.Repeat("x", before) + secret + "\n and\tmore \xff")}, masker)
+		if strings.Contains(got, "s3cre") || len(got) > maxSaid || strings.ContainsAny(got, "\n\t\xff") {
+			t.Fatalf("after %d bytes: %q", before, got)
+		}
+	}
+}
