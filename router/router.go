@@ -222,7 +222,7 @@ func (r *Router) purge(ctx context.Context) {
 		}
 		floor := r.floor()
 		if err := r.journal.Purge(ctx, floor); err != nil && ctx.Err() == nil {
-			r.log.Warn("the journal could not be purged; trying again", zap.Error(err))
+			r.log.Warn("the journal could not be purged; trying again: is the disk full?", zap.Error(err))
 		}
 	}
 }

@@ -86,6 +86,6 @@ type serverLog struct{ log *zap.Logger }
 // Write logs a line, without addresses.
 func (l serverLog) Write(line []byte) (int, error) {
 	text := remoteAddress.ReplaceAllString(strings.TrimSpace(string(line)), "<address>")
-	l.log.Warn("admin: the HTTP server reports", zap.String("error", text))
+	l.log.Warn("admin: the HTTP server had trouble", zap.String("error", text))
 	return len(line), nil
 }

@@ -64,7 +64,7 @@ const shortKey = 8
 func warnOfShortKeys(config *router.Config, log *zap.Logger) {
 	for _, name := range slices.Sorted(maps.Keys(config.Sources)) {
 		if len(config.Sources[name].WriteKey.Reveal()) < shortKey {
-			log.Warn("a write key is short enough to be guessed: whoever has it can send calls", zap.String("source", name))
+			log.Warn("a write key is short enough to be guessed: whoever has it can send calls: take one of 16 characters or more", zap.String("source", name))
 		}
 	}
 }

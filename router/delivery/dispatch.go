@@ -143,7 +143,7 @@ func (p *Pipeline) judge(requests []adapter.Request, answer adapter.Answer) []ad
 	if len(verdicts) == len(requests) {
 		return verdicts
 	}
-	p.log.Error("the adapter gave the wrong number of verdicts; the status decides", zap.Int("verdicts", len(verdicts)), zap.Int("requests", len(requests)))
+	p.log.Error("the adapter gave the wrong number of verdicts; the status decides: a mistake in the adapter, report it", zap.Int("verdicts", len(verdicts)), zap.Int("requests", len(requests)))
 	return adapter.Verdicts(len(requests), adapter.StatusVerdict(answer.Status))
 }
 

@@ -35,7 +35,7 @@ func (p *Pipeline) loadMerges(ctx context.Context) error {
 	}
 	p.merges = newMergeMemory(merger.Account(), maxMerges)
 	if damaged := p.merges.load(blocks); damaged > 0 {
-		p.log.Error("some of what was remembered of merges cannot be read and is forgotten", zap.Int("blocks", damaged))
+		p.log.Error("some of what was remembered of merges cannot be read and is forgotten: such an alias goes out again; check the disk", zap.Int("blocks", damaged))
 	}
 	p.publishMerges()
 	if !p.merges.isSaved() {

@@ -207,7 +207,7 @@ func (p *Pipeline) noteError(r *flight) {
 func (p *Pipeline) logError(r *flight, kind string) {
 	var private *AddressError
 	if errors.As(r.response.Err, &private) {
-		p.log.Error("the destination's name leads to an address that nothing is sent to; calls wait", zap.Error(private))
+		p.log.Error("the destination's name leads to an address that nothing is sent to; calls wait: mend the name, or set delivery.allow_private", zap.Error(private))
 	}
 	p.log.Warn("an exchange failed; it will be retried", zap.String("error", kind), zap.Int("status", r.response.Status), zap.Duration("duration", r.took))
 }

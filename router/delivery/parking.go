@@ -45,7 +45,7 @@ func (p *Pipeline) parkStragglers(now time.Time) {
 // tellNoRoom says once that nothing more goes aside, for as long as that lasts.
 func (p *Pipeline) tellNoRoom() {
 	if !p.noRoom {
-		p.log.Error("no more calls can be kept aside: those that fail alone, or wait for dead letters to be replayed or discarded, fill the window",
+		p.log.Error("no more calls can be kept aside: those that fail alone, or wait behind dead letters, fill the window: replay or discard dead letters",
 			zap.Int("parked", p.parked.count), zap.Int("held", p.dead.count))
 	}
 	p.noRoom = true

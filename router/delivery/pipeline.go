@@ -294,7 +294,7 @@ func (p *Pipeline) stateChanged(state string, wait time.Duration) {
 	p.showState()
 	switch state {
 	case stateOpen:
-		p.log.Warn("the destination counts as down; calls wait", zap.Duration("next_probe_in", wait))
+		p.log.Warn("the destination counts as down; calls wait until it takes one again", zap.Duration("next_probe_in", wait))
 	case stateHeld:
 		p.log.Error("the destination refuses our credentials: put the right ones into its settings and reload the config; calls wait meanwhile", zap.Duration("next_probe_in", wait))
 	case stateClosed:

@@ -30,7 +30,7 @@ func (p *Pipeline) read(ctx context.Context, from uint64) {
 			return
 		}
 		if err != nil {
-			p.log.Warn("the journal cannot be read; trying again", zap.Error(err))
+			p.log.Warn("the journal cannot be read; trying again: does the disk work?", zap.Error(err))
 			if !pause(ctx, time.Second) {
 				return
 			}

@@ -90,7 +90,7 @@ func (p *Pipeline) save() {
 
 func (p *Pipeline) saveFailed(err error) {
 	p.metrics.saveFailures.Inc()
-	p.log.Warn("progress could not be saved; a crash now would repeat deliveries", zap.Error(err))
+	p.log.Warn("progress could not be saved; a crash now would repeat deliveries: is the disk full?", zap.Error(err))
 }
 
 // mustWaitForSave tells whether a crash could repeat a call that ended before this one's turn came, and must not: where an

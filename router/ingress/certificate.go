@@ -176,7 +176,7 @@ func (c *certificate) look(now time.Time) {
 	changed, err := c.load()
 	switch {
 	case err != nil:
-		c.log.Warn("the new certificate cannot be used; the old one stays until its files change again", zap.Error(err))
+		c.log.Warn("the new certificate cannot be used; the old one stays until its files change again: mend tls.cert_file and tls.key_file", zap.Error(err))
 	case changed:
 		c.reminded = time.Time{}
 		c.log.Info("the certificate is a new one", zap.Time("expires", c.current.Load().Leaf.NotAfter))
@@ -214,8 +214,8 @@ func (c *certificate) remind(now time.Time) {
 	}
 	c.reminded = now
 	if now.After(expires) {
-		c.log.Error("the certificate has expired: SDKs refuse to send until there is a new one", zap.Time("expires", expires))
+		c.log.Error("the certificate has expired: SDKs refuse to send until there is a new one: put it in the place of tls.cert_file and tls.key_file", zap.Time("expires", expires))
 		return
 	}
-	c.log.Warn("the certificate expires soon", zap.Time("expires", expires))
+	c.log.Warn("the certificate expires soon: renew it", zap.Time("expires", expires))
 }

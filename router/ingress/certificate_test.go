@@ -166,9 +166,9 @@ func (r *renewal) expect(serial int64, logged ...string) {
 
 const (
 	logNew     = "info: the certificate is a new one"
-	logUnfit   = "warn: the new certificate cannot be used; the old one stays until its files change again"
-	logSoon    = "warn: the certificate expires soon"
-	logExpired = "error: the certificate has expired: SDKs refuse to send until there is a new one"
+	logUnfit   = "warn: the new certificate cannot be used; the old one stays until its files change again: mend tls.cert_file and tls.key_file"
+	logSoon    = "warn: the certificate expires soon: renew it"
+	logExpired = "error: the certificate has expired: SDKs refuse to send until there is a new one: put it in the place of tls.cert_file and tls.key_file"
 )
 
 func TestTheCertificateFollowsItsFiles(t *testing.T) {

@@ -219,7 +219,7 @@ func (s *Server) panicked(ctx *fasthttp.RequestCtx, cause any) {
 	if err, ok := cause.(runtime.Error); ok {
 		text = err.Error()
 	}
-	s.log.Error("ingress: panic", zap.String("error", text), zap.ByteString("stack", debug.Stack()))
+	s.log.Error("ingress: panic; a mistake in aka: report it with the stack", zap.String("error", text), zap.ByteString("stack", debug.Stack()))
 	ctx.Response.Reset()
 	refuse(ctx, refusedInternal)
 }

@@ -253,7 +253,7 @@ func (c *committer) reopen() error {
 		err = c.catchUp()
 	}
 	if err != nil {
-		c.j.log.Error("journal: does not come back; calls are answered 503. Is the disk full, or gone?", zap.Error(err), zap.Int("failed_writes", c.failing))
+		c.j.log.Error("journal: does not come back, and calls are answered 503: make room on the disk, or mend it; aka goes on by itself then", zap.Error(err), zap.Int("failed_writes", c.failing))
 		return err
 	}
 	c.failing = 0
@@ -325,7 +325,7 @@ func (c *committer) write(f *openFrame) error {
 		c.unsure = true
 		err = c.j.writeFailed(err, len(f.data))
 		c.j.metrics.failed.Inc()
-		c.j.log.Warn("journal: write failed", zap.Error(err))
+		c.j.log.Warn("journal: a write failed; its calls were answered 503 and are sent again", zap.Error(err))
 		if !errors.Is(err, ErrFull) {
 			c.failing++
 		}
@@ -344,7 +344,7 @@ func (c *committer) roomOnDisk() error {
 	err := diskIsFull(c.j.options.Dir, maxFrame)
 	switch noRoom := err != nil; {
 	case noRoom && !c.noRoom:
-		c.j.log.Error("journal: the disk is full; calls are answered 503 until there is room", zap.Error(err))
+		c.j.log.Error("journal: the disk is full; calls are answered 503 until there is room: make some", zap.Error(err))
 	case !noRoom && c.noRoom:
 		c.j.log.Info("journal: the disk has room again")
 	}

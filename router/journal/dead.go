@@ -189,7 +189,7 @@ func (j *Journal) DeadLetters(ctx context.Context, filter DeadFilter, after uint
 	return j.store().each(ctx, j.store().dead, filter.subject(), after+1, func(id uint64, data []byte) (bool, error) {
 		d, err := decodeDeadLetter(id, data)
 		if err != nil {
-			j.log.Error("journal: a dead letter cannot be read", zap.Uint64("id", id), zap.Error(err))
+			j.log.Error("journal: a dead letter cannot be read: discard it by its id, and check the disk", zap.Uint64("id", id), zap.Error(err))
 			return true, nil
 		}
 		return visit(d), nil

@@ -80,7 +80,7 @@ func (g *graves) tend(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		if err := g.tendOnce(ctx, time.Now()); err != nil && ctx.Err() == nil {
-			g.j.log.Warn("dead letters could not be looked after; trying again", zap.Error(err))
+			g.j.log.Warn("dead letters could not be looked after; trying again: is the disk full?", zap.Error(err))
 		}
 		select {
 		case <-ctx.Done():
@@ -308,7 +308,7 @@ func (g *graves) verify(ctx context.Context) error {
 	}
 	limit := uint64(g.j.options.DeadLetters.MaxBytes)
 	if percent := g.fill.crossed(info.State.Bytes, limit); percent > 0 {
-		g.j.log.Warn("dead letters take up much of their room; when it is full, the oldest go, of the destination that has the most",
+		g.j.log.Warn("dead letters take up much of their room; when it is full, the oldest go, of the destination that has the most: replay or discard some, or raise dead_letters.max_bytes",
 			zap.Int("percent_of_max_bytes", percent), zap.Uint64("bytes", info.State.Bytes), zap.Uint64("max_bytes", limit))
 	}
 	g.mu.Lock()

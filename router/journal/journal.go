@@ -94,14 +94,14 @@ func (j *Journal) reportFound(x *examination) {
 		if d.torn {
 			j.log.Warn("journal: a write that had not come to its end was cut off; nobody was answered for it", fields...)
 		} else {
-			j.log.Error("journal: a piece of a file is damaged; it was set aside, and what was in it is lost", fields...)
+			j.log.Error("journal: a piece of a file is damaged; it was set aside, and what was in it is lost: check the disk", fields...)
 		}
 	}
 	for _, path := range x.metas {
 		j.log.Warn("journal: the description of a stream was damaged and is written anew; nothing is lost", zap.String("file", path))
 	}
 	if x.lost > 0 {
-		j.log.Error("journal: frames are gone from its end and their calls are lost", zap.Uint64("frames", x.lost))
+		j.log.Error("journal: frames are gone from its end and their calls are lost: check whether the disk keeps what it says it has written", zap.Uint64("frames", x.lost))
 	}
 }
 
@@ -301,10 +301,10 @@ func (j *Journal) refreshStats(ctx context.Context) {
 
 func (j *Journal) reportDamage(seq uint64, err error) {
 	j.metrics.damaged.Inc()
-	j.log.Error("journal: a frame cannot be read and its calls are lost", zap.Uint64("seq", seq), zap.Error(err))
+	j.log.Error("journal: a frame cannot be read and its calls are lost: check the disk", zap.Uint64("seq", seq), zap.Error(err))
 }
 
 func (j *Journal) reportGap(from, to uint64) {
 	j.metrics.missing.Add(float64(to - from))
-	j.log.Error("journal: frames are missing and their calls are lost", zap.Uint64("from", from), zap.Uint64("to", to-1))
+	j.log.Error("journal: frames are missing and their calls are lost: check the disk, and what else writes to the folder", zap.Uint64("from", from), zap.Uint64("to", to-1))
 }

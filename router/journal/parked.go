@@ -90,7 +90,7 @@ func (j *Journal) Parked(ctx context.Context, destination string, visit func(*Pa
 		entry, err := readMeta(data, p)
 		if err != nil {
 			j.metrics.damaged.Inc()
-			j.log.Error("journal: a parked call cannot be read and is lost", zap.String("destination", destination), zap.Uint64("id", id), zap.Error(err))
+			j.log.Error("journal: a parked call cannot be read and is lost: check the disk", zap.String("destination", destination), zap.Uint64("id", id), zap.Error(err))
 			return true, nil
 		}
 		p.ID, p.Entry = id, entry

@@ -285,7 +285,7 @@ func (j *Journal) LoadProgress(ctx context.Context, destination string) (*Progre
 		return nil, err
 	}
 	if _, next := j.Head(); p.floor > next.Seq {
-		j.log.Error("journal: frames are gone from its end, and new ones take their places; what was in them is lost",
+		j.log.Error("journal: frames are gone from its end, and new ones take their places; what was in them is lost: check whether the disk keeps what it says it has written",
 			zap.String("destination", destination), zap.Uint64("from", next.Seq), zap.Uint64("to", p.floor-1))
 		p.cutAt(next.Seq)
 	} else {
@@ -315,7 +315,7 @@ func (j *Journal) firstProgress(ctx context.Context, destination string) (*Progr
 		if err != nil {
 			return nil, fmt.Errorf("load progress of %s: %w", destination, err)
 		}
-		j.log.Error("journal: the progress of a destination is lost; it begins where the log does, and gets calls again",
+		j.log.Error("journal: the progress of a destination is lost; it begins where the log does, and gets calls again: check the disk",
 			zap.String("destination", destination), zap.Uint64("from", first))
 		p = NewProgress(Position{Seq: max(first, 1)}, 0)
 		p.crashed = true

@@ -42,7 +42,7 @@ func (w *spaceWatch) tooLittle(free, promised uint64) bool {
 // watchSpace warns of a journal or a disk that fills.
 func (j *Journal) watchSpace(w *spaceWatch, stats Stats) {
 	if percent := w.crossed(stats.Bytes, stats.MaxBytes); percent > 0 {
-		j.log.Warn("journal: it fills; when it is full, calls are answered 503. Which destination is behind?",
+		j.log.Warn("journal: it fills; when it is full, calls are answered 503: see which destination is behind, or raise journal.max_bytes",
 			zap.Int("percent_of_max_bytes", percent), zap.Uint64("bytes", stats.Bytes), zap.Uint64("max_bytes", stats.MaxBytes))
 	}
 	free, err := diskFree(j.options.Dir)
