@@ -13,19 +13,18 @@ import (
 // schema is a JSON Schema of draft 7, which editors know best.
 type schema struct {
 	Schema               string             `json:"$schema,omitempty"`
-	Title                string             `json:"title,omitempty"`
 	Description          string             `json:"description,omitempty"`
 	Ref                  string             `json:"$ref,omitempty"`
 	Type                 []string           `json:"type,omitempty"`
 	Enum                 []any              `json:"enum,omitempty"`
 	EnumDescriptions     []string           `json:"enumDescriptions,omitempty"` // editors show them
 	Default              any                `json:"default,omitempty"`
-	Examples             []any              `json:"examples,omitempty"`
 	Minimum              *int64             `json:"minimum,omitempty"`
 	Maximum              *int64             `json:"maximum,omitempty"`
 	MinLength            int                `json:"minLength,omitempty"`
 	Pattern              string             `json:"pattern,omitempty"`
 	PatternErrorMessage  string             `json:"patternErrorMessage,omitempty"` // editors show it
+	ErrorMessage         string             `json:"errorMessage,omitempty"`        // and this one, of types and words
 	Items                *schema            `json:"items,omitempty"`
 	Properties           map[string]*schema `json:"properties,omitempty"`
 	PropertyNames        *schema            `json:"propertyNames,omitempty"`
@@ -35,7 +34,6 @@ type schema struct {
 	Dependencies         map[string]*schema `json:"dependencies,omitempty"`
 	If                   *schema            `json:"if,omitempty"`
 	Then                 *schema            `json:"then,omitempty"`
-	Not                  *schema            `json:"not,omitempty"`
 	AllOf                []*schema          `json:"allOf,omitempty"`
 	AnyOf                []*schema          `json:"anyOf,omitempty"`
 	Definitions          map[string]*schema `json:"definitions,omitempty"`
@@ -46,7 +44,6 @@ type schema struct {
 func (r *Reference) Schema() []byte {
 	root := section(r.Keys)
 	root.Schema = "http://json-schema.org/draft-07/schema#"
-	root.Title = "The config of aka"
 	root.Definitions = map[string]*schema{}
 	for _, k := range r.Keys {
 		if k.Name == "destinations" {
@@ -91,7 +88,7 @@ func (s *schema) addFile(k *Key) {
 	if s.Dependencies == nil {
 		s.Dependencies = map[string]*schema{}
 	}
-	s.Dependencies[k.Name] = &schema{Not: &schema{Required: []string{file}}}
+	s.Dependencies[k.Name] = &schema{Properties: map[string]*schema{file: {Type: []string{"null"}, ErrorMessage: "Given both here and as " + k.Name + "."}}}
 	if k.Required {
 		s.AllOf = append(s.AllOf, &schema{AnyOf: []*schema{{Required: []string{k.Name}}, {Required: []string{file}}}})
 	}
@@ -129,7 +126,11 @@ func bare(k *Key) *schema {
 	case Number:
 		return &schema{Type: []string{"number", "string", "null"}, Minimum: k.Least, Maximum: k.Most, Pattern: "^[0-9.eE+-]+$|" + variable, PatternErrorMessage: "Expected a number."}
 	case Duration: // a number has no unit, but 0 needs none
-		return &schema{Type: []string{"string", "integer", "null"}, Minimum: number("0"), Maximum: number("0"), Pattern: durationPattern + "|" + variable, PatternErrorMessage: "Expected a duration such as 500ms, 10s, 24h or 30d."}
+		message := "Expected a duration such as 500ms, 10s, 24h or 30d."
+		return &schema{
+			Type: []string{"string", "integer", "null"}, Pattern: durationPattern + "|" + variable, PatternErrorMessage: message,
+			If: &schema{Type: []string{"integer"}}, Then: &schema{Enum: []any{0}, ErrorMessage: message},
+		}
 	case Size:
 		return &schema{Type: []string{"string", "integer", "null"}, Minimum: number("0"), Pattern: sizePattern + "|" + variable, PatternErrorMessage: "Expected a size such as 512KiB, 64MiB or 10GiB."}
 	case List:
@@ -159,13 +160,13 @@ func choice(k *Key) *schema {
 	if strings.Join(words.EnumDescriptions, "") == "" {
 		words.EnumDescriptions = nil
 	}
-	if !k.Required {
-		words.Enum = append(words.Enum, nil)
+	other := &schema{Type: []string{"string", "null"}, Pattern: variable}
+	if k.Required {
+		other.Type = []string{"string"}
+	} else if k.mayBeEmpty {
+		other.Pattern = "^$|" + variable
 	}
-	if !k.Required && k.mayBeEmpty {
-		words.Enum = append(words.Enum, "")
-	}
-	return &schema{AnyOf: []*schema{words, {Type: []string{"string"}, Pattern: variable}}}
+	return &schema{AnyOf: []*schema{words, other}}
 }
 
 // named is any number of sections, but not none, by names that the config chooses.
@@ -197,7 +198,8 @@ func (r *Reference) destinations(k *Key, definitions map[string]*schema) *schema
 		s.Properties[v.Type] = &schema{AllOf: []*schema{ref("destination"), {If: untyped, Then: takes}}}
 	}
 	definitions["destination"] = every
-	s.AdditionalProperties = &schema{AllOf: []*schema{ref("destination"), {Not: untyped}}}
+	typed := &schema{Required: []string{"type"}, Properties: map[string]*schema{"type": {Type: []string{"string"}, MinLength: 1}}}
+	s.AdditionalProperties = &schema{AllOf: []*schema{ref("destination"), typed}}
 	return s
 }
 
