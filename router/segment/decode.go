@@ -216,6 +216,14 @@ func (d *decoder) skip() {
 	}
 }
 
+// raw reads a value and returns it as it stands.
+func (d *decoder) raw() string {
+	d.peek()
+	start := d.at
+	d.skip()
+	return d.text[start:d.at]
+}
+
 // enter reads the bracket that an object or array begins with.
 func (d *decoder) enter(bracket byte) {
 	if d.expect(bracket); d.depth >= maxDepth {

@@ -1,10 +1,6 @@
 package segment
 
-import (
-	"slices"
-
-	"github.com/go-json-experiment/json/jsontext"
-)
+import "slices"
 
 // Decision is what a call's `integrations` say about one destination.
 type Decision struct {
@@ -25,18 +21,17 @@ func Route(routing []byte, names []string, lenient bool) Decision {
 	if len(routing) == 0 {
 		return Decision{Enabled: true}
 	}
-	r := newReader(routing)
-	defer r.release()
+	d := newDecoder(routing)
+	defer d.release()
 	own := newSwitch(names, lenient)
 	all := newSwitch(allNames, lenient)
-	r.token(jsontext.KindBeginObject)
-	for r.more(jsontext.KindEndObject) {
-		name, value := r.member()
+	d.enter('{')
+	for first := true; d.more('}', first); first = false {
+		name, value := d.name(), d.raw()
 		own.read(name, value)
 		all.read(name, value)
 	}
-	r.token(jsontext.KindEndObject)
-	if r.end(); r.err != nil {
+	if d.end(); d.failed {
 		return Decision{Enabled: true, Diagnostics: []string{diagnosticInvalidIntegrations}}
 	}
 	own.settle()
@@ -62,21 +57,21 @@ var allNames = []string{"All", "all"}
 type nameSwitch struct {
 	names       []string
 	lenient     bool
-	values      []jsontext.Value // the last value under each name
+	values      []string // the last value under each name, as JSON
 	on, off     bool
 	options     map[string]any
 	diagnostics []string
 }
 
 func newSwitch(names []string, lenient bool) nameSwitch {
-	return nameSwitch{names: names, lenient: lenient, values: make([]jsontext.Value, len(names))}
+	return nameSwitch{names: names, lenient: lenient, values: make([]string, len(names))}
 }
 
 // read notes a member of the integrations object.
-func (s *nameSwitch) read(name []byte, value jsontext.Value) {
+func (s *nameSwitch) read(name, value string) {
 	near := false
 	for i, own := range s.names {
-		if string(name) == own {
+		if name == own {
 			s.values[i] = value
 			return
 		}
@@ -98,16 +93,18 @@ func (s *nameSwitch) settle() {
 	}
 }
 
-func (s *nameSwitch) apply(value jsontext.Value) {
-	switch value.Kind() {
-	case jsontext.KindInvalid:
-	case jsontext.KindTrue:
+func (s *nameSwitch) apply(value string) {
+	if value == "" {
+		return
+	}
+	switch value[0] {
+	case 't':
 		s.on = true
-	case jsontext.KindFalse:
+	case 'f':
 		s.off = true
-	case jsontext.KindBeginObject:
-		s.on, s.options = true, object(value)
-	case jsontext.KindBeginArray:
+	case '{':
+		s.on, s.options = true, object([]byte(value))
+	case '[':
 		s.on = true
 		if s.options == nil {
 			s.options = map[string]any{}
@@ -118,7 +115,7 @@ func (s *nameSwitch) apply(value jsontext.Value) {
 }
 
 // nearly tells whether two names are the same but for ASCII case and spaces.
-func nearly(a []byte, b string) bool {
+func nearly(a, b string) bool {
 	i, j := 0, 0
 	for {
 		for i < len(a) && a[i] == ' ' {
