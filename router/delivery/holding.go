@@ -217,7 +217,7 @@ func (p *Pipeline) revive(j *job, id uint64) {
 	j.held, j.deciding, j.dead, j.detail = false, false, "", ""
 	p.remember(j)
 	j.failures, j.failingSince, j.entered, j.doubtStored = 0, time.Time{}, now, j.inDoubt()
-	p.translate(j, j.entry.Decode)
+	p.translateAgain(j)
 	p.keepAside(j, id)
 	p.metrics.heldRetries.Inc()
 	if j.Ready() {

@@ -19,7 +19,6 @@ type job struct {
 	outcome adapter.Outcome
 	dead    adapter.Reason
 	detail  string
-	skipped bool   // it is meant for another destination
 	merge   *merge // what its delivery merges, where that is remembered
 
 	step     int // the request that is to go next

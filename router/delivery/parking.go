@@ -185,7 +185,7 @@ func (p *Pipeline) takeUp(parked *journal.Parked) {
 		failingSince: parked.FailingSince, ambiguous: parked.Ambiguous || p.progress.Crashed(), doubtStored: parked.Ambiguous,
 		letter: parked.Letter, detached: true, entered: now,
 	}
-	p.translate(j, parked.Entry.Decode)
+	p.translateAgain(j)
 	switch {
 	case parked.Dead != "" && (!p.holding() || j.outcome.Dropped != ""): // the config has changed: nobody waits for it
 		p.forget(parked.ID)

@@ -94,10 +94,11 @@ type Pipeline struct {
 	parkedBefore map[journal.Position]bool
 	graves       []*job // to be buried, oldest first
 	chores       []chore
-	busy         bool            // the first chore is being done
-	resting      bool            // the last chore failed: it waits
-	ready        []*Ticket[*job] // scratch
-	current      []*job          // of the frame that is being taken in, those that are not in the window yet
+	busy         bool             // the first chore is being done
+	resting      bool             // the last chore failed: it waits
+	ready        []*Ticket[*job]  // scratch
+	current      []arrival        // of the frame that is being taken in, those that are not in the window yet
+	currentPos   journal.Position // the first one's
 	unsaved      bool
 	saveGap      time.Duration // after the last save, while the run is young; 0 before the first call has ended
 	awaiting     []*job        // whose turn it is, but for a save

@@ -829,12 +829,12 @@ func TestWhatWaitsKeepsLittleInMemory(t *testing.T) {
 	p := New(Config{Destination: w.destination, Options: w.options, Allowed: func(string) []string { return nil }, Logger: zap.NewNop(),
 		Metrics: NewMetrics(prometheus.NewRegistry())})
 	for range 2 {
-		jobs, _ := p.prepare(journal.NewSizedFrame(1, 0, []journal.Entry{live, other}, len(block)), 0, 0)
-		if !jobs[0].detached || jobs[1].detached {
-			t.Errorf("its own copy: %v, %v, want only the first, which waits, to have one", jobs[0].detached, jobs[1].detached)
+		arrivals, _ := p.prepare(journal.NewSizedFrame(1, 0, []journal.Entry{live, other}, len(block)), 0, 0)
+		if j := arrivals[0].job; !j.detached || arrivals[1].job != nil {
+			t.Errorf("its own copy: %v, %v, want only the first, which waits, to have one", j.detached, arrivals[1].job)
 		}
-		if jobs[0].size < len(live.JSON)+len(jobs[0].outcome.Requests[0].Body) {
-			t.Errorf("its size is counted as %d bytes", jobs[0].size)
+		if j := arrivals[0].job; j.size < len(live.JSON)+len(j.outcome.Requests[0].Body) {
+			t.Errorf("its size is counted as %d bytes", j.size)
 		}
 	}
 	if detail := p.detail(strings.Repeat("x", 64<<10)); len(detail) > maxDetail {

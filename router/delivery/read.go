@@ -11,11 +11,19 @@ import (
 	"aka/router/segment"
 )
 
-// prepared is a piece of a frame with a job for each of its calls, filtered and translated.
+// prepared is a piece of a frame with its calls, filtered and translated.
 type prepared struct {
-	frame *journal.Frame
-	first bool // of the frame's pieces
-	jobs  []*job
+	frame    *journal.Frame
+	from     int // the first call's place in it
+	arrivals []arrival
+}
+
+// arrival is a call as it comes here: a job, or the reason why it is dropped, or neither where it is meant for another
+// destination.
+type arrival struct {
+	job     *job
+	entry   *journal.Entry
+	dropped adapter.Reason
 }
 
 // pieceCalls is how many calls are prepared at once. What is ready before there is room for it takes memory that nobody counts.
@@ -45,8 +53,8 @@ func (p *Pipeline) read(ctx context.Context, from uint64) {
 // prepareAll hands a frame to the loop piece by piece, at least one. It returns false when ctx has ended.
 func (p *Pipeline) prepareAll(ctx context.Context, frame *journal.Frame) bool {
 	for from, live := 0, 0; from == 0 || from < len(frame.Entries); from += pieceCalls {
-		piece := prepared{frame: frame, first: from == 0}
-		piece.jobs, live = p.prepare(frame, from, live)
+		piece := prepared{frame: frame, from: from}
+		piece.arrivals, live = p.prepare(frame, from, live)
 		select {
 		case p.incoming <- piece:
 		case <-ctx.Done():
@@ -65,27 +73,42 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// prepare makes the jobs of the frame's next calls. live is how many bytes of its calls wait so far; with these that is
-// what it returns.
-func (p *Pipeline) prepare(frame *journal.Frame, from, live int) ([]*job, int) {
-	jobs := make([]*job, min(len(frame.Entries)-from, pieceCalls))
-	for i := range jobs {
-		// Not one block for all: a call that waits long would keep the others in memory.
-		j := &job{pos: journal.Position{Seq: frame.Seq, Index: from + i}, entry: &frame.Entries[from+i]}
-		p.translate(j, func() (*segment.Call, error) { return frame.Call(from + i) })
-		jobs[i] = j
-		if len(j.outcome.Requests) > 0 {
+// prepare takes the frame's next calls. live is how many bytes of its calls wait so far; with these that is what it returns.
+func (p *Pipeline) prepare(frame *journal.Frame, from, live int) ([]arrival, int) {
+	arrivals := make([]arrival, min(len(frame.Entries)-from, pieceCalls))
+	for i := range arrivals {
+		arrivals[i] = p.arrive(frame, from+i)
+		if j := arrivals[i].job; j != nil && len(j.outcome.Requests) > 0 {
 			live += len(j.entry.JSON)
 		}
 	}
 	if frame.Size() > pinnedShare*live {
-		for _, j := range jobs {
-			if len(j.outcome.Requests) > 0 {
-				j.detach()
+		for _, a := range arrivals {
+			if a.job != nil && len(a.job.outcome.Requests) > 0 {
+				a.job.detach()
 			}
 		}
 	}
-	return jobs, live
+	return arrivals, live
+}
+
+// arrive makes a job of a call, but for one that is not to be sent, which is to cost next to nothing.
+func (p *Pipeline) arrive(frame *journal.Frame, i int) arrival {
+	e := &frame.Entries[i]
+	if e.Target != "" && e.Target != p.Destination.Name {
+		return arrival{}
+	}
+	decision, reason := p.filter(e)
+	if reason != "" {
+		return arrival{entry: e, dropped: reason}
+	}
+	// Not one block for all: a call that waits long would keep the others in memory.
+	j := &job{pos: journal.Position{Seq: frame.Seq, Index: i}, entry: e}
+	p.translate(j, decision, func() (*segment.Call, error) { return frame.Call(i) })
+	if reason := j.outcome.Dropped; reason != "" {
+		return arrival{entry: e, dropped: reason}
+	}
+	return arrival{job: j}
 }
 
 // pinnedShare is how many times its own size a call that waits may keep of its frame.
@@ -101,23 +124,30 @@ func (p *Pipeline) detachWaiting() {
 	}
 }
 
-// translate filters one call and asks the adapter what it means.
-func (p *Pipeline) translate(j *job, decode func() (*segment.Call, error)) {
-	e := j.entry
-	j.Value = j
-	defer j.measure()
-	if e.Target != "" && e.Target != p.Destination.Name {
-		j.skipped = true
-		return
-	}
+// filter tells why a call does not come here by its header alone, and otherwise how it does.
+func (p *Pipeline) filter(e *journal.Entry) (segment.Decision, adapter.Reason) {
 	decision, reason := p.Destination.Filter(p.Allowed(e.Source), &e.Message)
 	for _, code := range decision.Diagnostics {
 		p.metrics.diagnostic(code)
 	}
+	return decision, reason
+}
+
+// translateAgain is for a call that was kept aside: what it is now may be something else.
+func (p *Pipeline) translateAgain(j *job) {
+	decision, reason := p.filter(j.entry)
 	if reason != "" {
-		j.outcome = adapter.Drop(reason)
+		j.Value, j.outcome = j, adapter.Drop(reason)
+		j.measure()
 		return
 	}
+	p.translate(j, decision, j.entry.Decode)
+}
+
+// translate asks the adapter what a call means.
+func (p *Pipeline) translate(j *job, decision segment.Decision, decode func() (*segment.Call, error)) {
+	j.Value = j
+	defer j.measure()
 	call, err := decode()
 	if err != nil {
 		j.dead, j.detail = adapter.Undecodable, err.Error()
@@ -142,11 +172,11 @@ func (p *Pipeline) translate(j *job, decode func() (*segment.Call, error)) {
 
 // begin takes up the next piece.
 func (p *Pipeline) begin(next prepared) {
-	if next.first {
+	if next.from == 0 {
 		p.progress.Begin(next.frame)
 	}
 	p.unsaved = true
-	p.current = next.jobs
+	p.current, p.currentPos = next.arrivals, journal.Position{Seq: next.frame.Seq, Index: next.from}
 }
 
 // admit takes the current frame's calls in, in order, as far as the window has room.
@@ -155,30 +185,25 @@ func (p *Pipeline) admit(now time.Time) {
 		if p.window.count >= p.Options.Window || p.window.count > 0 && p.bytesHeld() >= p.maxBytes() {
 			return
 		}
-		j := p.current[0]
-		p.current[0] = nil
+		a, pos := p.current[0], p.currentPos
+		p.current[0] = arrival{}
 		p.current = p.current[1:]
+		p.currentPos.Index++
 		switch {
-		case p.progress.HasEnded(j.pos):
-		case p.parkedBefore[j.pos]:
-			p.progress.End(j.pos)
+		case p.progress.HasEnded(pos):
+		case p.parkedBefore[pos], a == arrival{}:
+			p.progress.End(pos)
+		case a.job == nil:
+			// It ends at once, whatever its place: it changes nothing for anybody.
+			p.end(&job{pos: pos, entry: a.entry}, outcomeDropped, string(a.dropped))
 		default:
-			p.enter(j, now)
+			p.enter(a.job, now)
 		}
 	}
 }
 
-// enter gives a call its place in the window and in its people's order. What is not to be sent ends at once, whatever its
-// place: it changes nothing for anybody.
+// enter gives a call its place in the window and in its people's order.
 func (p *Pipeline) enter(j *job, now time.Time) {
-	switch {
-	case j.skipped:
-		p.progress.End(j.pos)
-		return
-	case j.outcome.Dropped != "":
-		p.end(j, outcomeDropped, string(j.outcome.Dropped))
-		return
-	}
 	if j.pos.Seq < p.suspectBelow {
 		j.ambiguous = true
 		p.metrics.inDoubt.Inc()
