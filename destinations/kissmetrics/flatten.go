@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,7 +43,7 @@ func (f *flattener) outcome(requests []adapter.Request) adapter.Outcome {
 }
 
 // object writes every property of an object, its name led by prefix. Where two come to the same name, the first is kept.
-func (f *flattener) object(into url.Values, prefix string, object map[string]any) {
+func (f *flattener) object(into parameters, prefix string, object map[string]any) {
 	for _, key := range keysOf(object) {
 		if bare := bareKey(key); bare != "" {
 			f.value(into, adapter.Cut(prefix+bare, maxName), object[key])
@@ -52,7 +51,7 @@ func (f *flattener) object(into url.Values, prefix string, object map[string]any
 	}
 }
 
-func (f *flattener) value(into url.Values, name string, value any) {
+func (f *flattener) value(into parameters, name string, value any) {
 	switch v := value.(type) {
 	case nil:
 	case map[string]any:
@@ -65,19 +64,19 @@ func (f *flattener) value(into url.Values, name string, value any) {
 }
 
 // known writes one property unless it is empty.
-func (f *flattener) known(into url.Values, name, text string) {
+func (f *flattener) known(into parameters, name, text string) {
 	if text != "" {
 		f.set(into, name, text)
 	}
 }
 
-func (f *flattener) set(into url.Values, name, text string) {
-	if into.Has(name) {
+func (f *flattener) set(into parameters, name, text string) {
+	if _, taken := into[name]; taken {
 		return
 	}
 	text = adapter.Cut(text, maxValue)
 	if f.left -= len(name) + len(text); f.left >= 0 {
-		into.Set(name, text)
+		into[name] = text
 		f.written++
 	}
 }
@@ -153,5 +152,8 @@ func keysOf(object map[string]any) []string {
 // bareKey returns the key without its leading underscores: _k, _p, _n, _t and _d are Kissmetrics' own. What does not show
 // goes too, in case Kissmetrics trims names before it looks at them.
 func bareKey(key string) string {
+	if key != "" && key[0] > ' ' && key[0] < 0x7f && key[0] != '_' {
+		return key // as nearly all are
+	}
 	return strings.TrimLeftFunc(key, func(r rune) bool { return r == '_' || unicode.IsSpace(r) || !unicode.IsPrint(r) })
 }

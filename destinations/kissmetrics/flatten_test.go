@@ -63,15 +63,30 @@ func TestNamesAndValuesAreBounded(t *testing.T) {
 	for range 60 {
 		deep = map[string]any{"level": deep}
 	}
-	parameters := url.Values{}
-	newFlattener().object(parameters, "prefix - ", map[string]any{"deep": deep, long: long})
-	for name, values := range parameters {
-		if utf8.RuneCountInString(name) > maxName || utf8.RuneCountInString(values[0]) > maxValue {
-			t.Errorf("name of %d, value of %d bytes", len(name), len(values[0]))
+	written := parameters{}
+	newFlattener().object(written, "prefix - ", map[string]any{"deep": deep, long: long})
+	for name, value := range written {
+		if utf8.RuneCountInString(name) > maxName || utf8.RuneCountInString(value) > maxValue {
+			t.Errorf("name of %d, value of %d bytes", len(name), len(value))
 		}
 	}
-	if len(parameters) < 2 {
-		t.Errorf("%d properties were written", len(parameters))
+	if len(written) < 2 {
+		t.Errorf("%d properties were written", len(written))
+	}
+}
+
+func TestParametersAreWrittenAsAQuery(t *testing.T) {
+	every := make([]byte, 256)
+	for i := range every {
+		every[i] = byte(i)
+	}
+	p, want := parameters{}, url.Values{}
+	for i, text := range []string{"", "a", " b", string(every), "日本"} {
+		if got := p.encode(); got != want.Encode() {
+			t.Errorf("with %d: %q, want %q", i, got, want.Encode())
+		}
+		p[text] = text + "&="
+		want.Set(text, text+"&=")
 	}
 }
 

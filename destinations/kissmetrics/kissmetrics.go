@@ -9,8 +9,8 @@ import (
 	"maps"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -66,14 +66,14 @@ func (t *translator) Translate(call *segment.Call) adapter.Outcome {
 
 // alias merges two identities. Which is which does not matter to Kissmetrics; the merge cannot be undone.
 func (t *translator) alias(call *segment.Call, previousID, userID string) adapter.Request {
-	parameters := t.sender(call)
-	parameters.Set("_p", previousID)
-	parameters.Set("_n", userID)
-	query := parameters.Encode()
+	p := t.sender(call)
+	p["_p"] = previousID
+	p["_n"] = userID
+	query := p.encode()
 	if len(query) > maxQuery {
 		// /a is documented for GET only, and without the user agent it always fits.
-		parameters.Del("_ua")
-		query = parameters.Encode()
+		delete(p, "_ua")
+		query = p.encode()
 	}
 	return t.get("/a", query)
 }
@@ -163,36 +163,36 @@ func (t *translator) group(call *segment.Call) adapter.Outcome {
 }
 
 // event returns the parameters of an event, without its properties.
-func (t *translator) event(call *segment.Call, name string) url.Values {
-	parameters := t.person(call, 0)
-	parameters.Set("_n", adapter.Cut(name, maxName))
-	return parameters
+func (t *translator) event(call *segment.Call, name string) parameters {
+	p := t.person(call, 0)
+	p["_n"] = adapter.Cut(name, maxName)
+	return p
 }
 
 // person returns the parameters of whatever happens to a person, so many seconds after the call. Without _d=1 Kissmetrics
 // ignores _t and takes the time of arrival, so that a retry would count as another event.
-func (t *translator) person(call *segment.Call, seconds int) url.Values {
-	parameters := t.sender(call)
-	parameters.Set("_p", cmp.Or(call.UserID, call.AnonymousID))
-	parameters.Set("_t", strconv.FormatInt(call.Timestamp.Unix()+int64(seconds), 10))
-	parameters.Set("_d", "1")
-	return parameters
+func (t *translator) person(call *segment.Call, seconds int) parameters {
+	p := t.sender(call)
+	p["_p"] = cmp.Or(call.UserID, call.AnonymousID)
+	p["_t"] = strconv.FormatInt(call.Timestamp.Unix()+int64(seconds), 10)
+	p["_d"] = "1"
+	return p
 }
 
 // sender returns the parameters of every request.
-func (t *translator) sender(call *segment.Call) url.Values {
-	parameters := url.Values{"_k": {t.APIKey.Reveal()}}
+func (t *translator) sender(call *segment.Call) parameters {
+	p := parameters{"_k": t.APIKey.Reveal()}
 	if ip, err := netip.ParseAddr(adapter.Text(call.Context["ip"])); err == nil {
-		parameters.Set("_ip", ip.String())
+		p["_ip"] = ip.String()
 	}
 	if agent := adapter.Text(call.Context["userAgent"]); agent != "" {
-		parameters.Set("_ua", adapter.Cut(agent, maxValue))
+		p["_ua"] = adapter.Cut(agent, maxValue)
 	}
-	return parameters
+	return p
 }
 
-func (t *translator) request(path string, parameters url.Values) adapter.Request {
-	query := parameters.Encode()
+func (t *translator) request(path string, p parameters) adapter.Request {
+	query := p.encode()
 	if len(query) <= maxQuery {
 		return t.get(path, query)
 	}
@@ -202,6 +202,45 @@ func (t *translator) request(path string, parameters url.Values) adapter.Request
 		Header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"},
 		Body:   []byte(query),
 	}
+}
+
+// parameters are those of one request, by name.
+type parameters map[string]string
+
+// encode returns them as a query, in the order of their names, as url.Values does.
+func (p parameters) encode() string {
+	var few [32]string
+	names := few[:0]
+	size := 0
+	for name, value := range p {
+		names = append(names, name)
+		size += len(name) + len(value) + len("=&")
+	}
+	slices.Sort(names)
+	query := make([]byte, 0, size+size/2)
+	for _, name := range names {
+		if len(query) > 0 {
+			query = append(query, '&')
+		}
+		query = appendEscaped(append(appendEscaped(query, name), '='), p[name])
+	}
+	return string(query)
+}
+
+// appendEscaped is url.QueryEscape.
+func appendEscaped(dst []byte, text string) []byte {
+	const hex = "0123456789ABCDEF"
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.', c == '~':
+			dst = append(dst, c)
+		case c == ' ':
+			dst = append(dst, '+')
+		default:
+			dst = append(dst, '%', hex[c>>4], hex[c&15])
+		}
+	}
+	return dst
 }
 
 func (t *translator) get(path, query string) adapter.Request {
@@ -219,7 +258,7 @@ var decimal = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?$`)
 // amount returns a sum of money as a plain number, or "" when it is none. Kissmetrics takes "$9.99" for text.
 func amount(value any) string {
 	digits := strings.TrimPrefix(adapter.Text(value), "$")
-	if !decimal.MatchString(digits) {
+	if digits == "" || !decimal.MatchString(digits) {
 		return ""
 	}
 	return digits
