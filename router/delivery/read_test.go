@@ -27,10 +27,11 @@ func TestALargeFrameIsPreparedPieceByPieceAndKeepsLittleInMemory(t *testing.T) {
 		}()
 		pieces, next, pinned := 0, 0, 0
 		for piece := range p.incoming {
-			if piece.first != (pieces == 0) || len(piece.jobs) > pieceCalls {
-				t.Errorf("piece %d: first: %v, %d calls", pieces, piece.first, len(piece.jobs))
+			if piece.from != next || len(piece.arrivals) > pieceCalls {
+				t.Errorf("piece %d: from %d, %d calls", pieces, piece.from, len(piece.arrivals))
 			}
-			for _, j := range piece.jobs {
+			for _, a := range piece.arrivals {
+				j := a.job
 				if want := (journal.Position{Seq: 1, Index: next}); j.pos != want || j.entry.MessageID != entries[next].MessageID {
 					t.Fatalf("call %s has the place %v, want %v", j.entry.MessageID, j.pos, want)
 				}
