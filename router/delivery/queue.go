@@ -41,6 +41,10 @@ func (q *queue) pushFront(jobs []*job) {
 	}
 }
 
+func (q *queue) empty() bool {
+	return !slices.ContainsFunc(q.lanes, func(l *lane) bool { return len(l.jobs) > 0 })
+}
+
 func (q *queue) lane(batch *adapter.Batch) *lane {
 	key := ""
 	if batch != nil {

@@ -182,7 +182,7 @@ func (p *Pipeline) begin(next prepared) {
 // admit takes the current frame's calls in, in order, as far as the window has room.
 func (p *Pipeline) admit(now time.Time) {
 	for len(p.current) > 0 {
-		if p.window.count >= p.Options.Window || p.window.count > 0 && p.bytesHeld() >= p.maxBytes() {
+		if p.window.count >= p.Options.Window || p.window.count > 0 && (p.bytesHeld() >= p.maxBytes() || p.holdsEnough()) {
 			return
 		}
 		a, pos := p.current[0], p.currentPos
@@ -200,6 +200,15 @@ func (p *Pipeline) admit(now time.Time) {
 			p.enter(a.job, now)
 		}
 	}
+}
+
+// downShare is what part of its memory a destination that is not well takes up: its backlog costs disk.
+const downShare = 4
+
+// holdsEnough tells whether the destination is not well and has calls to be tried with. Where all wait for others, there may
+// be one behind them that is taken.
+func (p *Pipeline) holdsEnough() bool {
+	return !p.gate.well() && !p.queue.empty() && p.window.bytes >= p.maxBytes()/downShare
 }
 
 // enter gives a call its place in the window and in its people's order.

@@ -2,11 +2,16 @@ package delivery
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"aka/destinations/adapter"
 	"aka/router/journal"
 )
 
@@ -48,4 +53,50 @@ func TestALargeFrameIsPreparedPieceByPieceAndKeepsLittleInMemory(t *testing.T) {
 			t.Errorf("%d bytes of calls keep %d in memory", pinned, size)
 		}
 	}
+}
+
+// A destination that is down holds a part of what it may, unless those all wait for one another: another may be taken.
+func TestADestinationThatIsDownHoldsLittleAndStillFindsWhatIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		down := Response{Err: errors.New("down")}
+		w := newWorld(t, Options{Order: adapter.OrderStrict, Concurrency: 2, Breaker: BreakerOptions{Failures: 2}})
+		w.options.WindowBytes = 1 << 20
+		w.answer = func(string, int) Response { return down }
+		for n := range 2 {
+			w.accept(track("first", n))
+		}
+		w.run()
+		time.Sleep(time.Minute)
+		for i := range 2000 {
+			w.accept(track(fmt.Sprint("u", i), 0))
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if bytes, limit := w.pipeline.window.bytes, w.pipeline.maxBytes()/downShare; bytes < limit || bytes > limit+2000 {
+			t.Errorf("%d bytes are held, %d are enough", bytes, limit)
+		}
+		w.set(func() { w.answer = nil })
+		time.Sleep(time.Hour)
+		w.expectOutcomes(map[string]int{"delivered": 2002})
+		w.stop()
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{Order: adapter.OrderStrict, Concurrency: 2, Breaker: BreakerOptions{Failures: 2}})
+		w.options.WindowBytes = 1 << 20
+		w.answer = func(id string, _ int) Response {
+			if id == "poison-0" {
+				return Response{Err: errors.New("reset")}
+			}
+			return Response{Status: 200}
+		}
+		for n := range 300 { // more than a part of the window
+			w.accept(track("poison", n))
+		}
+		w.run()
+		time.Sleep(30 * time.Second)
+		w.accept(track("another", 0))
+		time.Sleep(10 * time.Minute)
+		w.expectOutcomes(map[string]int{"delivered": 1})
+		w.stop()
+	})
 }
