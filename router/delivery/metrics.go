@@ -113,7 +113,9 @@ type outcomeKey struct {
 
 var states = []string{stateClosed, stateOpen, stateHalfOpen, stateHeld, statePaused, stateRemoved}
 
-// destination makes one destination's metrics, all at zero so that zero is visible.
+// destination makes one destination's metrics, at zero so that zero is visible: what an alert looks at must be there before it
+// grows. Calls that are dropped are there at zero where they are aliases; of other types only once there is one, for they
+// would be half of all series.
 func (m *Metrics) destination(name string) *destinationMetrics {
 	d := &destinationMetrics{
 		name: name, all: m, outcomes: map[outcomeKey]prometheus.Counter{}, errors: map[string]prometheus.Counter{},
@@ -125,12 +127,12 @@ func (m *Metrics) destination(name string) *destinationMetrics {
 	}
 	for _, t := range segment.Types {
 		d.delivered[t] = d.counterOf(t, outcomeDelivered, "")
-		for _, r := range adapter.DropReasons {
-			d.counterOf(t, outcomeDropped, string(r))
-		}
 		for _, r := range adapter.DeadReasons {
 			d.counterOf(t, outcomeDead, string(r))
 		}
+	}
+	for _, r := range adapter.DropReasons {
+		d.counterOf(segment.Alias, outcomeDropped, string(r))
 	}
 	for class := 1; class < len(d.answers); class++ {
 		d.answers[class] = m.exchanges.WithLabelValues(name, strconv.Itoa(class)+"xx")

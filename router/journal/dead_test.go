@@ -185,9 +185,9 @@ func TestDeadLettersThatAreTooOldGoAndAreCounted(t *testing.T) {
 aka_dead_letters_lost_total{destination="mixpanel",limit="max_age"} 1
 aka_dead_letters_lost_total{destination="vero",limit="max_age"} 500
 `)
-	wantMetric(t, registry, "aka_dead_letters_count", `
-aka_dead_letters_count{destination="mixpanel"} 0
-aka_dead_letters_count{destination="vero"} 0
+	wantMetric(t, registry, "aka_dead_letters", `
+aka_dead_letters{destination="mixpanel"} 0
+aka_dead_letters{destination="vero"} 0
 `)
 	told := map[string]int64{}
 	for _, entry := range logs.FilterMessageSnippet("let go").All() {

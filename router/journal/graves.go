@@ -347,7 +347,7 @@ func (g *graves) findOldest(ctx context.Context) error {
 }
 
 var (
-	deadCalls  = deadDesc("count", "Dead letters that are kept, as counted every few seconds.", "destination")
+	deadCalls  = prometheus.NewDesc("aka_dead_letters", "Dead letters that are kept, as counted every few seconds.", []string{"destination"}, nil)
 	deadBytes  = deadDesc("bytes", "Size of the dead letters on disk.", "destination")
 	deadOldest = deadDesc("oldest_seconds", "Age of the oldest dead letter, since it was stored; 0 when there is none.", "destination")
 	deadLimit  = deadDesc("max_bytes", "Size beyond which the oldest dead letters go (dead_letters.max_bytes).")
