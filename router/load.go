@@ -18,6 +18,7 @@ import (
 
 	"aka/destinations"
 	"aka/destinations/adapter"
+	"aka/router/delivery"
 	"aka/router/spelling"
 	"aka/router/strictyaml"
 	"aka/router/terminal"
@@ -184,6 +185,7 @@ type loader struct {
 	decoder     *strictyaml.Decoder
 	config      *Config
 	secretFiles []string
+	document    *yaml.Node
 }
 
 func newLoader(path string, options LoadOptions) *loader {
@@ -191,7 +193,7 @@ func newLoader(path string, options LoadOptions) *loader {
 		options.Lookup = os.LookupEnv
 	}
 	l := &loader{path: path, options: options, config: DefaultConfig()}
-	l.decoder = &strictyaml.Decoder{Lookup: options.Lookup, ReadFile: l.readSecret, MissingSecret: options.MissingSecret}
+	l.decoder = &strictyaml.Decoder{Lookup: options.Lookup, ReadFile: l.readSecret, MissingSecret: options.MissingSecret, Later: l.later}
 	return l
 }
 
@@ -206,6 +208,7 @@ func (l *loader) readSecret(path string) ([]byte, error) {
 }
 
 func (l *loader) load(document *yaml.Node) {
+	l.document = document
 	if ok := l.decoder.Decode(document, "", l.config); !ok && document.Content[0].Kind != yaml.MappingNode {
 		return
 	}
@@ -221,6 +224,39 @@ func (l *loader) load(document *yaml.Node) {
 	}
 	l.checkSources()
 	l.checkStaticDir(l.config.StaticDir)
+}
+
+// later says what the sections of a destination that its vendor has a part in are decoded into.
+func (l *loader) later(key string) any {
+	name, section, _ := strings.Cut(strings.TrimPrefix(key, "destinations."), ".")
+	switch section {
+	case "delivery":
+		return &delivery.Options{}
+	case "settings":
+		vendorType := name
+		if given := valueAt(l.document.Content[0], "destinations", name, "type"); given != nil && given.Value != "" {
+			vendorType = given.Value
+		}
+		return destinations.SettingsOf(vendorType)
+	}
+	return nil
+}
+
+// valueAt returns what stands at a path of keys, or nil.
+func valueAt(node *yaml.Node, path ...string) *yaml.Node {
+	for _, name := range path {
+		at := -1
+		for i := 0; node.Kind == yaml.MappingNode && i+1 < len(node.Content); i += 2 {
+			if node.Content[i].Value == name {
+				at = i + 1
+			}
+		}
+		if at < 0 {
+			return nil
+		}
+		node = node.Content[at]
+	}
+	return node
 }
 
 // below returns the decoder's Add for keys below a section.

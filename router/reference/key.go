@@ -94,14 +94,13 @@ func build(d *docs) *Reference {
 }
 
 func (r *Reference) vendor(name string) *Vendor {
-	var config settingsRecorder
-	_, _ = destinations.Vendors[name].New(&config) // it fails, for nothing is set
-	keys := r.keysOf(config.into)
+	settings := reflect.ValueOf(destinations.SettingsOf(name)).Elem()
+	keys := r.keysOf(settings)
 	slices.SortStableFunc(keys, func(a, b *Key) int { return cmp.Compare(a.shared(), b.shared()) })
 	return &Vendor{
 		Type:     name,
 		Settings: &Key{Name: "settings", Kind: Section, Keys: keys, Required: anyRequired(keys)},
-		Meaning:  r.docs.ofType(config.into.Type()),
+		Meaning:  r.docs.ofType(settings.Type()),
 	}
 }
 
@@ -111,14 +110,6 @@ func (k *Key) shared() int {
 		return 1
 	}
 	return 0
-}
-
-// settingsRecorder keeps what a vendor decodes its settings into, with its defaults.
-type settingsRecorder struct{ into reflect.Value }
-
-func (s *settingsRecorder) Decode(into any) error {
-	s.into = reflect.ValueOf(into).Elem()
-	return nil
 }
 
 func (r *Reference) keysOf(section reflect.Value) []*Key {

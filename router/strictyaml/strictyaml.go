@@ -67,6 +67,9 @@ type Decoder struct {
 	ReadFile func(path string) ([]byte, error)
 	// MissingSecret, when set, stands in for every secret whose variable or file is missing, instead of a mistake.
 	MissingSecret string
+	// Later returns a pointer to what a section that a field of *yaml.Node takes is decoded into later, by the section's path; nil
+	// where that is not known. It is asked only for what to suggest. May be nil.
+	Later func(key string) any
 
 	problems []Problem
 	mistakes int             // problems, and those that were too many to keep
@@ -210,7 +213,7 @@ func (d *Decoder) mapping(node *yaml.Node, key string, into reflect.Value, depth
 				return
 			}
 		}
-		d.report(name.Line, path, "unknown key"+suggestion(name.Value, fields))
+		d.report(name.Line, path, "unknown key"+d.suggestion(name.Value, key, fields))
 	})
 }
 
@@ -441,14 +444,17 @@ func fieldsOf(of reflect.Value) map[string]reflect.Value {
 	return fields
 }
 
-// suggestion names the sections that have a key of this name, else the known key that is nearest to it.
-func suggestion(name string, fields map[string]reflect.Value) string {
+// suggestion names the sections below that have a key of this name, else the known key that is nearest to it.
+func (d *Decoder) suggestion(name, section string, fields map[string]reflect.Value) string {
 	var below, known []string
 	for key, field := range fields {
 		known = append(known, key)
-		if _, isSecret := field.Addr().Interface().(secretSetter); isSecret {
+		if isSecret(field) {
 			known = append(known, key+fileSuffix)
-		} else if field.Kind() == reflect.Struct && fieldsOf(field)[name].IsValid() {
+		}
+		inner := d.fieldsBelow(join(section, key), field)
+		secret, isFile := inner[strings.TrimSuffix(name, fileSuffix)]
+		if inner[name].IsValid() || isFile && isSecret(secret) {
 			below = append(below, join(key, name))
 		}
 	}
@@ -456,6 +462,26 @@ func suggestion(name string, fields map[string]reflect.Value) string {
 		return "; did you mean " + strings.Join(slices.Sorted(slices.Values(below)), " or ") + "?"
 	}
 	return spelling.Hint(name, known)
+}
+
+func isSecret(field reflect.Value) bool {
+	_, ok := field.Addr().Interface().(secretSetter)
+	return ok
+}
+
+// fieldsBelow are the keys of a section, of one that is decoded later too.
+func (d *Decoder) fieldsBelow(path string, section reflect.Value) map[string]reflect.Value {
+	switch {
+	case isSecret(section):
+		return nil
+	case section.Kind() == reflect.Struct:
+		return fieldsOf(section)
+	case section.Type() == reflect.TypeFor[*yaml.Node]() && d.Later != nil:
+		if into := d.Later(path); into != nil {
+			return fieldsOf(reflect.ValueOf(into).Elem())
+		}
+	}
+	return nil
 }
 
 func (d *Decoder) noteLine(key string, line int) {
