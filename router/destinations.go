@@ -191,7 +191,7 @@ func (r *Router) changeDestination(ctx context.Context, config *Config, name str
 		if err == nil {
 			return true
 		}
-		r.log.Error("the destination could not be changed; trying again, its calls wait meanwhile", zap.String("destination", name), zap.Error(err))
+		r.log.Error("the destination could not be changed; trying again, its calls wait meanwhile: is the disk full?", zap.String("destination", name), zap.Error(err))
 		pause(ctx, time.Second)
 	}
 	return false

@@ -94,7 +94,7 @@ func (k *keeper) run(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			k.log.Warn("the journal cannot be read; trying again", zap.Error(err))
+			k.log.Warn("the journal cannot be read; trying again: does the disk work?", zap.Error(err))
 			pause(ctx, time.Second)
 			continue
 		case frame.Seq >= k.end:
@@ -119,7 +119,7 @@ func (k *keeper) buryInTime(ctx context.Context, f *journal.Frame) bool {
 		if err == nil {
 			return true
 		}
-		k.log.Warn("dead letters could not be stored; trying again", zap.Error(err))
+		k.log.Warn("dead letters could not be stored; trying again: is the disk full?", zap.Error(err))
 		if !pause(ctx, time.Second) {
 			return false
 		}

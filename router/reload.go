@@ -41,7 +41,7 @@ func (r *Router) Reload() (*Reloaded, error) {
 	}
 	done, err := r.apply(before, next)
 	if err != nil {
-		r.log.Error("the config was not reloaded, and the old one stays", zap.Error(err))
+		r.log.Error("the config was not reloaded, and the old one stays: mend what is wrong and reload again", zap.Error(err))
 		return nil, err
 	}
 	r.log.Info("reloaded the config", zap.Strings("added", done.Added), zap.Strings("replaced", done.Replaced), zap.Strings("removed", done.Removed))
