@@ -65,7 +65,7 @@ New here? Run "aka demo": it needs no config, no account and no network.`,
 		newSimulate(), newDemo(),
 		newInit(), newSchema(), newMan(), newVersion(),
 	)
-	completeFlags(root)
+	complete(root)
 	markFailures(root)
 	return root
 }

@@ -3,24 +3,35 @@ package cli
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"aka/destinations/adapter"
 	"aka/router"
+	"aka/router/logging"
 	"aka/router/segment"
 )
 
-// completeFlags has the shell complete the flags whose words are known: choices, what the config names, and reasons.
-func completeFlags(command *cobra.Command) {
+// complete has the shell complete what is known: the words of choices, the names that the config has, reasons, levels. An
+// argument is known by what it is called in the command's usage.
+func complete(command *cobra.Command) {
+	usage := strings.Fields(command.Use)
+	switch argument := strings.Trim(usage[len(usage)-1], "[]."); {
+	case command.ValidArgsFunction != nil:
+	case argument == "NAME":
+		command.ValidArgsFunction = destinationNames
+	case argument == "LEVEL":
+		command.ValidArgsFunction = cobra.FixedCompletions(logging.Levels, cobra.ShellCompDirectiveNoFileComp)
+	}
 	command.Flags().VisitAll(func(flag *pflag.Flag) {
 		if words := wordsOf(flag); words != nil {
 			_ = command.RegisterFlagCompletionFunc(flag.Name, words)
 		}
 	})
 	for _, below := range command.Commands() {
-		completeFlags(below)
+		complete(below)
 	}
 }
 
@@ -30,7 +41,7 @@ func wordsOf(flag *pflag.Flag) cobra.CompletionFunc {
 	}
 	switch flag.Name {
 	case "destination":
-		return named(func(c *router.Config) []string { return slices.Sorted(maps.Keys(c.Destinations)) })
+		return destinationNames
 	case "source":
 		return named(func(c *router.Config) []string { return slices.Sorted(maps.Keys(c.Sources)) })
 	case "reason":
@@ -52,6 +63,8 @@ func texts[T ~string](words []T) []string {
 	}
 	return all
 }
+
+var destinationNames = named(func(c *router.Config) []string { return slices.Sorted(maps.Keys(c.Destinations)) })
 
 // named completes the names that the config has: the one of --config, where that was typed before.
 func named(names func(*router.Config) []string) cobra.CompletionFunc {

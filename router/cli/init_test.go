@@ -95,6 +95,7 @@ func TestTheShellCompletesWhatIsKnown(t *testing.T) {
 		"too_old":        {"dead", "replay", "--reason", "too_"},
 		"json":           {"explain", "-o", ""},
 		"group":          {"dead", "list", "--type", ""},
+		"debug":          {"log", "level", ""},
 		"kissmetrics":    {"init", "vero", ""},
 		"completion\tGe": {""},
 	} {
