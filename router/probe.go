@@ -108,6 +108,9 @@ func meaning(name string, probe adapter.Probe, found Probed) string {
 		text, more = "the credentials are refused: see "+strings.Join(probe.Keys, ", ")+" in destinations."+name+".settings", probe.Advice
 	case adapter.Reachable:
 		text, more = "the vendor answers, but does not tell whether the credentials are right", probe.Unknown
+		if probe.Control != nil && probe.Judge(found.ControlStatus, found.ControlStatus) == adapter.Unreachable {
+			text, more = "the vendor answers, but not when credentials are made up, so that nothing is known of these", ""
+		}
 	case adapter.Unreachable:
 		text = "the vendor cannot be reached"
 		if found.Status != 0 {

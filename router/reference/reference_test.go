@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"aka/destinations"
 )
 
 const root = "../.."
@@ -87,7 +89,7 @@ func TestAnExampleHoldsTheVendorsThatAreNamed(t *testing.T) {
 		}
 	}
 	for problem, types := range map[string][]string{
-		`unknown vendor "veroo"; known are kissmetrics, mixpanel, vero; did you mean vero?`: {"vero", "veroo"},
+		`unknown vendor "veroo"; known are ` + strings.Join(destinations.Types(), ", ") + `; did you mean vero?`: {"vero", "veroo"},
 		"the vendor vero is named twice": {"vero", "vero"},
 	} {
 		if _, err := New().Example("schema.json", "", types...); err == nil || err.Error() != problem {
