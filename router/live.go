@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"aka/router/admin"
 	"aka/router/delivery"
 	"aka/router/journal"
 	"aka/router/live"
@@ -58,4 +59,26 @@ func (r *Router) status(ctx context.Context) []delivery.Status {
 func (r *Router) explainEntry(e *journal.Entry) any {
 	explained := r.Config().explainCall(0, &e.Message, e.Source, ExplainOptions{}).Destinations
 	return slices.DeleteFunc(explained, func(d ExplainedDestination) bool { return e.Target != "" && d.Name != e.Target })
+}
+
+// mergesOf returns what each destination remembers of the merges of an id.
+func (r *Router) mergesOf(ctx context.Context, id string, named []string) []admin.MergesAt {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	all := []admin.MergesAt{}
+	if !r.started.Load() {
+		return all
+	}
+	pipelines := r.all()
+	for _, name := range slices.Sorted(maps.Keys(pipelines)) {
+		found, remembers, more, err := pipelines[name].MergesOf(ctx, id, named)
+		if err != nil {
+			continue
+		}
+		if found == nil {
+			found = []delivery.KnownMerge{}
+		}
+		all = append(all, admin.MergesAt{Destination: name, Remembers: remembers, Merges: found, More: more})
+	}
+	return all
 }

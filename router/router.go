@@ -138,6 +138,7 @@ func (r *Router) startAdmin() (err error) {
 		Live:         r.live,
 		Status:       r.status,
 		ExplainEntry: r.explainEntry,
+		Merges:       r.mergesOf,
 		Sources:      func() []string { return slices.Sorted(maps.Keys(r.Config().Sources)) },
 		Metrics:      r.registry,
 		Logger:       r.log,

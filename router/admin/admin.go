@@ -59,6 +59,8 @@ type Config struct {
 	Status func(ctx context.Context) []delivery.Status
 	// ExplainEntry says what each destination would be sent for a call of the journal. It is shown as JSON.
 	ExplainEntry func(e *journal.Entry) any
+	// Merges returns what each destination remembers of the merges of an id; named are ids that others may turn out to be.
+	Merges func(ctx context.Context, id string, named []string) []MergesAt
 	// Sources returns the names of the configured ones.
 	Sources func() []string
 	// Metrics has the server's own registered, too.

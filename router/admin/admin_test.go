@@ -298,6 +298,7 @@ func (f *fixture) another(change func(*Config)) *Server {
 		Explain:      explain,
 		Live:         f.live,
 		Status:       func(context.Context) []delivery.Status { return f.status },
+		Merges:       func(context.Context, string, []string) []MergesAt { return []MergesAt{} },
 		ExplainEntry: func(e *journal.Entry) any { return []string{"explained " + e.MessageID} },
 		Sources:      func() []string { return []string{"shop", "website"} },
 		Metrics:      prometheus.NewRegistry(),

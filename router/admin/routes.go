@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-const index = `aka, the operator's server
+const index = `aka, the operator's server. A browser shows its page at this address.
 
 GET    /healthz                    200 while the process lives
 GET    /readyz                     200 while calls can be taken, else 503 and why
@@ -23,6 +23,7 @@ POST   /dead-letters/replay        replay all that match
 POST   /dead-letters/discard       discard all that match
 GET    /destinations               how each destination does
 GET    /destinations/{name}        one of them
+GET    /identity?id=ID             whom an id was merged with, and the calls that touched it lately
 GET    /live                       what is recorded of the calls while somebody looks
 GET    /live/calls                 the newest calls, and where each stands at every destination
 GET    /live/calls/{id}            one of them: every step, and what each destination would be sent
@@ -46,6 +47,7 @@ TOKEN"; the read token changes nothing. Where neither is, what changes something
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/{$}", methods{"GET": http.HandlerFunc(showIndex)})
+	mux.Handle("/ui/{file}", methods{"GET": http.HandlerFunc(showFile)})
 	mux.Handle("/healthz", methods{"GET": http.HandlerFunc(alive)})
 	mux.Handle("/readyz", methods{"GET": http.HandlerFunc(s.ready)})
 	mux.Handle("/metrics", methods{"GET": promhttp.HandlerFor(s.Metrics, promhttp.HandlerOpts{ErrorLog: s.http.ErrorLog})})
@@ -62,17 +64,13 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("/logout", methods{"POST": http.HandlerFunc(s.signOut)})
 	mux.Handle("/destinations", methods{"GET": s.answer(s.listDestinations)})
 	mux.Handle("/destinations/{name}", methods{"GET": s.answer(s.showDestination)})
+	mux.Handle("/identity", methods{"GET": s.answer(s.identity)})
 	mux.Handle("/live", methods{"GET": s.answer(s.showLive)})
 	mux.Handle("/live/calls", methods{"GET": s.answer(s.listCalls)})
 	mux.Handle("/live/calls/{id}", methods{"GET": s.answer(s.showCall)})
 	mux.Handle("/live/events", methods{"GET": http.HandlerFunc(s.events)})
 	mux.Handle("/", http.HandlerFunc(notFound))
 	return withHeaders(s.recovered(s.guard(mux)))
-}
-
-func showIndex(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = w.Write([]byte(index))
 }
 
 func notFound(w http.ResponseWriter, _ *http.Request) {

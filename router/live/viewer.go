@@ -1,6 +1,7 @@
 package live
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -168,4 +169,18 @@ func (r *Recorder) detail(id string) (d Detail, c *record) {
 		d.Steps = []Step{}
 	}
 	return d, c
+}
+
+// IDs returns the ids that the remembered calls carry, each once.
+func (r *Recorder) IDs() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known := map[string]bool{}
+	for _, c := range r.calls {
+		for _, id := range [...]string{c.entry.UserID, c.entry.AnonymousID, c.entry.PreviousID} {
+			known[id] = true
+		}
+	}
+	delete(known, "")
+	return slices.Collect(maps.Keys(known))
 }

@@ -1,0 +1,45 @@
+package admin
+
+import (
+	"net/http"
+
+	"aka/router/delivery"
+	"aka/router/live"
+)
+
+// Identity is what is known of an id.
+type Identity struct {
+	ID string `json:"id"`
+	// Destinations say whom it was merged with there.
+	Destinations []MergesAt `json:"destinations"`
+	// Calls are those that touched it, newest first, as far as they are recorded: see Live.
+	Calls []live.Call `json:"calls"`
+}
+
+// MergesAt is what one destination remembers of the merges of an id, and of those that it was merged with.
+type MergesAt struct {
+	Destination string `json:"destination"`
+	// Remembers is false where remember_merges is off.
+	Remembers bool                  `json:"remembers"`
+	Merges    []delivery.KnownMerge `json:"merges"`
+	// More tells that there are others.
+	More bool `json:"more,omitempty"`
+}
+
+func (s *Server) identity(r *http.Request) (any, error) {
+	query, err := readQuery(r, "id")
+	if err != nil {
+		return nil, err
+	}
+	id := ""
+	if problem := readText(&id, "id", query["id"]); problem != nil {
+		return nil, problem
+	}
+	s.Live.Look()
+	calls := s.Live.Calls(live.Filter{ID: id}, usualCalls)
+	if calls == nil {
+		calls = []live.Call{}
+	}
+	// Two digests can only be told to be of one id by somebody who has the id: the recorded calls have many.
+	return Identity{ID: id, Destinations: s.Merges(r.Context(), id, s.Live.IDs()), Calls: calls}, nil
+}

@@ -1,0 +1,193 @@
+// Dead letters: what there is, why, and what is to become of it.
+import { $, confirm, el, input, notify, select, short, text } from './dom.js'
+import { age, count, explained, json, moment, since, typeTag } from './format.js'
+import { ask, query } from './api.js'
+import { listen, store } from './store.js'
+
+const fields = ['destination', 'reason', 'type', 'id', 'since']
+const page = 50
+
+export function dead(root, { filters }) {
+  const filter = Object.fromEntries(fields.map((key) => [key, filters[key] ?? '']))
+  let asked = 0
+  let next = 0
+
+  const bar = el('form.bar', { role: 'search', 'aria-label': 'Filters', onsubmit: (event) => event.preventDefault() })
+  const summary = el('p.counts', { role: 'status' })
+  const bulk = el('div.buttons.bulk')
+  const list = el('div.letters', { role: 'list', 'aria-label': 'Dead letters, oldest first' })
+  const more = el('button', { type: 'button', hidden: true, onclick: () => load(true) }, 'Show more')
+  root.append(el('h1', {}, 'Dead letters'), el('p.hint', {}, 'Calls that were given up on. A replay sends one to its destination again, with its messageId; a discard removes it for good.'), bar, summary, bulk, list, more)
+
+  function build() {
+    const w = store.words
+    const any = ['', 'any']
+    const set = (key) => (value) => change({ [key]: value })
+    bar.replaceChildren(
+      select('Destination', [any, ...w.destinations], filter.destination, set('destination')),
+      select('Reason', [any, 'refused', 'rejected', 'too_large', 'too_old', 'expired', 'max_attempts', 'undecodable'], filter.reason, set('reason')),
+      select('Type', [any, ...w.types], filter.type, set('type')),
+      select('Died', [['', 'at any time'], ['1h', 'in the last hour'], ['24h', 'in the last day'], ['7d', 'in the last week']], filter.since, set('since')),
+      input('Id', filter.id, debounce(set('id')), { id: 'id-filter', type: 'search', placeholder: 'the whole user, anonymous or previous id', dir: 'auto' }),
+      el('div.bar-end', {}, el('button.quiet', { type: 'button', onclick: clear }, 'Clear')))
+  }
+
+  function change(values) {
+    Object.assign(filter, values)
+    history.replaceState(null, '', '#/dead' + query(filter))
+    load()
+  }
+
+  function clear() {
+    change(Object.fromEntries(fields.map((key) => [key, ''])))
+    build()
+  }
+
+  async function load(further = false) {
+    const turn = ++asked
+    try {
+      const [found, counts] = await Promise.all([
+        ask('/dead-letters' + query({ ...filter, limit: page, after: further ? next : undefined })),
+        ask('/dead-letters/summary' + query({ destination: filter.destination, reason: filter.reason, type: filter.type })),
+      ])
+      if (turn !== asked) return
+      next = found.next
+      const rows = found.dead_letters.map(row)
+      if (further) list.append(...rows)
+      else list.replaceChildren(...rows)
+      more.hidden = !next
+      say(counts)
+    } catch (error) {
+      if (turn !== asked) return
+      list.replaceChildren(el('p.empty', {}, error.message))
+      summary.textContent = ''
+      bulk.replaceChildren()
+    }
+  }
+
+  const narrowed = () => filter.id || filter.since
+
+  function say(counts) {
+    const shown = list.children.length
+    const kinds = counts.dead_letters.map((k) => `${k.destination} ${k.reason} ${count(k.count)}`)
+    summary.textContent = narrowed() ? `${shown}${next ? ' or more' : ''} match` : [`${count(counts.count)} in all`, ...kinds].join(' · ')
+    const all = narrowed() ? (next ? 'all' : shown) : counts.count
+    bulk.replaceChildren(...(shown === 0 ? [] : [
+      button('Replay all that match', 'primary', () => decideAll('replay', all)),
+      button('Discard all that match', 'danger', () => decideAll('discard', all)),
+    ]))
+    if (shown === 0) {
+      list.replaceChildren(el('div.empty', {}, el('p.empty-title', {}, 'No dead letters'), el('p', {}, Object.values(filter).some(Boolean) ? 'None matches these filters.' : 'Every call was delivered or dropped for a reason, or still waits.')))
+    }
+  }
+
+  function row(letter) {
+    const box = el('article.letter', { role: 'listitem', 'data-id': letter.id, tabindex: '0' })
+    const inside = el('div.letter-more', { hidden: true })
+    const toggle = el('button.quiet.open', { type: 'button', 'aria-expanded': 'false', onclick: unfold }, 'Details')
+    box.append(
+      el('div.letter-head', {},
+        el('div', {},
+          el('p.letter-line', {}, typeTag(letter.type), ' ', el('strong', {}, text(letter.destination)), ' ', el('span.badge.bad', {}, el('span.shape', { 'aria-hidden': 'true' }, '✕'), el('span.word', {}, letter.reason)),
+            letter.status ? el('span.hint', {}, ` answered ${letter.status}`) : '', letter.held && el('span.badge.warn', {}, el('span.shape', { 'aria-hidden': 'true' }, '■'), el('span.word', {}, 'calls wait behind it'))),
+          letter.detail && el('p.said', {}, short(letter.detail, 200)),
+          el('p.hint', {}, `${count(letter.attempts)} ${letter.attempts === 1 ? 'attempt' : 'attempts'}, last `, el('time', { datetime: letter.last, title: moment(letter.last) }, age(since(letter.last)) + (age(since(letter.last)) === 'now' ? '' : ' ago')),
+            letter.replays ? ` · replayed ${letter.replays} times` : '', ' · ', text(letter.source), ' · ', short(letter.message_id, 24))),
+        el('div.buttons', {}, toggle,
+          button('Replay', 'primary', () => decide(letter, 'replay', box)),
+          button('Discard', 'danger', () => decide(letter, 'discard', box)))),
+      inside)
+
+    async function unfold() {
+      inside.hidden = !inside.hidden
+      toggle.setAttribute('aria-expanded', String(!inside.hidden))
+      if (inside.hidden) return
+      try {
+        const whole = await ask(`/dead-letters/${letter.id}`)
+        inside.replaceChildren(
+          whole.detail && el('p.said', {}, text(whole.detail)),
+          el('p.why', {}, (store.words.reasons[whole.reason] ?? whole.reason) + '.'),
+          el('h3', {}, 'The call'), json(whole.call),
+          el('h3', {}, 'What a replay would send'), await foresee(whole))
+      } catch (error) {
+        inside.replaceChildren(el('p.empty', {}, error.message))
+      }
+    }
+    return box
+  }
+
+  async function decide(letter, what, box) {
+    if (what === 'discard' && !(await confirm({ title: `Discard this ${letter.type}?`, body: `${letter.destination} will never get it. This cannot be undone.`, yes: 'Discard', danger: true }))) return
+    try {
+      await ask(`/dead-letters/${letter.id}${what === 'replay' ? '/replay' : ''}`, { method: what === 'replay' ? 'POST' : 'DELETE' })
+      notify(what === 'replay' ? `Replayed to ${letter.destination}: watch it on the live page` : 'Discarded')
+      const neighbour = box.nextElementSibling ?? box.previousElementSibling
+      box.remove()
+      neighbour?.focus()
+      load()
+    } catch (error) {
+      notify(error.message, true)
+    }
+  }
+
+  async function decideAll(what, n) {
+    const where = [filter.destination && `of ${filter.destination}`, filter.reason && `that are ${filter.reason}`].filter(Boolean).join(' ')
+    const sure = await confirm({
+      title: `${what === 'replay' ? 'Replay' : 'Discard'} ${n === 1 ? 'one dead letter' : typeof n === 'number' ? `${count(n)} dead letters` : 'all dead letters'}${where ? ' ' + where : ''}?`,
+      body: what === 'replay' ? 'They are sent again in the order in which they were accepted, as fast as dead_letters.replay_rate allows.' : 'Their destinations will never get them. This cannot be undone.',
+      yes: what === 'replay' ? 'Replay' : 'Discard', danger: what === 'discard',
+    })
+    if (!sure) return
+    let done = 0
+    let until
+    try {
+      for (let more = true; more;) {
+        const answer = await ask(`/dead-letters/${what}` + query({ ...filter, until, limit: 100000 }), { method: 'POST' })
+        done += answer.count
+        until = answer.until
+        more = Boolean(answer.more)
+        notify(`${what === 'replay' ? 'Replayed' : 'Discarded'} ${count(done)}${more ? ' so far' : ''}`)
+      }
+    } catch (error) {
+      notify(`${error.message} (${count(done)} done)`, true)
+    }
+    load()
+  }
+
+  const button = (label, tone, onclick) => el(`button.${tone}.changes`, { type: 'button', onclick, disabled: store.access !== 'full', title: store.access !== 'full' ? 'Your token allows to read only' : undefined }, label)
+
+  function move(by) {
+    const all = [...list.querySelectorAll('.letter')]
+    const at = all.findIndex((node) => node.contains(document.activeElement))
+    all[Math.min(Math.max(at + by, 0), all.length - 1)]?.focus()
+  }
+
+  build()
+  load()
+  const ends = [listen('words', build), listen('access', () => load())]
+  return {
+    leave: () => { asked++; ends.forEach((end) => end()) },
+    keys: {
+      j: () => move(1), ArrowDown: () => move(1), k: () => move(-1), ArrowUp: () => move(-1), c: clear, '/': () => $('id-filter').focus(),
+      Enter: () => document.activeElement.querySelector?.('.open')?.click(),
+    },
+  }
+}
+
+async function foresee(letter) {
+  try {
+    const explanation = await ask('/explain' + query({ source: letter.source }), { method: 'POST', body: JSON.stringify(letter.call) })
+    const there = explanation.calls.flatMap((call) => call.destinations ?? []).filter((d) => d.name === letter.destination)
+    return there.length ? el('div', {}, there.map(explained)) : el('p.hint', {}, 'Nothing: the destination is not configured any more.')
+  } catch (error) {
+    return el('p.hint', {}, error.message)
+  }
+}
+
+function debounce(then) {
+  let timer
+  return (value) => {
+    clearTimeout(timer)
+    timer = setTimeout(() => then(value), 200)
+  }
+}

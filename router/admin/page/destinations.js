@@ -1,0 +1,130 @@
+// How the destinations do: all of them, or one.
+import { el, svg, text } from './dom.js'
+import { age, bytes, count, destinationBadge, destinationStates, moment, since, span, stateOf } from './format.js'
+import { ended, listen, rate, rates, store } from './store.js'
+
+export function destinations(root, { argument }) {
+  const render = () => {
+    const focused = document.activeElement?.id
+    const scrolled = window.scrollY
+    root.replaceChildren(...(argument ? one(argument) : all()))
+    if (focused) document.getElementById(focused)?.focus({ preventScroll: true })
+    window.scrollTo(0, scrolled)
+  }
+  render()
+  return { leave: listen('destinations', render), keys: { Escape: () => argument && (location.hash = '#/destinations') } }
+}
+
+function all() {
+  return [
+    el('h1', {}, 'Destinations'),
+    store.destinations.length === 0 && el('p.empty', {}, 'Waiting for the destinations to say how they do.'),
+    el('div.cards', {}, store.destinations.map((d) => el('a.card.destination', { href: `#/destinations/${encodeURIComponent(d.name)}`, id: `card-${d.name}` },
+      el('div.card-head', {}, el('h2', {}, text(d.name)), destinationBadge(d)),
+      el('p.hint', {}, d.vendor, d.not_before && since(d.not_before) < 0 ? ` · nothing goes out for ${span(-since(d.not_before))}` : ''),
+      sparkline(d.name),
+      el('dl.numbers.small', {},
+        figure('Delivered / s', perSecond(d.name)), figure('Backlog', count(d.backlog), d.backlog > 0 ? 'busy' : ''),
+        figure('Oldest waits', d.oldest ? span(since(d.oldest)) : '–'), figure('Dead', count(ended(d, 'dead')), ended(d, 'dead') > 0 ? 'bad' : '')))))].filter(Boolean)
+}
+
+function one(name) {
+  const d = store.destinations.find((known) => known.name === name)
+  if (!d) return [el('h1', {}, text(name)), el('p.empty', {}, store.destinations.length ? 'There is no such destination, or it is stopping.' : 'Waiting for it to say how it does.')]
+  const why = destinationStates[stateOf(d)]?.[3]
+  return [
+    el('p.crumbs', {}, el('a', { href: '#/destinations', id: 'back' }, '← Destinations')),
+    el('div.title', {}, el('h1', {}, text(d.name)), destinationBadge(d), el('span.hint', {}, d.vendor),
+      // Buttons that steer a destination belong here.
+      el('div.actions', { id: 'destination-actions' })),
+    why && el('p.why', {}, why, d.not_before && since(d.not_before) < 0 ? ` The next exchange may start in ${span(-since(d.not_before))}.` : ''),
+    el('section', { 'aria-label': 'Numbers' },
+      el('dl.numbers', {},
+        figure('Delivered per second', perSecond(d.name)),
+        figure('Backlog', count(d.backlog), d.backlog > 0 ? 'busy' : '', 'Accepted calls that have not ended here'),
+        figure('Oldest waits for', d.oldest ? span(since(d.oldest)) : '–'),
+        figure('Last delivery', d.last_delivery ? `${age(since(d.last_delivery))}${age(since(d.last_delivery)) === 'now' ? '' : ' ago'}` : '–'),
+        figure('Its lag', d.last_delivery ? span(d.lag_seconds) : '–', '', 'From acceptance to delivery'),
+        figure('In flight', `${d.in_flight} of ${d.concurrency}`, '', 'HTTP exchanges'),
+        figure('In memory', count(d.window), '', `${bytes(d.bytes)} of ${bytes(d.max_bytes)}`),
+        figure('Behind others', count(d.waiting), '', 'Calls that wait for another of the same person'),
+        figure('Kept aside', count(d.parked), d.parked > 0 ? 'warn' : '', 'Calls that keep failing while others pass, and those behind them'),
+        figure('Held', count(d.held), d.held > 0 ? 'bad' : '', 'Dead letters behind which calls wait'),
+        figure('Retries', count(d.retries), '', 'Tries that failed and were repeated'),
+        figure('Order', d.order, '', `on_dead: ${d.on_dead}${d.rate ? `, at most ${d.rate} calls a second` : ''}`))),
+    el('section', {}, el('h2', {}, 'Deliveries per second'), sparkline(d.name, 640, 96)),
+    el('section', {}, el('h2', {}, 'How calls ended'), outcomeTable(d)),
+    reasonTable(d, 'dropped', 'Why calls were dropped', (reason) => `#/live?destination=${encodeURIComponent(d.name)}&reason=${reason}`),
+    reasonTable(d, 'dead', 'Why calls are dead letters', (reason) => `#/dead?destination=${encodeURIComponent(d.name)}&reason=${reason}`),
+    el('section', {}, el('h2', {}, 'Last failures'), failures(d)),
+    el('section', {}, el('h2', {}, 'Answers'), answers(d)),
+  ].filter(Boolean)
+}
+
+function figure(name, value, tone = '', hint = '') {
+  return el(`div.figure${tone ? '.' + tone : ''}`, {}, el('dt', { title: hint || undefined }, name), el('dd', {}, value), hint && el('span.hint', {}, hint))
+}
+
+function perSecond(name) {
+  const r = rate(name)
+  return r === undefined ? '…' : r >= 10 || r === 0 ? count(Math.round(r)) : r.toFixed(1)
+}
+
+function sparkline(name, width = 260, height = 44) {
+  const values = rates(name)
+  const most = Math.max(...values, 1)
+  const step = width / 89
+  const left = width - step * (values.length - 1)
+  const points = values.map((v, i) => [left + i * step, height - 2 - (v / most) * (height - 6)])
+  const picture = svg('svg', { class: 'spark', viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': `Deliveries per second over the last ${values.length} seconds, at most ${Math.round(most)}` })
+  if (points.length > 1) {
+    const line = points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(' ')
+    picture.append(
+      svg('polygon', { class: 'spark-area', points: `${points[0][0].toFixed(1)},${height} ${line} ${width},${height}` }),
+      svg('polyline', { class: 'spark-line', points: line }))
+  }
+  return picture
+}
+
+function outcomeTable(d) {
+  if (d.outcomes.length === 0) return el('p.hint', {}, 'None has ended since the start.')
+  const types = store.words.types.filter((type) => d.outcomes.some((o) => o.type === type))
+  const sum = (type, outcome) => d.outcomes.filter((o) => o.type === type && o.outcome === outcome).reduce((total, o) => total + o.count, 0)
+  const cell = (n) => el('td', {}, n ? count(n) : el('span.zero', {}, '0'))
+  return el('div.scroll', {}, el('table', {},
+    el('thead', {}, el('tr', {}, ['Type', 'Delivered', 'Dropped', 'Dead'].map((head) => el('th', { scope: 'col' }, head)))),
+    el('tbody', {}, types.map((type) => el('tr', {}, el('th', { scope: 'row' }, type), ['delivered', 'dropped', 'dead'].map((outcome) => cell(sum(type, outcome)))))),
+    el('tfoot', {}, el('tr', {}, el('th', { scope: 'row' }, 'All'), ['delivered', 'dropped', 'dead'].map((outcome) => cell(ended(d, outcome)))))))
+}
+
+function reasonTable(d, outcome, title, link) {
+  const reasons = new Map()
+  for (const o of d.outcomes.filter((o) => o.outcome === outcome)) {
+    const known = reasons.get(o.reason) ?? { why: o.why, count: 0, types: [] }
+    known.count += o.count
+    known.types.push(`${count(o.count)} ${o.type}`)
+    reasons.set(o.reason, known)
+  }
+  if (reasons.size === 0) return false
+  const rows = [...reasons].sort(([, a], [, b]) => b.count - a.count)
+  return el('section', {}, el('h2', {}, title),
+    el('ul.reasons', {}, rows.map(([reason, r]) => el('li', {},
+      el('span.reason-count', {}, count(r.count)),
+      el('div', {}, el('a', { href: link(reason), id: `reason-${outcome}-${reason}` }, el('code', {}, reason)), el('p', {}, r.why ? r.why + '.' : ''), el('p.hint', {}, r.types.join(', ')))))))
+}
+
+const kinds = { later: 'to be tried again', never: 'refused for good', operator: 'credentials refused', split: 'too large' }
+
+function failures(d) {
+  if (d.failures.length === 0) return el('p.hint', {}, 'None since the start.')
+  return el('ul.failures', {}, d.failures.map((f) => el('li', {},
+    el('div', {}, el('strong', {}, f.status ? `${f.status}` : f.kind), ' ', el('span', {}, f.status ? kinds[f.kind] ?? f.kind : 'no answer'),
+      el('span.hint', {}, ` · ${count(f.calls)} ${f.calls === 1 ? 'time' : 'times'}, last `, el('time', { datetime: f.last, title: moment(f.last) }, `${age(since(f.last))}`), age(since(f.last)) === 'now' ? '' : ' ago')),
+    f.detail && el('p.said', {}, text(f.detail)))))
+}
+
+function answers(d) {
+  const results = Object.keys(d.exchanges).sort()
+  if (results.length === 0) return el('p.hint', {}, 'Nothing was sent since the start.')
+  return el('ul.pills', {}, results.map((result) => el(`li.${result === '2xx' ? 'good' : 'warn'}`, {}, el('span', {}, result), ' ', el('strong', {}, count(d.exchanges[result])))))
+}

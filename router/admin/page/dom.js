@@ -1,0 +1,85 @@
+// Elements, made of values that nobody trusts: every text goes in as text.
+
+/** Makes an element. Properties are attributes, but for on… (listeners) and text. Children are nodes, texts, or nothing. */
+export function el(tag, properties = {}, ...children) {
+  const [name, ...classes] = tag.split('.')
+  const element = document.createElement(name)
+  if (classes.length) element.className = classes.join(' ')
+  for (const [key, value] of Object.entries(properties)) {
+    if (value === undefined || value === null || value === false) continue
+    if (key.startsWith('on')) element.addEventListener(key.slice(2), value)
+    else if (key === 'value') element.value = value
+    else element.setAttribute(key, value === true ? '' : String(value))
+  }
+  element.append(...children.flat(Infinity).filter((child) => child !== undefined && child !== null && child !== false))
+  return element
+}
+
+/** An SVG element. */
+export function svg(tag, attributes = {}, ...children) {
+  const element = document.createElementNS('http://www.w3.org/2000/svg', tag)
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, String(value))
+  element.append(...children)
+  return element
+}
+
+/** Others' text, kept from changing the direction of what stands around it. */
+export const text = (value, tag = 'bdi') => el(tag, {}, String(value))
+
+/** The same, shortened in the middle; the whole is in the title. */
+export function short(value, most = 22) {
+  const whole = String(value)
+  const letters = Array.from(whole)
+  if (letters.length <= most) return el('bdi', { title: whole }, whole)
+  const head = Math.ceil(most * 0.6)
+  return el('bdi', { title: whole }, letters.slice(0, head).join('') + '…' + letters.slice(head - most + 1).join(''))
+}
+
+export const $ = (id) => document.getElementById(id)
+
+/** A choice. Options are values, or pairs of a value and what is shown. */
+export function select(label, options, value, onchange, properties = {}) {
+  const choices = options.map((option) => (Array.isArray(option) ? option : [option, option]))
+  if (value && !choices.some(([known]) => known === value)) choices.push([value, value])
+  const box = el('select', { onchange: () => onchange(box.value), ...properties }, choices.map(([key, shown]) => el('option', { value: key }, shown)))
+  box.value = value ?? ''
+  return el('label.field', {}, el('span', {}, label), box)
+}
+
+export function input(label, value, oninput, properties = {}) {
+  const box = el('input', { value: value ?? '', oninput: () => oninput(box.value), autocomplete: 'off', autocapitalize: 'off', spellcheck: 'false', ...properties })
+  return el('label.field', {}, el('span', {}, label), box)
+}
+
+/** Asks before something is done that cannot be undone, and resolves with the answer. */
+export function confirm({ title, body, yes, danger = false }) {
+  const dialog = $('dialog')
+  return new Promise((resolve) => {
+    const done = () => resolve(dialog.returnValue === 'yes')
+    dialog.returnValue = ''
+    dialog.replaceChildren(
+      el('form', { method: 'dialog' },
+        el('h2', { id: 'dialog-title' }, title), el('p', {}, body),
+        el('div.buttons', {}, el('button', { value: 'no', autofocus: true }, 'Cancel'), el(danger ? 'button.danger' : 'button.primary', { value: 'yes' }, yes))))
+    dialog.addEventListener('close', done, { once: true })
+    dialog.showModal()
+  })
+}
+
+/** Shows something in the dialog, to be closed. */
+export function show(title, ...content) {
+  const dialog = $('dialog')
+  dialog.replaceChildren(
+    el('form', { method: 'dialog' }, el('h2', { id: 'dialog-title' }, title), content, el('div.buttons', {}, el('button.primary', { autofocus: true }, 'Close'))))
+  dialog.showModal()
+}
+
+let noticeTimer
+/** Says how something went. */
+export function notify(message, bad = false) {
+  const box = $('notice')
+  box.className = bad ? 'notice shown bad' : 'notice shown'
+  box.textContent = message
+  clearTimeout(noticeTimer)
+  noticeTimer = setTimeout(() => { box.className = 'notice' }, bad ? 10000 : 5000)
+}

@@ -1,0 +1,142 @@
+// How times, numbers and states are shown.
+import { el, text } from './dom.js'
+
+const number = new Intl.NumberFormat('en')
+export const count = (n) => number.format(n)
+
+export function bytes(n) {
+  const units = ['B', 'KiB', 'MiB', 'GiB']
+  let unit = 0
+  while (n >= 1024 && unit < units.length - 1) {
+    n /= 1024
+    unit++
+  }
+  return `${n < 10 && unit > 0 ? n.toFixed(1) : Math.round(n)} ${units[unit]}`
+}
+
+/** A time span in seconds, in its two largest parts at most. */
+export function span(seconds) {
+  const s = Math.max(seconds, 0)
+  if (s < 0.0005) return '0 ms'
+  if (s < 1) return `${Math.max(Math.round(s * 1000), 1)} ms`
+  if (s < 10) return `${s.toFixed(1)} s`
+  if (s < 60) return `${Math.floor(s)} s`
+  if (s < 3600) return `${Math.floor(s / 60)} min ${Math.floor(s % 60)} s`
+  if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`
+  return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`
+}
+
+/** A time span in one part, for rows. */
+export function age(seconds) {
+  const s = Math.max(Math.floor(seconds), 0)
+  if (s < 1) return 'now'
+  if (s < 60) return `${s} s`
+  if (s < 3600) return `${Math.floor(s / 60)} min`
+  if (s < 86400) return `${Math.floor(s / 3600)} h`
+  return `${Math.floor(s / 86400)} d`
+}
+
+export const since = (at) => (Date.now() - new Date(at).getTime()) / 1000
+
+const two = (n, digits = 2) => String(n).padStart(digits, '0')
+export function clock(at) {
+  const d = new Date(at)
+  return `${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}.${two(d.getMilliseconds(), 3)}`
+}
+
+export function moment(at) {
+  const d = new Date(at)
+  return `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())} ${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}`
+}
+
+/** Every state by a shape, a word and a colour. */
+export const states = {
+  waiting: ['⋯', 'waiting', 'wait'],
+  queued: ['◦', 'queued', 'wait'],
+  sending: ['→', 'sending', 'busy'],
+  retrying: ['↻', 'retrying', 'warn'],
+  parked: ['‖', 'kept aside', 'warn'],
+  held: ['■', 'held', 'bad'],
+  delivered: ['✓', 'delivered', 'good'],
+  dropped: ['−', 'dropped', 'calm'],
+  dead: ['✕', 'dead', 'bad'],
+}
+const unread = ['·', 'not read yet', 'none']
+
+/** What a step says in a few words. */
+export function inShort(step) {
+  if (!step) return ''
+  switch (step.state) {
+    case 'delivered': return [step.status || '', step.took_seconds ? span(step.took_seconds) : ''].filter(Boolean).join(' · ')
+    case 'dropped':
+    case 'dead': return step.reason ?? ''
+    case 'retrying':
+    case 'parked': return nextTry(step)
+    case 'waiting': return step.behind ? `behind ${step.behind.type}` : ''
+    case 'sending': return step.batch > 1 ? `with ${step.batch - 1} more` : ''
+    case 'held': return step.reason ?? ''
+  }
+  return ''
+}
+
+export function nextTry(step) {
+  if (!step.next) return ''
+  const left = -since(step.next)
+  return left > 0 ? `again in ${age(left + 0.999)}` : 'again now'
+}
+
+/** A step as a badge. */
+export function badge(step) {
+  const [shape, word, tone] = step ? states[step.state] ?? unread : unread
+  return el(`span.badge.${tone}`, {}, el('span.shape', { 'aria-hidden': 'true' }, shape), el('span.word', {}, word))
+}
+
+export const typeTag = (type) => el(`span.type.${type === 'alias' ? 'alias' : type === 'identify' || type === 'group' ? 'identity' : 'event'}`, {}, type)
+
+/** A destination's state, and what is to be done about it. */
+export const destinationStates = {
+  closed: ['✓', 'well', 'good', 'It takes calls.'],
+  half_open: ['?', 'being probed', 'warn', 'One call at a time goes out, to see whether it takes calls again.'],
+  open: ['✕', 'down', 'bad', 'Its exchanges fail, so calls wait in the journal. It is probed again and again, and goes on by itself.'],
+  held: ['■', 'refuses our credentials', 'bad', 'It answers 401 or 403. Put the right token into its settings and reload or restart; calls wait meanwhile.'],
+  paused: ['‖', 'paused', 'warn', 'An operator has paused it. Nothing is sent until it is resumed; calls wait in the journal.'],
+}
+
+export function stateOf(destination) { return destination.paused ? 'paused' : destination.state }
+
+export function destinationBadge(destination) {
+  const [shape, word, tone] = destinationStates[stateOf(destination)] ?? ['?', destination.state, 'warn']
+  return el(`span.badge.${tone}`, {}, el('span.shape', { 'aria-hidden': 'true' }, shape), el('span.word', {}, word))
+}
+
+const pretty = (value) => JSON.stringify(value, null, 2)
+
+/** JSON for people. */
+export const json = (value) => el('pre.code', { tabindex: '0', dir: 'ltr' }, pretty(value))
+
+/** A request as it goes out, secrets masked. */
+export function request(shown) {
+  const rows = (title, fields) => fields && Object.keys(fields).length > 0 && [
+    el('h5', {}, title),
+    el('dl.fields', {}, Object.keys(fields).sort().map((key) => [
+      el('dt', {}, text(key)), el('dd', {}, text(typeof fields[key] === 'string' ? fields[key] : JSON.stringify(fields[key]))),
+    ])),
+  ]
+  return el('div.request', {},
+    el('p.line', {}, el('strong', {}, shown.method), ' ', text(shown.url)),
+    rows('Query', shown.query), rows('Headers', shown.headers), rows('Form', shown.form),
+    shown.json !== undefined && [el('h5', {}, 'Body'), json(shown.json)],
+    shown.text && [el('h5', {}, 'Body'), el('pre.code', { tabindex: '0' }, shown.text)])
+}
+
+/** What one destination would make of a call. */
+export function explained(d) {
+  const tone = { send: ['→', 'sends', 'good'], drop: ['−', 'drops it', 'calm'], reject: ['✕', 'cannot translate it', 'bad'] }[d.outcome] ?? ['?', d.outcome, 'warn']
+  return el('section.card', {},
+    el('h4', {}, text(d.name), ' ', el(`span.badge.${tone[2]}`, {}, el('span.shape', { 'aria-hidden': 'true' }, tone[0]), el('span.word', {}, tone[1]))),
+    d.reason && el('p', {}, el('code', {}, d.reason), d.why ? `: ${d.why}.` : ''),
+    d.error && el('p.bad-text', {}, text(d.error)),
+    d.note && el('p.hint', {}, d.note),
+    d.diagnostics?.length > 0 && el('p.hint', {}, 'Odd in its integrations: ', d.diagnostics.join(', ')),
+    (d.requests ?? []).map(request))
+}
