@@ -1,6 +1,6 @@
 // Dead letters: what there is, why, and what is to become of it.
-import { $, confirm, el, input, notify, select, short, text } from './dom.js'
-import { age, count, explained, json, moment, since, typeTag } from './format.js'
+import { $, confirm, el, fill, input, notify, select, short, text } from './dom.js'
+import { age, count, explained, json, moment, sentence, since, typeTag } from './format.js'
 import { ask, query } from './api.js'
 import { listen, store } from './store.js'
 
@@ -23,7 +23,7 @@ export function dead(root, { filters }) {
     const w = store.words
     const any = ['', 'any']
     const set = (key) => (value) => change({ [key]: value })
-    bar.replaceChildren(
+    fill(bar,
       select('Destination', [any, ...w.destinations], filter.destination, set('destination')),
       select('Reason', [any, 'refused', 'rejected', 'too_large', 'too_old', 'expired', 'max_attempts', 'undecodable'], filter.reason, set('reason')),
       select('Type', [any, ...w.types], filter.type, set('type')),
@@ -54,14 +54,14 @@ export function dead(root, { filters }) {
       next = found.next
       const rows = found.dead_letters.map(row)
       if (further) list.append(...rows)
-      else list.replaceChildren(...rows)
+      else fill(list, ...rows)
       more.hidden = !next
       say(counts)
     } catch (error) {
       if (turn !== asked) return
-      list.replaceChildren(el('p.empty', {}, error.message))
+      fill(list, el('p.empty', {}, error.message))
       summary.textContent = ''
-      bulk.replaceChildren()
+      fill(bulk)
     }
   }
 
@@ -72,12 +72,12 @@ export function dead(root, { filters }) {
     const kinds = counts.dead_letters.map((k) => `${k.destination} ${k.reason} ${count(k.count)}`)
     summary.textContent = narrowed() ? `${shown}${next ? ' or more' : ''} match` : [`${count(counts.count)} in all`, ...kinds].join(' · ')
     const all = narrowed() ? (next ? 'all' : shown) : counts.count
-    bulk.replaceChildren(...(shown === 0 ? [] : [
+    fill(bulk, ...(shown === 0 ? [] : [
       button('Replay all that match', 'primary', () => decideAll('replay', all)),
       button('Discard all that match', 'danger', () => decideAll('discard', all)),
     ]))
     if (shown === 0) {
-      list.replaceChildren(el('div.empty', {}, el('p.empty-title', {}, 'No dead letters'), el('p', {}, Object.values(filter).some(Boolean) ? 'None matches these filters.' : 'Every call was delivered or dropped for a reason, or still waits.')))
+      fill(list, el('div.empty', {}, el('p.empty-title', {}, 'No dead letters'), el('p', {}, Object.values(filter).some(Boolean) ? 'None matches these filters.' : 'Every call was delivered or dropped for a reason, or still waits.')))
     }
   }
 
@@ -104,13 +104,13 @@ export function dead(root, { filters }) {
       if (inside.hidden) return
       try {
         const whole = await ask(`/dead-letters/${letter.id}`)
-        inside.replaceChildren(
+        fill(inside,
           whole.detail && el('p.said', {}, text(whole.detail)),
-          el('p.why', {}, (store.words.reasons[whole.reason] ?? whole.reason) + '.'),
+          el('p.why', {}, sentence(store.words.reasons[whole.reason] ?? whole.reason)),
           el('h3', {}, 'The call'), json(whole.call),
           el('h3', {}, 'What a replay would send'), await foresee(whole))
       } catch (error) {
-        inside.replaceChildren(el('p.empty', {}, error.message))
+        fill(inside, el('p.empty', {}, error.message))
       }
     }
     return box

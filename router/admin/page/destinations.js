@@ -1,13 +1,13 @@
 // How the destinations do: all of them, or one.
-import { el, svg, text } from './dom.js'
-import { age, bytes, count, destinationBadge, destinationStates, moment, since, span, stateOf } from './format.js'
+import { el, fill, svg, text } from './dom.js'
+import { age, bytes, count, destinationBadge, destinationStates, moment, sentence, since, span, stateOf } from './format.js'
 import { ended, listen, rate, rates, store } from './store.js'
 
 export function destinations(root, { argument }) {
   const render = () => {
     const focused = document.activeElement?.id
     const scrolled = window.scrollY
-    root.replaceChildren(...(argument ? one(argument) : all()))
+    fill(root, ...(argument ? one(argument) : all()))
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true })
     window.scrollTo(0, scrolled)
   }
@@ -110,7 +110,7 @@ function reasonTable(d, outcome, title, link) {
   return el('section', {}, el('h2', {}, title),
     el('ul.reasons', {}, rows.map(([reason, r]) => el('li', {},
       el('span.reason-count', {}, count(r.count)),
-      el('div', {}, el('a', { href: link(reason), id: `reason-${outcome}-${reason}` }, el('code', {}, reason)), el('p', {}, r.why ? r.why + '.' : ''), el('p.hint', {}, r.types.join(', ')))))))
+      el('div', {}, el('a', { href: link(reason), id: `reason-${outcome}-${reason}` }, el('code', {}, reason)), el('p', {}, sentence(r.why)), el('p.hint', {}, r.types.join(', ')))))))
 }
 
 const kinds = { later: 'to be tried again', never: 'refused for good', operator: 'credentials refused', split: 'too large' }

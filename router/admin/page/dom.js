@@ -11,7 +11,12 @@ export function el(tag, properties = {}, ...children) {
     else if (key === 'value') element.value = value
     else element.setAttribute(key, value === true ? '' : String(value))
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== undefined && child !== null && child !== false))
+  return fill(element, children)
+}
+
+/** Puts children into an element, in the place of those that it has. */
+export function fill(element, ...children) {
+  element.replaceChildren(...children.flat(Infinity).filter((child) => child !== undefined && child !== null && child !== false))
   return element
 }
 
@@ -23,12 +28,15 @@ export function svg(tag, attributes = {}, ...children) {
   return element
 }
 
-/** Others' text, kept from changing the direction of what stands around it. */
-export const text = (value, tag = 'bdi') => el(tag, {}, String(value))
+/** Others' text as it is: what cannot be seen is named, and what would change the direction of the text does not. */
+export const visible = (value) => String(value).replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (c) => (c === '\n' || c === '\t' ? c : `⟨U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}⟩`))
+
+/** The same as an element, kept from changing the direction of what stands around it. */
+export const text = (value) => el('bdi', {}, visible(value))
 
 /** The same, shortened in the middle; the whole is in the title. */
 export function short(value, most = 22) {
-  const whole = String(value)
+  const whole = visible(value)
   const letters = Array.from(whole)
   if (letters.length <= most) return el('bdi', { title: whole }, whole)
   const head = Math.ceil(most * 0.6)
@@ -57,7 +65,7 @@ export function confirm({ title, body, yes, danger = false }) {
   return new Promise((resolve) => {
     const done = () => resolve(dialog.returnValue === 'yes')
     dialog.returnValue = ''
-    dialog.replaceChildren(
+    fill(dialog,
       el('form', { method: 'dialog' },
         el('h2', { id: 'dialog-title' }, title), el('p', {}, body),
         el('div.buttons', {}, el('button', { value: 'no', autofocus: true }, 'Cancel'), el(danger ? 'button.danger' : 'button.primary', { value: 'yes' }, yes))))
@@ -69,7 +77,7 @@ export function confirm({ title, body, yes, danger = false }) {
 /** Shows something in the dialog, to be closed. */
 export function show(title, ...content) {
   const dialog = $('dialog')
-  dialog.replaceChildren(
+  fill(dialog,
     el('form', { method: 'dialog' }, el('h2', { id: 'dialog-title' }, title), content, el('div.buttons', {}, el('button.primary', { autofocus: true }, 'Close'))))
   dialog.showModal()
 }

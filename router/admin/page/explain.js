@@ -1,5 +1,5 @@
 // What each destination would be sent for a call, without sending it.
-import { el, select, text } from './dom.js'
+import { el, fill, select, text } from './dom.js'
 import { explained, typeTag } from './format.js'
 import { ask, query } from './api.js'
 import { store } from './store.js'
@@ -18,10 +18,10 @@ export function explain(root) {
   const run = async () => {
     try {
       const explanation = await ask('/explain' + query({ source }), { method: 'POST', body: box.value })
-      result.replaceChildren(...explanation.calls.map(oneCall))
-      if (explanation.calls.length === 0) result.replaceChildren(el('p.empty', {}, 'It holds no call.'))
+      fill(result, ...explanation.calls.map(oneCall))
+      if (explanation.calls.length === 0) fill(result, el('p.empty', {}, 'It holds no call.'))
     } catch (error) {
-      result.replaceChildren(el('p.refusal', { role: 'alert' }, el('strong', {}, 'It would be refused: '), text(error.message)))
+      fill(result, el('p.refusal', { role: 'alert' }, el('strong', {}, 'It would be refused: '), text(error.message)))
     }
   }
   box.addEventListener('keydown', (event) => {

@@ -1,5 +1,5 @@
 // How times, numbers and states are shown.
-import { el, text } from './dom.js'
+import { el, text, visible } from './dom.js'
 
 const number = new Intl.NumberFormat('en')
 export const count = (n) => number.format(n)
@@ -17,8 +17,8 @@ export function bytes(n) {
 /** A time span in seconds, in its two largest parts at most. */
 export function span(seconds) {
   const s = Math.max(seconds, 0)
-  if (s < 0.0005) return '0 ms'
-  if (s < 1) return `${Math.max(Math.round(s * 1000), 1)} ms`
+  if (s < 0.001) return '< 1 ms'
+  if (s < 1) return `${Math.round(s * 1000)} ms`
   if (s < 10) return `${s.toFixed(1)} s`
   if (s < 60) return `${Math.floor(s)} s`
   if (s < 3600) return `${Math.floor(s / 60)} min ${Math.floor(s % 60)} s`
@@ -62,6 +62,9 @@ export const states = {
   dead: ['✕', 'dead', 'bad'],
 }
 const unread = ['·', 'not read yet', 'none']
+
+/** An explanation as a sentence. */
+export const sentence = (words) => words && words[0].toUpperCase() + words.slice(1) + '.'
 
 /** What a step says in a few words. */
 export function inShort(step) {
@@ -112,7 +115,7 @@ export function destinationBadge(destination) {
 const pretty = (value) => JSON.stringify(value, null, 2)
 
 /** JSON for people. */
-export const json = (value) => el('pre.code', { tabindex: '0', dir: 'ltr' }, pretty(value))
+export const json = (value) => el('pre.code', { tabindex: '0', dir: 'ltr' }, visible(pretty(value)))
 
 /** A request as it goes out, secrets masked. */
 export function request(shown) {
@@ -126,7 +129,7 @@ export function request(shown) {
     el('p.line', {}, el('strong', {}, shown.method), ' ', text(shown.url)),
     rows('Query', shown.query), rows('Headers', shown.headers), rows('Form', shown.form),
     shown.json !== undefined && [el('h5', {}, 'Body'), json(shown.json)],
-    shown.text && [el('h5', {}, 'Body'), el('pre.code', { tabindex: '0' }, shown.text)])
+    shown.text && [el('h5', {}, 'Body'), el('pre.code', { tabindex: '0' }, visible(shown.text))])
 }
 
 /** What one destination would make of a call. */

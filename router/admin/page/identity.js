@@ -1,5 +1,5 @@
 // What is known of one id: the merges that are remembered, and the calls that touched it lately.
-import { $, el, input, short, text } from './dom.js'
+import { $, el, fill, input, short, text } from './dom.js'
 import { age, badge, moment, since, typeTag } from './format.js'
 import { ask, query } from './api.js'
 
@@ -10,12 +10,12 @@ export function identity(root, { filters }) {
   const look = async () => {
     const now = ++turn
     history.replaceState(null, '', '#/identity' + query({ id }))
-    if (!id) return result.replaceChildren(el('p.empty', {}, 'Type an id: a userId, an anonymousId or a previousId, as it was sent.'))
+    if (!id) return fill(result, el('p.empty', {}, 'Type an id: a userId, an anonymousId or a previousId, as it was sent.'))
     try {
       const known = await ask('/identity' + query({ id }))
-      if (now === turn) result.replaceChildren(...shown(known, (other) => { id = other; $('identity-id').value = other; look() }))
+      if (now === turn) fill(result, ...shown(known, (other) => { id = other; $('identity-id').value = other; look() }))
     } catch (error) {
-      if (now === turn) result.replaceChildren(el('p.refusal', { role: 'alert' }, error.message))
+      if (now === turn) fill(result, el('p.refusal', { role: 'alert' }, error.message))
     }
   }
   root.append(

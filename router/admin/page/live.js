@@ -1,6 +1,6 @@
 // The calls as they come in, and what happens to each at every destination.
-import { $, el, input, select, short, text } from './dom.js'
-import { age, badge, clock, explained, inShort, json, moment, since, span, states, typeTag } from './format.js'
+import { $, el, fill, input, select, short, text } from './dom.js'
+import { age, badge, clock, explained, inShort, json, moment, sentence, since, span, states, typeTag } from './format.js'
 import { follow, inOrder, listen, store } from './store.js'
 import { ask } from './api.js'
 
@@ -18,6 +18,7 @@ export function live(root, { filters }) {
   const list = el('div.calls', { role: 'group', 'aria-label': 'Calls, newest first' })
   const empty = el('div.empty')
   const counts = el('p.counts', { role: 'status' })
+  const fold = el('button.fold', { type: 'button', 'aria-expanded': 'false', onclick: unfold }, 'Filters')
   const pause = el('button.pause', { type: 'button', 'aria-pressed': 'false', onclick: togglePause })
   const panel = el('aside.panel', { 'aria-label': 'The call', hidden: true, tabindex: '-1' })
   const bar = el('form.bar', { role: 'search', 'aria-label': 'Filters', onsubmit: (event) => event.preventDefault() })
@@ -27,18 +28,18 @@ export function live(root, { filters }) {
     const w = store.words
     const any = ['', 'any']
     const set = (key) => (value) => change({ [key]: value })
-    bar.replaceChildren(
+    fill(bar,
       select('Destination', [any, ...w.destinations], filter.destination, set('destination')),
       select('Type', [any, ...w.types], filter.type, set('type')),
       select('Outcome', [any, ...w.states.map((s) => [s, states[s]?.[1] ?? s])], filter.state, set('state')),
       select('Reason', [any, ...Object.keys(w.reasons).sort()], filter.reason, set('reason')),
       w.sources.length > 1 && select('Source', [any, ...w.sources], filter.source, set('source')),
-      input('Id', filter.id, debounce(set('id')), { id: 'id-filter', type: 'search', placeholder: 'user, anonymous, previous or message id', dir: 'auto' }),
-      el('div.bar-end', {}, el('button.quiet', { type: 'button', onclick: clear, id: 'clear' }, 'Clear'), pause))
+      input('Id', filter.id, debounce(set('id')), { id: 'id-filter', type: 'search', placeholder: 'of a user, device or message', dir: 'auto' }),
+      el('div.bar-end', {}, fold, el('button.quiet', { type: 'button', onclick: clear, id: 'clear' }, 'Clear'), pause))
     const columns = w.destinations
     root.style.setProperty('--destinations', String(Math.max(columns.length, 1)))
     root.classList.toggle('wide', columns.length > 0 && columns.length <= 5)
-    root.querySelector('.calls-head').replaceChildren(
+    fill(root.querySelector('.calls-head'),
       el('span', {}, 'Age'), el('span', {}, 'Type'), el('span', {}, 'Who and what'), columns.map((name) => el('span', {}, short(name, 18))))
   }
 
@@ -52,6 +53,11 @@ export function live(root, { filters }) {
 
   // Only whole words go to the server.
   const asked = () => Object.fromEntries(Object.entries(filter).filter(([, value]) => value))
+
+  // On a phone the choices are folded away.
+  function unfold() {
+    fold.setAttribute('aria-expanded', String(bar.classList.toggle('unfolded')))
+  }
 
   function clear() {
     change(Object.fromEntries(fields.map((key) => [key, ''])))
@@ -81,11 +87,13 @@ export function live(root, { filters }) {
     const nodes = calls.map((call) => rowOf(call))
     if (nodes.length !== list.children.length || nodes.some((node, i) => list.children[i] !== node)) {
       const focused = document.activeElement
-      list.replaceChildren(...nodes)
+      fill(list, ...nodes)
       if (focused && list.contains(focused)) focused.focus({ preventScroll: true })
     }
     pause.setAttribute('aria-pressed', String(paused))
-    pause.replaceChildren(paused ? (missed.size ? `Go on (${missed.size} new)` : 'Go on') : 'Pause')
+    fill(pause, paused ? (missed.size ? `Go on (${missed.size} new)` : 'Go on') : 'Pause')
+    const given = fields.filter((key) => key !== 'id' && filter[key]).length
+    fold.textContent = given ? `Filters (${given})` : 'Filters'
     sayCounts(calls.length)
     sayEmpty(calls.length)
   }
@@ -105,7 +113,7 @@ export function live(root, { filters }) {
     empty.hidden = n > 0
     if (n > 0) return
     const filtered = Object.values(filter).some(Boolean)
-    empty.replaceChildren(
+    fill(empty,
       el('p.empty-title', {}, filtered ? 'No call matches' : 'Listening for calls'),
       el('p', {}, filtered ? 'Those that come in and match appear here.' : 'Each appears here as it comes in, with what happens to it at every destination. Nothing was recorded before this page was opened, but what destinations hold is shown.'))
   }
@@ -157,11 +165,11 @@ export function live(root, { filters }) {
       const call = await ask(`/live/calls/${encodeURIComponent(id)}`)
       if (selected !== id) return
       const expanded = new Set([...panel.querySelectorAll('details[open]')].map((d) => d.dataset.key))
-      panel.replaceChildren(...detail(call, close))
+      fill(panel, ...detail(call, close))
       for (const d of panel.querySelectorAll('details')) if (expanded.has(d.dataset.key)) d.open = true
     } catch (error) {
       if (selected !== id) return
-      if (wasHidden || error.status !== 404) panel.replaceChildren(closer(close), el('p.empty', {}, error.message))
+      if (wasHidden || error.status !== 404) fill(panel, closer(close), el('p.empty', {}, error.message))
     }
     if (wasHidden) panel.focus({ preventScroll: true })
   }
@@ -232,7 +240,7 @@ function detail(call, close) {
   const names = [...new Set([...(call.explained ?? []).map((d) => d.name), ...call.steps.map((s) => s.destination)])]
   return [
     el('div.panel-head', {}, el('h2', {}, typeTag(call.type), ' ', short(call.name || call.user_id || call.anonymous_id || '', 28)), closer(close)),
-    el('dl.facts', {}, facts.map(([name, value]) => [el('dt', {}, name), el('dd', {}, /id$/.test(name) ? el('a', { href: `#/identity?id=${encodeURIComponent(value)}` }, text(value)) : text(value))])),
+    el('dl.facts', {}, facts.map(([name, value]) => [el('dt', {}, name), el('dd', {}, /^(User|Previous|Anonymous) id$/.test(name) ? el('a', { href: `#/identity?id=${encodeURIComponent(value)}` }, text(value)) : text(value))])),
     names.map((name) => atDestination(call, name)),
     call.call
       ? el('details', { 'data-key': 'call' }, el('summary', {}, 'The call as it was sent'), json(call.call))
@@ -247,7 +255,7 @@ function atDestination(call, name) {
   const sent = ['delivered', 'dead', 'held', 'retrying', 'parked'].includes(last?.state)
   return el('section.at-destination', {},
     el('h3', {}, el('a', { href: `#/destinations/${encodeURIComponent(name)}` }, text(name)), ' ', badge(last), ' ', el('span.hint', {}, inShort(last))),
-    last?.reason && store.words.reasons[last.reason] && el('p.why', {}, store.words.reasons[last.reason] + '.'),
+    last?.reason && store.words.reasons[last.reason] && el('p.why', {}, sentence(store.words.reasons[last.reason])),
     last?.detail && el('p.said', {}, 'It said: ', text(last.detail)),
     last?.dead_letter && el('p', {}, el('a', { href: `#/dead?id=${encodeURIComponent(call.user_id ?? call.anonymous_id ?? call.previous_id ?? '')}&destination=${encodeURIComponent(name)}` }, `Dead letter ${last.dead_letter}`)),
     steps.length > 0 && el('ol.steps', {}, steps.map((s) => stepLine(call, s))),

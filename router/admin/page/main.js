@@ -1,5 +1,5 @@
 // The page: which view is shown, what the keyboard does, and how the connection is.
-import { $, el, show } from './dom.js'
+import { $, el, fill, show } from './dom.js'
 import { age, since } from './format.js'
 import { listen, follow, readAccess, store } from './store.js'
 import { ask } from './api.js'
@@ -21,7 +21,7 @@ function navigate() {
   const view = Object.hasOwn(views, name ?? '') ? name : 'live'
   leave?.()
   const main = $('main')
-  main.replaceChildren()
+  fill(main)
   main.className = `view-${view}`
   for (const link of $('nav').children) {
     if (link.dataset.view === view) link.setAttribute('aria-current', 'page')
@@ -40,7 +40,7 @@ function connection() {
   const words = { connecting: ['◌', 'Connecting', 'wait'], live: ['●', 'Live', 'good'], lost: ['✕', 'Connection lost, trying again', 'bad'] }
   const [shape, word, tone] = words[store.connection]
   box.className = `connection ${tone}`
-  box.replaceChildren(el('span.shape', { 'aria-hidden': 'true' }, shape), el('span.word', {}, word))
+  fill(box, el('span.shape', { 'aria-hidden': 'true' }, shape), el('span.word', {}, word))
   if (store.overview.since) box.title = `Recording since ${age(since(store.overview.since))} ago. While nobody looks, nothing is recorded.`
 }
 
