@@ -28,7 +28,7 @@ export function dead(root, { filters }) {
       select('Reason', [any, 'refused', 'rejected', 'too_large', 'too_old', 'expired', 'max_attempts', 'undecodable'], filter.reason, set('reason')),
       select('Type', [any, ...w.types], filter.type, set('type')),
       select('Died', [['', 'at any time'], ['1h', 'in the last hour'], ['24h', 'in the last day'], ['7d', 'in the last week']], filter.since, set('since')),
-      input('Id', filter.id, debounce(set('id')), { id: 'id-filter', type: 'search', placeholder: 'the whole user, anonymous or previous id', dir: 'auto' }),
+      input('Id', filter.id, debounce(set('id')), { id: 'id-filter', type: 'search', placeholder: 'of a user or device, whole', dir: 'auto' }),
       el('div.bar-end', {}, el('button.quiet', { type: 'button', onclick: clear }, 'Clear')))
   }
 
@@ -105,7 +105,7 @@ export function dead(root, { filters }) {
       try {
         const whole = await ask(`/dead-letters/${letter.id}`)
         fill(inside,
-          whole.detail && el('p.said', {}, text(whole.detail)),
+          whole.detail?.length > 200 && el('p.said', {}, text(whole.detail)),
           el('p.why', {}, sentence(store.words.reasons[whole.reason] ?? whole.reason)),
           el('h3', {}, 'The call'), json(whole.call),
           el('h3', {}, 'What a replay would send'), await foresee(whole))
@@ -176,7 +176,9 @@ export function dead(root, { filters }) {
 
 async function foresee(letter) {
   try {
-    const explanation = await ask('/explain' + query({ source: letter.source }), { method: 'POST', body: JSON.stringify(letter.call) })
+    const explanation = await ask('/explain' + query({ source: letter.source }), { method: 'POST', body: JSON.stringify(typeof letter.call === 'object' ? { ...letter.call, type: letter.type } : letter.call) })
+    const refused = explanation.calls.find((call) => call.rejected)
+    if (refused) return el('p.refusal', {}, text(refused.rejected.message))
     const there = explanation.calls.flatMap((call) => call.destinations ?? []).filter((d) => d.name === letter.destination)
     return there.length ? el('div', {}, there.map(explained)) : el('p.hint', {}, 'Nothing: the destination is not configured any more.')
   } catch (error) {

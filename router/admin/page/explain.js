@@ -12,7 +12,7 @@ const examples = {
 let written = '' // what the box held when the view was left
 
 export function explain(root) {
-  let source = ''
+  let source = store.words.sources[0] ?? ''
   const box = el('textarea', { id: 'explain-body', spellcheck: 'false', rows: '12', 'aria-label': 'A call, a batch or an array of calls, as JSON', placeholder: '{ "type": "alias", "previousId": …, "userId": … }', value: written, dir: 'ltr' })
   const result = el('div.explanation', { 'aria-live': 'polite' })
   const run = async () => {
@@ -33,7 +33,7 @@ export function explain(root) {
     el('form.explain-form', { onsubmit: (event) => { event.preventDefault(); run() } },
       box,
       el('div.bar', {},
-        store.words.sources.length > 1 && select('Source', [['', 'by its write key'], ...store.words.sources], source, (value) => { source = value }),
+        store.words.sources.length > 1 && select('Source', [...store.words.sources, ['', 'by the write key in it']], source, (value) => { source = value }),
         el('div.buttons', {}, el('button.primary', { type: 'submit' }, 'Explain'),
           Object.keys(examples).map((name) => el('button.quiet', { type: 'button', onclick: () => { box.value = JSON.stringify(examples[name], null, 2); run() } }, `An example ${name}`))))),
     result)

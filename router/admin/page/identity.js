@@ -23,7 +23,7 @@ export function identity(root, { filters }) {
     el('p.hint', {}, 'Whom an id was merged with, where remember_merges is on, and the calls that touched it since this page was opened.'),
     el('form.bar', { role: 'search', onsubmit: (event) => { event.preventDefault(); look() } },
       input('Id', id, (value) => { id = value.trim() }, { id: 'identity-id', type: 'search', dir: 'auto' }),
-      el('div.bar-end', {}, el('button.primary', { type: 'submit' }, 'Look'))),
+      el('div.bar-end.near', {}, el('button.primary', { type: 'submit' }, 'Look'))),
     result)
   look()
   return { leave: () => { turn++ }, keys: { '/': () => $('identity-id').focus() } }
@@ -57,7 +57,7 @@ function shown(known, look) {
       : el('ul.touches', {}, known.calls.map((call) => el('li', {},
         el('span.age', { title: moment(call.received_at) }, age(since(call.received_at))), typeTag(call.type),
         call.type === 'alias' ? el('span', {}, short(call.previous_id ?? '?'), ' → ', short(call.user_id ?? '?')) : short(call.name || call.user_id || call.anonymous_id || '', 40),
-        el('span.outcomes', {}, call.destinations.map((s) => el('span.outcome', {}, el('span.at', {}, text(s.destination)), badge(s))))))),
+        el('span.outcomes', {}, call.destinations.toSorted((a, b) => a.destination.localeCompare(b.destination)).map((s) => el('span.outcome', {}, el('span.at', {}, text(s.destination)), badge(s))))))),
     el('p', {}, el('a', { href: `#/live?id=${encodeURIComponent(known.id)}` }, 'Watch this id live'), ' · ', el('a', { href: `#/dead?id=${encodeURIComponent(known.id)}` }, 'Its dead letters')),
   ].flat()
 }
