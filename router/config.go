@@ -22,7 +22,7 @@ type Config struct {
 	ingress.Config `yaml:",inline"`
 	// Destinations are the vendors, by name: 1 to 63 of a-z, 0-9, _ and -. At least one. The name stands in metrics and logs, and
 	// works in a call's `integrations` beside the vendor's own names. A name that is new gets the calls that are accepted from
-	// then on. What waits for one that is taken out is not kept for it.
+	// then on. What waits for one that is taken out is kept until it is back, or forgotten: `aka destination forget`.
 	Destinations map[string]*Destination `yaml:"destinations"`
 	// Delivery is how calls go to every destination, unless its own `delivery` says otherwise.
 	Delivery delivery.Options `yaml:"delivery"`

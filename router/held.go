@@ -37,7 +37,7 @@ func (h heldLetters) Release(ctx context.Context, id uint64) (held bool, err err
 // ask asks each pipeline, until one has the dead letter.
 func (h heldLetters) ask(do func(*delivery.Pipeline) (held bool, err error)) (held bool, err error) {
 	if !h.router.started.Load() {
-		return false, fmt.Errorf("%w: %w", admin.ErrNotNow, errStarting)
+		return false, errNotRunning
 	}
 	for _, p := range h.router.all() {
 		if held, err := do(p); err != nil {

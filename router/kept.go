@@ -66,6 +66,8 @@ func (k *keeper) close() {
 // Floor returns the first frame of the log that is kept for the destination; the highest number when none is.
 func (k *keeper) Floor() uint64 { return k.floor.Load() }
 
+func (k *keeper) status() delivery.Status { return delivery.RemovedStatus(k.name, k.waiting.Load()) }
+
 func (k *keeper) publish() {
 	floor := k.progress.Floor()
 	if floor >= k.end {

@@ -38,7 +38,8 @@ func (r *Router) tellPlaces(ctx context.Context) {
 // statusTimeout is how long is waited for a destination to say how it does: its loop is never busy for long.
 const statusTimeout = 2 * time.Second
 
-// status returns how each destination does, by name. One that does not say so in time, as while it stops, is left out.
+// status returns how each destination does, by name, and behind them those that were removed. One that does not say so in time,
+// as while it stops, is left out.
 func (r *Router) status(ctx context.Context) []delivery.Status {
 	all := []delivery.Status{}
 	if !r.started.Load() {
@@ -51,6 +52,11 @@ func (r *Router) status(ctx context.Context) []delivery.Status {
 		if s, err := pipelines[name].Status(ctx); err == nil {
 			all = append(all, s)
 		}
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, name := range slices.Sorted(maps.Keys(r.kept)) {
+		all = append(all, r.kept[name].status())
 	}
 	return all
 }

@@ -1,11 +1,12 @@
 package router
 
 import (
-	"errors"
 	"reflect"
 	"slices"
 
 	"go.uber.org/zap"
+
+	"aka/router/logging"
 )
 
 // Reloaded is what a reload has changed.
@@ -19,36 +20,34 @@ type Reloaded struct {
 	NeedsRestart []string `json:"needs_restart"`
 }
 
-// ErrReloading tells that another reload is under way.
-var ErrReloading = errors.New("another reload is under way")
-
 // Reload reads the config's file again, and goes by it: destinations, sources, rates, secrets and their files. No connection
 // is dropped and no order is lost. A file that does not load, whose error is *Mistakes, changes nothing. It returns once
-// everything goes by the new one.
+// everything goes by the new one. Several reloads go one after the other.
 func (r *Router) Reload() (*Reloaded, error) {
-	if !r.reloading.TryLock() {
-		return nil, ErrReloading
-	}
+	r.reloading.Lock()
 	defer r.reloading.Unlock()
 	if !r.started.Load() {
-		return nil, errStarting
+		return nil, errNotRunning
 	}
 	before := r.Config()
 	next, err := before.again()
 	if err != nil {
-		r.log.Error("the config was not reloaded, and the old one stays: correct it and reload again", zap.Error(err))
-		return nil, err
+		return nil, r.notReloaded(err)
 	}
 	done, err := r.apply(before, next)
 	if err != nil {
-		r.log.Error("the config was not reloaded, and the old one stays: mend what is wrong and reload again", zap.Error(err))
-		return nil, err
+		return nil, r.notReloaded(err)
 	}
 	r.log.Info("reloaded the config", zap.Strings("added", done.Added), zap.Strings("replaced", done.Replaced), zap.Strings("removed", done.Removed))
 	if len(done.NeedsRestart) > 0 {
 		r.log.Warn("the config has changes that count only after a restart: restart aka", zap.Strings("keys", done.NeedsRestart))
 	}
 	return done, nil
+}
+
+func (r *Router) notReloaded(err error) error {
+	r.log.Error("the config was not reloaded, and the old one stays: correct it and reload again", zap.Error(err))
+	return err
 }
 
 // apply goes on with another config. Sources come last: what they may send to is there then.
@@ -60,8 +59,8 @@ func (r *Router) apply(before, next *Config) (*Reloaded, error) {
 	r.config.Store(next)
 	changes := r.changeDestinations(r.running, before, next)
 	letIn()
-	if r.OnReload != nil {
-		r.OnReload(next)
+	if log := logging.Of(r.log); log != nil && before.Log.Level != next.Log.Level {
+		_ = log.SetLevel(next.Log.Level, 0)
 	}
 	named := func(c change) []string {
 		names := []string{}

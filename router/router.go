@@ -25,9 +25,6 @@ import (
 
 // Router is everything, running: the ingress, the journal, and a pipeline per destination.
 type Router struct {
-	// OnReload, when set, is told of a config that was reloaded, for what is not the router's: the log, the process.
-	OnReload func(*Config)
-
 	config   atomic.Pointer[Config]
 	atStart  *Config // what needs a restart stays as it was here
 	log      *zap.Logger
@@ -115,20 +112,29 @@ func (r *Router) start(ctx context.Context) (err error) {
 	return nil
 }
 
-var errStarting = errors.New("starting, or stopping")
+var (
+	errStarting = errors.New("starting, or stopping")
+	errDraining = errors.New("draining: no more calls are taken")
+	// errNotRunning is for what is asked of what does not run.
+	errNotRunning = fmt.Errorf("%w: %w", admin.ErrNotNow, errStarting)
+)
 
 func (r *Router) startAdmin() (err error) {
 	r.admin = admin.New(admin.Config{
 		Listen:       r.Config().Admin.Listen,
 		Hosts:        r.Config().Admin.Hosts,
 		Tokens:       r.Config().Admin.Tokens,
-		Destinations: slices.Sorted(maps.Keys(r.Config().Destinations)),
+		Destinations: func() []string { return slices.Sorted(maps.Keys(r.Config().Destinations)) },
+		Steering:     steering{r},
 		Journal:      r.journal,
 		Held:         heldLetters{r},
 		ReplayRate:   r.Config().DeadLetters.ReplayRate,
 		Started: func() error {
-			if !r.started.Load() {
+			switch {
+			case !r.started.Load():
 				return errStarting
+			case r.draining.Load():
+				return errDraining
 			}
 			return nil
 		},

@@ -8,25 +8,19 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-)
 
-// Errors of what an operator asks for.
-var (
-	// ErrNoDestination tells that there is none of that name.
-	ErrNoDestination = errors.New("no such destination")
-	// ErrConfigured tells that a destination is in the config, so that it cannot be forgotten.
-	ErrConfigured = errors.New("the destination is configured: take it out of the config and reload first")
+	"aka/router/admin"
 )
 
 // Pause keeps a destination from being sent anything, or lets it go on, and returns once that is safe on disk: it holds over
 // restarts. What is in flight ends; what is accepted waits in the journal.
 func (r *Router) Pause(name string, paused bool) error {
 	if !r.started.Load() {
-		return errStarting
+		return errNotRunning
 	}
 	p := r.all()[name]
 	if p == nil {
-		return fmt.Errorf("%w: %s", ErrNoDestination, name)
+		return fmt.Errorf("%w: %s", admin.ErrNoDestination, name)
 	}
 	if err := r.journal.Pause(name, paused); err != nil {
 		return err
@@ -43,21 +37,19 @@ func (r *Router) Pause(name string, paused bool) error {
 // Forget lets go of what a destination that is not configured any more had waiting, and returns how many calls that were. Its
 // dead letters stay.
 func (r *Router) Forget(ctx context.Context, name string) (calls uint64, err error) {
-	if !r.reloading.TryLock() {
-		return 0, ErrReloading
-	}
+	r.reloading.Lock()
 	defer r.reloading.Unlock()
 	if !r.started.Load() {
-		return 0, errStarting
+		return 0, errNotRunning
 	}
 	if r.Config().Destinations[name] != nil {
-		return 0, fmt.Errorf("%w: %s", ErrConfigured, name)
+		return 0, fmt.Errorf("%w: %s", admin.ErrConfigured, name)
 	}
 	r.mu.RLock()
 	k := r.kept[name]
 	r.mu.RUnlock()
 	if k == nil {
-		return 0, fmt.Errorf("%w: %s", ErrNoDestination, name)
+		return 0, fmt.Errorf("%w: %s", admin.ErrNoDestination, name)
 	}
 	k.close()
 	calls = k.waiting.Load()
@@ -73,21 +65,10 @@ func (r *Router) Forget(ctx context.Context, name string) (calls uint64, err err
 	return calls, nil
 }
 
-// Draining is how far a drain has come.
-type Draining struct {
-	// Draining tells that no calls are taken; Done that all that were have ended, and the process is about to.
-	Draining bool `json:"draining"`
-	Done     bool `json:"done"`
-	// Waiting is how many calls have not ended, by destination. Where nothing waits it is not listed.
-	Waiting map[string]uint64 `json:"waiting"`
-	// Paused are the destinations among those that wait for their operator: nothing of theirs will end.
-	Paused []string `json:"paused"`
-}
-
 // Drain takes no more calls, and once every call has ended at every configured destination Drained says so.
 func (r *Router) Drain() error {
 	if !r.started.Load() {
-		return errStarting
+		return errNotRunning
 	}
 	if r.draining.Swap(true) {
 		return nil
@@ -101,7 +82,7 @@ func (r *Router) Drain() error {
 // CancelDrain takes calls again, unless it is too late.
 func (r *Router) CancelDrain() error {
 	if !r.started.Load() || r.drained.Load() {
-		return errStarting
+		return errNotRunning
 	}
 	if r.draining.Swap(false) {
 		r.ingress.Drain(false)
@@ -111,8 +92,8 @@ func (r *Router) CancelDrain() error {
 }
 
 // Draining tells how far it is.
-func (r *Router) Draining() Draining {
-	d := Draining{Draining: r.draining.Load(), Done: r.drained.Load(), Waiting: map[string]uint64{}, Paused: []string{}}
+func (r *Router) Draining() admin.Draining {
+	d := admin.Draining{Draining: r.draining.Load(), Done: r.drained.Load(), Waiting: map[string]uint64{}, Paused: []string{}}
 	for name, p := range r.all() {
 		if n := p.Backlog(); n > 0 {
 			d.Waiting[name] = n
@@ -155,4 +136,16 @@ func (r *Router) waitUntilNothingWaits() bool {
 		}
 	}
 	return false
+}
+
+// steering is the router as its operator's server sees it.
+type steering struct{ *Router }
+
+// Reload implements admin.Steering.
+func (s steering) Reload() (any, error) {
+	done, err := s.Router.Reload()
+	if mistakes := (*Mistakes)(nil); errors.As(err, &mistakes) {
+		return nil, fmt.Errorf("%w:\n%w", admin.ErrBadConfig, err)
+	}
+	return done, err
 }

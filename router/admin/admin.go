@@ -41,9 +41,10 @@ type Config struct {
 	Hosts  []string
 	// Tokens let in; without any, who reaches the server may do everything.
 	Tokens
-	// Destinations are the names of the configured ones.
-	Destinations []string
+	// Destinations returns the names of the configured ones.
+	Destinations func() []string
 	Journal      Journal
+	Steering     Steering
 	// Held are the dead letters behind which calls wait; nil is none ever.
 	Held HeldLetters
 	// ReplayRate is how many dead letters are replayed per second at most, whoever asks; 0 is unlimited.

@@ -96,7 +96,8 @@ func TestAWrongMethodIsToldTheRightOnes(t *testing.T) {
 		"/": "GET, HEAD", "/healthz": "GET, HEAD", "/readyz": "GET, HEAD", "/metrics": "GET, HEAD", "/dead-letters": "GET, HEAD",
 		"/dead-letters/1": "DELETE, GET, HEAD", "/dead-letters/1/replay": "POST", "/dead-letters/replay": "POST",
 		"/dead-letters/discard": "POST", "/explain": "POST", "/access": "GET, HEAD", "/login": "GET, POST, HEAD", "/logout": "POST",
-		"/destinations": "GET, HEAD", "/destinations/vero": "GET, HEAD",
+		"/destinations": "GET, HEAD", "/destinations/vero": "DELETE, GET, HEAD", "/destinations/vero/pause": "POST",
+		"/destinations/vero/resume": "POST", "/reload": "POST", "/drain": "DELETE, GET, POST, HEAD",
 		"/live": "GET, HEAD", "/live/calls": "GET, HEAD", "/live/calls/1.0": "GET, HEAD", "/live/events": "GET, HEAD",
 	} {
 		if status, _, header := f.do(t, "PUT", path, ""); status != 405 || header.Get("Allow") != want {
@@ -292,7 +293,7 @@ func (f *fixture) another(change func(*Config)) *Server {
 	config := Config{
 		Listen:       "admin.internal:9090",
 		Hosts:        []string{"Aka.Example"},
-		Destinations: []string{"mixpanel", "vero"},
+		Destinations: func() []string { return []string{"mixpanel", "vero"} },
 		Journal:      f.journal,
 		Started:      func() error { return f.started },
 		Explain:      explain,

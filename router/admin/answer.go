@@ -86,6 +86,12 @@ func problemOf(err error) *problem {
 		return &problem{http.StatusServiceUnavailable, "journal_full", message}
 	case errors.Is(err, journal.ErrClosed), errors.Is(err, journal.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return &problem{http.StatusServiceUnavailable, "journal_unavailable", message}
+	case errors.Is(err, ErrNoDestination):
+		return &problem{http.StatusNotFound, "not_found", message}
+	case errors.Is(err, ErrConfigured):
+		return &problem{http.StatusConflict, "configured", message}
+	case errors.Is(err, ErrBadConfig):
+		return &problem{http.StatusUnprocessableEntity, "invalid_config", message}
 	case errors.Is(err, ErrNotNow):
 		return &problem{http.StatusServiceUnavailable, "try_again", message}
 	case errors.Is(err, context.Canceled):

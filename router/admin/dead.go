@@ -232,7 +232,7 @@ func (s *Server) replayOne(ctx context.Context, id uint64) error {
 }
 
 func (s *Server) isConfigured(destination string) bool {
-	return slices.Contains(s.Destinations, destination)
+	return slices.Contains(s.Destinations(), destination)
 }
 
 func (s *Server) replayAll(r *http.Request) (any, error) {

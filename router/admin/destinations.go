@@ -23,14 +23,14 @@ func (s *Server) showDestination(r *http.Request) (any, error) {
 		return nil, err
 	}
 	name := r.PathValue("name")
-	if problem := oneOf("destination", name, s.Destinations); problem != nil {
-		problem.status = http.StatusNotFound
-		return nil, problem
-	}
 	for _, status := range s.Status(r.Context()) {
 		if status.Name == name {
 			return status, nil
 		}
+	}
+	if problem := oneOf("destination", name, s.Destinations()); problem != nil {
+		problem.status = http.StatusNotFound
+		return nil, problem
 	}
 	return nil, &problem{http.StatusServiceUnavailable, "try_again", name + " is starting, or stopping"}
 }

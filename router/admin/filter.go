@@ -106,7 +106,7 @@ func (s *Server) filter(r *http.Request, known []string, l limits) (f filter, er
 
 // checkDestination takes every destination that is configured, and also one that is not any more but has dead letters.
 func (s *Server) checkDestination(ctx context.Context, name string) *problem {
-	known := s.Destinations
+	known := s.Destinations()
 	if !s.isConfigured(name) {
 		kinds, err := s.Journal.DeadSummary(ctx)
 		if err != nil {

@@ -50,7 +50,7 @@ func (s *Server) showLive(r *http.Request) (any, error) {
 }
 
 func (s *Server) words() Live {
-	l := Live{Overview: s.Live.Overview(), Destinations: s.Destinations, Sources: s.Sources(), Types: callTypes(), States: live.States, Reasons: map[string]string{}}
+	l := Live{Overview: s.Live.Overview(), Destinations: s.Destinations(), Sources: s.Sources(), Types: callTypes(), States: live.States, Reasons: map[string]string{}}
 	for _, reason := range reasons() {
 		l.Reasons[reason] = adapter.Reason(reason).Explain()
 	}
@@ -97,7 +97,7 @@ func (s *Server) liveFilter(r *http.Request, known []string) (f live.Filter, lim
 	}
 	limit = usualCalls
 	read := map[string]func(text string) *problem{
-		"destination": func(text string) *problem { f.Destination = text; return oneOf("destination", text, s.Destinations) },
+		"destination": func(text string) *problem { f.Destination = text; return oneOf("destination", text, s.Destinations()) },
 		"state":       func(text string) *problem { f.State = live.State(text); return oneOf("state", text, states()) },
 		"reason":      func(text string) *problem { f.Reason = text; return oneOf("reason", text, reasons()) },
 		"type":        func(text string) *problem { f.Type = text; return oneOf("type", text, callTypes()) },

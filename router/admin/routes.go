@@ -29,6 +29,12 @@ GET    /live/calls                 the newest calls, and where each stands at ev
 GET    /live/calls/{id}            one of them: every step, and what each destination would be sent
 GET    /live/events                the same as they change, as server-sent events
 POST   /explain?source=NAME        what each destination would be sent for a body, without sending it
+POST   /destinations/{name}/pause  send it nothing until it is resumed
+POST   /destinations/{name}/resume go on
+DELETE /destinations/{name}        forget what waits for one that is not configured any more
+POST   /reload                     go by the config's file as it is now
+POST   /drain                      take no more calls, and end when all have been delivered
+DELETE /drain                      take calls again; GET tells how far it is
 GET    /log/level                  the least important line that is logged
 PUT    /log/level?level=LEVEL      change it; with for=10m, until then
 GET    /access                     what you may do: full, or read
@@ -57,13 +63,17 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("/dead-letters/{id}/replay", methods{"POST": s.answer(s.replay)})
 	mux.Handle("/dead-letters/replay", methods{"POST": s.answer(s.replayAll)})
 	mux.Handle("/dead-letters/discard", methods{"POST": s.answer(s.discardAll)})
+	mux.Handle("/destinations/{name}/pause", methods{"POST": s.answer(s.pause)})
+	mux.Handle("/destinations/{name}/resume", methods{"POST": s.answer(s.resume)})
+	mux.Handle("/reload", methods{"POST": s.answer(s.reload)})
+	mux.Handle("/drain", methods{"GET": s.answer(s.showDrain), "POST": s.answer(s.drain), "DELETE": s.answer(s.cancelDrain)})
 	mux.Handle("/explain", methods{"POST": s.answer(s.explain)})
 	mux.Handle("/log/level", methods{"GET": s.answer(s.showLevel), "PUT": s.answer(s.setLevel)})
 	mux.Handle("/access", methods{"GET": s.answer(s.access)})
 	mux.Handle("/login", methods{"GET": http.HandlerFunc(s.askToken), "POST": http.HandlerFunc(s.signIn)})
 	mux.Handle("/logout", methods{"POST": http.HandlerFunc(s.signOut)})
 	mux.Handle("/destinations", methods{"GET": s.answer(s.listDestinations)})
-	mux.Handle("/destinations/{name}", methods{"GET": s.answer(s.showDestination)})
+	mux.Handle("/destinations/{name}", methods{"GET": s.answer(s.showDestination), "DELETE": s.answer(s.forget)})
 	mux.Handle("/identity", methods{"GET": s.answer(s.identity)})
 	mux.Handle("/live", methods{"GET": s.answer(s.showLive)})
 	mux.Handle("/live/calls", methods{"GET": s.answer(s.listCalls)})

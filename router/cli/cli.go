@@ -60,7 +60,7 @@ New here? Run "aka demo": it needs no config, no account and no network.`,
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(
 		newServe(), newCheck(), newExplain(),
-		newDead(), newLog(), newHealth(),
+		newDead(), newDestination(), newReload(), newDrain(), newLog(), newHealth(),
 		newJournal(),
 		newSimulate(), newDemo(),
 		newInit(), newSchema(), newMan(), newVersion(),

@@ -407,7 +407,7 @@ func newRunningWith(t *testing.T, tokens admin.Tokens, change func(*admin.Config
 	}
 	t.Cleanup(j.Close)
 	config := admin.Config{
-		Listen: "127.0.0.1:9090", Tokens: tokens, Destinations: []string{"mixpanel", "vero"}, Journal: j, Metrics: registry, Logger: zap.NewNop(),
+		Listen: "127.0.0.1:9090", Tokens: tokens, Destinations: func() []string { return []string{"mixpanel", "vero"} }, Journal: j, Metrics: registry, Logger: zap.NewNop(),
 	}
 	change(&config)
 	server := httptest.NewServer(admin.New(config).Handler())

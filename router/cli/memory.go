@@ -20,9 +20,9 @@ const (
 	memoryInterval = time.Second
 )
 
-// keepMemoryLow keeps the process's memory at littleMemory as far as what is in use leaves room for that, and at the config's
-// limit at most, until ctx ends. What the environment says instead, by GOMEMLIMIT or GOGC, holds.
-func keepMemoryLow(ctx context.Context, most int64) {
+// keepMemoryLow keeps the process's memory at littleMemory as far as what is in use leaves room for that, and at most
+// at the config's limit, until ctx ends. What the environment says instead, by GOMEMLIMIT or GOGC, holds.
+func keepMemoryLow(ctx context.Context, most func() int64) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
@@ -32,7 +32,7 @@ func keepMemoryLow(ctx context.Context, most int64) {
 	tick := time.NewTicker(memoryInterval)
 	defer tick.Stop()
 	for {
-		debug.SetMemoryLimit(memoryLimit(inUse(), most))
+		debug.SetMemoryLimit(memoryLimit(inUse(), most()))
 		select {
 		case <-ctx.Done():
 			return

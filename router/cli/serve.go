@@ -6,8 +6,10 @@ import (
 	"io"
 	"maps"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"slices"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -25,6 +27,8 @@ func newServe() *cobra.Command {
 		Long: `Serve takes calls from SDKs and delivers them, until SIGTERM or SIGINT. It then takes no more, finishes what is in flight
 within the config's shutdown_timeout, and goes on with the rest after its next start. A second signal stops it at once;
 what it has accepted is safe on disk either way.
+
+SIGHUP has it go by the config's file as it is then: see aka reload --help.
 
 With --simulate it starts simulated vendors in its own process and sends to them whatever the config says. Secrets may be
 missing then, and the journal is a temporary folder: what waits in the real one stays for the real vendors.`,
@@ -95,8 +99,12 @@ func serveSimulated(ctx context.Context, path string, logs io.Writer) error {
 func runRouter(ctx context.Context, config *router.Config, log *zap.Logger) error {
 	background, stop := context.WithCancel(ctx)
 	defer stop()
-	go keepMemoryLow(background, int64(config.MemoryLimit))
+	hangups := make(chan os.Signal, 1) // from the start on: an unexpected one would end the process
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer close(hangups)
+	defer signal.Stop(hangups)
 	r := router.New(config, log)
+	go keepMemoryLow(background, func() int64 { return int64(r.Config().MemoryLimit) })
 	if err := r.Start(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -106,17 +114,33 @@ func runRouter(ctx context.Context, config *router.Config, log *zap.Logger) erro
 	debug.FreeOSMemory() // to start takes more than to run
 	log.Info("ready", zap.String("listen", r.Addr()), zap.String("scheme", r.Scheme()), zap.String("admin", r.AdminAddr()),
 		zap.Strings("destinations", slices.Sorted(maps.Keys(config.Destinations))), zap.String("version", buildVersion()))
-	var failed error
-	select {
-	case <-ctx.Done():
-	case err := <-r.Failed():
-		failed = fmt.Errorf("serve: %w", err)
-	}
-	log.Info("stopping", zap.Duration("timeout", config.ShutdownTimeout))
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), config.ShutdownTimeout)
+	go reloadAt(hangups, r)
+	failed := watch(ctx, r)
+	timeout := r.Config().ShutdownTimeout
+	log.Info("stopping", zap.Duration("timeout", timeout))
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
 	r.Stop(stopping)
 	log.Info("stopped")
 	_ = log.Sync()
 	return failed
+}
+
+// reloadAt reloads the config at each hangup. The log says what came of it.
+func reloadAt(hangups <-chan os.Signal, r *router.Router) {
+	for range hangups {
+		_, _ = r.Reload()
+	}
+}
+
+// watch returns when the router is to be stopped. It fails when the router did.
+func watch(ctx context.Context, r *router.Router) error {
+	select {
+	case <-r.Drained():
+		return nil
+	case <-ctx.Done():
+		return nil
+	case err := <-r.Failed():
+		return fmt.Errorf("serve: %w", err)
+	}
 }

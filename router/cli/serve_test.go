@@ -189,12 +189,12 @@ func TestTheEnvironmentsMemoryLimitHolds(t *testing.T) {
 	end()
 	t.Setenv("GOMEMLIMIT", "1TiB")
 	debug.SetMemoryLimit(1 << 40)
-	keepMemoryLow(ended, 1<<41)
+	keepMemoryLow(ended, func() int64 { return 1 << 41 })
 	if got := debug.SetMemoryLimit(-1); got != 1<<40 {
 		t.Errorf("the config's, %d, has won over the environment's", got)
 	}
 	t.Setenv("GOMEMLIMIT", "")
-	keepMemoryLow(ended, 100<<20)
+	keepMemoryLow(ended, func() int64 { return 100 << 20 })
 	if got := debug.SetMemoryLimit(-1); got != 100<<20 {
 		t.Errorf("got %d", got)
 	}

@@ -39,3 +39,8 @@ func (p *Pipeline) Backlog() uint64 {
 	calls, _ := p.Journal.Head()
 	return max(calls, ended) - ended
 }
+
+// RemovedStatus is that of a destination which is not configured any more, with what is kept for it.
+func RemovedStatus(name string, backlog uint64) Status {
+	return Status{Name: name, State: stateRemoved, Backlog: backlog, Outcomes: []OutcomeCount{}, Exchanges: map[string]uint64{}, Failures: []Failure{}}
+}

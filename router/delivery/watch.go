@@ -208,7 +208,7 @@ type Status struct {
 	// Vendor is its type.
 	Vendor string `json:"vendor"`
 	// State is closed when it is well, open when it counts as down, half_open while it is probed, held when it refuses our
-	// credentials.
+	// credentials, removed when it is not configured any more and keeps what it had: then only Name and Backlog say more.
 	State string `json:"state"`
 	// Paused tells that its operator keeps it from being sent anything.
 	Paused bool `json:"paused"`

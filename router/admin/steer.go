@@ -1,0 +1,130 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+)
+
+// Steering is what can be done with what runs.
+type Steering interface {
+	// Pause keeps a destination from being sent anything, or lets it go on, over restarts too.
+	Pause(destination string, paused bool) error
+	// Forget lets go of what a destination has waiting that is not configured any more, and returns how many calls that were.
+	Forget(ctx context.Context, destination string) (calls uint64, err error)
+	// Reload goes by the config's file as it is now, and says what that has changed, as JSON.
+	Reload() (any, error)
+	// Drain takes no more calls and ends the process when all have been delivered; CancelDrain takes calls again; Draining
+	// says how far it is.
+	Drain() error
+	CancelDrain() error
+	Draining() Draining
+	// Drained is closed when a drain has come to its end.
+	Drained() <-chan struct{}
+}
+
+// Errors of a Steering.
+var (
+	// ErrNoDestination tells that there is none of that name.
+	ErrNoDestination = errors.New("no such destination")
+	// ErrConfigured tells that a destination is in the config, so that it cannot be forgotten.
+	ErrConfigured = errors.New("the destination is configured: take it out of the config and reload first")
+	// ErrBadConfig tells that the config's file cannot be gone by.
+	ErrBadConfig = errors.New("the config was not reloaded, and the old one stays")
+)
+
+// Draining is how far a drain has come.
+type Draining struct {
+	// Draining tells that no calls are taken; Done that all that were have ended, and the process is about to.
+	Draining bool `json:"draining"`
+	Done     bool `json:"done"`
+	// Waiting is how many calls have not ended, by destination; one where none waits is not listed.
+	Waiting map[string]uint64 `json:"waiting"`
+	// Paused are those of them that are paused: nothing of theirs will end before they are resumed.
+	Paused []string `json:"paused"`
+}
+
+// Paused is the answer to a pause or a resumption.
+type Paused struct {
+	Destination string `json:"destination"`
+	Paused      bool   `json:"paused"`
+}
+
+// Forgotten is the answer when a destination was forgotten.
+type Forgotten struct {
+	Destination string `json:"destination"`
+	// Calls is how many waited for it.
+	Calls uint64 `json:"calls"`
+}
+
+func (s *Server) pause(r *http.Request) (any, error)  { return s.setPaused(r, true) }
+func (s *Server) resume(r *http.Request) (any, error) { return s.setPaused(r, false) }
+
+func (s *Server) setPaused(r *http.Request, paused bool) (any, error) {
+	name := r.PathValue("name")
+	if err := s.Steering.Pause(name, paused); err != nil {
+		return nil, err
+	}
+	return Paused{name, paused}, nil
+}
+
+func (s *Server) forget(r *http.Request) (any, error) {
+	name := r.PathValue("name")
+	calls, err := s.Steering.Forget(r.Context(), name)
+	if err != nil {
+		return nil, err
+	}
+	return Forgotten{name, calls}, nil
+}
+
+// reloadPatience is how long an answer waits for a reload: what is in flight at a destination that changes may take as long as
+// that one's timeout.
+const reloadPatience = 25 * time.Second
+
+func (s *Server) reload(r *http.Request) (any, error) {
+	type outcome struct {
+		done any
+		err  error
+	}
+	reloaded := make(chan outcome, 1)
+	go func() {
+		done, err := s.Steering.Reload()
+		reloaded <- outcome{done, err}
+	}()
+	select {
+	case o := <-reloaded:
+		return o.done, o.err
+	case <-time.After(reloadPatience):
+		return nil, &problem{http.StatusServiceUnavailable, "reloading", "the config is good, and the reload under way: it waits for what is in flight; the log says when it is done"}
+	}
+}
+
+func (s *Server) drain(*http.Request) (any, error) {
+	if err := s.Steering.Drain(); err != nil {
+		return nil, err
+	}
+	return s.Steering.Draining(), nil
+}
+
+func (s *Server) cancelDrain(*http.Request) (any, error) {
+	if err := s.Steering.CancelDrain(); err != nil {
+		return nil, err
+	}
+	return s.Steering.Draining(), nil
+}
+
+// drainPatience is how long who asks with wait=true waits for the end of the drain.
+const drainPatience = time.Second
+
+// showDrain answers at the end of the drain those who wait for it: the process ends only then.
+func (s *Server) showDrain(r *http.Request) (any, error) {
+	if r.URL.Query().Get("wait") == "true" {
+		select {
+		case <-s.Steering.Drained():
+		case <-time.After(drainPatience):
+		case <-r.Context().Done():
+		}
+	}
+	return s.Steering.Draining(), nil
+}
