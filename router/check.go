@@ -51,6 +51,7 @@ func (l *loader) checkServer() {
 	l.checkAdmin(admin)
 	l.checkTLS()
 	c.Limits.Check(l.below("limits"))
+	c.Otel.Check(l.below("otel"))
 	l.oneOf("log.level", c.Log.Level, logging.Levels...)
 	l.oneOf("log.format", c.Log.Format, logging.Formats...)
 	if least := strictyaml.MiB * strictyaml.Size(max(len(c.Destinations), 1)); c.BufferBytes < least {

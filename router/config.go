@@ -12,6 +12,7 @@ import (
 	"aka/router/journal"
 	"aka/router/logging"
 	"aka/router/strictyaml"
+	"aka/router/tracing"
 
 	"gopkg.in/yaml.v3"
 )
@@ -34,6 +35,8 @@ type Config struct {
 	Admin Admin `yaml:"admin"`
 	// Log is the log, on standard error.
 	Log logging.Options `yaml:"log"`
+	// Otel is the traces, which an OpenTelemetry collector takes.
+	Otel tracing.Options `yaml:"otel"`
 	// BufferBytes bounds the calls that all destinations hold in memory together. Each has the same share, whatever the
 	// others need, and its own window_bytes as well. At least 1MiB for each. Default 32MiB.
 	BufferBytes strictyaml.Size `yaml:"buffer_bytes"`
@@ -105,6 +108,7 @@ func DefaultConfig() *Config {
 		DeadLetters:     journal.DefaultOptions.DeadLetters,
 		Admin:           Admin{Listen: "127.0.0.1:9090"},
 		Log:             logging.Options{Level: "info", Format: "json"},
+		Otel:            tracing.DefaultOptions,
 		BufferBytes:     32 * strictyaml.MiB,
 		MemoryLimit:     512 * strictyaml.MiB,
 		ShutdownTimeout: 20 * time.Second,

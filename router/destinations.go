@@ -48,6 +48,7 @@ func (r *Router) pipeline(config *Config, d *Destination) *delivery.Pipeline {
 		Logger:      r.log,
 		Metrics:     r.deliveries,
 		Watch:       r.live,
+		Trace:       r.trace,
 	})
 	p.Pause(r.journal.Paused(d.Name))
 	return p

@@ -85,6 +85,7 @@ func needsRestart(running, next *Config) []string {
 		"limits":       {running.Limits, next.Limits},
 		"listen":       {running.Listen, next.Listen},
 		"log.format":   {running.Log.Format, next.Log.Format},
+		"otel":         {running.Otel, next.Otel},
 		"static_dir":   {running.StaticDir, next.StaticDir},
 		"tls":          {running.TLS, next.TLS},
 	} {

@@ -21,6 +21,7 @@ import (
 	"aka/router/journal"
 	"aka/router/live"
 	"aka/router/logging"
+	"aka/router/tracing"
 )
 
 // Router is everything, running: the ingress, the journal, and a pipeline per destination.
@@ -32,6 +33,7 @@ type Router struct {
 
 	journal    *journal.Journal
 	live       *live.Recorder
+	trace      *tracing.Tracer // nil where nothing is traced
 	deliveries *delivery.Metrics
 	ingress    *ingress.Server
 	admin      *admin.Server
@@ -93,6 +95,9 @@ func (r *Router) start(ctx context.Context) (err error) {
 		return err
 	}
 	r.live = r.recorder()
+	if r.trace, err = tracing.New(config.Otel, r.log, r.registry); err != nil {
+		return err
+	}
 	if err := r.startAdmin(); err != nil {
 		return err
 	}
@@ -103,6 +108,7 @@ func (r *Router) start(ctx context.Context) (err error) {
 	if r.ingress, err = ingress.New(config.Config, r.journal, r.log, r.registry); err != nil {
 		return err
 	}
+	r.ingress.Trace = r.trace
 	if r.listener, err = net.Listen("tcp", config.Listen); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
@@ -197,6 +203,7 @@ func (r *Router) Stop(ctx context.Context) {
 	if r.live != nil {
 		r.live.Close()
 	}
+	r.trace.Shutdown(ctx)
 	r.background.Wait()
 	if r.journal != nil {
 		r.journal.Close()

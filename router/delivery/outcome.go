@@ -40,6 +40,7 @@ func (p *Pipeline) concludeAll(f *flight) {
 func (p *Pipeline) conclude(r *flight, now time.Time) {
 	p.inFlight--
 	p.metrics.exchange(r.response, r.took)
+	p.traceExchange(r, now)
 	failed := r.failed()
 	blamed := p.blamesCall(r)
 	p.gate.leave(r.pass, now, ending{
@@ -308,6 +309,7 @@ func (p *Pipeline) end(j *job, outcome, reason string) {
 	}
 	p.metrics.outcome(j.entry.Type, outcome, reason)
 	p.sawEnd(j, outcome, reason)
+	p.traceEnd(j, outcome, reason)
 	if ce := p.log.Check(zap.DebugLevel, "call ended"); ce != nil {
 		ce.Write(zap.String("outcome", outcome), zap.String("reason", reason), zap.Stringer("type", j.entry.Type),
 			zap.String("message_id", j.entry.MessageID), zap.Int("attempt", j.attempts), zap.Int("status", j.status))

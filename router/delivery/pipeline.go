@@ -18,6 +18,7 @@ import (
 	"aka/router/journal"
 	"aka/router/live"
 	"aka/router/segment"
+	"aka/router/tracing"
 )
 
 // Journal is what a pipeline needs of the journal.
@@ -59,6 +60,8 @@ type Config struct {
 	Metrics  *Metrics
 	// Watch is told what becomes of the calls while somebody looks; nil is told nothing.
 	Watch *live.Recorder
+	// Trace tells a collector; nil tells nobody.
+	Trace *tracing.Tracer
 }
 
 // Pipeline delivers the journal's calls to one destination: each once or more, in the order that identity needs.

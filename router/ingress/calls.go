@@ -173,6 +173,9 @@ func (s *Server) keep(from *source, w *work) *refusal {
 		s.log.Debug("ingress: the journal took nothing", zap.Error(err))
 		return refusedUnavailable
 	}
+	if s.Trace != nil {
+		s.Trace.Accepted(from.name, w.result.Messages, start, time.Now())
+	}
 	from.counters.accepted(&w.result, duplicates)
 	for _, d := range w.result.Diagnostics {
 		s.metrics.diagnostics[d.Code].Inc()

@@ -22,6 +22,7 @@ import (
 
 	"aka/router/journal"
 	"aka/router/segment"
+	"aka/router/tracing"
 )
 
 // Journal is where accepted calls go.
@@ -57,6 +58,9 @@ type Server struct {
 
 	parserLimits segment.Limits
 	staticDir    string // "" for none
+
+	// Trace tells a collector of what was accepted; nil tells nobody. It is set before Serve.
+	Trace *tracing.Tracer
 
 	mu        sync.Mutex
 	listeners []net.Listener
