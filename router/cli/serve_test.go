@@ -85,6 +85,12 @@ func TestServeSimulateRunsTheExampleAsItIs(t *testing.T) {
 	if len(accounts) != len(ready.Destinations) {
 		t.Errorf("accounts %v for the destinations %v", accounts, ready.Destinations)
 	}
+	reloaded := make(chan result)
+	go func() { reloaded <- runAka(t, "reload", "--admin", ready.Admin) }()
+	server.line(t, "reloaded the config")
+	if got := <-reloaded; got.out != "reloaded\n" {
+		t.Errorf("reloaded: %+v", got)
+	}
 	server.stop()
 	if code := server.exit(); code != exitDone {
 		t.Errorf("exit code %d", code)

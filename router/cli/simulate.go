@@ -16,14 +16,21 @@ import (
 const simulatedSecret = "simulated"
 
 // simulation is the simulated vendors of this process.
-type simulation struct{ *simulator.Simulator }
+type simulation struct {
+	*simulator.Simulator
+	opened map[simulated]string // their endpoints
+}
+
+// simulated is what an account was opened for.
+type simulated struct{ destination, vendorType, idMerge string }
 
 func startSimulation(address string) (simulation, error) {
 	started, err := simulator.Start(address)
-	return simulation{started}, err
+	return simulation{started, map[simulated]string{}}, err
 }
 
-// endpoint opens an account of the destination's name, and of its Mixpanel mode, and returns where it is.
+// endpoint returns the endpoint of an account of the destination's name, which it opens where it is new. One that is of another
+// vendor or Mixpanel mode now gets an account beside the one it had. It is not for concurrent use.
 func (s simulation) endpoint(name, vendorType string, settings *yaml.Node) (string, error) {
 	var mode struct {
 		IDMerge string `yaml:"id_merge"`
@@ -31,7 +38,19 @@ func (s simulation) endpoint(name, vendorType string, settings *yaml.Node) (stri
 	if err := settings.Decode(&mode); err != nil {
 		return "", err
 	}
-	return s.Add(name, vendorType, simulator.Options{IDMerge: mode.IDMerge})
+	wanted := simulated{name, vendorType, mode.IDMerge}
+	if known, ok := s.opened[wanted]; ok {
+		return known, nil
+	}
+	account := name
+	for n := 2; s.Account(account) != nil; n++ {
+		account = fmt.Sprintf("%s-%d", name, n)
+	}
+	opened, err := s.Add(account, vendorType, simulator.Options{IDMerge: mode.IDMerge})
+	if err == nil {
+		s.opened[wanted] = opened
+	}
+	return opened, err
 }
 
 // accountsURL lists the accounts and what each holds.

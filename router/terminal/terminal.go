@@ -19,6 +19,15 @@ func Plain(text string) string {
 	return text
 }
 
+// PlainLines returns each line of a text as Plain does.
+func PlainLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = Plain(lines[i])
+	}
+	return strings.Join(lines, "\n")
+}
+
 // Escape writes whatever does not print as JSON's \u escapes. Line breaks stay: in JSON they stand only between values.
 func Escape(text string) string {
 	escaped := func(r rune) bool { return r != '\n' && unprintable(r) }
