@@ -110,10 +110,10 @@ func (c *conn) moveDeadline() error {
 // Read reads. A connection that ends before anything has come just ends, however it does: nobody waits for an answer, and
 // a load balancer that only looks whether the port is open counts as no request.
 func (c *conn) Read(p []byte) (int, error) {
-	if err := c.moveDeadline(); err != nil {
-		return 0, err
+	n, err := 0, c.moveDeadline()
+	if err == nil {
+		n, err = c.Conn.Read(p)
 	}
-	n, err := c.Conn.Read(p)
 	c.late = c.late || isTimeout(err)
 	switch {
 	case c.spoke:
