@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -115,6 +117,57 @@ func TestWithoutATokenNothingButProbesIsAnswered(t *testing.T) {
 	}
 	for _, path := range []string{"/healthz/", "/healthz/../dead-letters", "//healthz", "/HEALTHZ"} {
 		g.want(t, "GET "+path, 401, "token_required")
+	}
+}
+
+// Whatever is added to the table is behind the guard.
+func TestEveryRouteWantsATokenAndEveryChangeTheFullOne(t *testing.T) {
+	g := newGuarded(t)
+	table, err := os.ReadFile("routes.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	routes := regexp.MustCompile(`mux\.Handle\("([^"]+)", methods\{(.+)\}\)`).FindAllStringSubmatch(string(table), -1)
+	if len(routes) < 25 {
+		t.Fatalf("found only %q", routes)
+	}
+	for _, route := range routes {
+		path := strings.NewReplacer("{$}", "", "{id}", "1", "{name}", "vero").Replace(route[1])
+		for _, method := range regexp.MustCompile(`"([A-Z]+)":`).FindAllStringSubmatch(route[2], -1) {
+			request := method[1] + " " + path
+			if slices.Contains(openPaths, path) || slices.Contains(signingPaths, path) {
+				continue
+			}
+			g.want(t, request, 401, "token_required", ProofHeader+": 1")
+			if method[1] != "GET" && !slices.Contains(harmlessPosts, path) {
+				g.want(t, request, 403, "read_only", bearer(readToken))
+			}
+		}
+	}
+}
+
+func TestWhoMayNotLookAnyMoreIsToldNoMore(t *testing.T) {
+	g := newGuarded(t)
+	web := httptest.NewServer(g.Handler())
+	defer web.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, "GET", web.URL+"/live/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+readToken)
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil || answer.StatusCode != 200 {
+		t.Fatal(answer, err)
+	}
+	defer answer.Body.Close()
+	if _, err := answer.Body.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	g.write(t, "read", "another-read-token")
+	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+		t.Errorf("the events go on: %v", err)
 	}
 }
 

@@ -151,7 +151,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	s.follow(r, viewer, stream)
 }
 
-// follow tells the viewer until it leaves, or does not read what it is told.
+// follow tells the viewer until it leaves, does not read what it is told, or may not look any more: its token is another one, or
+// its time is over.
 func (s *Server) follow(r *http.Request, viewer *live.Viewer, to *stream) {
 	tick := time.NewTicker(eventGap)
 	defer tick.Stop()
@@ -164,6 +165,9 @@ func (s *Server) follow(r *http.Request, viewer *live.Viewer, to *stream) {
 			calls = calls[n:]
 		}
 		if now := time.Now(); now.Sub(told) >= statusGap {
+			if s.turnAway(r) != nil {
+				return
+			}
 			told = now
 			to.send("destinations", s.Status(r.Context()))
 			to.send("overview", s.Live.Overview())
