@@ -87,7 +87,7 @@ func (p *tab) evaluate(expression string, value any) {
 }
 
 // carryOut has the driver carry out a command.
-func (b *browser) carryOut(tab int, command, argument string, value any) {
+func (b *browser) carryOut(tab int, command string, argument, value any) {
 	b.w.t.Helper()
 	b.driver.write(map[string]any{"tab": tab, "command": command, "argument": argument})
 	var outcome struct {
@@ -95,13 +95,13 @@ func (b *browser) carryOut(tab int, command, argument string, value any) {
 		Error string
 	}
 	if b.driver.read(&outcome); outcome.Error != "" {
-		b.w.t.Fatalf("%s %s: %s", command, argument, outcome.Error)
+		b.w.t.Fatalf("%s %v: %s", command, argument, outcome.Error)
 	}
 	if value == nil {
 		return
 	}
 	if err := json.Unmarshal(outcome.Value, value); err != nil {
-		b.w.t.Fatalf("%s %s: %s: %v", command, argument, outcome.Value, err)
+		b.w.t.Fatalf("%s %v: %s: %v", command, argument, outcome.Value, err)
 	}
 }
 

@@ -51,6 +51,7 @@ func newWorld(t *testing.T, more string) *world { return newWorldWith(t, setting
 type setting struct {
 	listen string // the address for SDKs, host:port; another free port for each aka where it is empty
 	source string // more of the source, as YAML's key: value
+	each   string // more of each destination, as YAML's key: value,
 	more   string // more of the config, as YAML
 }
 
@@ -87,7 +88,7 @@ destinations:
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		fmt.Fprintf(&text, "  %s: { type: %s, delivery: { allow_private: true }, settings: { %s, endpoint: %q } }\n", d.name, d.vendor, d.settings, endpoint)
+		fmt.Fprintf(&text, "  %s: { type: %s, %s delivery: { allow_private: true }, settings: { %s, endpoint: %q } }\n", d.name, d.vendor, s.each, d.settings, endpoint)
 	}
 	return text.String()
 }

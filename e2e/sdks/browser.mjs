@@ -21,6 +21,9 @@ const browser = await chromium.launch({
 /** The origins that pages asked for anything. */
 const asked = new Set()
 
+/** What went wrong in pages: errors that nobody caught, and what their policy forbade. */
+const wrong = []
+
 /** One page at a time, in a profile of its own. */
 class Tab {
   async visit(url) {
@@ -31,6 +34,14 @@ class Tab {
 
   evaluate(expression) {
     return this.page.evaluate(expression)
+  }
+
+  press(key) {
+    return this.page.keyboard.press(key)
+  }
+
+  resize([width, height]) {
+    return this.page.setViewportSize({ width, height })
   }
 
   /** The profile stays, with what the page left in it. */
@@ -46,8 +57,14 @@ async function newContext() {
     asked.add(new URL(request.url()).origin)
     console.error(request.method(), request.url(), (request.postData() ?? '').slice(0, 2000))
   })
-  context.on('console', (message) => console.error(message.text()))
-  context.on('weberror', (event) => console.error(event.error()))
+  context.on('console', (message) => {
+    console.error(message.text())
+    if (message.text().includes('Content Security Policy')) wrong.push(message.text())
+  })
+  context.on('weberror', (event) => {
+    console.error(event.error())
+    wrong.push(String(event.error()))
+  })
   return context
 }
 
@@ -55,6 +72,7 @@ const tabs = {}
 
 async function carryOut({ tab, command, argument }) {
   if (command === 'asked') return [...asked]
+  if (command === 'wrong') return wrong
   tabs[tab] ??= new Tab()
   return tabs[tab][command](argument)
 }
