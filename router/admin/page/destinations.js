@@ -1,23 +1,19 @@
 // How the destinations do: all of them, or one.
-import { el, fill, svg, text } from './dom.js'
+import { confirm, el, morphChildren, notify, svg, text } from './dom.js'
 import { age, bytes, count, destinationBadge, destinationStates, moment, sentence, since, span, stateOf } from './format.js'
+import { ask } from './api.js'
 import { ended, listen, rate, rates, store } from './store.js'
 
 export function destinations(root, { argument }) {
-  const render = () => {
-    const focused = document.activeElement?.id
-    const scrolled = window.scrollY
-    fill(root, ...(argument ? one(argument) : all()))
-    if (focused) document.getElementById(focused)?.focus({ preventScroll: true })
-    window.scrollTo(0, scrolled)
-  }
+  const render = () => morphChildren(root, argument ? one(argument) : all())
   render()
-  return { leave: listen('destinations', render), keys: { Escape: () => argument && (location.hash = '#/destinations') } }
+  const ends = [listen('destinations', render), listen('access', render)]
+  return { leave: () => ends.forEach((end) => end()), keys: { Escape: () => argument && (location.hash = '#/destinations') } }
 }
 
 function all() {
   return [
-    el('h1', {}, 'Destinations'),
+    el('div.title', {}, el('h1', {}, 'Destinations'), el('div.actions', {}, button('reload', 'Reload the config', 'quiet', reload))),
     store.destinations.length === 0 && el('p.empty', {}, 'Waiting for the destinations to say how they do.'),
     el('div.cards', {}, store.destinations.map((d) => el('a.card.destination', { href: `#/destinations/${encodeURIComponent(d.name)}`, id: `card-${d.name}` },
       el('div.card-head', {}, el('h2', {}, text(d.name)), destinationBadge(d)),
@@ -35,8 +31,7 @@ function one(name) {
   return [
     el('p.crumbs', {}, el('a', { href: '#/destinations', id: 'back' }, '← Destinations')),
     el('div.title', {}, el('h1', {}, text(d.name)), destinationBadge(d), el('span.hint', {}, d.vendor),
-      // Buttons that steer a destination belong here.
-      el('div.actions', { id: 'destination-actions' })),
+      el('div.actions', {}, actions(d))),
     why && el('p.why', {}, why, d.not_before && since(d.not_before) < 0 ? ` The next exchange may start in ${span(-since(d.not_before))}.` : ''),
     el('section', { 'aria-label': 'Numbers' },
       el('dl.numbers', {},
@@ -59,6 +54,48 @@ function one(name) {
     el('section', {}, el('h2', {}, 'Last failures'), failures(d)),
     el('section', {}, el('h2', {}, 'Answers'), answers(d)),
   ].filter(Boolean)
+}
+
+/** What steers a destination. */
+function actions(d) {
+  if (d.state === 'removed') return button('forget', 'Forget it', 'danger', () => forget(d))
+  return d.paused
+    ? button('resume', 'Resume', 'primary', () => steer(d.name, 'resume', 'Resumed'))
+    : button('pause', 'Pause', 'quiet', () => steer(d.name, 'pause', 'Paused: what is in flight ends, the rest waits'))
+}
+
+const button = (id, label, tone, onclick) => el(`button.${tone}`, { type: 'button', id, onclick, disabled: store.access !== 'full', title: store.access !== 'full' ? 'Your token allows to read only' : undefined }, label)
+
+async function steer(name, what, done) {
+  try {
+    await ask(`/destinations/${encodeURIComponent(name)}/${what}`, { method: 'POST' })
+    notify(done)
+  } catch (error) {
+    notify(error.message, true)
+  }
+}
+
+/** Has the server go by its config's file as it is now. */
+async function reload() {
+  try {
+    const done = await ask('/reload', { method: 'POST' })
+    const changed = ['added', 'replaced', 'removed'].filter((what) => done[what]?.length).map((what) => `${what} ${done[what].join(', ')}`)
+    notify(['Reloaded', ...changed, done.needs_restart?.length && `needs a restart for ${done.needs_restart.join(', ')}`].filter(Boolean).join(' · '))
+  } catch (error) {
+    notify(error.message, true)
+  }
+}
+
+async function forget(d) {
+  const sure = await confirm({ title: `Forget ${d.name}?`, body: `${count(d.backlog)} calls that wait for it will never be delivered. Its dead letters stay.`, yes: 'Forget', danger: true })
+  if (!sure) return
+  try {
+    await ask(`/destinations/${encodeURIComponent(d.name)}`, { method: 'DELETE' })
+    location.hash = '#/destinations'
+    notify(`${d.name} is forgotten`)
+  } catch (error) {
+    notify(error.message, true)
+  }
 }
 
 function figure(name, value, tone = '', hint = '') {

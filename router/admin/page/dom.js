@@ -20,6 +20,38 @@ export function fill(element, ...children) {
   return element
 }
 
+/**
+ * Makes an element look like another, and keeps what can stay: whoever is about to click on it, or has the focus there, still is.
+ * Nodes stay where tag, id and data-key are the same; their listeners stay too, so those must do for both.
+ */
+export function morph(old, next) {
+  if (!alike(old, next)) {
+    old.replaceWith(next)
+    return
+  }
+  if (old.nodeType === Node.TEXT_NODE) {
+    if (old.data !== next.data) old.data = next.data
+    return
+  }
+  for (const { name } of [...old.attributes]) if (!next.hasAttribute(name) && !(name === 'open' && old.nodeName === 'DETAILS')) old.removeAttribute(name)
+  for (const { name, value } of [...next.attributes]) if (old.getAttribute(name) !== value) old.setAttribute(name, value)
+  morphChildren(old, [...next.childNodes])
+}
+
+export function morphChildren(parent, children) {
+  const wanted = children.flat(Infinity).filter((child) => child !== undefined && child !== null && child !== false)
+  const known = [...parent.childNodes]
+  wanted.forEach((child, i) => {
+    const node = typeof child === 'string' ? document.createTextNode(child) : child
+    if (i < known.length) morph(known[i], node)
+    else parent.append(node)
+  })
+  for (const node of known.slice(wanted.length)) node.remove()
+}
+
+const keyOf = (node) => node.id || node.dataset?.key
+const alike = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName && (a.nodeType !== Node.ELEMENT_NODE || keyOf(a) === keyOf(b))
+
 /** An SVG element. */
 export function svg(tag, attributes = {}, ...children) {
   const element = document.createElementNS('http://www.w3.org/2000/svg', tag)

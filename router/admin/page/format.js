@@ -102,6 +102,7 @@ export const destinationStates = {
   half_open: ['?', 'being probed', 'warn', 'One call at a time goes out, to see whether it takes calls again.'],
   open: ['✕', 'down', 'bad', 'Its exchanges fail, so calls wait in the journal. It is probed again and again, and goes on by itself.'],
   held: ['■', 'refuses our credentials', 'bad', 'It answers 401 or 403. Put the right token into its settings and reload or restart; calls wait meanwhile.'],
+  removed: ['−', 'removed', 'warn', 'It is not in the config any more. What waits for it is kept until it is configured again or forgotten.'],
   paused: ['‖', 'paused', 'warn', 'An operator has paused it. Nothing is sent until it is resumed; calls wait in the journal.'],
 }
 

@@ -1,5 +1,5 @@
 // The calls as they come in, and what happens to each at every destination.
-import { $, el, fill, input, select, short, text } from './dom.js'
+import { $, el, fill, input, morph, morphChildren, select, short, text } from './dom.js'
 import { age, badge, clock, explained, inShort, json, moment, sentence, since, span, states, typeTag } from './format.js'
 import { follow, inOrder, listen, store } from './store.js'
 import { ask } from './api.js'
@@ -122,16 +122,14 @@ export function live(root, { filters }) {
   function rowOf(call) {
     const known = rows.get(call.id)
     if (known?.call === call) return known.node
-    const focused = known && document.activeElement === known.node
     const node = el('button.call', {
       type: 'button', 'data-id': call.id, 'aria-current': call.id === selected ? 'true' : undefined, onclick: () => open(call.id),
     },
       el('span.age', { title: moment(call.received_at), 'data-at': call.received_at }, age(since(call.received_at))),
       typeTag(call.type), who(call), outcomes(call))
-    if (known) known.node.replaceWith(node)
-    rows.set(call.id, { call, node })
-    if (focused) node.focus({ preventScroll: true })
-    return node
+    if (known) morph(known.node, node)
+    rows.set(call.id, { call, node: known?.node ?? node })
+    return known?.node ?? node
   }
 
   function who(call) {
@@ -164,11 +162,12 @@ export function live(root, { filters }) {
     try {
       const call = await ask(`/live/calls/${encodeURIComponent(id)}`)
       if (selected !== id) return
-      const expanded = new Set([...panel.querySelectorAll('details[open]')].map((d) => d.dataset.key))
-      fill(panel, ...detail(call, close))
-      for (const d of panel.querySelectorAll('details')) if (expanded.has(d.dataset.key)) d.open = true
+      if (panel.dataset.id === id) morphChildren(panel, detail(call, close))
+      else fill(panel, detail(call, close))
+      panel.dataset.id = id
     } catch (error) {
       if (selected !== id) return
+      panel.dataset.id = ''
       if (wasHidden || error.status !== 404) fill(panel, closer(close), el('p.empty', {}, error.message))
     }
     if (wasHidden) panel.focus({ preventScroll: true })
@@ -206,7 +205,7 @@ export function live(root, { filters }) {
   const clockwork = setInterval(() => {
     for (const node of list.querySelectorAll('.age')) node.textContent = age(since(node.dataset.at))
     for (const { call, node } of rows.values()) {
-      if (call.destinations.some((s) => s.next)) node.querySelector('.outcomes').replaceWith(outcomes(call))
+      if (call.destinations.some((s) => s.next)) morph(node.querySelector('.outcomes'), outcomes(call))
     }
   }, 1000)
 
