@@ -95,13 +95,17 @@ export function input(label, value, oninput, properties = {}) {
 export function confirm({ title, body, yes, danger = false }) {
   const dialog = $('dialog')
   return new Promise((resolve) => {
-    const done = () => resolve(dialog.returnValue === 'yes')
-    dialog.returnValue = ''
+    let answer = false
+    const closed = () => {
+      if (dialog.open) return // this was the end of the one before
+      dialog.removeEventListener('close', closed)
+      resolve(answer)
+    }
     fill(dialog,
       el('form', { method: 'dialog' },
         el('h2', { id: 'dialog-title' }, title), el('p', {}, body),
-        el('div.buttons', {}, el('button', { value: 'no', autofocus: true }, 'Cancel'), el(danger ? 'button.danger' : 'button.primary', { value: 'yes' }, yes))))
-    dialog.addEventListener('close', done, { once: true })
+        el('div.buttons', {}, el('button', { autofocus: true }, 'Cancel'), el(danger ? 'button.danger' : 'button.primary', { onclick: () => { answer = true } }, yes))))
+    dialog.addEventListener('close', closed)
     dialog.showModal()
   })
 }
