@@ -123,15 +123,16 @@ func cause(err error) error {
 	return err
 }
 
-// byHeader returns what the token in the request's header allows. given is false when there is none, or none is asked for.
+// byHeader returns what the token in the request's header allows. given is false when there is none, or none is asked for. What
+// is no Bearer may be for a proxy in front.
 func (s *Server) byHeader(r *http.Request) (granted access, given bool, p *problem) {
 	lines := r.Header.Values("Authorization")
-	if len(lines) == 0 || !s.AreSet() {
+	if len(lines) != 1 || !s.AreSet() {
 		return nothing, false, nil
 	}
 	scheme, token, _ := strings.Cut(lines[0], " ")
-	if len(lines) > 1 || !strings.EqualFold(scheme, "Bearer") {
-		return nothing, true, refusedTokenless
+	if !strings.EqualFold(scheme, "Bearer") {
+		return nothing, false, nil
 	}
 	granted, p = s.byToken(strings.TrimSpace(token), r.RemoteAddr)
 	return granted, true, p
