@@ -33,7 +33,7 @@ func Text(value any) string {
 // RudderStack's SDKs put all of them. The map is the caller's own; the values in it are the call's.
 func PersonTraits(call *segment.Call) map[string]any {
 	traits := map[string]any{}
-	if inner, ok := call.Context["traits"].(map[string]any); ok {
+	if inner, ok := call.Context()["traits"].(map[string]any); ok {
 		maps.Copy(traits, inner)
 	}
 	maps.Copy(traits, call.Traits)

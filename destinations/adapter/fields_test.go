@@ -54,10 +54,8 @@ func TestCutCountsCharacters(t *testing.T) {
 }
 
 func TestPersonTraitsAreTheCallsOwnFirst(t *testing.T) {
-	call := &segment.Call{
-		Traits:  map[string]any{"plan": "pro"},
-		Context: map[string]any{"traits": map[string]any{"plan": "free", "city": "Oslo"}},
-	}
+	call := &segment.Call{Traits: map[string]any{"plan": "pro"}}
+	call.SetContext(map[string]any{"traits": map[string]any{"plan": "free", "city": "Oslo"}})
 	got := PersonTraits(call)
 	if !reflect.DeepEqual(got, map[string]any{"plan": "pro", "city": "Oslo"}) {
 		t.Errorf("got %v", got)
@@ -66,7 +64,7 @@ func TestPersonTraitsAreTheCallsOwnFirst(t *testing.T) {
 	if call.Traits["plan"] != "pro" {
 		t.Error("the call was modified")
 	}
-	call.Context["traits"] = "none"
+	call.SetContext(map[string]any{"traits": "none"})
 	if got := PersonTraits(call); !reflect.DeepEqual(got, map[string]any{"plan": "pro"}) {
 		t.Errorf("got %v", got)
 	}

@@ -38,8 +38,8 @@ func TestOrderOfManyProductsIsBoundedInBytes(t *testing.T) {
 		Header:     segment.Header{Type: segment.Track, UserID: "bob", Timestamp: time.Unix(1<<30+1<<29, 0)},
 		Event:      "Order Completed",
 		Properties: map[string]any{"products": products},
-		Context:    map[string]any{"userAgent": strings.Repeat("🦊", maxValue)},
 	}
+	call.SetContext(map[string]any{"userAgent": strings.Repeat("🦊", maxValue)})
 	if got := adapter.Translate(adapter.NewGuard(nil), &translator{base: endpoint}, call); got.Rejected != adapter.ErrTooLarge {
 		t.Errorf("%d requests, %v", len(got.Requests), got.Rejected)
 	}

@@ -182,10 +182,10 @@ func (t *translator) person(call *segment.Call, seconds int) parameters {
 // sender returns the parameters of every request.
 func (t *translator) sender(call *segment.Call) parameters {
 	p := parameters{"_k": t.APIKey.Reveal()}
-	if ip, err := netip.ParseAddr(adapter.Text(call.Context["ip"])); err == nil {
+	if ip, err := netip.ParseAddr(adapter.Text(call.Context()["ip"])); err == nil {
 		p["_ip"] = ip.String()
 	}
-	if agent := adapter.Text(call.Context["userAgent"]); agent != "" {
+	if agent := adapter.Text(call.Context()["userAgent"]); agent != "" {
 		p["_ua"] = adapter.Cut(agent, maxValue)
 	}
 	return p

@@ -37,9 +37,9 @@ const usualProperties = 16
 // event is kept as a dead letter.
 func (t *translator) event(call *segment.Call, name string, own map[string]any) adapter.Object {
 	properties := make(map[string]any, len(own)+usualProperties)
-	addEventContext(properties, call.Context)
+	addEventContext(properties, call.Context())
 	if t.TraitsOnTrack {
-		traits, _ := call.Context["traits"].(map[string]any)
+		traits, _ := call.Context()["traits"].(map[string]any)
 		copyRenaming(properties, traits, reservedOnEvents, "trait_")
 	}
 	copyRenaming(properties, own, reservedOnEvents, "property_")
@@ -61,7 +61,7 @@ func (t *translator) addIdentity(properties map[string]any, call *segment.Call, 
 	properties["distinct_id"] = who.distinctID
 	properties["time"] = call.Timestamp.UnixMilli()
 	properties["$insert_id"] = insertID(call.MessageID, name)
-	properties["ip"] = ipOf(call.Context)
+	properties["ip"] = ipOf(call.Context())
 	if who.userID != "" {
 		properties["$user_id"] = who.userID
 	}
@@ -118,7 +118,7 @@ func copyRenaming(into, from map[string]any, reserved map[string]bool, prefix st
 // addGroups makes the event one of the group's too: a group sees only the events that carry its key
 // (https://docs.mixpanel.com/docs/data-structure/group-analytics/group-analytics-implementation).
 func (t *translator) addGroups(properties map[string]any, call *segment.Call) {
-	group := cmp.Or(call.GroupID, adapter.Text(call.Context["groupId"]))
+	group := cmp.Or(call.GroupID, adapter.Text(call.Context()["groupId"]))
 	if group != "" && properties["$group_id"] == nil {
 		properties["$group_id"] = group
 	}

@@ -53,9 +53,9 @@ var specials = []struct {
 // personProperties returns what an identify says of a person: its traits in Mixpanel's names, and below them what its
 // context says.
 func personProperties(call *segment.Call) map[string]any {
-	properties := profileContext(call.Context)
+	properties := profileContext(call.Context())
 	traits := adapter.PersonTraits(call)
-	addPlace(properties, adapter.Field(call.Context, "location"))
+	addPlace(properties, adapter.Field(call.Context(), "location"))
 	addPlace(properties, traits["address"])
 	maps.Copy(properties, profileTraits(traits))
 	if name := fullName(properties); name != "" && properties["$name"] == nil {
@@ -184,7 +184,7 @@ func listOf(value any) any {
 
 // devices adds the call's device to those that get push messages. A person may have several, so the list only grows.
 func (t *translator) devices(s *sending, call *segment.Call) {
-	if token, list := deviceToken(call.Context); token != "" {
+	if token, list := deviceToken(call.Context()); token != "" {
 		t.update(s, call, union, map[string]any{list: []string{token}})
 	}
 }
@@ -199,11 +199,11 @@ func (t *translator) update(s *sending, call *segment.Call, o operation, values 
 	update := map[string]any{
 		"$token":       t.Token.Reveal(),
 		"$distinct_id": who.distinctID,
-		"$ip":          ipOf(call.Context),
+		"$ip":          ipOf(call.Context()),
 		"$time":        call.Timestamp.UnixMilli(),
 		string(o):      values,
 	}
-	if call.Context["active"] == false {
+	if call.Context()["active"] == false {
 		update["$ignore_time"] = true
 	}
 	s.add(t.profiles, update)

@@ -90,10 +90,10 @@ func (t *translator) identify(call *segment.Call) adapter.Outcome {
 	if phone := adapter.Text(data["phone"]); e164.MatchString(phone) {
 		body = body.With("phone_number", phone)
 	}
-	if channel := push(call.Context); channel != nil {
+	if channel := push(call.Context()); channel != nil {
 		body = body.With("channels", []any{channel})
 	}
-	if agent := adapter.Text(call.Context["userAgent"]); agent != "" && data["userAgent"] == nil {
+	if agent := adapter.Text(call.Context()["userAgent"]); agent != "" && data["userAgent"] == nil {
 		data["userAgent"] = agent
 	}
 	return t.send(http.MethodPost, "/users/track", withData(body, data))
@@ -163,7 +163,7 @@ func (t *translator) event(call *segment.Call, name string, data map[string]any)
 // identity names the person of an event. An email among the event's properties may be somebody else's.
 func identity(call *segment.Call) adapter.Object {
 	who := adapter.Object{{Name: "id", Value: call.UserID}}
-	if email := emailIn(adapter.Field(call.Context, "traits", "email")); email != "" {
+	if email := emailIn(adapter.Field(call.Context(), "traits", "email")); email != "" {
 		who = who.With("email", email)
 	}
 	return who

@@ -193,7 +193,7 @@ func (s *stand) keptIP(t *testing.T, path, body string, headers ...string) strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	ip, _ := call.Context["ip"].(string)
+	ip, _ := call.Context()["ip"].(string)
 	return ip
 }
 

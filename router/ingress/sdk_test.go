@@ -39,7 +39,7 @@ func TestSegmentsOwnGoSDK(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if library, _ := decoded.Context["library"].(map[string]any); library["name"] != "analytics-go" {
-		t.Errorf("context %v", decoded.Context)
+	if library, _ := decoded.Context()["library"].(map[string]any); library["name"] != "analytics-go" {
+		t.Errorf("context %v", decoded.Context())
 	}
 }

@@ -20,7 +20,7 @@ func ipOf(t *testing.T, body string, options Options) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ip, _ := call.Context["ip"].(string)
+	ip, _ := call.Context()["ip"].(string)
 	return ip
 }
 
@@ -337,6 +337,6 @@ func mustHide(t *testing.T, m Message, policy IPPolicy) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ip, _ := call.Context["ip"].(string)
+	ip, _ := call.Context()["ip"].(string)
 	return ip
 }

@@ -4,6 +4,7 @@ package segment
 
 import (
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -100,10 +101,38 @@ type Call struct {
 	// Event is a track's name, never blank. Name and Category are a page's or a screen's: from the top level, else from
 	// properties; "" is none.
 	Event, Name, Category string
-	// Properties, Traits and Context are the call's objects. Never nil; empty when absent or not an object.
-	Properties, Traits, Context map[string]any
+	// Properties and Traits are the call's objects. Never nil; empty when absent or not an object.
+	Properties, Traits map[string]any
 	// Options are what `integrations` says to this destination, such as Vero's tags. Nil when it says only yes.
 	Options map[string]any
 
-	json []byte
+	json    []byte
+	context *context
+}
+
+// Context is the call's object of that name. Never nil; empty when absent or not an object.
+func (c *Call) Context() map[string]any {
+	if c.context == nil {
+		return map[string]any{}
+	}
+	return c.context.object()
+}
+
+// SetContext gives the call another context, while nobody else has the call.
+func (c *Call) SetContext(object map[string]any) { c.context = &context{decoded: object} }
+
+// context is decoded when it is first asked for, by any of those that share the call.
+type context struct {
+	once    sync.Once
+	json    []byte
+	decoded map[string]any
+}
+
+func (c *context) object() map[string]any {
+	c.once.Do(func() {
+		if c.decoded == nil {
+			c.decoded = orEmpty(object(c.json))
+		}
+	})
+	return c.decoded
 }

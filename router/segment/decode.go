@@ -5,19 +5,24 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"unsafe"
 )
 
 var errNotACall = errors.New("call: expected a JSON object")
 
 // Decode parses the message's JSON whole. Equal messages give equal calls. The error holds nothing of the call.
 func (m *Message) Decode() (*Call, error) {
+	if m.Type == Alias {
+		return m.decodeAlias()
+	}
 	d := newDecoder(m.JSON)
 	defer d.release()
 	p := d.parts()
 	if d.end(); d.failed {
 		return nil, errNotACall
 	}
-	call := &Call{Header: m.Header, Properties: orEmpty(p.properties), Traits: orEmpty(p.traits), Context: orEmpty(p.context), json: m.JSON}
+	call := m.newCall(p.properties, p.traits)
+	call.context.decoded = orEmpty(p.context)
 	switch m.Type {
 	case Track:
 		call.Event = p.event
@@ -26,6 +31,44 @@ func (m *Message) Decode() (*Call, error) {
 		call.Category = call.label(p.category, "category")
 	}
 	return call, nil
+}
+
+// decodeAlias leaves the context for later: most vendors want the ids of an alias, and nothing else.
+func (m *Message) decodeAlias() (*Call, error) {
+	d := newViewer(m.JSON)
+	defer d.release()
+	var properties, traits, context []byte
+	d.enter('{')
+	for first := true; d.more('}', first); first = false {
+		name := d.name()
+		d.peek()
+		start := d.at
+		d.skip()
+		switch value := m.JSON[start:d.at]; name {
+		case "properties":
+			properties = value
+		case "traits":
+			traits = value
+		case "context":
+			context = value
+		}
+	}
+	if d.end(); d.failed {
+		return nil, errNotACall
+	}
+	call := m.newCall(object(properties), object(traits))
+	call.context.json = context
+	return call, nil
+}
+
+// newCall makes the call and its context in one piece.
+func (m *Message) newCall(properties, traits map[string]any) *Call {
+	var made struct {
+		call    Call
+		context context
+	}
+	made.call = Call{Header: m.Header, Properties: orEmpty(properties), Traits: orEmpty(traits), json: m.JSON, context: &made.context}
+	return &made.call
 }
 
 func orEmpty(object map[string]any) map[string]any {
@@ -89,6 +132,13 @@ var decoders = sync.Pool{New: func() any { return new(decoder) }}
 func newDecoder(source []byte) *decoder {
 	d := decoders.Get().(*decoder)
 	*d = decoder{text: string(source), open: d.open[:0]}
+	return d
+}
+
+// newViewer is newDecoder for what is only looked at: the texts that it returns are the source's own.
+func newViewer(source []byte) *decoder {
+	d := decoders.Get().(*decoder)
+	*d = decoder{text: unsafe.String(unsafe.SliceData(source), len(source)), open: d.open[:0]}
 	return d
 }
 

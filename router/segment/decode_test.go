@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -29,10 +30,12 @@ func TestDecodeKeepsEverything(t *testing.T) {
 
 func TestObjectsAreNeverNil(t *testing.T) {
 	for _, value := range []string{`null`, `[]`, `"x"`, `7`} {
-		m := parseOne(t, `{"type":"identify","userId":"u","properties":`+value+`,"traits":`+value+`,"context":`+value+`}`)
-		call, err := m.Decode()
-		if err != nil || call.Properties == nil || call.Traits == nil || call.Context == nil {
-			t.Errorf("%s: %v %#v", value, err, call)
+		for _, start := range []string{`"type":"identify"`, `"type":"alias","previousId":"p"`} {
+			m := parseOne(t, `{`+start+`,"userId":"u","properties":`+value+`,"traits":`+value+`,"context":`+value+`}`)
+			call, err := m.Decode()
+			if err != nil || call.Properties == nil || call.Traits == nil || call.Context() == nil {
+				t.Errorf("%s %s: %v %#v", start, value, err, call)
+			}
 		}
 	}
 }
@@ -54,18 +57,22 @@ func TestNameAndCategoryComeFromTheTopElseFromProperties(t *testing.T) {
 
 func TestDecodeRefusesWhatIsNoCall(t *testing.T) {
 	for _, damaged := range []string{``, `[]`, `7`, `{"a":1`, `{} {}`, `{"a":NaN}`} {
-		m := Message{JSON: []byte(damaged)}
-		if call, err := m.Decode(); err == nil {
-			t.Errorf("%s: %v", damaged, call)
+		for _, kind := range Types {
+			m := Message{Header: Header{Type: kind}, JSON: []byte(damaged)}
+			if call, err := m.Decode(); err == nil {
+				t.Errorf("%s as %s: %v", damaged, kind, call)
+			}
 		}
 	}
 }
 
 func TestDecodeRefusesWhatNestsWithoutEnd(t *testing.T) {
 	for _, brackets := range []string{`{"a":`, `[`} {
-		m := Message{JSON: []byte(`{"a":` + strings.Repeat(brackets, 1<<20))}
-		if call, err := m.Decode(); err == nil {
-			t.Errorf("%s: %v", brackets, call)
+		for _, kind := range []Type{Alias, Track} {
+			m := Message{Header: Header{Type: kind}, JSON: []byte(`{"a":` + strings.Repeat(brackets, 1<<20))}
+			if call, err := m.Decode(); err == nil {
+				t.Errorf("%s as %s: %v", brackets, kind, call)
+			}
 		}
 	}
 }
@@ -75,7 +82,7 @@ func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		benchAlias, benchTrack, ``, ` {} `, `{}{}`, `{"a":[1,-0,0.10,1e+5,1E-5,01,1.,.5,-,1e]}`, `{"a":[],"b":[ ],"c":{ },"a":{"a":null}}`,
 		`{"a":"\ud83d\ude00\ud800\u00Ff\"\\\/\b\f\n\r\t"}`, `{"\u0061":1,"a":2}`, `{"a":"\x"}`, `{"a":"\u12"}`, `{"a":"` + "\xff\x01" + `"}`,
-		`{"a":tru}`, `{"a":true,}`, `{,"a":1}`, `{"a" 1}`, `{"a":1 "b":2}`, `{"a":[1 2]}`, `{"a":[1,]}`, `{1:2}`, `["a"]`, `{"a":"b`, `{"a":nullx}`,
+		`{"a":tru}`, `{"a":true,}`, `{,"a":1}`, `{"a" 1}`, `{"a":1 "b":2}`, `{"a":[1 2]}`, `{"a":[1,]}`, `{"context":{"a":"\u00e9"},"traits":{},"context":7,"properties":{"b":[]}}`, `{1:2}`, `["a"]`, `{"a":"b`, `{"a":nullx}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -95,7 +102,46 @@ func FuzzDecode(f *testing.F) {
 		if d.end(); d.failed != (want == nil) {
 			t.Errorf("%q: refused: %t, want %t", source, d.failed, want == nil)
 		}
+		checkAlias(t, source)
 	})
+}
+
+// checkAlias compares an alias, whose objects are decoded by themselves, with what a group's are.
+func checkAlias(t *testing.T, source []byte) {
+	t.Helper()
+	group := Message{Header: Header{Type: Group}, JSON: source}
+	want, wantErr := group.Decode()
+	alias := Message{Header: Header{Type: Alias}, JSON: source}
+	got, err := alias.Decode()
+	if err != nil || wantErr != nil {
+		if err != wantErr {
+			t.Errorf("%q: %v, want %v", source, err, wantErr)
+		}
+		return
+	}
+	for _, pair := range [][2]map[string]any{{got.Properties, want.Properties}, {got.Traits, want.Traits}, {got.Context(), want.Context()}} {
+		if !reflect.DeepEqual(pair[0], pair[1]) {
+			t.Errorf("%q: %v, want %v", source, pair[0], pair[1])
+		}
+	}
+}
+
+func TestThoseThatShareAnAliasShareItsContext(t *testing.T) {
+	m := parseOne(t, `{"type":"alias","userId":"u","previousId":"p","context":{"ip":"1.2.3.4"}}`)
+	call, err := m.Decode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			own := *call
+			if own.Context()["ip"] != "1.2.3.4" {
+				t.Errorf("%v", own.Context())
+			}
+		})
+	}
+	all.Wait()
 }
 
 func readObject(r *reader) map[string]any {

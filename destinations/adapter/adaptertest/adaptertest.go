@@ -136,14 +136,14 @@ func runCase(t *testing.T, vendor adapter.Vendor, file string) {
 // translate asks the adapter twice, and checks what must hold whatever the call.
 func translate(t *testing.T, a adapter.Adapter, call *segment.Call, secrets []adapter.Secret) adapter.Outcome {
 	t.Helper()
-	before, _ := json.Marshal(call)
+	before, _ := json.Marshal([]any{call, call.Context()})
 	guard := adapter.NewGuard(a.Shared().BlockedIDs)
 	outcome := guard.Translate(a, call)
 	again := guard.Translate(a, call)
 	if len(outcome.Requests) > 0 {
 		checkMerges(t, a, call)
 	}
-	after, _ := json.Marshal(call)
+	after, _ := json.Marshal([]any{call, call.Context()})
 	if !bytes.Equal(before, after) {
 		t.Errorf("Translate or Merges modified the call:\n got %s\nwas %s", after, before)
 	}
