@@ -119,6 +119,8 @@ const (
 	statusGap = time.Second
 	// eventTimeout is how long a viewer may take to read what it is told.
 	eventTimeout = 10 * time.Second
+	// streamTime is how long one stream lasts. Who comes back is asked again who it is.
+	streamTime = 5 * time.Minute
 	// eventCalls bounds one event.
 	eventCalls = 200
 )
@@ -157,7 +159,7 @@ func (s *Server) follow(r *http.Request, viewer *live.Viewer, to *stream) {
 	tick := time.NewTicker(eventGap)
 	defer tick.Stop()
 	var told time.Time
-	for to.err == nil {
+	for end := time.Now().Add(streamTime); to.err == nil && time.Now().Before(end); {
 		calls := viewer.Changed()
 		for len(calls) > 0 {
 			n := min(len(calls), eventCalls)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -158,6 +159,70 @@ func TestListenersDoNotHoldUpAShutdown(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range s.lines { // up to the end
+	}
+}
+
+func TestABrowserIsShownThePageAndAScriptTheListOfPaths(t *testing.T) {
+	f := newFixture(t)
+	_, page, header := f.do(t, "GET", "/", "", "Accept: text/html,*/*")
+	if !strings.Contains(page, "<title>aka</title>") || strings.Contains(page, "<style") || strings.Contains(page, "onclick") {
+		t.Errorf("got %s", page)
+	}
+	if policy := header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'; script-src 'self'") || strings.Contains(policy, "unsafe") {
+		t.Errorf("the policy is %s", policy)
+	}
+	for _, file := range regexp.MustCompile(`/ui/[a-z.]+`).FindAllString(page, -1) {
+		status, _, header := f.do(t, "GET", file, "")
+		if status != 200 || header.Get("Content-Type") == "" || header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: got %d %v", file, status, header)
+		}
+	}
+	for _, accept := range []string{"", "*/*", "application/json"} {
+		if _, text, _ := f.do(t, "GET", "/", "", "Accept: "+accept); !strings.HasPrefix(text, "aka, the operator's server") {
+			t.Errorf("%s: got %s", accept, text)
+		}
+	}
+	for _, file := range []string{"/ui/nothing.js", "/ui/%2e%2e%2fpage.go", "/ui/"} {
+		if status, _, _ := f.do(t, "GET", file, ""); status != 404 && status != 307 {
+			t.Errorf("%s: got %d", file, status)
+		}
+	}
+}
+
+// What is text to the page must stay text: nothing makes elements or scripts of a string.
+func TestThePageMakesNothingOfText(t *testing.T) {
+	files, err := pageFiles.ReadDir("page")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		content, err := pageFiles.ReadFile("page/" + file.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, word := range []string{"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "srcdoc", "http://", "https://"} {
+			if strings.Contains(strings.ReplaceAll(string(content), "http://www.w3.org/2000/svg", ""), word) {
+				t.Errorf("%s holds %s", file.Name(), word)
+			}
+		}
+	}
+}
+
+func TestAnIDIsShownWithTheCallsThatTouchedIt(t *testing.T) {
+	f := newFixture(t)
+	f.live.Look()
+	f.accept(t, "jane")
+	f.accept(t, "joe")
+	f.until(t, func() bool { return f.live.Overview().Remembered == 2 })
+	var known Identity
+	if status := f.ask(t, "GET", "/identity?id=jane", "", &known); status != 200 || len(known.Calls) != 1 || known.Calls[0].UserID != "jane" || known.ID != "jane" {
+		t.Fatalf("got %d %+v", status, known)
+	}
+	for _, path := range []string{"/identity", "/identity?id=", "/identity?user=jane"} {
+		var body errorBody
+		if status := f.ask(t, "GET", path, "", &body); status != 400 {
+			t.Errorf("%s: got %d %+v", path, status, body)
+		}
 	}
 }
 

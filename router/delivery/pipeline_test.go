@@ -22,6 +22,7 @@ import (
 	"aka/destinations"
 	"aka/destinations/adapter"
 	"aka/router/journal"
+	"aka/router/live"
 	"aka/router/segment"
 )
 
@@ -1041,6 +1042,7 @@ func randomStory(t *testing.T, seed uint64) *operatedWorld {
 
 // world is a pipeline between a log and a vendor that are made for tests, on a fake clock.
 type world struct {
+	watch       *live.Recorder // nil where nobody can look
 	t           *testing.T
 	log         *testLog
 	vendor      *testVendor
@@ -1120,7 +1122,7 @@ func (w *world) run() {
 	w.logs = logs
 	w.pipeline = New(Config{
 		Destination: w.destination, Options: w.options, Journal: w.log, Read: w.log.readFrom, Allowed: func(string) []string { return w.allowed },
-		Sender: w, Logger: zap.New(core), Metrics: NewMetrics(w.registry),
+		Sender: w, Logger: zap.New(core), Metrics: NewMetrics(w.registry), Watch: w.watch,
 	})
 	if w.shared != nil {
 		w.pipeline.Journal = &sharedLog{w.log, w.shared}

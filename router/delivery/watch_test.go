@@ -1,0 +1,222 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"aka/destinations/adapter"
+	"aka/router/journal"
+	"aka/router/live"
+)
+
+// watched is a world at which somebody looks.
+func watched(t *testing.T, o Options) *world {
+	w := newWorld(t, o)
+	w.watch = live.New(live.Config{
+		Read: func(from uint64) live.Frames { return w.log.readFrom(from) }, Head: w.log.Head, Began: func(context.Context) {}, Linger: 10 * time.Hour,
+	})
+	w.watch.Look()
+	return w
+}
+
+// steps returns what happened to a call: its states, with the reason or what it waits for.
+func (w *world) steps(messageID string) string {
+	w.t.Helper()
+	calls := w.watch.Calls(live.Filter{ID: messageID}, 1)
+	if len(calls) == 0 {
+		return ""
+	}
+	d, _ := w.watch.Call(calls[0].ID)
+	var steps []string
+	for _, s := range d.Steps {
+		text := string(s.State)
+		if s.Reason != "" {
+			text += " " + s.Reason
+		}
+		if s.Behind != nil {
+			text += " behind " + s.Behind.MessageID
+		}
+		steps = append(steps, text)
+	}
+	return strings.Join(steps, ", ")
+}
+
+func (w *world) expectSteps(messageID, want string) {
+	w.t.Helper()
+	if got := w.steps(messageID); got != want {
+		w.t.Errorf("%s: %s\nwant %s", messageID, got, want)
+	}
+}
+
+func TestWhoLooksSeesEveryStepOfACall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watched(t, Options{Retry: RetryOptions{MaxAttempts: 3}})
+		w.answer = func(id string, attempt int) Response {
+			switch {
+			case id == "jane-1" && attempt < 3:
+				return Response{Status: 503}
+			case id == "joe-1":
+				return Response{Status: 400}
+			}
+			return Response{Status: 200}
+		}
+		w.accept(track("jane", 1), alias("jane", "anna", 2), track("joe", 1), track("sue", 1))
+		w.run()
+		time.Sleep(time.Minute)
+		w.expectSteps("jane-1", "queued, sending, retrying, queued, sending, retrying, queued, sending, delivered")
+		w.expectSteps("anna-2", "waiting behind jane-1, queued, sending, delivered")
+		w.expectSteps("joe-1", "queued, sending, dead refused")
+		w.expectSteps("sue-1", "queued, sending, delivered")
+		calls := w.watch.Calls(live.Filter{ID: "joe-1"}, 1)
+		if s := calls[0].Destinations[0]; s.Status != 400 || s.Letter == 0 || s.Attempt != 1 {
+			t.Errorf("the dead letter is shown as %+v", s)
+		}
+		w.stop()
+		w.watch.Close()
+	})
+}
+
+func TestWhoLooksSeesWhatIsDroppedAndWhatIsHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watched(t, Options{OnDead: OnDeadHold})
+		w.allowed = []string{"vendor"}
+		w.answer = func(id string, _ int) Response {
+			if id == "jane-1" {
+				return Response{Status: 400}
+			}
+			return Response{Status: 200}
+		}
+		dropped := track("sue", 1)
+		dropped.Routing = []byte(`{"All":false}`)
+		w.accept(identify("jane", 1), track("jane", 2), dropped)
+		w.run()
+		time.Sleep(5 * time.Minute)
+		w.expectSteps("jane-1", "queued, sending, dead refused, held refused")
+		w.expectSteps("jane-2", "waiting behind jane-1, parked behind jane-1")
+		w.expectSteps("sue-1", "dropped filtered_by_integrations")
+		w.stop()
+		w.watch.Close()
+	})
+}
+
+func TestWhoBeginsToLookIsToldWhereCallsStand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{})
+		w.answer = func(id string, _ int) Response {
+			if id == "jane-1" {
+				return Response{Status: 503}
+			}
+			return Response{Status: 200}
+		}
+		w.watch = live.New(live.Config{
+			Read: func(from uint64) live.Frames { return w.log.readFrom(from) }, Head: w.log.Head,
+			Began: func(ctx context.Context) { _ = w.pipeline.Tell(ctx) },
+		})
+		w.accept(track("sue", 1), identify("jane", 1), track("jane", 2))
+		w.run()
+		time.Sleep(10 * time.Second)
+		w.watch.Look()
+		synctest.Wait()
+		if got := w.steps("jane-1"); !strings.HasPrefix(got, "retrying") {
+			t.Errorf("jane-1: %q", got)
+		}
+		w.expectSteps("jane-2", "waiting behind jane-1")
+		w.expectSteps("sue-1", "")
+		w.stop()
+		w.watch.Close()
+	})
+}
+
+func TestADestinationSaysHowItDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{})
+		w.answer = func(id string, _ int) Response {
+			if id == "jane-1" {
+				return Response{Status: 503, Body: []byte("s3cr3t is away")}
+			}
+			return Response{Status: 200}
+		}
+		w.accept(identify("jane", 1), track("jane", 2), track("sue", 1))
+		w.run()
+		time.Sleep(10 * time.Second)
+		s, err := w.pipeline.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.State != "closed" || s.Backlog != 2 || s.Window != 2 || s.Waiting != 1 || s.Oldest == nil || s.LastDelivery == nil || s.Retries == 0 {
+			t.Errorf("got %+v", s)
+		}
+		if want := (OutcomeCount{Type: "track", Outcome: "delivered", Count: 1}); !slices.Equal(s.Outcomes, []OutcomeCount{want}) {
+			t.Errorf("got %+v", s.Outcomes)
+		}
+		if len(s.Failures) != 1 || s.Failures[0].Status != 503 || s.Failures[0].Calls < 2 || strings.Contains(s.Failures[0].Detail, "s3cr3t") {
+			t.Errorf("got %+v", s.Failures)
+		}
+		w.stop()
+		if _, err := w.pipeline.Status(t.Context()); err == nil {
+			t.Error("it says how it does although it has stopped")
+		}
+	})
+}
+
+func TestNobodyPaysForLookingWhileNobodyLooks(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.watch = live.New(live.Config{})
+	w.run()
+	defer w.stop()
+	p := w.pipeline
+	e := track("jane", 1)
+	j := &job{entry: &e, pos: journal.Position{Seq: 1}}
+	jobs := []*job{j}
+	if n := testing.AllocsPerRun(1000, func() {
+		p.sawWaiting(j)
+		p.sawQueued(j)
+		p.sawSending(jobs)
+		p.sawRetry(j)
+		p.sawParked(j)
+		p.sawHeld(j)
+		p.sawEnd(j, outcomeDelivered, "")
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestTheMergesOfAnIDAreFoundAndNamed(t *testing.T) {
+	m := newMergeMemory("account", 10_000)
+	add := func(rule adapter.MergeRule, from, to string) {
+		m.add(newMerge(adapter.Merge{Rule: rule, From: from, To: to}))
+	}
+	for i := range 1000 {
+		add(adapter.MergeRenames, fmt.Sprintf("other-%d", i), fmt.Sprintf("else-%d", i))
+	}
+	add(adapter.MergeRenames, "jen@email.com", "507f191e81")
+	add(adapter.MergeUses, "", "jen@email.com")
+	add(adapter.MergeRenames, "507f191e81", "jane")
+	var blocks [][]byte
+	for _, b := range m.blocks {
+		blocks = append(blocks, b.data)
+	}
+	found, more := mergesOf(blocks, "jane", map[digest]string{digestOf("jane"): "jane", digestOf("507f191e81"): "507f191e81"})
+	if len(found) != 2 || more {
+		t.Fatalf("got %+v", found)
+	}
+	named := func(n Name) string {
+		if n.ID == nil {
+			return "unknown"
+		}
+		return *n.ID
+	}
+	var lines []string
+	for _, f := range found {
+		lines = append(lines, named(f.From)+" "+f.Rule+" "+named(f.To))
+	}
+	slices.Sort(lines)
+	if want := []string{"507f191e81 renames jane", "unknown renames 507f191e81"}; !slices.Equal(lines, want) {
+		t.Errorf("got %q, want %q", lines, want)
+	}
+}
