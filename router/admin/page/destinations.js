@@ -13,7 +13,7 @@ export function destinations(root, { argument }) {
 
 function all() {
   return [
-    el('div.title', {}, el('h1', {}, 'Destinations'), el('div.actions', {}, button('reload', 'Reload the config', 'quiet', reload))),
+    el('div.title', {}, el('h1', {}, 'Destinations'), el('div.actions', {}, button('reload', 'Reload the config', 'plain', reload))),
     store.destinations.length === 0 && el('p.empty', {}, 'Waiting for the destinations to say how they do.'),
     el('div.cards', {}, store.destinations.map((d) => el('a.card.destination', { href: `#/destinations/${encodeURIComponent(d.name)}`, id: `card-${d.name}` },
       el('div.card-head', {}, el('h2', {}, text(d.name)), destinationBadge(d)),
@@ -61,7 +61,7 @@ function actions(d) {
   if (d.state === 'removed') return button('forget', 'Forget it', 'danger', () => forget(d))
   return d.paused
     ? button('resume', 'Resume', 'primary', () => steer(d.name, 'resume', 'Resumed'))
-    : button('pause', 'Pause', 'quiet', () => steer(d.name, 'pause', 'Paused: what is in flight ends, the rest waits'))
+    : button('pause', 'Pause', 'plain', () => steer(d.name, 'pause', 'Paused: what is in flight ends, the rest waits'))
 }
 
 const button = (id, label, tone, onclick) => el(`button.${tone}`, { type: 'button', id, onclick, disabled: store.access !== 'full', title: store.access !== 'full' ? 'Your token allows to read only' : undefined }, label)

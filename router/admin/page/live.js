@@ -259,7 +259,7 @@ function atDestination(call, name) {
     last?.dead_letter && el('p', {}, el('a', { href: `#/dead?id=${encodeURIComponent(call.user_id ?? call.anonymous_id ?? call.previous_id ?? '')}&destination=${encodeURIComponent(name)}` }, `Dead letter ${last.dead_letter}`)),
     steps.length > 0 && el('ol.steps', {}, steps.map((s) => stepLine(call, s))),
     call.omitted > 0 && el('p.hint', {}, `${call.omitted} steps in between are not kept.`),
-    foreseen && el('details', { 'data-key': name },
+    foreseen && !(foreseen.reason && foreseen.reason === last?.reason) && el('details', { 'data-key': name },
       el('summary', {}, foreseen.outcome === 'send' ? (sent ? 'The request that was sent' : last?.state === 'dropped' ? 'The request that would have been sent' : 'The request that is to be sent') : 'What becomes of it here'),
       explained(foreseen)))
 }
