@@ -26,12 +26,18 @@ func TestThePagesOfVendorsShowWhatIsSent(t *testing.T) {
 		if len(found) < 4 || len(found) != strings.Count(p.text, "<!-- explain ") {
 			t.Errorf("%s: %d examples that can be read", p.name, len(found))
 		}
-		expect(t, p, example.ReplaceAllStringFunc(p.text, func(block string) string {
-			m := example.FindStringSubmatch(block)
-			before, _, _ := strings.Cut(block, "```text\n")
-			return before + "```text\n" + explained(t, m[1], m[2], m[3]) + "```\n"
-		}))
+		expect(t, p, withExplanations(t, p.text))
 	}
+}
+
+// withExplanations puts under each example of a text what aka explain says of it.
+func withExplanations(t *testing.T, text string) string {
+	t.Helper()
+	return example.ReplaceAllStringFunc(text, func(block string) string {
+		m := example.FindStringSubmatch(block)
+		before, _, _ := strings.Cut(block, "```text\n")
+		return before + "```text\n" + explained(t, m[1], m[2], m[3]) + "```\n"
+	})
 }
 
 func pageOf(t *testing.T, vendor string) page {

@@ -3,7 +3,8 @@
 // Translate, and one line in the destinations table.
 //
 // What a call holds is in `go doc aka/router/segment.Call` and .Header, how an adapter is tested in
-// `go doc aka/destinations/adapter/adaptertest`. A whole adapter for one type of call, but for its config:
+// `go doc aka/destinations/adapter/adaptertest`, and docs/adding-a-vendor.md goes through a whole one with its config and
+// tests. An adapter for one type of call, but for its config:
 //
 //	func (t *translator) Translate(call *segment.Call) adapter.Outcome {
 //		if call.Type != segment.Alias {

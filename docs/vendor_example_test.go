@@ -1,0 +1,114 @@
+package docs
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"aka/destinations"
+	"aka/destinations/simulator"
+	"aka/docs/example/acme"
+	"aka/router"
+)
+
+// quote is a file of the module on a page.
+var quote = regexp.MustCompile("(?s)<!-- file (\\S+) -->\n```(\\w+)\n.*?```\n")
+
+// With -update the page shows the files as they are.
+func TestThePageOnAddingAVendorShowsTheCodeThatIsTested(t *testing.T) {
+	addAcme(t)
+	p := page{"docs/adding-a-vendor.md", read(t, "docs/adding-a-vendor.md")}
+	if found := quote.FindAllString(p.text, -1); len(found) < 5 || len(found) != strings.Count(p.text, "<!-- file ") {
+		t.Errorf("%d files that can be read", len(found))
+	}
+	want := quote.ReplaceAllStringFunc(p.text, func(block string) string {
+		m := quote.FindStringSubmatch(block)
+		return fmt.Sprintf("<!-- file %s -->\n```%s\n%s```\n", m[1], m[2], read(t, m[1]))
+	})
+	expect(t, p, withExplanations(t, want))
+}
+
+// addAcme adds the line of the table for one test.
+func addAcme(t *testing.T) {
+	destinations.Vendors["acme"] = acme.Vendor
+	t.Cleanup(func() { delete(destinations.Vendors, "acme") })
+}
+
+func TestTheVendorOfThePageGetsCalls(t *testing.T) {
+	addAcme(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	sim, err := simulator.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sim.Close()
+	endpoint, err := sim.Add("acme", "acme", simulator.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := startRouter(t, ctx, fmt.Sprintf("destinations: { acme: { settings: { api_key: k3y-of-acme, endpoint: %q } } }\n", endpoint))
+	post(t, r, `{"type":"identify","userId":"jen@email.com","traits":{"plan":"free"}}`)
+	post(t, r, `{"type":"alias","previousId":"jen@email.com","userId":"507f191e81"}`)
+	post(t, r, `{"type":"track","userId":"507f191e81","event":"Signed Up"}`)
+	account := sim.Account("acme")
+	if err := account.Wait(ctx, func() bool { return len(account.Exchanges()) == 3 }); err != nil {
+		t.Fatalf("%v: Acme got %+v", err, account.Exchanges())
+	}
+	for i, path := range []string{"/people", "/people/merge", "/events"} {
+		if got := account.Exchanges()[i]; got.Path != path || len(got.Records) != 1 {
+			t.Errorf("exchange %d is %s with %v", i, got.Path, got.Records)
+		}
+	}
+}
+
+// startRouter runs aka in this process, until the test ends.
+func startRouter(t *testing.T, ctx context.Context, vendors string) *router.Router {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	text := fmt.Sprintf(`listen: "127.0.0.1:0"
+admin: { listen: "127.0.0.1:0" }
+sources: { website: { write_key: dev } }
+journal: { dir: %q }
+delivery: { allow_private: true }
+%s`, filepath.Join(t.TempDir(), "data"), vendors)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config, err := router.Load(path, router.LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := router.New(config, zap.NewNop())
+	if err := r.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Stop(context.WithoutCancel(ctx)) })
+	return r
+}
+
+// post sends one call, which must be taken.
+func post(t *testing.T, r *router.Router, call string) {
+	t.Helper()
+	request, err := http.NewRequest(http.MethodPost, "http://"+r.Addr()+"/v1/batch", strings.NewReader(`{"batch":[`+call+`]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.SetBasicAuth("dev", "")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", call, response.Status)
+	}
+}
