@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -48,7 +49,7 @@ type committer struct {
 	now     func() time.Time
 }
 
-// request is one Append on its way. It is used again after its answer, unless it was abandoned.
+// request is one Append on its way. It is used again after the committer's answer.
 type request struct {
 	entries    []Entry
 	keys       []messageKey
@@ -56,23 +57,34 @@ type request struct {
 	ends       []int // where each record ends
 	duplicates int
 	done       chan error
-	timeout    *time.Timer // stopped
-	// abandoned is set when nobody waits for the answer any more: the client was told to try again.
-	abandoned atomic.Bool
+	timeout    *time.Timer // gives up; stopped
+	// answered is set by whoever answers: the committer, or what gave up before it did. It has one answer.
+	answered atomic.Bool
 }
 
 // keptRecords is the largest buffer that waits for the next request.
 const keptRecords = 128 << 10
 
 func newRequest() any {
-	r := &request{done: make(chan error, 1), timeout: time.NewTimer(appendTimeout)}
+	r := &request{done: make(chan error, 1)}
+	r.timeout = time.AfterFunc(appendTimeout, func() {
+		r.answer(fmt.Errorf("%w: no answer from the disk in %s", ErrUnavailable, appendTimeout))
+	})
 	r.timeout.Stop()
 	return r
+}
+
+// answer ends the wait, unless it has ended.
+func (r *request) answer(err error) {
+	if r.answered.CompareAndSwap(false, true) {
+		r.done <- err
+	}
 }
 
 // release gives back a request to which nobody refers any more.
 func (c *committer) release(r *request) {
 	r.entries, r.duplicates = nil, 0
+	r.answered.Store(false)
 	if cap(r.records) <= keptRecords {
 		c.requests.Put(r)
 	}
@@ -104,21 +116,26 @@ func (c *committer) append(ctx context.Context, entries []Entry) (duplicates int
 		c.release(r)
 		return 0, err
 	}
-	r.timeout.Reset(appendTimeout)
-	select {
-	case err = <-r.done:
-		r.timeout.Stop()
-		duplicates = r.duplicates
-		c.release(r)
-		return duplicates, err
-	case <-r.timeout.C:
-		r.abandoned.Store(true)
-		return 0, fmt.Errorf("%w: no answer from the disk in %s", ErrUnavailable, appendTimeout)
-	case <-ctx.Done():
-		r.timeout.Stop()
-		r.abandoned.Store(true)
-		return 0, fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	return c.await(ctx, r)
+}
+
+// await waits on one channel only: to select among all that may end the wait would cost more than the rest of it.
+func (c *committer) await(ctx context.Context, r *request) (duplicates int, err error) {
+	unwatch := func() bool { return true }
+	if ctx.Done() != nil {
+		unwatch = context.AfterFunc(ctx, func() { r.answer(fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())) })
 	}
+	r.timeout.Reset(appendTimeout)
+	err = <-r.done
+	stopped, unwatched := r.timeout.Stop(), unwatch()
+	if err != nil {
+		return 0, err // the committer may have it still
+	}
+	duplicates = r.duplicates
+	if stopped && unwatched {
+		c.release(r)
+	}
+	return duplicates, nil
 }
 
 func (r *request) encode(entries []Entry, hasher keyHasher) error {
@@ -197,9 +214,11 @@ func (c *committer) run() {
 func (c *committer) commit(first *request) {
 	if err := c.mend(); err != nil {
 		c.queued.Add(-int64(len(first.records)))
-		first.done <- err
+		first.answer(err)
 		return
 	}
+	// Those who are about to ask for a write shall be in this one: fewer are cheaper, and nobody waits for anything to come.
+	runtime.Gosched()
 	c.take(first)
 	for more := true; more && len(c.frame.data) < maxFrame; {
 		select {
@@ -264,7 +283,7 @@ func (c *committer) reopen() error {
 // take puts a request's new calls into the open frame, flushing it whenever it is full.
 func (c *committer) take(r *request) {
 	c.queued.Add(-int64(len(r.records)))
-	if r.abandoned.Load() {
+	if r.answered.Load() {
 		return
 	}
 	now := c.now()
@@ -272,7 +291,7 @@ func (c *committer) take(r *request) {
 		record := r.record(i)
 		if len(c.frame.data) > 0 && len(c.frame.data)+len(record) > maxFrame-frameOverhead {
 			if err := c.flush(); err != nil {
-				r.done <- err
+				r.answer(err)
 				return
 			}
 		}
@@ -306,7 +325,7 @@ func (c *committer) flush() error {
 		c.seen.forget(f.keys)
 	}
 	for _, r := range f.waiting {
-		r.done <- err
+		r.answer(err)
 	}
 	return err
 }

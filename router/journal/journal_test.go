@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -355,7 +356,7 @@ func TestARequestThatNobodyWaitsForIsNotWritten(t *testing.T) {
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 	r := &request{entries: []Entry{entry("u", 1)}, done: make(chan error, 1)}
-	r.abandoned.Store(true)
+	r.answered.Store(true)
 	if err := j.commits.enqueue(r); err != nil {
 		t.Fatal(err)
 	}
@@ -366,6 +367,36 @@ func TestARequestThatNobodyWaitsForIsNotWritten(t *testing.T) {
 	if _, err := j.Append(cancelled, []Entry{entry("u", 3)}); err != nil && !errors.Is(err, ErrUnavailable) {
 		t.Fatalf("got %v", err)
 	}
+}
+
+func TestAppendGivesUpOnADiskThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCommitter(&Journal{}) // which nobody runs
+		impatient, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		for ctx, want := range map[context.Context]time.Duration{t.Context(): appendTimeout, context.Background(): appendTimeout, impatient: time.Second} {
+			start := time.Now()
+			if _, err := c.append(ctx, []Entry{entry("u", 1)}); !errors.Is(err, ErrUnavailable) {
+				t.Fatalf("got %v", err)
+			}
+			if waited := time.Since(start); waited > want {
+				t.Fatalf("%s, not %s", waited, want)
+			}
+		}
+		close(c.queue)
+		seen := map[*request]bool{}
+		for r := range c.queue {
+			if seen[r] {
+				t.Fatal("a request is used again although the committer has it")
+			}
+			seen[r] = true
+			c.take(r)
+			r.answer(nil) // too late, and nobody waits
+		}
+		if len(seen) != 3 || len(c.frame.waiting) > 0 {
+			t.Fatalf("%d requests, %d of them would be written", len(seen), len(c.frame.waiting))
+		}
+	})
 }
 
 func TestAGapIsCounted(t *testing.T) {
