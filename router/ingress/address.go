@@ -31,7 +31,7 @@ func (t trusted) has(ip netip.Addr) bool {
 // trusted proxy: then it is the last in X-Forwarded-For, to which each proxy appends who called it, that is not one as well.
 // What stands before that, or before what is no address, anybody may have written.
 func (t trusted) client(ctx *fasthttp.RequestCtx) netip.Addr {
-	client := peer(ctx.RemoteAddr())
+	client := peerOf(ctx)
 	if !t.has(client) {
 		return client
 	}
@@ -49,6 +49,13 @@ func (t trusted) client(ctx *fasthttp.RequestCtx) netip.Addr {
 		}
 	}
 	return client
+}
+
+func peerOf(ctx *fasthttp.RequestCtx) netip.Addr {
+	if c := connOf(ctx); c != nil {
+		return c.peer
+	}
+	return peer(ctx.RemoteAddr())
 }
 
 // peer returns the address at the other end of the connection; the zero Addr where that is no IP address.

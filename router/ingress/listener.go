@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -49,7 +50,7 @@ func (l *patientListener) Accept() (net.Conn, error) {
 		case err == nil && l.isFull():
 			l.turnAway(accepted)
 		case err == nil:
-			c := &conn{Conn: accepted, others: l.silent, slack: l.slack}
+			c := &conn{Conn: accepted, others: l.silent, slack: l.slack, peer: peer(accepted.RemoteAddr())}
 			if l.silent.add(c) {
 				return c, nil
 			}
@@ -79,7 +80,9 @@ type conn struct {
 	late   bool        // what was waited for did not come in time
 	unread atomic.Bool // the client may still be sending what nobody reads
 
-	readBy, set time.Time // when reading is to give up, and when it does
+	peer        netip.Addr                // as the function peer returns it
+	readBy, set time.Time                 // when reading is to give up, and when it does
+	writeBy     atomic.Pointer[time.Time] // when writing gives up
 	slack       time.Duration
 }
 
@@ -100,11 +103,26 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 }
 
 func (c *conn) moveDeadline() error {
-	if c.readBy.IsZero() == c.set.IsZero() && !c.readBy.Before(c.set) && c.readBy.Sub(c.set) <= c.slack {
+	if c.isNear(c.set, c.readBy) {
 		return nil
 	}
 	c.set = c.readBy
 	return c.Conn.SetReadDeadline(c.readBy)
+}
+
+// SetWriteDeadline is for who writes, and for who closes meanwhile.
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	if set := c.writeBy.Load(); set != nil && c.isNear(*set, t) {
+		return nil
+	}
+	moved := t
+	c.writeBy.Store(&moved)
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// isNear tells whether the deadline that is set does for the one that is wanted.
+func (c *conn) isNear(set, wanted time.Time) bool {
+	return wanted.IsZero() == set.IsZero() && !wanted.Before(set) && wanted.Sub(set) <= c.slack
 }
 
 // Read reads. A connection that ends before anything has come just ends, however it does: nobody waits for an answer, and

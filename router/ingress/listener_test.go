@@ -31,3 +31,32 @@ func TestABusyConnectionIsKeptAndASilentOneIsNot(t *testing.T) {
 		}
 	})
 }
+
+func TestAClientThatReadsKeepsItsConnectionAndOneThatDoesNotLosesIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, accepted := net.Pipe()
+		defer client.Close()
+		c := &conn{Conn: accepted, others: &silentConns{}, slack: deadlineSlack}
+		defer c.Close()
+		one := make([]byte, 1)
+		for range 1000 {
+			_ = c.SetWriteDeadline(time.Now().Add(10 * time.Second))
+			go client.Read(one)
+			if _, err := c.Write(one); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		start := time.Now()
+		_ = c.SetWriteDeadline(start.Add(10 * time.Second))
+		_, err := c.Write(one)
+		if waited := time.Since(start); !isTimeout(err) || waited > 10*time.Second || waited < 9*time.Second {
+			t.Errorf("%v after %s", err, waited)
+		}
+		_ = c.SetWriteDeadline(time.Time{})
+		go client.Read(one)
+		if _, err := c.Write(one); err != nil {
+			t.Errorf("without a deadline: %v", err)
+		}
+	})
+}

@@ -244,7 +244,11 @@ func (s *Server) finish(ctx *fasthttp.RequestCtx, origin []byte) {
 
 // isLast tells whether the client says that it will send no more. The library knows the word alone and in one case only.
 func isLast(ctx *fasthttp.RequestCtx) bool {
-	for option := range bytes.SplitSeq(ctx.Request.Header.Peek(fasthttp.HeaderConnection), []byte{','}) {
+	said := ctx.Request.Header.Peek(fasthttp.HeaderConnection)
+	if len(said) == 0 {
+		return false
+	}
+	for option := range bytes.SplitSeq(said, []byte{','}) {
 		if bytes.EqualFold(bytes.TrimSpace(option), []byte("close")) {
 			return true
 		}
