@@ -57,14 +57,29 @@ var allNames = []string{"All", "all"}
 type nameSwitch struct {
 	names       []string
 	lenient     bool
-	values      []string // the last value under each name, as JSON
+	few         [fewNames]string // the last value under each name, as JSON
+	many        []string         // the same, where there are more names
 	on, off     bool
 	options     map[string]any
 	diagnostics []string
 }
 
+// fewNames is as many as a destination usually goes by.
+const fewNames = 6
+
 func newSwitch(names []string, lenient bool) nameSwitch {
-	return nameSwitch{names: names, lenient: lenient, values: make([]string, len(names))}
+	s := nameSwitch{names: names, lenient: lenient}
+	if len(names) > fewNames {
+		s.many = make([]string, len(names))
+	}
+	return s
+}
+
+func (s *nameSwitch) values() []string {
+	if s.many != nil {
+		return s.many
+	}
+	return s.few[:len(s.names)]
 }
 
 // read notes a member of the integrations object.
@@ -72,7 +87,7 @@ func (s *nameSwitch) read(name, value string) {
 	near := false
 	for i, own := range s.names {
 		if name == own {
-			s.values[i] = value
+			s.values()[i] = value
 			return
 		}
 		near = near || nearly(name, own)
@@ -88,7 +103,7 @@ func (s *nameSwitch) read(name, value string) {
 
 // settle applies what was noted. The first name's options win, so it is applied last.
 func (s *nameSwitch) settle() {
-	for _, value := range slices.Backward(s.values) {
+	for _, value := range slices.Backward(s.values()) {
 		s.apply(value)
 	}
 }

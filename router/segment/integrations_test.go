@@ -68,6 +68,18 @@ func TestLenientRoutingTakesNearMisses(t *testing.T) {
 	}
 }
 
+func TestRouteByManyNames(t *testing.T) {
+	var names []string
+	for i := range 2 * fewNames {
+		names = append(names, fmt.Sprint("n", i))
+	}
+	for _, name := range names {
+		if got := show(Route([]byte(`{"`+name+`":false}`), names, false)); got != "off" {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
 func show(d Decision) string {
 	text := map[bool]string{true: "on", false: "off"}[d.Enabled]
 	if d.Options != nil {
