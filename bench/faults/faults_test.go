@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -86,6 +87,25 @@ func TestWhatAVendorTookDespiteAFaultIsKnown(t *testing.T) {
 	}
 }
 
+func TestASlowAnswerIsNoReasonForARepeat(t *testing.T) {
+	slow := simulator.Fault{Delay: time.Millisecond}
+	record := map[string]any{"event": "p1 step 2"}
+	exchange := simulator.Exchange{Fault: slow.String(), Status: http.StatusOK, Records: []any{record}}
+	for _, c := range []struct {
+		e    expectation
+		fine bool
+	}{{expectation{faults: []simulator.Fault{slow}}, true}, {expectation{slow: []simulator.Fault{slow}}, false}} {
+		all, err := c.e.deliveries([]simulator.Exchange{exchange, exchange})
+		if err != nil || len(all) != 2 {
+			t.Fatalf("%v, %v", all, err)
+		}
+		r := &Result{}
+		if verifyRepeats(r, "vero", crowd.Repeats(all), c.e); r.failed() == c.fine {
+			t.Errorf("%+v: %v", c.e, r.Wrong)
+		}
+	}
+}
+
 func TestWhatComesBeforeRetryAfterIsFound(t *testing.T) {
 	start := time.Unix(100, 0)
 	exchange := func(status int, at time.Duration) simulator.Exchange {
@@ -116,5 +136,40 @@ func TestANameThatIsNoScenarioIsRefused(t *testing.T) {
 		if (err != nil) != (want < 0) || err == nil && len(chosen) != want {
 			t.Errorf("-only %q: %d scenarios, %v", only, len(chosen), err)
 		}
+	}
+}
+
+func TestWhoWasThereGetsWhatCameThenAndNothingElse(t *testing.T) {
+	at := func(second int64) time.Time { return time.Unix(second, 0) }
+	call := func(person int, began, answered int64) ack {
+		return ack{Place: crowd.Place{Person: person}, began: at(began), at: at(answered)}
+	}
+	acks := []ack{call(0, 11, 19), call(1, 19, 21), call(2, 31, 39), call(3, 41, 44), call(4, 50, 51)}
+	var there tenure
+	there.begin(true, at(10))
+	there.begin(true, at(15)) // as before
+	there.end(at(20))
+	there.begin(false, at(30))
+	there.end(at(40))
+	there.begin(true, at(45))
+	there.end(at(60))
+	people := func(places []crowd.Place) (people []int) {
+		for _, p := range places {
+			people = append(people, p.Person)
+		}
+		return people
+	}
+	if got := people(there.meant(acks)); !slices.Equal(got, []int{0, 4}) {
+		t.Errorf("meant are %v", got)
+	}
+	if got := there.strangers(acks); len(got) != 1 || !got[crowd.Place{Person: 2}] {
+		t.Errorf("strangers are %v", got)
+	}
+	there.forgotten(at(70))
+	if got := there.meant(acks); len(got) > 0 {
+		t.Errorf("meant are %v still", got)
+	}
+	if got := there.strangers(acks); len(got) != 1 {
+		t.Errorf("strangers are %v", got)
 	}
 }

@@ -65,7 +65,7 @@ func sigkill(h *harness, r *Result) error {
 	}
 	stall := stalls()
 	r.measured("the disk and the processors made a write wait for up to %s", stall.Round(time.Millisecond))
-	return w.verify(r, l, expectation{crashes: ends, repeatable: saved + 4*stall, faults: slow})
+	return w.verify(r, l, expectation{crashes: ends, repeatable: saved + 4*stall, slow: slow})
 }
 
 // slowVendors has every vendor take a moment, so that there is always something in flight.
@@ -181,5 +181,5 @@ func sigterm(h *harness, r *Result) error {
 	if err := l.end(w); err != nil {
 		return err
 	}
-	return w.verify(r, l, expectation{restarted: true, faults: slow})
+	return w.verify(r, l, expectation{restarted: true, slow: slow})
 }

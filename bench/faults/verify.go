@@ -27,6 +27,8 @@ type expectation struct {
 	answerLost string
 	// faults are those of the vendors, for what they took all the same.
 	faults []simulator.Fault
+	// slow are those that only delay an answer: no reason to send anything again.
+	slow []simulator.Fault
 	// dead tells that there may be dead letters.
 	dead bool
 }
@@ -136,7 +138,7 @@ func (w *world) aka(args ...string) ([]byte, error) {
 
 // verifyVendor checks what one vendor got.
 func (w *world) verifyVendor(r *Result, name string, acks []ack, dead places, inDoubt int, e expectation) error {
-	all, err := crowd.Deliveries(w.account(name).Exchanges(), e.wasTaken)
+	all, err := e.deliveries(w.account(name).Exchanges())
 	if err != nil {
 		return err
 	}
@@ -211,6 +213,18 @@ func verifyRepeats(r *Result, name string, repeats []crowd.Repeat, e expectation
 		r.measured("%s: at most %d calls were delivered again after a crash, the oldest of them from %s before it", name, most, oldest.Round(time.Millisecond))
 	}
 	return perRun
+}
+
+// deliveries are what the vendor took.
+func (e expectation) deliveries(exchanges []simulator.Exchange) ([]crowd.Delivery, error) {
+	for i := range exchanges {
+		for _, slow := range e.slow {
+			if x := &exchanges[i]; x.Fault == slow.String() && x.Status != 0 { // it was answered
+				x.Fault = ""
+			}
+		}
+	}
+	return crowd.Deliveries(exchanges, e.wasTaken)
 }
 
 // wasTaken tells whether the vendor took what an exchange held, whether it could say so or not.

@@ -58,6 +58,8 @@ type plan struct {
 	delivery string // the section for all destinations, as YAML's key: value
 	// endpoint and own are what one destination has of its own: an address, and a delivery section.
 	endpoint, own map[string]string
+	// more are further destinations, sources further sources, and source what is said of the one that is used, as YAML.
+	more, sources, source string
 	// journal is where it goes; a folder of the world's own where it is empty.
 	journal string
 	env     []string
@@ -107,11 +109,11 @@ func (w *world) configure(p plan) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, `listen: "127.0.0.1:0"
 admin: { listen: "127.0.0.1:0" }
-sources: { test: { write_key: %s } }
+sources: { test: { write_key: %s%s }%s }
 journal: { dir: %q }
 delivery: { allow_private: true, %s }
 destinations:
-`, writeKey, w.journal, p.delivery)
+`, writeKey, p.source, p.sources, w.journal, p.delivery)
 	for _, d := range destinations {
 		endpoint := w.endpoints[d.name]
 		if other := p.endpoint[d.name]; other != "" {
@@ -119,7 +121,12 @@ destinations:
 		}
 		fmt.Fprintf(&text, "  %s: { settings: { %s, endpoint: %q }, delivery: { %s } }\n", d.name, d.settings, endpoint, p.own[d.name])
 	}
-	return os.WriteFile(w.config, []byte(text.String()), 0o600)
+	text.WriteString(p.more)
+	// As a whole: aka may be reading it.
+	if err := os.WriteFile(w.config+".new", []byte(text.String()), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(w.config+".new", w.config)
 }
 
 func (w *world) cleanUp(f func()) { w.cleanUps = append(w.cleanUps, f) }

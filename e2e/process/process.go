@@ -124,14 +124,23 @@ func (p *Process) Kill() {
 // Terminate asks the process to stop, and returns its exit code and how long it took.
 func (p *Process) Terminate(timeout time.Duration) (code int, took time.Duration, err error) {
 	start := time.Now()
-	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := p.Signal(syscall.SIGTERM); err != nil {
 		return 0, 0, err
 	}
+	code, err = p.Wait(timeout)
+	return code, time.Since(start), err
+}
+
+// Signal sends the process a signal.
+func (p *Process) Signal(s os.Signal) error { return p.command.Process.Signal(s) }
+
+// Wait waits until the process has ended, and returns its exit code.
+func (p *Process) Wait(timeout time.Duration) (code int, err error) {
 	select {
 	case <-p.Exited:
-		return p.command.ProcessState.ExitCode(), time.Since(start), nil
+		return p.command.ProcessState.ExitCode(), nil
 	case <-time.After(timeout):
-		return 0, 0, ErrGoesOn
+		return 0, ErrGoesOn
 	}
 }
 
