@@ -52,7 +52,7 @@ journal: { dir: %q }
 		t.Fatalf("found %q", paths)
 	}
 	for _, match := range paths {
-		path := strings.NewReplacer("{$}", "", "{id}", "1").Replace(match[1])
+		path := strings.NewReplacer("{$}", "", "{id}", "1", "{name}", "vero", "{file}", "aka.js").Replace(match[1])
 		for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
 			if status := ask(method, "http://"+router.Addr()+path); status != 404 {
 				t.Errorf("%s %s is answered %d where SDKs send", method, path, status)

@@ -87,10 +87,18 @@ func (g *guarded) want(t testing.TB, request string, status int, code string, he
 
 func bearer(token string) string { return "Authorization: Bearer " + token }
 
-// lookers and changers are every path but those of probes and of signing in.
+// lookers, changers and streams are every path but those of probes and of signing in. Streams do not end by themselves.
 var (
-	lookers  = []string{"GET /", "GET /metrics", "GET /dead-letters", "GET /dead-letters/summary", "GET /dead-letters/1", "GET /access", "GET /nothing", "HEAD /", "POST /explain {}"}
-	changers = []string{"POST /dead-letters/1/replay", "DELETE /dead-letters/1", "POST /dead-letters/replay", "POST /dead-letters/discard", "PUT /log/level?level=debug", "PUT /", "PATCH /nothing"}
+	streams = []string{"GET /live/events"}
+	lookers = []string{
+		"GET /", "GET /metrics", "GET /dead-letters", "GET /dead-letters/summary", "GET /dead-letters/1", "GET /access", "GET /nothing", "HEAD /", "POST /explain {}",
+		"GET /destinations", "GET /destinations/vero", "GET /drain", "GET /reload",
+		"GET /identity?id=jane", "GET /live", "GET /live/calls", "GET /live/calls/1", "GET /log/level", "GET /ui/aka.js",
+	}
+	changers = []string{
+		"POST /dead-letters/1/replay", "DELETE /dead-letters/1", "POST /dead-letters/replay", "POST /dead-letters/discard", "PUT /log/level?level=debug", "PUT /", "PATCH /nothing",
+		"POST /reload", "POST /drain", "DELETE /drain", "POST /destinations/vero/pause", "POST /destinations/vero/resume", "DELETE /destinations/vero",
+	}
 )
 
 // turnedAway are the statuses of the guard; whatever else comes from behind it.
@@ -98,7 +106,7 @@ var turnedAway = []int{401, 403, 429}
 
 func TestWithoutATokenNothingButProbesIsAnswered(t *testing.T) {
 	g := newGuarded(t)
-	for _, request := range append(lookers, changers...) {
+	for _, request := range slices.Concat(lookers, changers, streams) {
 		for _, headers := range [][]string{
 			{}, {"Origin: http://localhost:9090"}, {"Authorization: "}, {"Authorization: Basic dXNlcjpmdWxsLXRva2VuLWM0bjRyeQ=="},
 			{"Authorization: " + fullToken}, {"Cookie: aka_admin=" + fullToken}, {"X-Aka-Token: " + fullToken},
@@ -172,7 +180,7 @@ func TestWhoMayNotLookAnyMoreIsToldNoMore(t *testing.T) {
 }
 
 func TestAWrongTokenIsRefused(t *testing.T) {
-	for _, request := range append(lookers, changers...) {
+	for _, request := range slices.Concat(lookers, changers, streams) {
 		for i, token := range []string{wrong, fullToken[:len(fullToken)-1], fullToken + "x", strings.ToUpper(fullToken), "", "\x00"} {
 			g := newGuardedOnce(t)
 			g.want(t, request, 401, "wrong_token", bearer(token), ProofHeader+": 1", fmt.Sprintf("From-Address: 192.0.2.%d:1", i))
@@ -194,7 +202,7 @@ func newGuardedOnce(t *testing.T) *guarded {
 
 func TestTheFullTokenAllowsEverythingUnderAnyName(t *testing.T) {
 	g := newGuarded(t)
-	for _, request := range append(lookers, changers...) {
+	for _, request := range slices.Concat(lookers, changers) {
 		for _, host := range []string{"localhost", "aka.somewhere.example"} {
 			if answer := g.ask(request, bearer(fullToken), "Host: "+host); slices.Contains(turnedAway, answer.Code) {
 				t.Errorf("%s: got %d %s", request, answer.Code, answer.Body)
@@ -230,7 +238,7 @@ func TestATokenDoesNotExcuseAnotherSitesPage(t *testing.T) {
 
 func TestWithoutATokenAnUnknownNameIsRefusedFirst(t *testing.T) {
 	g := newGuarded(t)
-	for _, request := range append(lookers, "GET /login", "POST /login token="+fullToken) {
+	for _, request := range slices.Concat(lookers, streams, []string{"GET /login", "POST /login token=" + fullToken}) {
 		g.want(t, request, 403, "unknown_host", "Host: evil.example")
 	}
 }

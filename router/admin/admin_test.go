@@ -295,6 +295,7 @@ func (f *fixture) another(change func(*Config)) *Server {
 		Hosts:        []string{"Aka.Example"},
 		Destinations: func() []string { return []string{"mixpanel", "vero"} },
 		Journal:      f.journal,
+		Steering:     &steered{},
 		Started:      func() error { return f.started },
 		Explain:      explain,
 		Live:         f.live,

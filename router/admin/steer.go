@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 )
@@ -62,6 +63,9 @@ func (s *Server) pause(r *http.Request) (any, error)  { return s.setPaused(r, tr
 func (s *Server) resume(r *http.Request) (any, error) { return s.setPaused(r, false) }
 
 func (s *Server) setPaused(r *http.Request, paused bool) (any, error) {
+	if _, err := readQuery(r); err != nil {
+		return nil, err
+	}
 	name := r.PathValue("name")
 	if err := s.Steering.Pause(name, paused); err != nil {
 		return nil, err
@@ -70,6 +74,9 @@ func (s *Server) setPaused(r *http.Request, paused bool) (any, error) {
 }
 
 func (s *Server) forget(r *http.Request) (any, error) {
+	if _, err := readQuery(r); err != nil {
+		return nil, err
+	}
 	name := r.PathValue("name")
 	calls, err := s.Steering.Forget(r.Context(), name)
 	if err != nil {
@@ -83,6 +90,9 @@ func (s *Server) forget(r *http.Request) (any, error) {
 const reloadPatience = 25 * time.Second
 
 func (s *Server) reload(r *http.Request) (any, error) {
+	if _, err := readQuery(r); err != nil {
+		return nil, err
+	}
 	type outcome struct {
 		done any
 		err  error
@@ -96,18 +106,24 @@ func (s *Server) reload(r *http.Request) (any, error) {
 	case o := <-reloaded:
 		return o.done, o.err
 	case <-time.After(reloadPatience):
-		return nil, &problem{http.StatusServiceUnavailable, "reloading", "the config is good, and the reload under way: it waits for what is in flight; the log says when it is done"}
+		return nil, &problem{http.StatusServiceUnavailable, "reloading", "the reload is under way: it waits for what is in flight; the log says when it is done, or what is wrong with the config"}
 	}
 }
 
-func (s *Server) drain(*http.Request) (any, error) {
+func (s *Server) drain(r *http.Request) (any, error) {
+	if _, err := readQuery(r); err != nil {
+		return nil, err
+	}
 	if err := s.Steering.Drain(); err != nil {
 		return nil, err
 	}
 	return s.Steering.Draining(), nil
 }
 
-func (s *Server) cancelDrain(*http.Request) (any, error) {
+func (s *Server) cancelDrain(r *http.Request) (any, error) {
+	if _, err := readQuery(r); err != nil {
+		return nil, err
+	}
 	if err := s.Steering.CancelDrain(); err != nil {
 		return nil, err
 	}
@@ -119,7 +135,15 @@ const drainPatience = time.Second
 
 // showDrain answers at the end of the drain those who wait for it: the process ends only then.
 func (s *Server) showDrain(r *http.Request) (any, error) {
-	if r.URL.Query().Get("wait") == "true" {
+	query, err := readQuery(r, "wait")
+	if err != nil {
+		return nil, err
+	}
+	switch wait := query["wait"]; wait {
+	case "", "false":
+	default:
+		return nil, &problem{http.StatusBadRequest, "invalid_wait", fmt.Sprintf("wait: expected true or false, not %q", wait)}
+	case "true":
 		select {
 		case <-s.Steering.Drained():
 		case <-time.After(drainPatience):

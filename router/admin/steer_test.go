@@ -1,0 +1,147 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// steered remembers what it is asked, and refuses it when it is to.
+type steered struct {
+	mu    sync.Mutex
+	asked []string
+	err   error
+}
+
+func (s *steered) ask(what string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, what)
+	return s.err
+}
+
+func (s *steered) Pause(name string, paused bool) error {
+	if paused {
+		return s.ask("pause " + name)
+	}
+	return s.ask("resume " + name)
+}
+
+func (s *steered) Forget(_ context.Context, name string) (uint64, error) {
+	return 7, s.ask("forget " + name)
+}
+func (s *steered) Reload() (any, error) { return []string{}, s.ask("reload") }
+func (s *steered) Drain() error         { return s.ask("drain") }
+func (s *steered) CancelDrain() error   { return s.ask("cancel") }
+func (s *steered) Draining() Draining {
+	return Draining{Waiting: map[string]uint64{}, Paused: []string{}}
+}
+func (s *steered) Drained() <-chan struct{} { return nil }
+
+// steers are the requests that steer, and what they ask.
+var steers = map[string]string{
+	"POST /reload": "reload", "POST /drain": "drain", "DELETE /drain": "cancel",
+	"POST /destinations/vero/pause": "pause vero", "POST /destinations/vero/resume": "resume vero", "DELETE /destinations/vero": "forget vero",
+}
+
+func TestWhoMayNotSteersNothing(t *testing.T) {
+	s := &steered{}
+	g := newGuarded(t)
+	g.Steering = s
+	read, full := g.signIn(t, readToken), g.signIn(t, fullToken)
+	proof := ProofHeader + ": 1"
+	for request := range steers {
+		for code, headers := range map[string][][]string{
+			"token_required":  {{proof}, {proof, "Cookie: aka_admin=" + fullToken}, {proof, "Origin: http://localhost:9090"}},
+			"wrong_token":     {{proof, bearer(wrong)}},
+			"unknown_host":    {{proof, "Host: evil.example"}, {proof, full, "Host: evil.example"}},
+			"read_only":       {{proof, bearer(readToken)}, {proof, read}, {read, "Origin: http://localhost:9090"}},
+			"unproven_origin": {{full}, {full, "Referer: http://localhost:9090/"}},
+			"cross_origin":    {{full, proof, "Origin: https://evil.example"}, {full, "Origin: null"}, {bearer(fullToken), "Sec-Fetch-Site: cross-site"}},
+		} {
+			for _, h := range headers {
+				g.guesses.by = nil // they are not what this is about
+				if answer := g.ask(request, h...); !strings.Contains(answer.Body.String(), code) || !slices.Contains(turnedAway, answer.Code) {
+					t.Errorf("%s with %q: got %d %s, want %s", request, h, answer.Code, answer.Body, code)
+				}
+			}
+		}
+	}
+	if len(s.asked) > 0 {
+		t.Errorf("%q were done all the same", s.asked)
+	}
+	for request, want := range steers {
+		if answer := g.ask(request, full, proof); answer.Code != http.StatusOK || s.asked[len(s.asked)-1] != want {
+			t.Errorf("%s: got %d %s", request, answer.Code, answer.Body)
+		}
+	}
+}
+
+func TestWhatSteersTakesNoParameters(t *testing.T) {
+	f := newFixture(t)
+	for request := range steers {
+		method, path, _ := strings.Cut(request, " ")
+		f.want(t, method, path+"?dry=true", "", 400, `{"success":false,"code":"unknown_parameter","message":"query: \"dry\" is no parameter here; there are none","error":"query: \"dry\" is no parameter here; there are none"}`)
+	}
+	f.want(t, "GET", "/drain?wait=perhaps", "", 400, `{"success":false,"code":"invalid_wait","message":"wait: expected true or false, not \"perhaps\"","error":"wait: expected true or false, not \"perhaps\""}`)
+	if asked := f.server.Steering.(*steered).asked; len(asked) > 0 {
+		t.Errorf("%q were done all the same", asked)
+	}
+}
+
+func TestWhyItCannotBeSteeredIsSaid(t *testing.T) {
+	f := newFixture(t)
+	for _, c := range []struct {
+		err    error
+		status int
+		code   string
+	}{
+		{ErrNoDestination, 404, "not_found"}, {ErrConfigured, 409, "configured"}, {ErrBadConfig, 422, "invalid_config"}, {ErrNotNow, 503, "try_again"},
+		{errors.New("disk"), 500, "internal"},
+	} {
+		f.server.Steering.(*steered).err = c.err
+		for request := range steers {
+			method, path, _ := strings.Cut(request, " ")
+			var body errorBody
+			if status := f.ask(t, method, path, "", &body); status != c.status || body.Code != c.code {
+				t.Errorf("%s: got %d %s, want %d %s", request, status, body.Code, c.status, c.code)
+			}
+		}
+	}
+}
+
+// A route that is not among these is one whose refusals nobody has looked at.
+func TestEveryRouteIsTriedWithoutAToken(t *testing.T) {
+	table, err := os.ReadFile("routes.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := strings.NewReplacer("{$}", "", "{id}", "1", "{name}", "vero", "{file}", "aka.js")
+	methods := regexp.MustCompile(`"([A-Z]+)":`)
+	found := 0
+	for _, route := range regexp.MustCompile(`mux\.Handle\("([^"]+)", methods\{(.*)\}\)`).FindAllStringSubmatch(string(table), -1) {
+		path := values.Replace(route[1])
+		if slices.Contains(openPaths, path) || slices.Contains(signingPaths, path) {
+			continue
+		}
+		for _, method := range methods.FindAllStringSubmatch(route[2], -1) {
+			found++
+			request := method[1] + " " + path
+			isTried := func(tried string) bool {
+				return tried == request || strings.HasPrefix(tried, request+"?") || strings.HasPrefix(tried, request+" ")
+			}
+			if !slices.ContainsFunc(slices.Concat(lookers, changers, streams), isTried) {
+				t.Errorf("%s is not tried", request)
+			}
+		}
+	}
+	if found < 25 {
+		t.Errorf("only %d requests were found", found)
+	}
+}
