@@ -173,6 +173,10 @@ const (
 	typeMask      = 0x3f
 
 	replayedSize = 7 * binary.MaxVarintLen64
+
+	// minRecord is what the smallest record takes: its kind, two times of two numbers, and the lengths of seven texts and the
+	// routing.
+	minRecord = 1 + 2*2 + 7 + 1
 )
 
 func appendReplayed(dst []byte, r *Replayed) []byte {
@@ -210,7 +214,7 @@ func decodeFrame(seq uint64, data []byte) (*Frame, error) {
 	}
 	r := recordReader{data: body[1:]}
 	before := r.uvarint()
-	var entries []Entry
+	entries := make([]Entry, 0, countRecords(r.data))
 	for r.err == nil && len(r.data) > 0 {
 		entries = append(entries, r.entry())
 	}
@@ -218,6 +222,19 @@ func decodeFrame(seq uint64, data []byte) (*Frame, error) {
 		return nil, r.err
 	}
 	return newFrame(seq, before, entries, len(data)), nil
+}
+
+// countRecords counts the records that data begins with, as far as their lengths may be right: it is never more than fit there.
+func countRecords(data []byte) (n int) {
+	for len(data) > 0 {
+		size, width := binary.Uvarint(data)
+		if width <= 0 || size < minRecord || size > uint64(len(data)-width) {
+			break
+		}
+		data = data[width+int(size):]
+		n++
+	}
+	return n
 }
 
 // recordReader reads off the front of data.
