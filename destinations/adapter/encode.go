@@ -163,3 +163,19 @@ func digits(text string) (n int) {
 	}
 	return n
 }
+
+// AppendEscaped appends a text as url.QueryEscape writes it.
+func AppendEscaped[T string | []byte](dst []byte, text T) []byte {
+	const hex = "0123456789ABCDEF"
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.', c == '~':
+			dst = append(dst, c)
+		case c == ' ':
+			dst = append(dst, '+')
+		default:
+			dst = append(dst, '%', hex[c>>4], hex[c&15])
+		}
+	}
+	return dst
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
+	"net/url"
 	"testing"
 	"time"
 )
@@ -72,5 +73,21 @@ func BenchmarkEncode(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+func TestAppendEscapedWritesAsAQueryDoes(t *testing.T) {
+	every := make([]byte, 256)
+	for i := range every {
+		every[i] = byte(i)
+	}
+	for _, text := range []string{"", "a b", string(every), "日本"} {
+		want := "data=" + url.QueryEscape(text)
+		if got := AppendEscaped([]byte("data="), text); string(got) != want {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+		if got := AppendEscaped([]byte("data="), []byte(text)); string(got) != want {
+			t.Errorf("%q as bytes: %s, want %s", text, got, want)
+		}
 	}
 }

@@ -82,7 +82,7 @@ func TestParametersAreWrittenAsAQuery(t *testing.T) {
 	}
 	p, want := parameters{}, url.Values{}
 	for i, text := range []string{"", "a", " b", string(every), "日本"} {
-		if got := p.encode(); got != want.Encode() {
+		if got := string(p.appendTo(nil)); got != want.Encode() {
 			t.Errorf("with %d: %q, want %q", i, got, want.Encode())
 		}
 		p[text] = text + "&="

@@ -38,6 +38,8 @@ const (
 // earliest is the oldest time that Kissmetrics keeps (https://support.kissmetrics.io/docs/technical-notes-on-events-and-properties).
 var earliest = time.Date(2009, 1, 1, 0, 0, 0, 0, time.UTC)
 
+var formHeader = map[string]string{"Content-Type": "application/x-www-form-urlencoded"}
+
 type translator struct {
 	Config
 	base string
@@ -69,11 +71,12 @@ func (t *translator) alias(call *segment.Call, previousID, userID string) adapte
 	p := t.sender(call)
 	p["_p"] = previousID
 	p["_n"] = userID
-	query := p.encode()
+	var room [maxQuery]byte
+	query := p.appendTo(room[:0])
 	if len(query) > maxQuery {
 		// /a is documented for GET only, and without the user agent it always fits.
 		delete(p, "_ua")
-		query = p.encode()
+		query = p.appendTo(room[:0])
 	}
 	return t.get("/a", query)
 }
@@ -192,59 +195,43 @@ func (t *translator) sender(call *segment.Call) parameters {
 }
 
 func (t *translator) request(path string, p parameters) adapter.Request {
-	query := p.encode()
+	var room [maxQuery]byte
+	query := p.appendTo(room[:0])
 	if len(query) <= maxQuery {
 		return t.get(path, query)
 	}
 	return adapter.Request{
 		Method: http.MethodPost,
 		URL:    t.base + path,
-		Header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"},
-		Body:   []byte(query),
+		Header: formHeader,
+		Body:   slices.Clone(query),
 	}
 }
 
 // parameters are those of one request, by name.
 type parameters map[string]string
 
-// encode returns them as a query, in the order of their names, as url.Values does.
-func (p parameters) encode() string {
+// appendTo writes them as a query, in the order of their names, as url.Values does.
+func (p parameters) appendTo(query []byte) []byte {
 	var few [32]string
 	names := few[:0]
-	size := 0
-	for name, value := range p {
+	for name := range p {
 		names = append(names, name)
-		size += len(name) + len(value) + len("=&")
 	}
 	slices.Sort(names)
-	query := make([]byte, 0, size+size/2)
+	start := len(query)
 	for _, name := range names {
-		if len(query) > 0 {
+		if len(query) > start {
 			query = append(query, '&')
 		}
-		query = appendEscaped(append(appendEscaped(query, name), '='), p[name])
+		query = append(adapter.AppendEscaped(query, name), '=')
+		query = adapter.AppendEscaped(query, p[name])
 	}
-	return string(query)
+	return query
 }
 
-// appendEscaped is url.QueryEscape.
-func appendEscaped(dst []byte, text string) []byte {
-	const hex = "0123456789ABCDEF"
-	for i := range len(text) {
-		switch c := text[i]; {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.', c == '~':
-			dst = append(dst, c)
-		case c == ' ':
-			dst = append(dst, '+')
-		default:
-			dst = append(dst, '%', hex[c>>4], hex[c&15])
-		}
-	}
-	return dst
-}
-
-func (t *translator) get(path, query string) adapter.Request {
-	return adapter.Request{Method: http.MethodGet, URL: t.base + path + "?" + query}
+func (t *translator) get(path string, query []byte) adapter.Request {
+	return adapter.Request{Method: http.MethodGet, URL: t.base + path + "?" + string(query)}
 }
 
 // isOrderCompleted knows the event's name of today and of the first version of Segment's e-commerce spec.

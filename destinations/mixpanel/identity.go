@@ -70,18 +70,22 @@ func isCommand(event string) bool {
 }
 
 // record is an event or a command as Mixpanel takes it.
-func record(event string, properties map[string]any) adapter.Object {
+func record(event string, properties any) adapter.Object {
 	return adapter.Object{{Name: "event", Value: event}, {Name: "properties", Value: properties}}
 }
 
 // createAlias makes userId point to the previousId, which Mixpanel knows already. The other way round, all that follows
 // under the userId would belong to nobody.
 func (t *translator) createAlias(call *segment.Call) adapter.Object {
-	return record(createAliasEvent, map[string]any{"distinct_id": call.PreviousID, "alias": call.UserID, "token": t.Token.Reveal()})
+	return record(createAliasEvent, adapter.Object{
+		{Name: "alias", Value: call.UserID}, {Name: "distinct_id", Value: call.PreviousID}, {Name: "token", Value: t.Token.Reveal()},
+	})
 }
 
 func (t *translator) identifyAnonymous(userID, anonymousID string) adapter.Object {
-	return record(identifyEvent, map[string]any{"$identified_id": userID, "$anon_id": anonymousID, "token": t.Token.Reveal()})
+	return record(identifyEvent, adapter.Object{
+		{Name: "$anon_id", Value: anonymousID}, {Name: "$identified_id", Value: userID}, {Name: "token", Value: t.Token.Reveal()},
+	})
 }
 
 func (t *translator) mergePair(one, other string) adapter.Object {

@@ -55,6 +55,10 @@ func read(body []byte) (said reply, err error) {
 	case "0", "1":
 		return reply{Status: text}, nil
 	}
+	if json.Unmarshal(body, &said) == nil {
+		return said, nil
+	}
+	said = reply{}
 	err = json.NewDecoder(bytes.NewReader(body)).Decode(&said)
 	return said, err
 }

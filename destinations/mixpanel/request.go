@@ -65,7 +65,7 @@ func (t *translator) connect(base string) {
 
 func (e endpoint) request(body []byte) adapter.Request {
 	if e.batch == nil {
-		body = []byte("data=" + url.QueryEscape(string(body)))
+		body = adapter.AppendEscaped(append(make([]byte, 0, len("data=")+2*len(body)), "data="...), body)
 	}
 	return adapter.Request{Method: http.MethodPost, URL: e.url, Header: e.header, Body: body, Batch: e.batch}
 }
