@@ -111,7 +111,7 @@ func (p *Pipeline) land(f *flight) {
 	p.landed = append(p.landed, f)
 }
 
-// start sends the jobs' requests as one exchange, in a goroutine of its own.
+// start sends the jobs' requests as one exchange, in a goroutine that does nothing else meanwhile.
 func (p *Pipeline) start(f *flight, now time.Time) {
 	p.inFlight++
 	for _, j := range f.jobs {
@@ -124,7 +124,18 @@ func (p *Pipeline) start(f *flight, now time.Time) {
 		}
 	}
 	p.sawSending(f.jobs)
-	go p.fly(f)
+	if p.flyers < p.inFlight {
+		p.flyers++
+		go p.flyAll()
+	}
+	p.flights <- f
+}
+
+// flyAll does one exchange after the other, until there are no more. A goroutine for each would have to grow its stack for each.
+func (p *Pipeline) flyAll() {
+	for f := range p.flights {
+		p.fly(f)
+	}
 }
 
 func (p *Pipeline) fly(f *flight) {

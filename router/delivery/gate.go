@@ -12,7 +12,7 @@ import (
 type gate struct {
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
 	// share counts the exchanges of the last interval, for their ratio. It never opens; nil is no ratio.
-	share   *gobreaker.TwoStepCircuitBreaker[struct{}]
+	share   *gobreaker.CircuitBreaker[struct{}]
 	options BreakerOptions
 	// notBefore is when the next exchange may start.
 	notBefore time.Time
@@ -66,11 +66,11 @@ func newGate(options BreakerOptions, changed func(state string, wait time.Durati
 
 func saysNothing(err error) bool { return errors.Is(err, errNoSign) }
 
-func newShare(options BreakerOptions) *gobreaker.TwoStepCircuitBreaker[struct{}] {
+func newShare(options BreakerOptions) *gobreaker.CircuitBreaker[struct{}] {
 	if options.Ratio == 0 {
 		return nil
 	}
-	return gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+	return gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		Interval:     options.Interval,
 		BucketPeriod: max(options.Interval/shareBuckets, 1),
 		ReadyToTrip:  func(gobreaker.Counts) bool { return false },
@@ -184,10 +184,20 @@ func (g *gate) countShare(e ending) {
 	if g.share == nil {
 		return
 	}
-	if done, err := g.share.Allow(); err == nil {
-		done(e.sign(e.uncounted))
+	was := exchangeWorked
+	switch e.sign(e.uncounted) {
+	case errExchange:
+		was = exchangeFailed
+	case errNoSign:
+		was = exchangeSaidNothing
 	}
+	_, _ = g.share.Execute(was)
 }
+
+// What is counted of an exchange that is over.
+func exchangeWorked() (struct{}, error)      { return struct{}{}, nil }
+func exchangeFailed() (struct{}, error)      { return struct{}{}, errExchange }
+func exchangeSaidNothing() (struct{}, error) { return struct{}{}, errNoSign }
 
 // wait keeps exchanges from starting for a while. A longer wait that stands already stays.
 func (g *gate) wait(now time.Time, d time.Duration) {

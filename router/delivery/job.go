@@ -28,8 +28,6 @@ type job struct {
 	failingSince time.Time
 	first, last  time.Time
 	status       int
-	// ambiguous tells that the vendor may have acted on the current request, although no try of it has succeeded.
-	ambiguous bool
 	// endedBefore is how many calls had ended when its turn came, where it waits until that is saved.
 	endedBefore uint64
 	// maxBatch bounds the batch that the job may travel in, after one was refused as too large. 0 is no bound.
@@ -37,13 +35,27 @@ type job struct {
 
 	entered time.Time // the window
 	queued  time.Time
-	waiting bool // for the time of its next try
-	next    time.Time
+	next    time.Time     // its next try, while it is waiting
 	took    time.Duration // the last exchange
-	parking bool          // it is being parked
-	parked  uint64        // its id once it is
-	burying bool          // it is being stored as a dead letter, with its place where it holds up others; and then it has ended
+	parked  uint64        // its id once it is parked
 	letter  uint64        // the dead letter that it is, or was before it was tried again in its place; 0 is none
+	// failedIn is the epoch of the destination in which it failed last, from 1.
+	failedIn uint64
+	// refusedIn is one more than how often the destination had taken something when it first refused the credentials for this
+	// call; 0 is never.
+	refusedIn uint64
+
+	size int
+
+	older, newer *job // in the window
+
+	// The switches stand together, for the room that they take: a window has thousands of jobs.
+
+	// ambiguous tells that the vendor may have acted on the current request, although no try of it has succeeded.
+	ambiguous bool
+	waiting   bool // for the time of its next try
+	parking   bool // it is being parked
+	burying   bool // it is being stored as a dead letter, with its place where it holds up others; and then it has ended
 	// held tells that it is a dead letter which holds up those behind it, deciding that its operator has to wait: its place is
 	// being stored, or what an operator has said.
 	held, deciding bool
@@ -51,16 +63,7 @@ type job struct {
 	maybeParked bool
 	// doubtStored tells that it is kept aside as one that the vendor may have acted on.
 	doubtStored bool
-	// failedIn is the epoch of the destination in which it failed last, from 1.
-	failedIn uint64
-	// refusedIn is one more than how often the destination had taken something when it first refused the credentials for this
-	// call; 0 is never.
-	refusedIn uint64
-
-	detached bool
-	size     int
-
-	older, newer *job // in the window
+	detached    bool
 }
 
 func (j *job) request() *adapter.Request { return &j.outcome.Requests[j.step] }

@@ -67,7 +67,7 @@ type Config struct {
 // Pipeline delivers the journal's calls to one destination: each once or more, in the order that identity needs.
 //
 // All its state belongs to one goroutine, the loop. Around it, one goroutine reads ahead and translates, one saves progress,
-// one does chores on the disk, and each exchange in flight has its own.
+// one does chores on the disk, and each exchange in flight has one to itself.
 type Pipeline struct {
 	Config
 	log     *zap.Logger
@@ -82,6 +82,7 @@ type Pipeline struct {
 	timers    timers
 	inFlight  int
 	landed    []*flight // to be used again
+	flyers    int       // goroutines that do exchanges: as many as were ever in flight
 	epoch     uint64    // counts the exchanges that did not fail, from 1
 	taken     uint64    // counts the exchanges in which the destination took something
 	parked    window    // those that are kept aside, beside the window
@@ -115,6 +116,7 @@ type Pipeline struct {
 	// suspectBelow is the end of the log at the start, when the run before crashed: calls before it may have been sent.
 	suspectBelow uint64
 
+	flights  chan *flight
 	incoming chan prepared
 	asked    chan func() // what others want done on the loop
 	results  chan *flight
@@ -147,6 +149,7 @@ func New(config Config) *Pipeline {
 		state:     stateClosed,
 		limiter:   newLimiter(config.Options.Rate),
 		letters:   map[uint64]*job{},
+		flights:   make(chan *flight, config.Options.Concurrency),
 		incoming:  make(chan prepared, 1),
 		asked:     make(chan func()),
 		results:   make(chan *flight, config.Options.Concurrency),
@@ -226,6 +229,7 @@ func (p *Pipeline) Floor() uint64 { return p.savedFloor.Load() }
 
 func (p *Pipeline) loop(ctx context.Context) {
 	defer close(p.stopped)
+	defer close(p.flights)
 	tick := time.NewTicker(saveInterval)
 	defer tick.Stop()
 	alarm := alarm{timer: time.NewTimer(time.Hour)}
