@@ -30,7 +30,8 @@ func Types() []string { return slices.Sorted(maps.Keys(Vendors)) }
 type Destination struct {
 	// Name is its name in the config, in metrics and in logs; Type is its vendor's.
 	Name, Type string
-	// Names are what it goes by in a call's `integrations`: its own name, the vendor's, and what the config adds.
+	// Names are what it goes by in a call's `integrations`: its own name, the vendor's, and what the config adds. They and
+	// Lenient stay as they are once a call was filtered.
 	Names []string
 	// Lenient forgives case and spaces in those names.
 	Lenient bool
@@ -46,6 +47,8 @@ type Destination struct {
 	Adapter adapter.Adapter
 	// Masker hides the destination's secrets in text that is shown. Nil hides nothing.
 	Masker *adapter.Masker
+	// Routes remembers what was decided by calls' `integrations`. Nil remembers nothing.
+	Routes *segment.Routes
 
 	guard adapter.Guard
 }
@@ -69,6 +72,7 @@ func New(name, vendorType string, settings adapter.Settings) (*Destination, erro
 		Order:   vendor.Order,
 		Renames: vendor.Renames,
 		Adapter: a,
+		Routes:  &segment.Routes{},
 		guard:   adapter.NewGuard(shared.BlockedIDs),
 	}
 	if shared.Settle != nil {
@@ -92,7 +96,7 @@ func (d *Destination) Filter(allowed []string, m *segment.Message) (segment.Deci
 
 // Route reads what the call's `integrations` say about this destination.
 func (d *Destination) Route(m *segment.Message) segment.Decision {
-	return segment.Route(m.Routing, d.Names, d.Lenient)
+	return d.Routes.Route(m.Routing, d.Names, d.Lenient)
 }
 
 // Translate says what the call means here, after the guard has checked its ids, and within the bounds of what one call may

@@ -140,9 +140,9 @@ func changeOf(before, after *Destination) change {
 }
 
 // areEqual compares what two destinations were built of. Their maskers hold no other secrets than their adapters, and are made
-// ready only when they are used.
+// ready only when they are used; and what they remember comes of calls.
 func areEqual(a, b destinations.Destination) bool {
-	a.Masker, b.Masker = nil, nil
+	a.Masker, b.Masker, a.Routes, b.Routes = nil, nil, nil, nil
 	return reflect.DeepEqual(a, b)
 }
 

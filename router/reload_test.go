@@ -18,6 +18,7 @@ import (
 
 	"aka/destinations/simulator"
 	"aka/router/admin"
+	"aka/router/segment"
 )
 
 func TestAReloadChangesOnlyWhatIsAnother(t *testing.T) {
@@ -25,6 +26,9 @@ func TestAReloadChangesOnlyWhatIsAnother(t *testing.T) {
 	w.write("", "kissmetrics", "vero")
 	w.start()
 	before := w.router.all()
+	for _, d := range w.router.Config().Destinations {
+		d.Route(&segment.Message{Routing: []byte(`{"All":false}`)}) // which it remembers
+	}
 	w.mustReload(Reloaded{})
 	if now := w.router.all(); !reflect.DeepEqual(now, before) {
 		t.Error("a config that says the same has started a destination anew")

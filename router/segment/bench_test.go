@@ -77,11 +77,16 @@ func BenchmarkDecode(b *testing.B) {
 func BenchmarkRoute(b *testing.B) {
 	names := []string{"vero-eu", "Vero", "VERO"}
 	routing := parseOne(b, benchAlias).Routing
-	b.ReportAllocs()
-	for b.Loop() {
-		if Route(routing, names, false).Enabled {
-			b.Fatal("Vero is switched off")
-		}
+	var routes Routes
+	for name, route := range map[string]func([]byte, []string, bool) Decision{"new": Route, "remembered": routes.Route} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if route(routing, names, false).Enabled {
+					b.Fatal("Vero is switched off")
+				}
+			}
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package segment
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -80,6 +81,21 @@ func TestRouteByManyNames(t *testing.T) {
 	}
 }
 
+func TestARememberedRouteIsTheSame(t *testing.T) {
+	var routes Routes
+	for i := range 10 * keptRoutes {
+		for _, routing := range []string{
+			fmt.Sprintf(`{"Vero":%t,"x":%d}`, i%3 == 0, i%(3*keptRoutes)), `{"All":false}`, `{"All":true}`, ``, `{}`, `{"Vero":{"a":1}}`,
+			`{"Vero":0}`, `{"Vero":false`, `{"Vero":false,"` + strings.Repeat("x", keptRouting) + `":1}`,
+		} {
+			want := show(Route([]byte(routing), veroNames, false))
+			if got := show(routes.Route([]byte(routing), veroNames, false)); got != want {
+				t.Fatalf("%s: %s, not %s", routing, got, want)
+			}
+		}
+	}
+}
+
 func show(d Decision) string {
 	text := map[bool]string{true: "on", false: "off"}[d.Enabled]
 	if d.Options != nil {
@@ -147,9 +163,19 @@ func FuzzRoute(f *testing.F) {
 		f.Add([]byte(seed), false)
 		f.Add([]byte(seed), true)
 	}
+	var strict, lax Routes
 	f.Fuzz(func(t *testing.T, routing []byte, lenient bool) {
 		given := string(routing)
 		got := Route(routing, veroNames, lenient)
+		routes := &strict
+		if lenient {
+			routes = &lax
+		}
+		for range 2 {
+			if remembered := routes.Route(routing, veroNames, lenient); show(remembered) != show(got) {
+				t.Fatalf("%s remembered, not %s", show(remembered), show(got))
+			}
+		}
 		if string(routing) != given || show(got) != show(Route(routing, veroNames, lenient)) {
 			t.Fatal("Route is not pure")
 		}
