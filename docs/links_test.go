@@ -45,6 +45,16 @@ func TestEveryLinkLeadsToAFileAndItsHeading(t *testing.T) {
 	}
 }
 
+func TestTheIndexHasEveryPage(t *testing.T) {
+	index := read(t, "docs/README.md")
+	for _, p := range pages(t) {
+		name, isDoc := strings.CutPrefix(p.name, "docs/")
+		if isDoc && name != "README.md" && !strings.Contains(index, "]("+name+")") {
+			t.Errorf("docs/README.md does not link %s", name)
+		}
+	}
+}
+
 func checkLink(t *testing.T, from page, to *url.URL) {
 	t.Helper()
 	name := from.name
