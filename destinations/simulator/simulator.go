@@ -44,6 +44,9 @@ import (
 // controlPath is the first part of the control API's path; no account can have it as its name.
 const controlPath = "_control"
 
+// healthPath is that of aka's own probes, so that `aka health` can ask a simulator too.
+const healthPath = "/healthz"
+
 var accountName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
 // Simulator listens and serves accounts. It is safe for concurrent use.
@@ -128,7 +131,7 @@ func (s *Simulator) Close() error {
 	return err
 }
 
-// ServeHTTP hands an exchange to the account that its path names, or to the control API.
+// ServeHTTP hands an exchange to the account that its path names, or to the control API. At /healthz it tells that it lives.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	if name == controlPath || r.URL.Path == "/" {
@@ -136,6 +139,9 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	account := s.Account(name)
+	if account == nil && r.URL.Path == healthPath {
+		return // 200
+	}
 	if account == nil {
 		http.Error(w, "simulator: no such account", http.StatusNotFound)
 		return

@@ -65,13 +65,15 @@ func TestAccountsAreApart(t *testing.T) {
 	if sim.Account("c") != nil {
 		t.Error("there is an account that nobody added")
 	}
-	response, err := a.http.Get(sim.URL() + "/c/e")
-	if err != nil {
-		t.Fatal(err)
-	}
-	response.Body.Close()
-	if response.StatusCode != http.StatusNotFound {
-		t.Errorf("status %d, want 404", response.StatusCode)
+	for path, want := range map[string]int{"/c/e": http.StatusNotFound, "/healthz": http.StatusOK, "/healthz/e": http.StatusNotFound} {
+		response, err := a.http.Get(sim.URL() + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("%s: status %d, want %d", path, response.StatusCode, want)
+		}
 	}
 }
 

@@ -81,7 +81,8 @@ the destinations section of a config that sends to them, with the key that lets 
 API shows who each vendor takes for one person, and makes it fail in all the ways in which vendors do. Nothing guards that
 API, so listen on loopback only.`,
 		Example: `  aka simulate
-  aka simulate --listen 127.0.0.1:9900 > destinations.yaml`,
+  aka simulate --listen 127.0.0.1:9900 > destinations.yaml
+  aka health --admin 127.0.0.1:9900      # does it live?`,
 		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			return untilSignalled(command.Context(), func(ctx context.Context) error {
