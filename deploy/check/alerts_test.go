@@ -2,8 +2,6 @@ package check
 
 import (
 	"log/slog"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -67,40 +65,4 @@ func TestEachAlertHasItsRunbookAndAStoryInWhichItFires(t *testing.T) {
 	for left := range sections {
 		t.Errorf("docs/operations.md: there is no alert %s", left)
 	}
-}
-
-var link = regexp.MustCompile(`\]\(([^)\s]*)\)`)
-
-// anchor is what a heading is called in a link.
-func anchor(heading string) string {
-	kept := regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(heading), "")
-	return strings.ReplaceAll(kept, " ", "-")
-}
-
-func TestLinksOfTheseDocsLeadSomewhere(t *testing.T) {
-	for _, page := range []string{"docs/deploy.md", "docs/operations.md"} {
-		for _, found := range link.FindAllStringSubmatch(read(t, page), -1) {
-			file, fragment, _ := strings.Cut(found[1], "#")
-			target := filepath.Join("docs", file)
-			if file == "" {
-				target = page
-			}
-			if _, err := os.Stat(filepath.Join(repository, target)); err != nil {
-				t.Errorf("%s: %v", page, err)
-				continue
-			}
-			if fragment != "" && !hasHeading(read(t, target), fragment) {
-				t.Errorf("%s: nothing is at %s", page, found[1])
-			}
-		}
-	}
-}
-
-func hasHeading(text, fragment string) bool {
-	for _, heading := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(text, -1) {
-		if anchor(heading[1]) == fragment {
-			return true
-		}
-	}
-	return false
 }
