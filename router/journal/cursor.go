@@ -30,15 +30,27 @@ const cursorChunk = 64 << 10
 
 // frame returns the content of the frame at seq, which is at most head, the log's last; nil when the engine must be asked.
 func (c *blockCursor) frame(dir string, seq, head uint64) []byte {
-	if c.file == nil && !c.seek(dir, seq) {
+	if c.file != nil {
+		if content := c.ahead(dir, seq, head); content != nil {
+			return content
+		}
+		c.close() // its reader may have left out more than a block
+	}
+	if !c.seek(dir, seq) {
 		return nil
 	}
+	content := c.ahead(dir, seq, head)
+	if content == nil {
+		c.close()
+	}
+	return content
+}
+
+// ahead returns the content of the frame at seq when it is in this block or the next.
+func (c *blockCursor) ahead(dir string, seq, head uint64) []byte {
 	content := c.next(seq, head)
 	if content == nil && c.open(dir, c.number+1) {
 		content = c.next(seq, head)
-	}
-	if content == nil {
-		c.close()
 	}
 	return content
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -162,4 +163,48 @@ func BenchmarkReadBacklog(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*frames*calls), "ns/call")
+}
+
+func TestReadersAtOnePlaceShareWhatTheyReadFromDisk(t *testing.T) {
+	j := open(t, testOptions(t))
+	for i := range 40 { // several blocks
+		appendCalls(t, j, 0, large(i), entry("u", 1000+i))
+	}
+	j.mu.Lock()
+	j.recent = recentFrames{}
+	j.mu.Unlock()
+	head, last := j.ReadFrom(1), j.ReadFrom(1)
+	waits := map[uint64]*Entry{}
+	read := func(r *Reader) *Frame {
+		f, err := r.Next(t.Context())
+		must(t, err)
+		if got, want := f.Entries[0].MessageID, fmt.Sprintf("u-%d", f.Seq-1); got != want || len(f.Entries) != 2 || f.Before != 2*(f.Seq-1) {
+			t.Fatalf("frame %d has %s and %d calls behind %d", f.Seq, got, len(f.Entries), f.Before)
+		}
+		return f
+	}
+	for range 35 {
+		f := read(head)
+		if f.Seq != 3 && f.Seq < 30 {
+			waits[f.Seq] = &f.Entries[1] // one call of a frame is enough
+		}
+	}
+	runtime.GC()
+	for seq := range uint64(40) {
+		f := read(last)
+		if f.Seq != seq+1 {
+			t.Fatalf("frame %d at the place of %d", f.Seq, seq+1)
+		}
+		if e := waits[f.Seq]; e != nil && e != &f.Entries[1] {
+			t.Errorf("frame %d was read again", f.Seq)
+		}
+	}
+	for range 5 {
+		read(head)
+	}
+	clear(waits)
+	runtime.GC()
+	if j.passed.at(10) != nil {
+		t.Error("a frame that nobody has is kept")
+	}
 }

@@ -33,6 +33,7 @@ type Journal struct {
 	engine  atomic.Pointer[store]
 	commits *committer
 	graves  *graves
+	passed  passedFrames
 
 	stampMu sync.Mutex
 	stamp   stamp

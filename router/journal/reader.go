@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"sync"
+	"unsafe"
+	"weak"
 )
 
 // Position is a call's place in the log. Positions are ordered as the calls were accepted.
@@ -107,6 +110,9 @@ func (r *Reader) fromFiles(head uint64) *Frame {
 	if len(r.ahead) > 0 {
 		return nil
 	}
+	if frame := r.j.passed.at(r.next); frame != nil {
+		return frame
+	}
 	content := r.files.frame(msgsOf(r.j.options.Dir, callsStream), r.next, head)
 	if content == nil {
 		return nil
@@ -116,6 +122,7 @@ func (r *Reader) fromFiles(head uint64) *Frame {
 		return nil
 	}
 	frame.decoded = nil
+	r.j.passed.add(frame)
 	return frame
 }
 
@@ -159,4 +166,48 @@ func (c *recentFrames) at(seq uint64) *Frame {
 		return nil
 	}
 	return c.frames[seq-c.frames[0].Seq]
+}
+
+// passedFrames knows the frames that were read from disk last, for other readers at about the same place. It keeps none of
+// them in memory: they are there while one of their calls waits somewhere, or until the collector comes.
+type passedFrames struct {
+	mu     sync.Mutex
+	frames [maxPassed]passedFrame // each in the place that its sequence gives it
+}
+
+// maxPassed is more frames than the calls that wait for a destination are in.
+const maxPassed = 256
+
+// passedFrame is a frame without its entries.
+type passedFrame struct {
+	seq, before uint64
+	size        int
+	first       weak.Pointer[Entry]
+	entries     int
+}
+
+func (p *passedFrames) add(f *Frame) {
+	if len(f.Entries) == 0 {
+		return
+	}
+	passed := passedFrame{f.Seq, f.Before, f.size, weak.Make(&f.Entries[0]), len(f.Entries)}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.frames[f.Seq%maxPassed] = passed
+}
+
+// at returns the frame at seq, or nil. It has more than one reader, and yet each decodes its calls for itself: they would be
+// in memory for as long as the frame.
+func (p *passedFrames) at(seq uint64) *Frame {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f := &p.frames[seq%maxPassed]
+	if f.seq != seq {
+		return nil
+	}
+	first := f.first.Value()
+	if first == nil {
+		return nil
+	}
+	return &Frame{Seq: f.seq, Before: f.before, Entries: unsafe.Slice(first, f.entries), size: f.size}
 }
