@@ -140,9 +140,9 @@ func (s *Server) showDrain(r *http.Request) (any, error) {
 		return nil, err
 	}
 	switch wait := query["wait"]; wait {
-	case "", "false":
 	default:
 		return nil, &problem{http.StatusBadRequest, "invalid_wait", fmt.Sprintf("wait: expected true or false, not %q", wait)}
+	case "", "false":
 	case "true":
 		select {
 		case <-s.Steering.Drained():

@@ -220,7 +220,7 @@ type refusal struct {
 
 // Error returns the message, and how to give a token where one is missing.
 func (r *refusal) Error() string {
-	text := terminal.Plain(r.Message)
+	text := terminal.PlainLines(r.Message) // the mistakes in a config, a line for each
 	if r.Code == "token_required" {
 		text += "; give it with --token-file or $" + tokenVariable
 	}

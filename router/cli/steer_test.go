@@ -38,7 +38,7 @@ func TestDestinationsArePausedResumedForgottenAndTheConfigReloaded(t *testing.T)
 
 	expect(exitDone, "reloaded\n", "", "reload")
 	edit("kissmetrics:", "kissmetriks:")
-	expect(exitFailed, "", "destinations.kissmetriks.type: required", "reload")
+	expect(exitFailed, "", "stays:\n"+path+":4: destinations.kissmetriks.type: required", "reload")
 	edit("kissmetriks: {", "another: { type: kissmetrics,")
 	expect(exitDone, "reloaded\nadded: another\nremoved: kissmetrics\n", "", "reload")
 	status := func(want string) {

@@ -33,6 +33,9 @@ func TestWhatATerminalWouldActOnIsShown(t *testing.T) {
 	if got, want := Plain("a\nb"), `"a\nb"`; got != want {
 		t.Errorf("a line break became %s, want %s", got, want)
 	}
+	if got, want := PlainLines("a\nb\x1b\nc"), "a\n\"b\\x1b\"\nc"; got != want {
+		t.Errorf("lines became %s, want %s", got, want)
+	}
 }
 
 func FuzzText(f *testing.F) {
