@@ -217,7 +217,8 @@ func without(object jsontext.Value, unwanted string) jsontext.Value {
 
 // mayName tells, faster than reading it, whether JSON may have a name in it: as it is, or escaped in some way.
 func mayName(raw []byte, name string) bool {
+	// Without the quote before it, which is in JSON everywhere, it is found faster.
 	var buffer [32]byte
-	quoted := append(append(append(buffer[:0], '"'), name...), '"')
-	return bytes.Contains(raw, quoted) || bytes.IndexByte(raw, '\\') >= 0
+	ended := append(append(buffer[:0], name...), '"')
+	return bytes.Contains(raw, ended) || bytes.IndexByte(raw, '\\') >= 0
 }

@@ -32,6 +32,9 @@ type reader struct {
 
 var readers = sync.Pool{New: func() any { return new(reader) }}
 
+// keptSource is the largest source that a reader may keep until its next one.
+const keptSource = 2 << 10
+
 // newReader takes a reader from the pool; release gives it back.
 func newReader(source []byte) *reader {
 	r := readers.Get().(*reader)
@@ -40,7 +43,9 @@ func newReader(source []byte) *reader {
 }
 
 func (r *reader) release() {
-	r.reset(nil)
+	if len(r.source) > keptSource {
+		r.reset(nil)
+	}
 	r.dropCalls()
 	readers.Put(r)
 }
