@@ -2,9 +2,12 @@ package docs
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -34,6 +37,39 @@ func TestThePageOnAddingAVendorShowsTheCodeThatIsTested(t *testing.T) {
 		return fmt.Sprintf("<!-- file %s -->\n```%s\n%s```\n", m[1], m[2], read(t, m[1]))
 	})
 	expect(t, p, withExplanations(t, want))
+}
+
+// The adapter in the contract's own comment is a package when it is given a name and its imports.
+func TestTheAdapterOfTheContractsCommentCompiles(t *testing.T) {
+	source := read(t, "destinations/adapter/adapter.go")
+	_, code, _ := strings.Cut(source, "is this:\n//\n")
+	code, _, found := strings.Cut(code, "\npackage adapter\n")
+	if !found {
+		t.Fatal("the comment has no adapter")
+	}
+	text := "package comment\n\nimport (\n\"errors\"\n\"net/http\"\n\n\"aka/destinations/adapter\"\n\"aka/router/segment\"\n)\n\n" +
+		regexp.MustCompile(`(?m)^//\t?`).ReplaceAllString(code, "")
+	if out, err := vetInModule(t, text); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// vetInModule has go vet look at a file as if it were a package of this module.
+func vetInModule(t *testing.T, text string) ([]byte, error) {
+	t.Helper()
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, overlay := filepath.Join(t.TempDir(), "comment.go"), filepath.Join(t.TempDir(), "overlay.json")
+	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(here, "comment", "comment.go"): source}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(source, []byte(text), 0o600), os.WriteFile(overlay, replace, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return exec.Command("go", "vet", "-overlay", overlay, "./comment").CombinedOutput()
 }
 
 // addAcme adds the line of the table for one test.

@@ -4,13 +4,39 @@
 //
 // What a call holds is in `go doc aka/router/segment.Call` and .Header, how an adapter is tested in
 // `go doc aka/destinations/adapter/adaptertest`, and docs/adding-a-vendor.md goes through a whole one with its config and
-// tests. An adapter for one type of call, but for its config:
+// tests. One for a single type of call is this:
+//
+//	var Vendor = adapter.Vendor{Names: []string{"Acme"}, Order: adapter.OrderIdentity, New: New}
+//
+//	type Config struct {
+//		adapter.Common `yaml:",inline"`
+//		// Token is the account's token. Required.
+//		Token adapter.Secret `yaml:"token"`
+//	}
+//
+//	type translator struct {
+//		Config
+//		base string
+//	}
+//
+//	func New(settings adapter.Settings) (adapter.Adapter, error) {
+//		var config Config
+//		problems := []error{settings.Decode(&config)}
+//		if !config.Token.IsSet() {
+//			problems = append(problems, adapter.Required("token"))
+//		}
+//		base, err := config.BaseURL("https://api.acme.example")
+//		if err := errors.Join(append(problems, err)...); err != nil {
+//			return nil, err
+//		}
+//		return &translator{config, base}, nil
+//	}
 //
 //	func (t *translator) Translate(call *segment.Call) adapter.Outcome {
 //		if call.Type != segment.Alias {
 //			return adapter.Drop(adapter.NothingToSend)
 //		}
-//		body, err := json.Marshal(map[string]any{"from": call.PreviousID, "to": call.UserID})
+//		body, err := adapter.Encode(map[string]any{"from": call.PreviousID, "to": call.UserID})
 //		if err != nil {
 //			return adapter.Reject(errors.New("call: holds a value that is not JSON"))
 //		}

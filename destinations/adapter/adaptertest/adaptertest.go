@@ -24,6 +24,14 @@
 // `merges:` is what an adapter.Merger says of the call, `{}` for nothing:
 //
 //	merges: { rule: gives_from, from: 7f0cc7a7, to: 507f191e81, limit: 500 }
+//
+// A vendor's tests are these:
+//
+//	func TestCases(t *testing.T) { adaptertest.Run(t, Vendor, "testdata") }
+//
+//	func FuzzTranslate(f *testing.F) { adaptertest.Fuzz(f, Vendor, "testdata") }
+//
+//	func BenchmarkTranslate(b *testing.B) { adaptertest.Benchmark(b, Vendor, "testdata") }
 package adaptertest
 
 import (
