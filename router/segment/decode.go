@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"sync"
-	"unsafe"
 )
 
 var errNotACall = errors.New("call: expected a JSON object")
@@ -35,7 +34,7 @@ func (m *Message) Decode() (*Call, error) {
 
 // decodeAlias leaves the context for later: most vendors want the ids of an alias, and nothing else.
 func (m *Message) decodeAlias() (*Call, error) {
-	d := newViewer(m.JSON)
+	d := newDecoder(m.JSON)
 	defer d.release()
 	var properties, traits, context []byte
 	d.enter('{')
@@ -132,13 +131,6 @@ var decoders = sync.Pool{New: func() any { return new(decoder) }}
 func newDecoder(source []byte) *decoder {
 	d := decoders.Get().(*decoder)
 	*d = decoder{text: string(source), open: d.open[:0]}
-	return d
-}
-
-// newViewer is newDecoder for what is only looked at: the texts that it returns are the source's own.
-func newViewer(source []byte) *decoder {
-	d := decoders.Get().(*decoder)
-	*d = decoder{text: unsafe.String(unsafe.SliceData(source), len(source)), open: d.open[:0]}
 	return d
 }
 
