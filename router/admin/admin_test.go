@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -265,11 +266,14 @@ type fixture struct {
 	buried   int
 	live     *live.Recorder
 	status   []delivery.Status
+	// destinations are the names of the configured ones.
+	destinations atomic.Pointer[[]string]
 }
 
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	f := &fixture{registry: prometheus.NewRegistry()}
+	f.destinations.Store(&[]string{"mixpanel", "vero"})
 	options := journal.DefaultOptions
 	options.Dir = t.TempDir()
 	var err error
@@ -293,7 +297,7 @@ func (f *fixture) another(change func(*Config)) *Server {
 	config := Config{
 		Listen:       "admin.internal:9090",
 		Hosts:        []string{"Aka.Example"},
-		Destinations: func() []string { return []string{"mixpanel", "vero"} },
+		Destinations: func() []string { return *f.destinations.Load() },
 		Journal:      f.journal,
 		Steering:     &steered{},
 		Started:      func() error { return f.started },

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"aka/destinations/adapter"
@@ -127,9 +128,10 @@ const (
 
 // events answers with a stream of server-sent events:
 //
-//	live          once: a Live
+//	live          at first, and when a reload has changed the names in it: a Live
 //	calls         a list of live.Call: those that are new, or have changed since the last event
 //	destinations  each second: a list of delivery.Status
+//	draining      each second: a Draining
 //	overview      each second: a live.Overview
 //
 // Of a call that changes more than once between two events, only the last is told. The query filters nothing out: it names
@@ -149,7 +151,6 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	w.Header().Set("Content-Type", "text/event-stream")
 	stream := &stream{w: w}
-	stream.send("live", s.words())
 	s.follow(r, viewer, stream)
 }
 
@@ -159,6 +160,8 @@ func (s *Server) follow(r *http.Request, viewer *live.Viewer, to *stream) {
 	tick := time.NewTicker(eventGap)
 	defer tick.Stop()
 	var told time.Time
+	names := s.names()
+	to.send("live", s.words())
 	for end := time.Now().Add(streamTime); to.err == nil && time.Now().Before(end); {
 		calls := viewer.Changed()
 		for len(calls) > 0 {
@@ -171,7 +174,12 @@ func (s *Server) follow(r *http.Request, viewer *live.Viewer, to *stream) {
 				return
 			}
 			told = now
+			if known := s.names(); !slices.Equal(known, names) {
+				names = known
+				to.send("live", s.words())
+			}
 			to.send("destinations", s.Status(r.Context()))
+			to.send("draining", s.Steering.Draining())
 			to.send("overview", s.Live.Overview())
 		}
 		to.flush()
@@ -181,6 +189,11 @@ func (s *Server) follow(r *http.Request, viewer *live.Viewer, to *stream) {
 			return
 		}
 	}
+}
+
+// names are those that a reload may change.
+func (s *Server) names() []string {
+	return slices.Concat(s.Destinations(), []string{""}, s.Sources())
 }
 
 // stream writes server-sent events. After an error it writes nothing more.

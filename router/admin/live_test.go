@@ -120,6 +120,15 @@ func TestEventsTellOfCallsAsTheyChange(t *testing.T) {
 	stream.until(t, "overview", `"taken":1`)
 }
 
+func TestEventsTellOfTheNamesThatAReloadHasChanged(t *testing.T) {
+	f := newFixture(t)
+	stream := f.listen(t, "")
+	stream.until(t, "live", `"destinations":["mixpanel","vero"]`)
+	stream.until(t, "draining", `"draining":false`)
+	f.destinations.Store(&[]string{"spare", "vero"})
+	stream.until(t, "live", `"destinations":["spare","vero"]`)
+}
+
 func TestOnlyAFewMayListen(t *testing.T) {
 	f := newFixture(t)
 	var streams []*listener

@@ -2,7 +2,7 @@
 import { $, confirm, el, fill, input, notify, select, short, text } from './dom.js'
 import { age, count, explained, json, moment, sentence, since, typeTag } from './format.js'
 import { ask, query } from './api.js'
-import { listen, store } from './store.js'
+import { ended, listen, store } from './store.js'
 
 const fields = ['destination', 'reason', 'type', 'id', 'since']
 const page = 50
@@ -11,13 +11,16 @@ export function dead(root, { filters }) {
   const filter = Object.fromEntries(fields.map((key) => [key, filters[key] ?? '']))
   let asked = 0
   let next = 0
+  let known = died() // how many had when the list was read
 
   const bar = el('form.bar', { role: 'search', 'aria-label': 'Filters', onsubmit: (event) => event.preventDefault() })
   const summary = el('p.counts', { role: 'status' })
   const bulk = el('div.buttons.bulk')
-  const list = el('div.letters', { role: 'list', 'aria-label': 'Dead letters, oldest first' })
+  const list = el('ul.letters', { 'aria-label': 'Dead letters, oldest first' })
+  const empty = el('div')
+  const news = el('button.news', { type: 'button', hidden: true, onclick: () => load() }, 'More calls have died: look again')
   const more = el('button', { type: 'button', hidden: true, onclick: () => load(true) }, 'Show more')
-  root.append(el('h1', {}, 'Dead letters'), el('p.hint', {}, 'Calls that were given up on. A replay sends one to its destination again, with its messageId; a discard removes it for good.'), bar, summary, bulk, list, more)
+  root.append(el('h1', {}, 'Dead letters'), el('p.hint', {}, 'Calls that were given up on. A replay sends one to its destination again, with its messageId; a discard removes it for good.'), bar, summary, bulk, news, empty, list, more)
 
   function build() {
     const w = store.words
@@ -28,7 +31,7 @@ export function dead(root, { filters }) {
       select('Reason', [any, 'refused', 'rejected', 'too_large', 'too_old', 'expired', 'max_attempts', 'undecodable'], filter.reason, set('reason')),
       select('Type', [any, ...w.types], filter.type, set('type')),
       select('Died', [['', 'at any time'], ['1h', 'in the last hour'], ['24h', 'in the last day'], ['7d', 'in the last week']], filter.since, set('since')),
-      input('Id', filter.id, debounce(set('id')), { id: 'id-filter', type: 'search', placeholder: 'of a user or device, whole', dir: 'auto' }),
+      input('Id', filter.id, debounce(set('id')), { id: 'id-filter', type: 'search', placeholder: 'user or device, whole', dir: 'auto' }),
       el('div.bar-end', {}, el('button.quiet', { type: 'button', onclick: clear }, 'Clear')))
   }
 
@@ -52,6 +55,8 @@ export function dead(root, { filters }) {
       ])
       if (turn !== asked) return
       next = found.next
+      known = died()
+      news.hidden = true
       const rows = found.dead_letters.map(row)
       if (further) list.append(...rows)
       else fill(list, ...rows)
@@ -59,7 +64,8 @@ export function dead(root, { filters }) {
       say(counts)
     } catch (error) {
       if (turn !== asked) return
-      fill(list, el('p.empty', {}, error.message))
+      fill(list)
+      fill(empty, el('p.empty', {}, error.message))
       summary.textContent = ''
       fill(bulk)
     }
@@ -76,13 +82,19 @@ export function dead(root, { filters }) {
       button('Replay all that match', 'primary', () => decideAll('replay', all)),
       button('Discard all that match', 'danger', () => decideAll('discard', all)),
     ]))
+    fill(empty)
     if (shown === 0) {
-      fill(list, el('div.empty', {}, el('p.empty-title', {}, 'No dead letters'), el('p', {}, Object.values(filter).some(Boolean) ? 'None matches these filters.' : 'Every call was delivered or dropped for a reason, or still waits.')))
+      fill(empty, el('div.empty', {}, el('p.empty-title', {}, 'No dead letters'), el('p', {}, Object.values(filter).some(Boolean) ? 'None matches these filters.' : 'Every call was delivered or dropped for a reason, or still waits.')))
     }
   }
 
+  function tellNews() {
+    known ??= died()
+    news.hidden = !(died() > known)
+  }
+
   function row(letter) {
-    const box = el('article.letter', { role: 'listitem', 'data-id': letter.id, tabindex: '0' })
+    const box = el('li.letter', { 'data-id': letter.id, tabindex: '0' })
     const inside = el('div.letter-more', { hidden: true })
     const toggle = el('button.quiet.open', { type: 'button', 'aria-expanded': 'false', onclick: unfold }, 'Details')
     box.append(
@@ -107,8 +119,8 @@ export function dead(root, { filters }) {
         fill(inside,
           whole.detail?.length > 200 && el('p.said', {}, text(whole.detail)),
           el('p.why', {}, sentence(store.words.reasons[whole.reason] ?? whole.reason)),
-          el('h3', {}, 'The call'), json(whole.call),
-          el('h3', {}, 'What a replay would send'), await foresee(whole))
+          el('h2', {}, 'The call'), json(whole.call),
+          el('h2', {}, 'What a replay would send'), await foresee(whole))
       } catch (error) {
         fill(inside, el('p.empty', {}, error.message))
       }
@@ -164,7 +176,7 @@ export function dead(root, { filters }) {
 
   build()
   load()
-  const ends = [listen('words', build), listen('access', () => load())]
+  const ends = [listen('words', build), listen('access', () => load()), listen('destinations', tellNews)]
   return {
     leave: () => { asked++; ends.forEach((end) => end()) },
     keys: {
@@ -174,13 +186,16 @@ export function dead(root, { filters }) {
   }
 }
 
+/** How many calls have died, as far as the destinations have told. */
+const died = () => store.destinations.length === 0 ? undefined : store.destinations.reduce((sum, d) => sum + ended(d, 'dead'), 0)
+
 async function foresee(letter) {
   try {
     const explanation = await ask('/explain' + query({ source: letter.source }), { method: 'POST', body: JSON.stringify(typeof letter.call === 'object' ? { ...letter.call, type: letter.type } : letter.call) })
     const refused = explanation.calls.find((call) => call.rejected)
     if (refused) return el('p.refusal', {}, text(refused.rejected.message))
     const there = explanation.calls.flatMap((call) => call.destinations ?? []).filter((d) => d.name === letter.destination)
-    return there.length ? el('div', {}, there.map(explained)) : el('p.hint', {}, 'Nothing: the destination is not configured any more.')
+    return there.length ? el('div', {}, there.map((d) => explained(d))) : el('p.hint', {}, 'Nothing: the destination is not configured any more.')
   } catch (error) {
     return el('p.hint', {}, error.message)
   }

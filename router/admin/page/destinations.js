@@ -1,27 +1,68 @@
 // How the destinations do: all of them, or one.
 import { confirm, el, morphChildren, notify, svg, text } from './dom.js'
-import { age, bytes, count, destinationBadge, destinationStates, moment, sentence, since, span, stateOf } from './format.js'
+import { age, bytes, count, destinationBadge, destinationStates, inTrouble, moment, sentence, since, span, stateOf } from './format.js'
 import { ask } from './api.js'
-import { ended, listen, rate, rates, store } from './store.js'
+import { ended, listen, rate, rates, store, tell } from './store.js'
 
 export function destinations(root, { argument }) {
   const render = () => morphChildren(root, argument ? one(argument) : all())
   render()
-  const ends = [listen('destinations', render), listen('access', render)]
+  const ends = ['destinations', 'draining', 'access', 'reloaded'].map((kind) => listen(kind, render))
   return { leave: () => ends.forEach((end) => end()), keys: { Escape: () => argument && (location.hash = '#/destinations') } }
 }
 
 function all() {
   return [
-    el('div.title', {}, el('h1', {}, 'Destinations'), el('div.actions', {}, button('reload', 'Reload the config', 'plain', reload))),
+    el('div.title', {}, el('h1', {}, 'Destinations'),
+      el('div.actions', {}, button('reload', 'Reload the config', 'plain', reload), !store.draining.draining && button('drain', 'Drain', 'plain', drain))),
+    drainage(), reloadNews(),
+    store.destinations.length > 0 && el('p.counts', { id: 'destination-counts' }, summary()),
     store.destinations.length === 0 && el('p.empty', {}, 'Waiting for the destinations to say how they do.'),
-    el('div.cards', {}, store.destinations.map((d) => el('a.card.destination', { href: `#/destinations/${encodeURIComponent(d.name)}`, id: `card-${d.name}` },
+    el('div.cards', {}, inOrder(store.destinations).map((d) => el(inTrouble(d) ? 'a.card.destination.trouble' : 'a.card.destination', { href: `#/destinations/${encodeURIComponent(d.name)}`, id: `card-${d.name}` },
       el('div.card-head', {}, el('h2', {}, text(d.name)), destinationBadge(d)),
       el('p.hint', {}, d.vendor, d.not_before && since(d.not_before) < 0 ? ` · nothing goes out for ${span(-since(d.not_before))}` : ''),
+      d.held > 0 && el('p.hint.bad-text', {}, behindHeld(d)),
       sparkline(d.name),
       el('dl.numbers.small', {},
         figure('Delivered / s', perSecond(d.name)), figure('Backlog', count(d.backlog), d.backlog > 0 ? 'busy' : ''),
         figure('Oldest waits', d.oldest ? span(since(d.oldest)) : '–'), figure('Dead', count(ended(d, 'dead')), ended(d, 'dead') > 0 ? 'bad' : '')))))].filter(Boolean)
+}
+
+/** Those first that somebody has to look after. */
+const inOrder = (all) => all.toSorted((a, b) => inTrouble(b) - inTrouble(a))
+
+function summary() {
+  const words = Map.groupBy(store.destinations, (d) => destinationStates[stateOf(d)]?.[1] ?? d.state)
+  const held = store.destinations.filter((d) => d.held > 0).length
+  return [...words].map(([word, those]) => `${count(those.length)} ${word}`).concat(held > 0 ? `${count(held)} with calls held` : []).join(' · ')
+}
+
+const behindHeld = (d) => `Calls wait behind ${d.held === 1 ? 'a dead letter' : `${count(d.held)} dead letters`}`
+
+/** How far a drain has come. */
+function drainage() {
+  const { draining, done, waiting, paused } = store.draining
+  if (!draining) return false
+  const left = Object.entries(waiting).sort(([a], [b]) => a.localeCompare(b))
+  return el('div.banner', { id: 'drainage', role: 'status' },
+    el('p', {}, el('strong', {}, 'Draining: '), 'no calls are taken, and aka ends when all that were have been delivered. ',
+      done ? 'It is done.' : left.length ? `Waiting: ${left.map(([name, n]) => `${name} ${count(n)}`).join(', ')}.` : ''),
+    paused?.length > 0 && el('p', {}, `Paused, so that it will not end before they are resumed: ${paused.join(', ')}.`),
+    button('cancel-drain', 'Take calls again', 'plain', () => act('/drain', 'DELETE', 'Calls are taken again')))
+}
+
+let reloaded // what the last reload from this page has brought, until it is put away
+
+function reloadNews() {
+  if (!reloaded) return false
+  return el(reloaded.bad ? 'div.banner.bad' : 'div.banner', { id: 'reloaded', role: reloaded.bad ? 'alert' : 'status' },
+    reloaded.lines.map((line) => el('p', {}, text(line))),
+    el('button.plain', { type: 'button', id: 'put-away', onclick: () => tellReloaded(undefined) }, 'Put away'))
+}
+
+function tellReloaded(news) {
+  reloaded = news
+  tell('reloaded')
 }
 
 function one(name) {
@@ -33,6 +74,7 @@ function one(name) {
     el('div.title', {}, el('h1', {}, text(d.name)), destinationBadge(d), el('span.hint', {}, d.vendor),
       el('div.actions', {}, actions(d))),
     why && el('p.why', {}, why, d.not_before && since(d.not_before) < 0 ? ` The next exchange may start in ${span(-since(d.not_before))}.` : ''),
+    d.held > 0 && el('p.why.bad-text', {}, behindHeld(d), ': ', el('a', { href: `#/dead?destination=${encodeURIComponent(d.name)}` }, 'replay or discard them'), '.'),
     el('section', { 'aria-label': 'Numbers' },
       el('dl.numbers', {},
         figure('Delivered per second', perSecond(d.name)),
@@ -47,7 +89,7 @@ function one(name) {
         figure('Held', count(d.held), d.held > 0 ? 'bad' : '', 'Dead letters behind which calls wait'),
         figure('Retries', count(d.retries), '', 'Tries that failed and were repeated'),
         figure('Order', d.order, '', `on_dead: ${d.on_dead}${d.rate ? `, at most ${d.rate} calls a second` : ''}`))),
-    el('section', {}, el('h2', {}, 'Deliveries per second'), sparkline(d.name, 640, 96)),
+    el('section', {}, el('h2', {}, 'Deliveries per second'), sparkline(d.name, 640, 96), el('p.hint', {}, peak(d.name))),
     el('section', {}, el('h2', {}, 'How calls ended'), outcomeTable(d)),
     reasonTable(d, 'dropped', 'Why calls were dropped', (reason) => `#/live?destination=${encodeURIComponent(d.name)}&reason=${reason}`),
     reasonTable(d, 'dead', 'Why calls are dead letters', (reason) => `#/dead?destination=${encodeURIComponent(d.name)}&reason=${reason}`),
@@ -66,9 +108,11 @@ function actions(d) {
 
 const button = (id, label, tone, onclick) => el(`button.${tone}`, { type: 'button', id, onclick, disabled: store.access !== 'full', title: store.access !== 'full' ? 'Your token allows to read only' : undefined }, label)
 
-async function steer(name, what, done) {
+const steer = (name, what, done) => act(`/destinations/${encodeURIComponent(name)}/${what}`, 'POST', done)
+
+async function act(path, method, done) {
   try {
-    await ask(`/destinations/${encodeURIComponent(name)}/${what}`, { method: 'POST' })
+    await ask(path, { method })
     notify(done)
   } catch (error) {
     notify(error.message, true)
@@ -80,10 +124,16 @@ async function reload() {
   try {
     const done = await ask('/reload', { method: 'POST' })
     const changed = ['added', 'replaced', 'removed'].filter((what) => done[what]?.length).map((what) => `${what} ${done[what].join(', ')}`)
-    notify(['Reloaded', ...changed, done.needs_restart?.length && `needs a restart for ${done.needs_restart.join(', ')}`].filter(Boolean).join(' · '))
+    const restart = done.needs_restart?.length > 0 && `These count only after a restart: ${done.needs_restart.join(', ')}.`
+    tellReloaded({ lines: [`Reloaded: ${changed.join('; ') || 'the destinations are as they were'}.`, restart].filter(Boolean), bad: false })
   } catch (error) {
-    notify(error.message, true)
+    tellReloaded({ lines: error.message.split('\n'), bad: true })
   }
+}
+
+async function drain() {
+  const sure = await confirm({ title: 'Drain aka?', body: 'It takes no more calls, answers 503 to SDKs, delivers what waits everywhere, and ends. It can be called off until then.', yes: 'Drain', danger: true })
+  if (sure) act('/drain', 'POST', 'Draining')
 }
 
 async function forget(d) {
@@ -99,12 +149,17 @@ async function forget(d) {
 }
 
 function figure(name, value, tone = '', hint = '') {
-  return el(`div.figure${tone ? '.' + tone : ''}`, {}, el('dt', { title: hint || undefined }, name), el('dd', {}, value), hint && el('span.hint', {}, hint))
+  return el(`div.figure${tone ? '.' + tone : ''}`, {}, el('dt', { title: hint || undefined }, name), el('dd', {}, value), hint && el('dd.hint', {}, hint))
 }
 
 function perSecond(name) {
   const r = rate(name)
   return r === undefined ? '…' : r >= 10 || r === 0 ? count(Math.round(r)) : r.toFixed(1)
+}
+
+function peak(name) {
+  const values = rates(name)
+  return values.length === 0 ? 'Seen from now on.' : `At most ${count(Math.ceil(Math.max(...values)))} a second in the last ${values.length} seconds.`
 }
 
 function sparkline(name, width = 260, height = 44) {

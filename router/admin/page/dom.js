@@ -77,6 +77,24 @@ export function short(value, most = 22) {
 
 export const $ = (id) => document.getElementById(id)
 
+/** A button that copies a text. */
+export const copier = (value) => el('button.quiet.copy', { type: 'button', 'data-text': value, onclick: (event) => copy(event.currentTarget) }, 'Copy')
+
+async function copy(button) {
+  try {
+    await navigator.clipboard.writeText(button.dataset.text)
+  } catch {
+    // Without https, browsers leave only the old way.
+    const box = el('textarea.visually-hidden', { value: button.dataset.text, readonly: true })
+    button.after(box)
+    box.select()
+    document.execCommand('copy')
+    box.remove()
+    button.focus()
+  }
+  notify('Copied')
+}
+
 /** A choice. Options are values, or pairs of a value and what is shown. */
 export function select(label, options, value, onchange, properties = {}) {
   const choices = options.map((option) => (Array.isArray(option) ? option : [option, option]))

@@ -45,5 +45,5 @@ function oneCall(call) {
     el('h2', {}, call.type ? typeTag(call.type) : 'Call', ' ', el('span.hint', {}, `call ${call.index + 1}`), call.message_id && el('span.hint', {}, ' · ', text(call.message_id))),
     call.rejected && el('p.refusal', {}, el('strong', {}, 'It would be refused at the door: '), text(call.rejected.message)),
     call.diagnostics?.length > 0 && el('p.hint', {}, 'Odd: ', call.diagnostics.join(', ')),
-    el('div.cards.explained', {}, call.destinations.map(explained)))
+    el('div.cards.explained', {}, call.destinations.map((d) => explained(d))))
 }

@@ -1,5 +1,5 @@
 // How times, numbers and states are shown.
-import { el, text, visible } from './dom.js'
+import { copier, el, text, visible } from './dom.js'
 
 const number = new Intl.NumberFormat('en')
 export const count = (n) => number.format(n)
@@ -63,8 +63,9 @@ export const states = {
 }
 const unread = ['·', 'not read yet', 'none']
 
-/** An explanation as a sentence. */
-export const sentence = (words) => words && words[0].toUpperCase() + words.slice(1) + '.'
+/** An explanation as a sentence. What stands between `backticks` is code. */
+export const sentence = (words) => words && prose(words[0].toUpperCase() + words.slice(1) + '.')
+export const prose = (words) => words.split('`').map((part, i) => (i % 2 ? el('code', {}, part) : part))
 
 /** What a step says in a few words. */
 export function inShort(step) {
@@ -106,6 +107,9 @@ export const destinationStates = {
   paused: ['‖', 'paused', 'warn', 'An operator has paused it. Nothing is sent until it is resumed; calls wait in the journal.'],
 }
 
+/** Whether somebody has to look after it. */
+export const inTrouble = (destination) => ['open', 'held'].includes(stateOf(destination)) || destination.held > 0
+
 export function stateOf(destination) { return destination.paused ? 'paused' : destination.state }
 
 export function destinationBadge(destination) {
@@ -115,13 +119,13 @@ export function destinationBadge(destination) {
 
 const pretty = (value) => JSON.stringify(value, null, 2)
 
-/** JSON for people. */
-export const json = (value) => el('pre.code', { tabindex: '0', dir: 'ltr' }, visible(pretty(value)))
+/** JSON for people, to be copied as it is. */
+export const json = (value) => el('div.copied', {}, el('pre.code', { tabindex: '0', dir: 'ltr', role: 'group', 'aria-label': 'JSON' }, visible(pretty(value))), copier(pretty(value)))
 
 /** A request as it goes out, secrets masked. */
 export function request(shown) {
   const rows = (title, fields) => fields && Object.keys(fields).length > 0 && [
-    el('h5', {}, title),
+    el('p.part', {}, title),
     el('dl.fields', {}, Object.keys(fields).sort().map((key) => [
       el('dt', {}, text(key)), el('dd', {}, text(typeof fields[key] === 'string' ? fields[key] : JSON.stringify(fields[key]))),
     ])),
@@ -129,16 +133,16 @@ export function request(shown) {
   return el('div.request', {},
     el('p.line', {}, el('strong', {}, shown.method), ' ', text(shown.url)),
     rows('Query', shown.query), rows('Headers', shown.headers), rows('Form', shown.form),
-    shown.json !== undefined && [el('h5', {}, 'Body'), json(shown.json)],
-    shown.text && [el('h5', {}, 'Body'), el('pre.code', { tabindex: '0' }, visible(shown.text))])
+    shown.json !== undefined && [el('p.part', {}, 'Body'), json(shown.json)],
+    shown.text && [el('p.part', {}, 'Body'), el('pre.code', { tabindex: '0', role: 'group', 'aria-label': 'Body' }, visible(shown.text))])
 }
 
-/** What one destination would make of a call. */
-export function explained(d) {
+/** What one destination would make of a call. The heading's level is one below what it stands under. */
+export function explained(d, heading = 'h3') {
   const tone = { send: ['→', 'sends', 'good'], drop: ['−', 'drops it', 'calm'], reject: ['✕', 'cannot translate it', 'bad'] }[d.outcome] ?? ['?', d.outcome, 'warn']
   return el('section.card', {},
-    el('h4', {}, text(d.name), ' ', el(`span.badge.${tone[2]}`, {}, el('span.shape', { 'aria-hidden': 'true' }, tone[0]), el('span.word', {}, tone[1]))),
-    d.reason && el('p', {}, el('code', {}, d.reason), d.why ? `: ${d.why}.` : ''),
+    el(heading, {}, text(d.name), ' ', el(`span.badge.${tone[2]}`, {}, el('span.shape', { 'aria-hidden': 'true' }, tone[0]), el('span.word', {}, tone[1]))),
+    d.reason && el('p', {}, el('code', {}, d.reason), d.why ? [': ', prose(d.why + '.')] : ''),
     d.error && el('p.bad-text', {}, text(d.error)),
     d.note && el('p.hint', {}, d.note),
     d.diagnostics?.length > 0 && el('p.hint', {}, 'Odd in its integrations: ', d.diagnostics.join(', ')),

@@ -36,17 +36,19 @@ const rules = {
   renames: ['was renamed to', ''],
 }
 
+const named = (destinations, words) => destinations.length > 0 && el('p.hint', {}, words, text(destinations.map((d) => d.destination).join(', ')), '.')
+
 function shown(known, look) {
   const name = (end) => end.id !== undefined
     ? el('button.link', { type: 'button', onclick: () => look(end.id) }, short(end.id, 40))
     : el('span.unknown', { title: 'Only a digest of it is remembered. A call that carries it would tell' }, `unknown ${end.digest.slice(0, 8)}…`)
   return [
     el('h2', {}, 'Merges'),
-    known.destinations.map((d) => el('section.card', {},
+    named(known.destinations.filter((d) => d.remembers && d.merges.length === 0), 'No merge of it is remembered at '),
+    named(known.destinations.filter((d) => !d.remembers), 'None is ever remembered (remember_merges is off, or the vendor merges nothing) at '),
+    known.destinations.filter((d) => d.merges.length > 0).map((d) => el('section.card', {},
       el('h3', {}, text(d.destination)),
-      !d.remembers && el('p.hint', {}, 'It remembers no merges: remember_merges is off, or its vendor merges nothing.'),
-      d.remembers && d.merges.length === 0 && el('p.hint', {}, 'No merge of this id is remembered.'),
-      d.merges.length > 0 && el('ul.merges', {}, d.merges.map((m) => {
+      el('ul.merges', {}, d.merges.map((m) => {
         const [middle, end] = rules[m.rule] ?? [m.rule, '']
         return el('li', {}, name(m.from), ` ${middle} `, name(m.to), end && ` ${end}`)
       })),
@@ -59,5 +61,5 @@ function shown(known, look) {
         call.type === 'alias' ? el('span', {}, short(call.previous_id ?? '?'), ' → ', short(call.user_id ?? '?')) : short(call.name || call.user_id || call.anonymous_id || '', 40),
         el('span.outcomes', {}, call.destinations.toSorted((a, b) => a.destination.localeCompare(b.destination)).map((s) => el('span.outcome', {}, el('span.at', {}, text(s.destination)), badge(s))))))),
     el('p', {}, el('a', { href: `#/live?id=${encodeURIComponent(known.id)}` }, 'Watch this id live'), ' · ', el('a', { href: `#/dead?id=${encodeURIComponent(known.id)}` }, 'Its dead letters')),
-  ].flat()
+  ].flat().filter(Boolean)
 }

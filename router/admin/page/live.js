@@ -2,10 +2,11 @@
 import { $, el, fill, input, morph, morphChildren, select, short, text } from './dom.js'
 import { age, badge, clock, explained, inShort, json, moment, sentence, since, span, states, typeTag } from './format.js'
 import { follow, inOrder, listen, store } from './store.js'
-import { ask } from './api.js'
+import { ask, query } from './api.js'
 
 const mostRows = 250
 const fields = ['destination', 'type', 'state', 'reason', 'id', 'source']
+const mostColumns = 5 // of destinations, one beside the other
 
 export function live(root, { filters }) {
   const filter = Object.fromEntries(fields.map((key) => [key, filters[key] ?? '']))
@@ -34,21 +35,26 @@ export function live(root, { filters }) {
       select('Outcome', [any, ...w.states.map((s) => [s, states[s]?.[1] ?? s])], filter.state, set('state')),
       select('Reason', [any, ...Object.keys(w.reasons).sort()], filter.reason, set('reason')),
       w.sources.length > 1 && select('Source', [any, ...w.sources], filter.source, set('source')),
-      input('Id', filter.id, debounce(set('id')), { id: 'id-filter', type: 'search', placeholder: 'of a user, device or message', dir: 'auto' }),
+      input('Id', filter.id, debounce(set('id')), { id: 'id-filter', type: 'search', placeholder: 'user, device or message', dir: 'auto' }),
       el('div.bar-end', {}, fold, el('button.quiet', { type: 'button', onclick: clear, id: 'clear' }, 'Clear'), pause))
     const columns = w.destinations
     root.style.setProperty('--destinations', String(Math.max(columns.length, 1)))
-    root.classList.toggle('wide', columns.length > 0 && columns.length <= 5)
+    root.classList.toggle('wide', columns.length > 0 && columns.length <= mostColumns)
+    root.classList.toggle('many', columns.length > mostColumns)
     fill(root.querySelector('.calls-head'),
       el('span', {}, 'Age'), el('span', {}, 'Type'), el('span', {}, 'Who and what'), columns.map((name) => el('span', {}, short(name, 18))))
   }
 
   function change(values) {
     Object.assign(filter, values)
-    const given = new URLSearchParams(Object.entries(filter).filter(([, value]) => value))
-    history.replaceState(null, '', '#/live' + (given.size ? '?' + given : ''))
+    address()
     follow(asked())
     render()
+  }
+
+  // The filters, and which call is open, can be linked.
+  function address() {
+    history.replaceState(null, '', '#/live' + query({ ...filter, call: selected }))
   }
 
   // Only whole words go to the server.
@@ -136,13 +142,14 @@ export function live(root, { filters }) {
     const ids = call.type === 'alias'
       ? [short(call.previous_id ?? '?'), el('span.arrow', { 'aria-label': 'becomes' }, ' → '), short(call.user_id ?? '?')]
       : [short(call.user_id ?? call.anonymous_id ?? '?'), !call.user_id && el('span.hint', {}, ' anonymous')]
-    return el('span.who', {}, el('span.ids', {}, ids), (call.name || call.group_id) && el('span.name', {}, short(call.name || call.group_id, 40)),
-      el('span.source', {}, text(call.source), call.replays ? ` · replay ${call.replays}` : ''))
+    return el('span.who', {}, el('span.ids', {}, ids), el('span.what', {}, (call.name || call.group_id) && el('span.name', {}, short(call.name || call.group_id, 40)),
+      el('span.source', {}, text(call.source), call.replays ? ` · replay ${call.replays}` : '')))
   }
 
   function outcomes(call) {
     const byName = new Map(call.destinations.map((s) => [s.destination, s]))
     const names = [...new Set([...store.words.destinations, ...byName.keys()])]
+    if (names.length > mostColumns) return grouped(call, names, byName)
     return el('span.outcomes', {}, names.map((name) => {
       const step = byName.get(name)
       if (call.target && call.target !== name) return el('span.outcome.elsewhere', {}, el('span.at', {}, text(name)), el('span.hint', {}, 'not for it'))
@@ -150,8 +157,19 @@ export function live(root, { filters }) {
     }))
   }
 
+  /** Of many destinations, those in the same state together. What is wrong comes first. */
+  function grouped(call, names, byName) {
+    const those = names.filter((name) => !call.target || call.target === name)
+    const groups = Map.groupBy(those, (name) => byName.get(name)?.state ?? '')
+    const urgency = (state) => urgent.indexOf(state) + 1 || urgent.length + 1
+    return el('span.outcomes', {}, [...groups].sort(([a], [b]) => urgency(a) - urgency(b)).map(([state, members]) =>
+      el('span.outcome', { title: members.join(', ') }, badge(state && { state }), ' ',
+        el('span.at', {}, text(members.slice(0, 3).join(', ')), members.length > 3 && ` and ${members.length - 3} more`))))
+  }
+
   async function open(id) {
     selected = id
+    address()
     for (const [key, { node }] of rows) {
       if (key === id) node.setAttribute('aria-current', 'true')
       else node.removeAttribute('aria-current')
@@ -176,6 +194,7 @@ export function live(root, { filters }) {
   function close() {
     const row = rows.get(selected)?.node
     selected = ''
+    address()
     panel.hidden = true
     root.classList.remove('open')
     row?.removeAttribute('aria-current')
@@ -193,6 +212,7 @@ export function live(root, { filters }) {
   build()
   render()
   follow(asked())
+  if (filters.call) open(filters.call)
   const ends = [
     listen('calls', (calls) => {
       if (paused) for (const call of calls) if (!frozen.some((known) => known.id === call.id)) missed.add(call.id)
@@ -210,7 +230,7 @@ export function live(root, { filters }) {
   }, 1000)
 
   return {
-    leave: () => { ends.forEach((end) => end()); clearInterval(clockwork); root.classList.remove('wide', 'open') },
+    leave: () => { ends.forEach((end) => end()); clearInterval(clockwork); root.classList.remove('wide', 'many', 'open') },
     keys: {
       j: () => move(1), ArrowDown: () => move(1), k: () => move(-1), ArrowUp: () => move(-1),
       Escape: () => !panel.hidden && close(), p: togglePause, c: clear, '/': () => $('id-filter').focus(),
@@ -226,6 +246,8 @@ function debounce(then) {
     timer = setTimeout(() => then(value), 150)
   }
 }
+
+const urgent = ['dead', 'held', 'parked', 'retrying', 'waiting', 'sending', 'queued', '', 'dropped', 'delivered']
 
 const closer = (close) => el('button.quiet.close', { type: 'button', onclick: close, 'aria-label': 'Close' }, '✕')
 
@@ -261,7 +283,7 @@ function atDestination(call, name) {
     call.omitted > 0 && el('p.hint', {}, `${call.omitted} steps in between are not kept.`),
     foreseen && !(foreseen.reason && foreseen.reason === last?.reason) && el('details', { 'data-key': name },
       el('summary', {}, foreseen.outcome === 'send' ? (sent ? 'The request that was sent' : last?.state === 'dropped' ? 'The request that would have been sent' : 'The request that is to be sent') : 'What becomes of it here'),
-      explained(foreseen)))
+      explained(foreseen, 'h4')))
 }
 
 function stepLine(call, s) {

@@ -1,7 +1,7 @@
 // The page: which view is shown, what the keyboard does, and how the connection is.
-import { $, el, fill, show } from './dom.js'
-import { age, since } from './format.js'
-import { listen, follow, readAccess, store } from './store.js'
+import { $, el, fill, notify, show } from './dom.js'
+import { age, inTrouble, since } from './format.js'
+import { listen, follow, readAccess, store, takeWords } from './store.js'
 import { ask } from './api.js'
 import { live } from './live.js'
 import { destinations } from './destinations.js'
@@ -13,6 +13,7 @@ const views = { live, destinations, dead, explain, identity }
 const titles = { live: 'Live', destinations: 'Destinations', dead: 'Dead letters', explain: 'Explain', identity: 'Identity' }
 let leave
 let keys = {}
+let title = 'aka'
 
 /** Shows what the address names: #/view/argument?filters. */
 function navigate() {
@@ -27,7 +28,8 @@ function navigate() {
     if (link.dataset.view === view) link.setAttribute('aria-current', 'page')
     else link.removeAttribute('aria-current')
   }
-  document.title = `${rest[0] ? rest[0] + ' · ' : ''}${titles[view]} · aka`
+  title = `${rest[0] ? rest[0] + ' · ' : ''}${titles[view]} · aka`
+  alarm()
   if (view !== 'live') follow({})
   const shown = views[view](main, { argument: rest[0], filters: Object.fromEntries(new URLSearchParams(query)) })
   leave = shown.leave
@@ -35,13 +37,24 @@ function navigate() {
   window.scrollTo(0, 0)
 }
 
+/** Says in the tab and beside the view's name how many destinations somebody has to look after. */
+function alarm() {
+  const troubled = store.destinations.filter(inTrouble).length
+  document.title = `${store.connection === 'lost' ? '✕ ' : troubled ? `(${troubled}) ` : ''}${title}`
+  const link = $('nav').querySelector('[data-view=destinations]')
+  link.querySelector('.alarm')?.remove()
+  if (troubled) link.append(el('span.alarm', { title: 'Down, refusing our credentials, or with calls held' }, String(troubled), el('span.visually-hidden', {}, ' in trouble')))
+}
+
 function connection() {
   const box = $('connection')
-  const words = { connecting: ['◌', 'Connecting', 'wait'], live: ['●', 'Live', 'good'], lost: ['✕', 'Connection lost, trying again', 'bad'] }
+  const words = { connecting: ['◌', 'Connecting', 'wait'], live: ['●', 'Live', 'good'], lost: ['✕', store.refusal ? 'Refused, trying again' : 'Connection lost, trying again', 'bad'] }
   const [shape, word, tone] = words[store.connection]
   box.className = `connection ${tone}`
   fill(box, el('span.shape', { 'aria-hidden': 'true' }, shape), el('span.word', {}, word))
-  if (store.overview.since) box.title = `Recording since ${age(since(store.overview.since))} ago. While nobody looks, nothing is recorded.`
+  box.title = store.refusal
+  if (store.connection === 'lost' && store.refusal) notify(store.refusal, true)
+  else if (store.overview.since) box.title = `Recording since ${age(since(store.overview.since))} ago. While nobody looks, nothing is recorded.`
 }
 
 function access() {
@@ -49,7 +62,7 @@ function access() {
   const end = document.querySelector('.top-end')
   end.querySelector('.sign-out')?.remove()
   end.querySelector('.reader')?.remove()
-  if (store.access === 'read') end.prepend(el('span.reader', { title: 'Your token allows to read only' }, 'read only'))
+  if (store.access === 'read') end.prepend(el('span.reader', { title: 'Your token allows to read only: whoever has the full one can change something' }, 'read only'))
   if (store.signedIn) {
     end.append(el('button.quiet.sign-out', { type: 'button', onclick: signOut }, 'Sign out'))
   }
@@ -61,19 +74,20 @@ async function signOut() {
 }
 
 const shortcuts = [
-  ['1 … 5', 'go to a view'],
-  ['j or ↓, k or ↑', 'the next call or letter, the one before'],
-  ['Enter', 'open it'],
-  ['Esc', 'close it'],
-  ['p', 'pause, or go on'],
-  ['/', 'filter by id'],
-  ['c', 'clear the filters'],
-  ['Ctrl Enter', 'explain what is in the box'],
-  ['?', 'this list'],
+  [['1', '2', '3', '4', '5'], 'go to a view'],
+  [['j', '↓'], 'the next call or letter'],
+  [['k', '↑'], 'the one before'],
+  [['Enter'], 'open it'],
+  [['Esc'], 'close it, go back, or leave a field'],
+  [['p'], 'pause the calls, or go on'],
+  [['/'], 'to the filter by id, or the box'],
+  [['c'], 'clear the filters'],
+  [['Ctrl', 'Enter'], 'explain what is in the box'],
+  [['?'], 'this list'],
 ]
 
 function help() {
-  show('Keyboard', el('dl.keys', {}, shortcuts.map(([key, what]) => [el('dt', {}, el('kbd', {}, key)), el('dd', {}, what)])))
+  show('Keyboard', el('dl.keys', {}, shortcuts.map(([keys, what]) => [el('dt', {}, keys.map((key) => [el('kbd', {}, key), ' '])), el('dd', {}, what)])))
 }
 
 function typing(target) {
@@ -97,9 +111,11 @@ document.addEventListener('keydown', (event) => {
 $('help').addEventListener('click', help)
 window.addEventListener('hashchange', navigate)
 listen('connection', connection)
+listen('connection', alarm)
+listen('destinations', alarm)
 listen('overview', connection)
 listen('access', access)
 
 connection()
 readAccess().catch(() => {})
-ask('/live').then((words) => { store.words = words }).catch(() => {}).finally(navigate)
+ask('/live').then(takeWords).catch(() => {}).finally(navigate)

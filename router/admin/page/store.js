@@ -14,21 +14,25 @@ export const store = {
   access: 'read',
   signedIn: false,
   connection: 'connecting',
+  refusal: '', // why the server tells nothing, where it said so
+  draining: { draining: false, waiting: {} },
 }
 
 const listeners = new Set()
-/** Calls back when something of a kind (calls, destinations, connection, words) has changed. Returns what ends that. */
+/** Calls back when something of a kind (calls, destinations, connection, words, draining, overview, access, reloaded) has changed. Returns what ends that. */
 export function listen(kind, callback) {
   const one = { kind, callback }
   listeners.add(one)
   return () => listeners.delete(one)
 }
-const tell = (kind, detail) => { for (const one of [...listeners]) if (one.kind === kind) one.callback(detail) }
+/** Tells those who listen for a kind. */
+export const tell = (kind, detail) => { for (const one of [...listeners]) if (one.kind === kind) one.callback(detail) }
 
 let events
 let filter = {}
 let retry
 let wait = 1000
+let told = new Set() // the calls that this connection told of
 
 /** Has the server tell of all calls that the filter names, however many come in. */
 export function follow(wanted) {
@@ -40,36 +44,48 @@ export function follow(wanted) {
 function connect() {
   clearTimeout(retry)
   events?.close()
+  told = new Set()
   events = new EventSource('/live/events' + query(filter))
   const on = (name, take) => events.addEventListener(name, (event) => take(JSON.parse(event.data)))
   events.addEventListener('open', () => {
     wait = 1000
+    store.refusal = ''
     state('live')
   })
   events.addEventListener('error', () => {
     state('lost')
     if (events.readyState === EventSource.CLOSED) lost()
   })
-  on('live', (words) => {
-    // After a restart of the server the same places in the log may be told anew: what is held is told again.
-    store.words = words
-    tell('words')
-  })
+  on('live', takeWords)
   on('calls', take)
   on('destinations', takeDestinations)
-  on('overview', (overview) => {
-    store.overview = overview
-    tell('overview')
+  on('draining', (draining) => {
+    store.draining = draining
+    tell('draining')
   })
+  on('overview', takeOverview)
 }
 
-/** The browser gives up where the server refuses: find out why, and try again. */
+/** The browser gives up where the server refuses, and does not say why: find out, and try again. */
 async function lost() {
+  const looking = new AbortController()
   try {
     await readAccess()
+    const response = await fetch('/live/events' + query(filter), { signal: looking.signal })
+    if (!response.ok) refused(response.status, await response.json())
   } catch {}
+  looking.abort()
   retry = setTimeout(connect, wait)
   wait = Math.min(wait * 2, 15000)
+}
+
+function refused(status, { message }) {
+  // A link may name a destination that there is no more. What is told is filtered here too.
+  if (status === 400) filter = {}
+  else if (store.refusal !== message) {
+    store.refusal = message
+    tell('connection')
+  }
 }
 
 function state(connection) {
@@ -78,8 +94,33 @@ function state(connection) {
   tell('connection')
 }
 
+/** Takes the names and words that the server knows. */
+export function takeWords(words) {
+  const { destinations, sources, types, states, reasons } = words
+  const known = { destinations, sources, types, states, reasons }
+  if (JSON.stringify(known) === JSON.stringify(store.words)) return
+  store.words = known
+  tell('words')
+}
+
+/** Where the recording has begun anew, nobody will tell how those go on that had not ended. */
+function takeOverview(overview) {
+  const anew = store.overview.since && overview.since !== store.overview.since
+  store.overview = overview
+  if (anew) {
+    for (const [id, call] of store.calls) if (!told.has(id) && !hasEnded(call)) store.calls.delete(id)
+    tell('calls', [])
+  }
+  tell('overview')
+}
+
+const hasEnded = (call) => call.destinations.length > 0 && call.destinations.every((s) => ['delivered', 'dropped', 'dead'].includes(s.state))
+
 function take(calls) {
-  for (const call of calls) store.calls.set(call.id, call)
+  for (const call of calls) {
+    store.calls.set(call.id, call)
+    told.add(call.id)
+  }
   if (store.calls.size > most) {
     const ordered = inOrder([...store.calls.values()])
     for (const call of ordered.slice(most)) store.calls.delete(call.id)
