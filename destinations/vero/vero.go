@@ -75,7 +75,9 @@ func (t *translator) alias(call *segment.Call) adapter.Outcome {
 	if call.PreviousIDDefaulted || call.PreviousID == call.AnonymousID {
 		return adapter.Drop(adapter.PreviousIDIsAnonymous)
 	}
-	return t.send(http.MethodPut, reidentifyPath, adapter.Object{{Name: "id", Value: call.PreviousID}, {Name: "new_id", Value: call.UserID}})
+	body := make(adapter.Object, 0, 3) // with the token
+	body = body.With("id", call.PreviousID).With("new_id", call.UserID)
+	return t.send(http.MethodPut, reidentifyPath, body)
 }
 
 func (t *translator) identify(call *segment.Call) adapter.Outcome {

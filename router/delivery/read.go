@@ -16,6 +16,8 @@ type prepared struct {
 	frame    *journal.Frame
 	from     int // the first call's place in it
 	arrivals []arrival
+	// sparse tells, of the last piece, that the calls of the frame which wait are too few to keep it in memory.
+	sparse bool
 }
 
 // arrival is a call as it comes here: a job, or the reason why it is dropped, or neither where it is meant for another
@@ -55,6 +57,7 @@ func (p *Pipeline) prepareAll(ctx context.Context, frame *journal.Frame) bool {
 	for from, live := 0, 0; from == 0 || from < len(frame.Entries); from += pieceCalls {
 		piece := prepared{frame: frame, from: from}
 		piece.arrivals, live = p.prepare(frame, from, live)
+		piece.sparse = from+len(piece.arrivals) == len(frame.Entries) && frame.Size() > pinnedShare*live
 		select {
 		case p.incoming <- piece:
 		case <-ctx.Done():
@@ -82,7 +85,8 @@ func (p *Pipeline) prepare(frame *journal.Frame, from, live int) ([]arrival, int
 			live += len(j.entry.JSON)
 		}
 	}
-	if frame.Size() > pinnedShare*live {
+	// As far as it is seen: should too little come behind these, they are freed with the last piece.
+	if seen := frame.Size() / max(len(frame.Entries), 1) * (from + len(arrivals)); seen > pinnedShare*live {
 		for _, a := range arrivals {
 			if a.job != nil && len(a.job.outcome.Requests) > 0 {
 				a.job.detach()
@@ -120,6 +124,13 @@ func (p *Pipeline) detachWaiting() {
 		return
 	}
 	for j := p.window.oldest; j != nil; j = j.newer {
+		j.detach()
+	}
+}
+
+// detachFrame frees the frame that was taken in last.
+func (p *Pipeline) detachFrame(seq uint64) {
+	for j := p.window.newest; j != nil && j.pos.Seq >= seq; j = j.older {
 		j.detach()
 	}
 }
@@ -174,6 +185,9 @@ func (p *Pipeline) translate(j *job, decision segment.Decision, decode func() (*
 func (p *Pipeline) begin(next prepared) {
 	if next.from == 0 {
 		p.progress.Begin(next.frame)
+	}
+	if next.sparse {
+		p.detachFrame(next.frame.Seq)
 	}
 	p.unsaved = true
 	p.current, p.currentPos = next.arrivals, journal.Position{Seq: next.frame.Seq, Index: next.from}

@@ -55,6 +55,50 @@ func TestALargeFrameIsPreparedPieceByPieceAndKeepsLittleInMemory(t *testing.T) {
 	}
 }
 
+func TestAFrameOfWhichOnlyTheFrontWaitsIsNotKeptInMemory(t *testing.T) {
+	w := newWorld(t, Options{})
+	p := New(Config{Destination: w.destination, Options: w.options, Allowed: func(string) []string { return nil }, Logger: zap.NewNop(),
+		Metrics: NewMetrics(prometheus.NewRegistry())})
+	p.progress = journal.NewProgress(journal.Position{Seq: 1}, 0)
+	var entries []journal.Entry
+	size := 0
+	for n := range 10 * pieceCalls {
+		e := track(fmt.Sprint("u", n), 0)
+		if n >= pieceCalls {
+			e.Routing = []byte(`{"vendor":false}`)
+		}
+		entries = append(entries, e)
+		size += len(e.JSON)
+	}
+	go func() {
+		p.prepareAll(context.Background(), journal.NewSizedFrame(1, 0, entries, size))
+		close(p.incoming)
+	}()
+	copied := 0
+	for piece := range p.incoming {
+		if piece.from == 0 {
+			for _, a := range piece.arrivals {
+				if a.job.detached {
+					copied++
+				}
+			}
+		}
+		p.begin(piece)
+		p.admit(entries[0].ReceivedAt)
+	}
+	if copied > 0 {
+		t.Errorf("%d calls were copied before it was known what comes behind them", copied)
+	}
+	if p.window.count != pieceCalls {
+		t.Fatalf("%d calls wait, want %d", p.window.count, pieceCalls)
+	}
+	for j := p.window.oldest; j != nil; j = j.newer {
+		if !j.detached {
+			t.Fatalf("call %v keeps its frame in memory", j.pos)
+		}
+	}
+}
+
 // A destination that is down holds a part of what it may, unless those all wait for one another: another may be taken.
 func TestADestinationThatIsDownHoldsLittleAndStillFindsWhatIsTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
