@@ -1,7 +1,9 @@
 package docs
 
 import (
+	"encoding/json"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -166,6 +168,60 @@ func reasonsNamed(text string) (all []adapter.Reason) {
 		all = append(all, adapter.Reason(word))
 	}
 	return all
+}
+
+func TestTheTableOfTheREADMEIsWhatTheExampleDoes(t *testing.T) {
+	for _, name := range []string{"MIXPANEL_TOKEN", "KISSMETRICS_API_KEY", "VERO_AUTH_TOKEN", "AKA_WRITE_KEY"} {
+		t.Setenv(name, "")
+		os.Unsetenv(name)
+	}
+	readme := read(t, "README.md")
+	call := regexp.MustCompile(`(?m)^echo '(.*)' \| go run \. explain$`).FindStringSubmatch(readme)
+	if call == nil {
+		t.Fatal("the README explains no call")
+	}
+	out, code := aka(call[1], "explain", "--config", filepath.Join(root, "config.example.yaml"), "--output", "json")
+	var answer struct {
+		Calls []struct {
+			Destinations []struct {
+				Name, Outcome, Reason string
+				Requests              []struct {
+					Method, URL string
+					Query       map[string]string
+					JSON        map[string]string
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &answer); err != nil || code != 0 || len(answer.Calls) != 1 {
+		t.Fatalf("exit code %d, %v: %s", code, err, out)
+	}
+	var rows []string
+	for _, d := range answer.Calls[0].Destinations {
+		row := "(`" + d.Reason + "`)"
+		if d.Outcome == "send" {
+			r := d.Requests[0]
+			u, err := url.Parse(r.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			row = "`" + r.Method + " " + u.Path
+			if r.Query["_p"] != "" {
+				row += "?_k=…&_p=" + r.Query["_p"] + "&_n=" + r.Query["_n"]
+			}
+			if r.JSON["id"] != "" {
+				row += fmt.Sprintf(` {"id":%q,"new_id":%q}`, r.JSON["id"], r.JSON["new_id"])
+			}
+			row += "`"
+		}
+		rows = append(rows, row)
+		if !strings.Contains(readme, row) {
+			t.Errorf("%s: the README does not say %s", d.Name, row)
+		}
+	}
+	if len(rows) != len(destinations.Types()) {
+		t.Errorf("rows %q", rows)
+	}
 }
 
 // A vendor's page rests on the vendor's own: it links each that a golden case was written from.
