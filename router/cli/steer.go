@@ -188,7 +188,6 @@ wait, removed is not configured any more.`,
 			return output.write(command.OutOrStdout(), list, func(shown *bytes.Buffer) { writeStatuses(shown, list.Destinations, time.Now()) })
 		},
 	}
-	command.ValidArgsFunction = completeDestinations
 	flags.addTo(command)
 	command.Flags().VarP(&output, "output", "o", "how to show it: table or json")
 	return command
@@ -214,8 +213,6 @@ func writeStatuses(out io.Writer, all []delivery.Status, now time.Time) {
 	}
 	_ = table.Flush()
 }
-
-var completeDestinations = named(func(c *router.Config) []string { return slices.Sorted(maps.Keys(c.Destinations)) })
 
 func newDestinationPause() *cobra.Command {
 	return destinationCommand(&cobra.Command{
@@ -264,7 +261,6 @@ func destinationCommand(command *cobra.Command, do func(ctx context.Context, cli
 		}
 		return nil
 	}
-	command.ValidArgsFunction = completeDestinations
 	command.RunE = func(command *cobra.Command, args []string) error {
 		client, err := flags.client()
 		if err != nil {

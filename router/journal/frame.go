@@ -40,7 +40,7 @@ type Frame struct {
 	Entries []Entry
 
 	size    int
-	decoded []atomic.Pointer[decodedCall] // nil for a frame that has one reader only
+	decoded []atomic.Pointer[decodedCall] // nil for a frame that was read from disk: each reader decodes for itself
 }
 
 type decodedCall struct {
@@ -48,7 +48,7 @@ type decodedCall struct {
 	err  error
 }
 
-// Call decodes the entry at index i. All readers of the frame share the result, which must not be modified.
+// Call decodes the entry at index i. The readers of a recent frame share the result, which must not be modified.
 func (f *Frame) Call(i int) (*segment.Call, error) {
 	if f.decoded == nil {
 		return f.Entries[i].Decode()
