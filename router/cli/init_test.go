@@ -91,6 +91,7 @@ func TestTheShellCompletesWhatIsKnown(t *testing.T) {
 	path := writeConfig(t, "sources: { shop: { write_key: k } }\ndestinations: { mail: { type: vero, settings: { auth_token_file: /run/none } } }\n")
 	for want, args := range map[string][]string{
 		"mail":           {"dead", "list", "--config", path, "--destination", ""},
+		"mail\n":         {"destination", "pause", "--config", path, ""},
 		"shop":           {"explain", "-c", path, "--source", ""},
 		"too_old":        {"dead", "replay", "--reason", "too_"},
 		"json":           {"explain", "-o", ""},
