@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -102,12 +104,19 @@ func readDocument(path string) (*yaml.Node, *strictyaml.Problem) {
 	return nil, &strictyaml.Problem{Line: second.Line, Message: "a second document; a file holds one config"}
 }
 
-func readLimited(path string) ([]byte, error) {
-	file, err := os.Open(path)
+// readTimeout bounds how long what is no ordinary file may take. A reload that waits would keep the process from ending.
+const readTimeout = 5 * time.Second
+
+func readLimited(path string) ([]byte, error) { return readWithin(path, readTimeout) }
+
+// readWithin does not wait for a pipe's writer, and as long as given for what it writes.
+func readWithin(path string, timeout time.Duration) ([]byte, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, cause(err)
 	}
 	defer file.Close()
+	_ = file.SetReadDeadline(time.Now().Add(timeout)) // ordinary files have none
 	content, err := io.ReadAll(io.LimitReader(file, maxConfigBytes+1))
 	if err != nil {
 		return nil, cause(err)

@@ -1,0 +1,44 @@
+//go:build unix
+
+package router
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A pipe that nobody writes to kept the reload, every later one and the end of the process waiting.
+func TestAPipeWithoutAWriterKeepsNoReloadWaiting(t *testing.T) {
+	w := newReloadWorld(t, "vero")
+	w.write("", "vero")
+	w.start()
+	if err := os.Remove(w.path); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(w.path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.router.Reload(); err == nil || !strings.Contains(err.Error(), "the file is empty") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAPipeWhoseWriterSaysNothingIsGivenUpOn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	writer, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	if _, err := readWithin(path, time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}
