@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/http"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -56,7 +57,7 @@ func New(o Options, log *zap.Logger, registry prometheus.Registerer) (*Tracer, e
 		headers[h.Name] = h.Value.Reveal()
 	}
 	client, err := otlptracehttp.New(context.Background(), otlptracehttp.WithEndpointURL(o.url()), otlptracehttp.WithHeaders(headers),
-		otlptracehttp.WithCompression(otlptracehttp.GzipCompression), otlptracehttp.WithTimeout(exportTimeout),
+		otlptracehttp.WithCompression(otlptracehttp.GzipCompression), otlptracehttp.WithHTTPClient(httpClient()),
 		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: true, InitialInterval: time.Second, MaxInterval: 5 * time.Second, MaxElapsedTime: exportTimeout}))
 	if err != nil {
 		return nil, fmt.Errorf("otel: %w", err)
@@ -74,6 +75,14 @@ func New(o Options, log *zap.Logger, registry prometheus.Registerer) (*Tracer, e
 		below:    uint64(o.SampleRatio * math.MaxInt64),
 		made:     spans.WithLabelValues("made"),
 	}, nil
+}
+
+// httpClient follows no redirects: the headers, which hold secrets, would go along.
+func httpClient() *http.Client {
+	return &http.Client{
+		Timeout:       exportTimeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 func version() string {

@@ -104,6 +104,19 @@ func delivery(id string) Delivery {
 	return Delivery{Destination: "vero", Entry: &journal.Entry{Source: "website", Message: message(id)}, Position: journal.Position{Seq: 7}}
 }
 
+func TestACollectorSendsTheHeadersNowhereElse(t *testing.T) {
+	elsewhere := newReceiver(t)
+	redirecting := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect))
+	t.Cleanup(redirecting.Close)
+	core, logs := observer.New(zap.WarnLevel)
+	tracer := newTracer(t, Options{Endpoint: redirecting.URL, SampleRatio: 1, Headers: []Header{{"api-key", adapter.NewSecret("s3cret")}}}, zap.New(core))
+	tracer.Accepted("website", []segment.Message{message("m1")}, day, day)
+	tracer.Shutdown(t.Context())
+	if elsewhere.headers != nil || logs.FilterMessageSnippet("could not be sent").Len() != 1 {
+		t.Errorf("it got %v; the log says %v", elsewhere.headers, logs.All())
+	}
+}
+
 func TestACallsWayIsOneTrace(t *testing.T) {
 	r := newReceiver(t)
 	tracer := newTracer(t, Options{Endpoint: r.URL, SampleRatio: 1, Headers: []Header{{"api-key", adapter.NewSecret("s3cret")}}}, zap.NewNop())
