@@ -41,7 +41,7 @@ var (
 	refusedTokenless  = &problem{http.StatusUnauthorized, "token_required", `token: required, as "Authorization: Bearer TOKEN" (what the file holds that admin.token_file or admin.read_token_file names), or signed in at /login`}
 	refusedToken      = &problem{http.StatusUnauthorized, "wrong_token", "token: neither the one of admin.token_file nor that of admin.read_token_file"}
 	refusedReader     = &problem{http.StatusForbidden, "read_only", "token: it allows to read only; to change something takes the one of admin.token_file"}
-	refusedOrigin     = &problem{http.StatusForbidden, "cross_origin", "origin: a page of another site may change nothing here"}
+	refusedOrigin     = &problem{http.StatusForbidden, "cross_origin", "origin: a page of another site may neither change nor load anything here"}
 	refusedUnproven   = &problem{http.StatusForbidden, "unproven_origin", "origin: nothing says that no page of another site sent this; add the header " + ProofHeader + ": 1"}
 	refusedGuesser    = &problem{http.StatusTooManyRequests, "too_many_attempts", "token: too many wrong ones came from this address; try again in a minute"}
 	refusedUnreadable = &problem{http.StatusServiceUnavailable, "token_unreadable", "token: cannot be checked, for its file cannot be read; the log says why"}
@@ -96,7 +96,7 @@ func (s *Server) turnAway(r *http.Request) *problem {
 		return p
 	case !hasToken && !s.isOurs(r.Host):
 		return s.unknownHost(r.Host)
-	case s.origins.Check(r) != nil:
+	case s.origins.Check(r) != nil, isPartOfAnotherSite(r):
 		return refusedOrigin
 	case !hasToken && changes(r) && !provesOrigin(r):
 		return refusedUnproven
@@ -123,6 +123,16 @@ func changes(r *http.Request) bool {
 		return false
 	}
 	return !slices.Contains(harmlessPosts, r.URL.Path)
+}
+
+// isPartOfAnotherSite tells whether a page of another site loads something as a part of itself. It could read nothing, but keep
+// the streams of events from those who look. To follow a link is no such thing.
+func isPartOfAnotherSite(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "cross-site", "same-site":
+		return r.Header.Get("Sec-Fetch-Dest") != "document"
+	}
+	return false
 }
 
 // provesOrigin tells whether something says where the request comes from. What a browser says is checked already.

@@ -143,6 +143,22 @@ func TestNothingIsChangedForAnotherSitesPage(t *testing.T) {
 	f.want(t, "POST", fmt.Sprintf("/dead-letters/%d/replay", id), "", 200, `{"success":true,"count":1}`, "Origin: "+f.url)
 }
 
+func TestNothingIsLoadedIntoAnotherSitesPage(t *testing.T) {
+	f := newFixture(t)
+	for _, site := range []string{"cross-site", "same-site"} {
+		for _, path := range []string{"/", "/live/events", "/metrics", "/login"} {
+			var body errorBody
+			if status := f.ask(t, "GET", path, "", &body, "Sec-Fetch-Site: "+site, "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image"); status != 403 || body.Code != "cross_origin" {
+				t.Errorf("%s from %s: got %d %+v", path, site, status, body)
+			}
+		}
+		var live Live
+		if status := f.ask(t, "GET", "/live", "", &live, "Sec-Fetch-Site: "+site, "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"); status != 200 {
+			t.Errorf("a link is not followed: %d", status)
+		}
+	}
+}
+
 func changing(id uint64) [][2]string {
 	return [][2]string{
 		{"POST", fmt.Sprintf("/dead-letters/%d/replay", id)},
