@@ -65,9 +65,12 @@ func (r *Router) allowed(source string) []string { return r.Config().Sources[sou
 // set makes a pipeline the one of its destination.
 func (r *Router) set(name string, p *delivery.Pipeline) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.pipelines[name] = p
 	delete(r.kept, name)
+	r.mu.Unlock()
+	r.pausing.Lock() // it may have been paused since it was made
+	defer r.pausing.Unlock()
+	p.Pause(r.journal.Paused(name))
 }
 
 // remove looks after what a destination has left, whose pipeline has stopped.
@@ -90,10 +93,13 @@ func (r *Router) all() map[string]*delivery.Pipeline {
 	return maps.Clone(r.pipelines)
 }
 
-// floor returns the first frame of the log that any destination still needs.
+// floor returns the first frame of the log that any destination still needs; 0 where one is about to say so.
 func (r *Router) floor() uint64 {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
+	if r.adding > 0 {
+		return 0
+	}
 	floor := ^uint64(0)
 	for _, p := range r.pipelines {
 		floor = min(floor, p.Floor())
@@ -152,10 +158,18 @@ func (r *Router) changeDestinations(ctx context.Context, before, after *Config) 
 	for _, p := range r.all() {
 		p.SetMaxBytes(share(after))
 	}
+	names := unionOfNames(before.Destinations, after.Destinations)
 	var mu sync.Mutex
 	done := map[string]change{}
 	var changing sync.WaitGroup
-	for name := range unionOfNames(before.Destinations, after.Destinations) {
+	if before.Delivery.MaxBacklogAge != after.Delivery.MaxBacklogAge {
+		for _, name := range r.keptNames() {
+			if !names[name] {
+				changing.Go(func() { r.changeDestination(ctx, after, name) })
+			}
+		}
+	}
+	for name := range names {
 		c := changeOf(before.Destinations[name], after.Destinations[name])
 		if c == unchanged {
 			continue
@@ -170,6 +184,13 @@ func (r *Router) changeDestinations(ctx context.Context, before, after *Config) 
 	}
 	changing.Wait()
 	return done
+}
+
+// keptNames are the destinations that are not configured any more.
+func (r *Router) keptNames() []string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Collect(maps.Keys(r.kept))
 }
 
 func unionOfNames(a, b map[string]*Destination) map[string]bool {
@@ -189,8 +210,8 @@ func (r *Router) changeDestination(ctx context.Context, config *Config, name str
 	r.mu.RLock()
 	p, k := r.pipelines[name], r.kept[name]
 	r.mu.RUnlock()
-	if p != nil {
-		p.Stop(ctx) // each exchange ends within its timeout
+	if p != nil && !p.Finish(ctx) { // each exchange ends within its timeout
+		return false // who stops everything waits for it
 	}
 	if k != nil {
 		k.close()
@@ -211,10 +232,19 @@ func (r *Router) goOn(ctx context.Context, config *Config, name string) error {
 	if d == nil {
 		return r.remove(ctx, name)
 	}
+	r.addingChanges(1)
+	defer r.addingChanges(-1)
 	p := r.pipeline(config, d)
 	if err := p.Start(ctx); err != nil {
 		return err
 	}
 	r.set(name, p)
 	return nil
+}
+
+// addingChanges keeps the log from being purged between the moment that a destination begins and the one that it counts from.
+func (r *Router) addingChanges(by int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.adding += by
 }

@@ -23,6 +23,7 @@ type keeper struct {
 	log      *zap.Logger
 	maxAge   time.Duration // 0 for ever
 	progress *journal.Progress
+	aside    uint64 // calls that are parked: they have ended in the progress, and wait all the same
 	calls    uint64 // the log's calls when it was removed, and the first frame after them
 	end      uint64
 	metrics  *delivery.Kept
@@ -47,6 +48,9 @@ func (r *Router) keep(ctx context.Context, name string) (*keeper, error) {
 		name: name, journal: r.journal, log: r.log.With(zap.String("destination", name)), maxAge: r.Config().Delivery.MaxBacklogAge,
 		progress: progress, calls: calls, end: end.Seq, metrics: r.deliveries.Keep(name, calls), stopped: make(chan struct{}),
 	}
+	if k.aside, err = r.parkedCalls(ctx, name); err != nil {
+		return nil, err
+	}
 	k.publish()
 	running, stop := context.WithCancel(context.Background())
 	k.stop = stop
@@ -56,6 +60,17 @@ func (r *Router) keep(ctx context.Context, name string) (*keeper, error) {
 			zap.Uint64("waiting", k.waiting.Load()))
 	}
 	return k, nil
+}
+
+// parkedCalls counts the calls that are kept aside, but for those that are dead letters.
+func (r *Router) parkedCalls(ctx context.Context, name string) (uint64, error) {
+	calls := map[journal.Position]bool{}
+	err := r.journal.Parked(ctx, name, func(p *journal.Parked) {
+		if p.Dead == "" {
+			calls[p.Position] = true
+		}
+	})
+	return uint64(len(calls)), err
 }
 
 func (k *keeper) close() {
@@ -74,9 +89,19 @@ func (k *keeper) publish() {
 		floor = ^uint64(0)
 	}
 	k.floor.Store(floor)
-	ended := min(k.progress.Ended(), k.calls)
-	k.waiting.Store(k.calls - ended)
-	k.metrics.Ended(ended)
+	k.setEnded(min(k.progress.Ended(), k.calls))
+}
+
+// endAll lets go of the log.
+func (k *keeper) endAll() {
+	k.floor.Store(^uint64(0))
+	k.setEnded(k.calls)
+}
+
+func (k *keeper) setEnded(calls uint64) {
+	calls -= min(calls, k.aside)
+	k.waiting.Store(k.calls - calls)
+	k.metrics.Ended(calls)
 }
 
 const (
@@ -100,7 +125,8 @@ func (k *keeper) run(ctx context.Context) {
 			pause(ctx, time.Second)
 			continue
 		case frame.Seq >= k.end:
-			return // the last ones are lost
+			k.endAll() // the last ones are lost
+			return
 		}
 		k.progress.Begin(frame)
 		if !k.buryInTime(ctx, frame) {

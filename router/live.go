@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -48,9 +49,20 @@ func (r *Router) status(ctx context.Context) []delivery.Status {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	pipelines := r.all()
-	for _, name := range slices.Sorted(maps.Keys(pipelines)) {
-		if s, err := pipelines[name].Status(ctx); err == nil {
-			all = append(all, s)
+	names := slices.Sorted(maps.Keys(pipelines))
+	said := make([]*delivery.Status, len(names))
+	var asking sync.WaitGroup
+	for i, name := range names {
+		asking.Go(func() {
+			if s, err := pipelines[name].Status(ctx); err == nil {
+				said[i] = &s
+			}
+		})
+	}
+	asking.Wait()
+	for _, s := range said {
+		if s != nil {
+			all = append(all, *s)
 		}
 	}
 	r.mu.RLock()

@@ -34,6 +34,11 @@ func (r *Router) Reload() (*Reloaded, error) {
 	if err != nil {
 		return nil, r.notReloaded(err)
 	}
+	r.changing.Lock()
+	defer r.changing.Unlock()
+	if !r.started.Load() {
+		return nil, errNotRunning
+	}
 	done, err := r.apply(before, next)
 	if err != nil {
 		return nil, r.notReloaded(err)

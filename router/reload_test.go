@@ -9,7 +9,9 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 
 	"aka/destinations/simulator"
 	"aka/router/admin"
+	"aka/router/journal"
 	"aka/router/segment"
 )
 
@@ -174,6 +177,9 @@ func TestAReloadWaitsForWhatIsInFlightOfThatDestinationOnly(t *testing.T) {
 	w.until("the other is replaced", func() bool {
 		return w.router.all()["kissmetrics"].Options.Concurrency == 2
 	})
+	if s := w.router.status(t.Context()); len(s) != 2 || s[1].Name != "vero" || s[1].InFlight != 1 {
+		t.Errorf("meanwhile their status is %+v", s)
+	}
 	w.send("second")
 	w.wantEvents("kissmetrics", "first", "second")
 	if done.Load() {
@@ -184,6 +190,191 @@ func TestAReloadWaitsForWhatIsInFlightOfThatDestinationOnly(t *testing.T) {
 		t.Error(err)
 	}
 	w.wantEvents("vero", "first", "second")
+}
+
+func TestAStopInTheMidstOfAReloadWaitsForWhatIsInFlight(t *testing.T) {
+	w := newReloadWorld(t, "vero")
+	w.write("", "vero")
+	w.start()
+	if err := w.sim.Account("vero").AddFaults(simulator.Fault{Times: 1, Hang: true}); err != nil {
+		t.Fatal(err)
+	}
+	w.send("first")
+	w.until("it is in flight", func() bool { return w.metric("aka_exchanges_in_flight", "vero") == 1 })
+	w.write("delivery: { concurrency: 2 }", "vero")
+	reloaded, stopped := make(chan bool), make(chan bool)
+	go func() {
+		_, _ = w.router.Reload()
+		close(reloaded)
+	}()
+	w.until("it is reloading", func() bool { return w.router.Config().Delivery.Concurrency == 2 })
+	go func() {
+		w.router.Stop(t.Context())
+		close(stopped)
+	}()
+	<-reloaded
+	w.sim.Account("vero").ClearFaults()
+	<-stopped
+	w.start()
+	w.send("second")
+	w.wantEvents("vero", "first", "second")
+}
+
+func TestAConfigThatCannotBeReadToItsEndKeepsNobodyFromStopping(t *testing.T) {
+	w := newReloadWorld(t, "vero")
+	w.write("", "vero")
+	w.start()
+	if err := errors.Join(os.Remove(w.path), syscall.Mkfifo(w.path, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	reloaded := make(chan error)
+	go func() {
+		_, err := w.router.Reload()
+		reloaded <- err
+	}()
+	pipe, err := os.OpenFile(w.path, os.O_WRONLY, 0) // once it is being read
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.send("still")
+	w.wantEvents("vero", "still")
+	w.router.Stop(t.Context())
+	_ = pipe.Close()
+	if err := <-reloaded; err == nil {
+		t.Error("an empty config was reloaded by a router that is stopped")
+	}
+}
+
+func TestWhatIsNoConfigFileChangesNothing(t *testing.T) {
+	w := newReloadWorld(t, "vero")
+	w.write("", "vero")
+	w.start()
+	for name, put := range map[string]func() error{
+		"nothing":  func() error { return nil },
+		"a folder": func() error { return os.Mkdir(w.path, 0o700) },
+		"endless":  func() error { return os.Symlink("/dev/zero", w.path) },
+		"a loop":   func() error { return os.Symlink(w.path, w.path) },
+		"empty":    func() error { return os.WriteFile(w.path, nil, 0o600) },
+		"huge":     func() error { return os.WriteFile(w.path, make([]byte, maxConfigBytes+1), 0o600) },
+	} {
+		if err := errors.Join(os.RemoveAll(w.path), put()); err != nil {
+			t.Fatal(err)
+		}
+		var mistakes *Mistakes
+		if _, err := w.router.Reload(); !errors.As(err, &mistakes) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	w.send("still")
+	w.wantEvents("vero", "still")
+}
+
+// However a pause and a reload of the same destination fall together, what is said is what is done.
+func TestAPauseInTheMidstOfAReloadHolds(t *testing.T) {
+	w := newReloadWorld(t, "vero")
+	w.write("", "vero")
+	w.start()
+	for i := range 60 {
+		w.write(fmt.Sprintf("delivery: { concurrency: %d }", 1+i%2), "vero")
+		var pausing sync.WaitGroup
+		pausing.Go(func() {
+			if _, err := w.router.Reload(); err != nil {
+				t.Error(err)
+			}
+		})
+		for n := range 3 {
+			w.pause("vero", (i+n)%2 == 0)
+		}
+		pausing.Wait()
+		if paused := w.router.all()["vero"].Paused(); paused != (i%2 == 0) || paused != w.router.journal.Paused("vero") {
+			t.Fatalf("after %d reloads: paused %t, in the journal %t", i+1, paused, w.router.journal.Paused("vero"))
+		}
+	}
+}
+
+func TestADrainThatWasCancelledDoesNotEnd(t *testing.T) {
+	w := newReloadWorld(t, "vero")
+	w.write("", "vero")
+	w.start()
+	w.router.draining.Store(true)
+	if err := w.router.CancelDrain(); err != nil {
+		t.Fatal(err)
+	}
+	if w.router.endDrain() {
+		t.Error("it ends all the same")
+	}
+	w.send("taken")
+	w.router.draining.Store(true)
+	if !w.router.endDrain() || w.router.endDrain() {
+		t.Error("it does not end, or twice")
+	}
+	if err := w.router.CancelDrain(); err == nil {
+		t.Error("it was cancelled when it had ended")
+	}
+}
+
+func TestWhatIsKeptAsideForATakenOutDestinationWaitsToo(t *testing.T) {
+	w := newReloadWorld(t, "kissmetrics", "vero")
+	w.write("", "kissmetrics", "vero")
+	w.start()
+	w.send("aside 1", "aside 2")
+	w.wantEvents("vero", "aside 1", "aside 2")
+	w.until("they have ended", func() bool { return w.backlog("vero") == 0 })
+	w.pause("vero", true)
+	w.send("before 1")
+	w.until("it is read", func() bool { return w.metric("aka_window_calls", "vero") == 1 })
+	for seq := range uint64(2) {
+		frame, err := w.router.journal.ReadFrom(1 + seq).Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, letter := range []uint64{0, 1} { // it is there twice, as after a crash
+			parked := &journal.Parked{Destination: "vero", Position: journal.Position{Seq: 1 + seq}, Letter: letter, Entry: frame.Entries[0]}
+			if _, err := w.router.journal.Park(t.Context(), parked); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w.write("", "kissmetrics")
+	w.mustReload(Reloaded{Removed: []string{"vero"}})
+	if n := w.metric("aka_window_calls", "vero"); n != 0 {
+		t.Errorf("%v calls are in the window of what does not run", n)
+	}
+	if n, err := w.router.Forget(t.Context(), "vero"); n != 3 || err != nil {
+		t.Errorf("%d calls were let go, %v", n, err)
+	}
+}
+
+func TestAnotherAgeOfTheBacklogIsThatOfTakenOutDestinationsToo(t *testing.T) {
+	w := newReloadWorld(t, "kissmetrics", "vero")
+	w.write("", "kissmetrics", "vero")
+	w.start()
+	w.write("delivery: { max_backlog_age: 0s }", "kissmetrics")
+	w.mustReload(Reloaded{Replaced: []string{"kissmetrics"}, Removed: []string{"vero"}})
+	w.write("delivery: { max_backlog_age: 2h }", "kissmetrics")
+	w.mustReload(Reloaded{Replaced: []string{"kissmetrics"}})
+	if age := w.router.kept["vero"].maxAge; age != 2*time.Hour {
+		t.Errorf("it goes by %s", age)
+	}
+}
+
+// What was to come last is damaged: nothing will ever tell that it has ended.
+func TestADamagedFrameDoesNotKeepTheLogForATakenOutDestination(t *testing.T) {
+	w := newReloadWorld(t, "kissmetrics", "vero")
+	w.write("", "kissmetrics", "vero")
+	w.start()
+	w.pause("vero", true)
+	w.send("before 1", "before 2")
+	w.write("", "kissmetrics")
+	w.mustReload(Reloaded{Removed: []string{"vero"}})
+	w.send("meanwhile")
+	w.wantEvents("kissmetrics", "before 1", "before 2", "meanwhile")
+	w.router.Stop(t.Context())
+	w.damage("before 2")
+	config := w.load()
+	config.Delivery.MaxBacklogAge = time.Nanosecond
+	w.startWith(config)
+	w.until("nothing is kept", func() bool { return w.router.kept["vero"].Floor() == ^uint64(0) && w.backlog("vero") == 0 })
 }
 
 func TestADrainEndsWhenEverythingIsDelivered(t *testing.T) {
@@ -277,6 +468,30 @@ func (w *reloadWorld) write(more string, destinations ...string) {
 	}
 	if err := os.WriteFile(w.path, []byte(text), 0o600); err != nil {
 		w.t.Fatal(err)
+	}
+}
+
+// damage changes a text wherever it stands in the journal's files of calls.
+func (w *reloadWorld) damage(text string) {
+	w.t.Helper()
+	files, err := filepath.Glob(filepath.Join(w.data, "jetstream", "*", "streams", "*CALLS*", "msgs", "*.blk"))
+	if err != nil || len(files) == 0 {
+		w.t.Fatalf("there are no files: %v", err)
+	}
+	found := 0
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		found += strings.Count(string(content), text)
+		content = []byte(strings.ReplaceAll(string(content), text, strings.ToUpper(text)))
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	if found == 0 {
+		w.t.Fatalf("%s stands nowhere", text)
 	}
 }
 

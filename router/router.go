@@ -41,11 +41,15 @@ type Router struct {
 	mu        sync.RWMutex
 	pipelines map[string]*delivery.Pipeline
 	kept      map[string]*keeper // of those that are not configured any more
+	adding    int                // destinations that are about to be in pipelines
 
-	reloading sync.Mutex
+	reloading sync.Mutex      // held from reading a config until everything goes by it
+	changing  sync.Mutex      // held while destinations are changed, or everything is stopped
+	pausing   sync.Mutex      // held while it is decided whether a destination is paused
 	running   context.Context // until Stop
 	stop      context.CancelFunc
 
+	drainChanges      sync.Mutex
 	draining, drained atomic.Bool
 	drainedSignal     chan struct{}
 	ingressStopped    sync.Once
@@ -193,8 +197,8 @@ func (r *Router) AdminAddr() string { return r.adminListener.Addr().String() }
 func (r *Router) Stop(ctx context.Context) {
 	r.started.Store(false)
 	r.stop()
-	r.reloading.Lock() // a reload that is under way has seen it
-	defer r.reloading.Unlock()
+	r.changing.Lock() // whoever changes something has seen it; who is still reading a config changes nothing
+	defer r.changing.Unlock()
 	r.stopIngress(ctx)
 	r.stopDestinations(ctx)
 	if r.admin != nil {

@@ -18,14 +18,9 @@ func (r *Router) Pause(name string, paused bool) error {
 	if !r.started.Load() {
 		return errNotRunning
 	}
-	p := r.all()[name]
-	if p == nil {
-		return fmt.Errorf("%w: %s", admin.ErrNoDestination, name)
-	}
-	if err := r.journal.Pause(name, paused); err != nil {
+	if err := r.pause(name, paused); err != nil {
 		return err
 	}
-	p.Pause(paused)
 	if paused {
 		r.log.Warn("a destination was paused; its calls wait until it is resumed", zap.String("destination", name))
 	} else {
@@ -34,11 +29,26 @@ func (r *Router) Pause(name string, paused bool) error {
 	return nil
 }
 
+func (r *Router) pause(name string, paused bool) error {
+	r.pausing.Lock()
+	defer r.pausing.Unlock()
+	if r.all()[name] == nil {
+		return fmt.Errorf("%w: %s", admin.ErrNoDestination, name)
+	}
+	if err := r.journal.Pause(name, paused); err != nil {
+		return err
+	}
+	if p := r.all()[name]; p != nil { // a reload may have put another in its place
+		p.Pause(paused)
+	}
+	return nil
+}
+
 // Forget lets go of what a destination that is not configured any more had waiting, and returns how many calls that were. Its
 // dead letters stay.
 func (r *Router) Forget(ctx context.Context, name string) (calls uint64, err error) {
-	r.reloading.Lock()
-	defer r.reloading.Unlock()
+	r.changing.Lock()
+	defer r.changing.Unlock()
 	if !r.started.Load() {
 		return 0, errNotRunning
 	}
@@ -70,6 +80,8 @@ func (r *Router) Drain() error {
 	if !r.started.Load() {
 		return errNotRunning
 	}
+	r.drainChanges.Lock()
+	defer r.drainChanges.Unlock()
 	if r.draining.Swap(true) {
 		return nil
 	}
@@ -81,6 +93,8 @@ func (r *Router) Drain() error {
 
 // CancelDrain takes calls again, unless it is too late.
 func (r *Router) CancelDrain() error {
+	r.drainChanges.Lock()
+	defer r.drainChanges.Unlock()
 	if !r.started.Load() || r.drained.Load() {
 		return errNotRunning
 	}
@@ -112,7 +126,7 @@ func (r *Router) Drained() <-chan struct{} { return r.drainedSignal }
 const drainInterval = 50 * time.Millisecond
 
 func (r *Router) drain() {
-	if !r.waitUntilNothingWaits() || !r.drained.CompareAndSwap(false, true) {
+	if !r.waitUntilNothingWaits() || !r.endDrain() {
 		return
 	}
 	// Requests that were let in before may still bring calls.
@@ -123,6 +137,13 @@ func (r *Router) drain() {
 		r.log.Info("drained: every call that was taken has ended")
 		close(r.drainedSignal)
 	}
+}
+
+// endDrain makes the drain one that cannot be cancelled any more. It returns false where it was, or another has come to that.
+func (r *Router) endDrain() bool {
+	r.drainChanges.Lock()
+	defer r.drainChanges.Unlock()
+	return r.draining.Load() && !r.drained.Swap(true)
 }
 
 // waitUntilNothingWaits returns false when the drain was cancelled before, or the router is stopped.

@@ -80,6 +80,8 @@ func problemOf(err error) *problem {
 	switch {
 	case errors.Is(err, journal.ErrNoDeadLetter):
 		return &problem{http.StatusNotFound, "not_found", "there is no dead letter of this id; it may have been replayed or discarded"}
+	case errors.Is(err, journal.ErrRemoved):
+		return &problem{http.StatusConflict, "destination_gone", message}
 	case errors.Is(err, journal.ErrDamaged):
 		return &problem{http.StatusInternalServerError, "damaged", message + "; it can only be discarded"}
 	case errors.Is(err, journal.ErrFull):

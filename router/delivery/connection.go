@@ -209,6 +209,20 @@ const maxOrigins = 100
 type pool struct {
 	mu      sync.Mutex
 	origins map[string]*origin // by the URL before its path
+	closed  bool               // nothing is kept any more
+}
+
+// close closes what is kept, and keeps nothing more.
+func (p *pool) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for _, o := range p.origins {
+		for _, c := range o.idle {
+			_ = c.Close()
+		}
+		o.idle = nil
+	}
 }
 
 // known returns the origin of URLs that begin so, or nil.
@@ -264,6 +278,10 @@ func (p *pool) take(o *origin) *conn {
 func (p *pool) put(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closed {
+		_ = c.Close()
+		return
+	}
 	c.origin.idle = append(c.origin.idle, c)
 	c.idleSince = time.Now()
 	switch {

@@ -179,6 +179,8 @@ func (p *Pipeline) decide(ctx context.Context, d *decision) (held bool, err erro
 func (p *Pipeline) take(d *decision) {
 	j := p.letters[d.letter]
 	switch {
+	case p.ending:
+		d.reply(false, ErrStopped)
 	case j == nil:
 		d.reply(false, nil)
 	case j.deciding:

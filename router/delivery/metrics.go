@@ -321,6 +321,9 @@ type Kept struct{ metrics *destinationMetrics }
 func (m *Metrics) Keep(destination string, calls uint64) *Kept {
 	d := &destinationMetrics{name: destination, all: m, outcomes: map[outcomeKey]prometheus.Counter{}}
 	d.setState(stateRemoved)
+	for _, of := range []*prometheus.GaugeVec{m.window, m.windowBytes, m.inFlight} {
+		of.WithLabelValues(destination).Set(0)
+	}
 	d.follow(func() (uint64, journal.Position) { return calls, journal.Position{} }, calls)
 	return &Kept{d}
 }

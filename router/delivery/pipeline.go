@@ -6,6 +6,7 @@ package delivery
 
 import (
 	"context"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -133,6 +134,7 @@ type Pipeline struct {
 	stop       context.CancelFunc
 	background sync.WaitGroup
 	stopped    chan struct{}
+	ending     bool          // nothing is begun any more
 	deadline   chan struct{} // closed when what is in flight is not waited for any more
 	outOfTime  sync.Once
 }
@@ -213,14 +215,31 @@ func (p *Pipeline) Start(ctx context.Context) error {
 // Stop ends reading and sending, and returns once what is in flight has ended or ctx has, and the progress is saved. What
 // did not end stays in the journal. It may be called again.
 func (p *Pipeline) Stop(ctx context.Context) {
+	if !p.Finish(ctx) {
+		p.outOfTime.Do(func() { close(p.deadline) })
+		<-p.stopped
+		p.wrapUp()
+	}
+}
+
+// Finish does the same, but gives up nothing: it returns false when ctx ends before what is in flight. Stop is to be called then.
+func (p *Pipeline) Finish(ctx context.Context) bool {
 	p.stop()
 	select {
 	case <-p.stopped:
+		p.wrapUp()
+		return true
 	case <-ctx.Done():
-		p.outOfTime.Do(func() { close(p.deadline) })
-		<-p.stopped
+		return false
 	}
+}
+
+// wrapUp waits until the progress is saved, and closes the connections.
+func (p *Pipeline) wrapUp() {
 	p.background.Wait()
+	if sender, ok := p.Sender.(io.Closer); ok {
+		_ = sender.Close()
+	}
 }
 
 // Floor returns the first frame of the log that this destination still needs, as far as that is saved: below it the log
@@ -275,8 +294,11 @@ func (p *Pipeline) loop(ctx context.Context) {
 // finishInFlight waits for the exchanges that are under way, and for the chores as long as they succeed. It starts no more
 // exchanges.
 func (p *Pipeline) finishInFlight() {
+	p.ending = true
 	for p.inFlight > 0 || p.busy {
 		select {
+		case ask := <-p.asked:
+			ask()
 		case f := <-p.results:
 			p.conclude(f, time.Now())
 		case err := <-p.chored:

@@ -87,6 +87,12 @@ func (s *HTTPSender) Send(x Exchange) Response {
 	}
 }
 
+// Close closes the connections that wait for their next exchange. Those that are in one are not kept after it.
+func (s *HTTPSender) Close() error {
+	s.pool.close()
+	return nil
+}
+
 func noAnswer(err error) Response { return Response{Err: err, Ambiguous: wasSent(err)} }
 
 // exchange sends the request and reads the answer. keep tells whether the connection may be used again.

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -148,6 +149,46 @@ func TestAConnectionIsUsedAgain(t *testing.T) {
 	if len(peers) != 1 {
 		t.Errorf("10 exchanges took %d connections", len(peers))
 	}
+}
+
+func TestASenderThatIsClosedKeepsNoConnection(t *testing.T) {
+	states := make(chan http.ConnState, 100)
+	began, goOn := make(chan bool), make(chan bool)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			began <- true
+			<-goOn
+		}
+	}))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) { states <- state }
+	server.Start()
+	t.Cleanup(server.Close)
+	s := sender()
+	untilClosed := func() {
+		t.Helper()
+		for {
+			select {
+			case state := <-states:
+				if state == http.StateClosed {
+					return
+				}
+			case <-time.After(maxIdleConn / 2):
+				t.Fatal("the connection is kept")
+			}
+		}
+	}
+	s.Send(Exchange{Method: "POST", URL: server.URL})
+	_ = s.Close()
+	untilClosed()
+	answers := make(chan Response)
+	go func() { answers <- s.Send(Exchange{Method: "POST", URL: server.URL + "/slow"}) }()
+	<-began
+	_ = s.Close()
+	goOn <- true
+	if answer := <-answers; answer.Status != 200 {
+		t.Errorf("what was in flight got %+v", answer)
+	}
+	untilClosed()
 }
 
 func sender() *HTTPSender {

@@ -264,7 +264,7 @@ func (c *checker) destinations() {
 	if c.stamp != nil {
 		for _, said := range c.stamp.destinations {
 			name := said.name
-			if _, ok := c.x.progress[name]; !ok && name != anyDestination {
+			if _, ok := c.x.progress[name]; !ok && name != anyDestination && !said.forgotten {
 				c.report.Destinations = append(c.report.Destinations, DestinationReport{Name: name, Behind: next - min(next, calls.First), Lost: true})
 				c.problem(fmt.Errorf("the progress of %s is lost: it will get the calls of the log again", name))
 			}

@@ -59,6 +59,9 @@ func (d *DeadLetter) Replays() int {
 // ErrNoDeadLetter tells that there is no dead letter of that id.
 var ErrNoDeadLetter = errors.New("no such dead letter")
 
+// ErrRemoved tells that a dead letter's destination is not configured any more: nobody would take the call.
+var ErrRemoved = errors.New("the destination is not configured any more")
+
 // Bury stores dead letters, in order, and returns once all are safe on disk, with their ids. When it fails, some may be. A
 // second burial of the same call by the same destination, as after a failure or a crash, is recognized and does nothing.
 // Where there is no room, the oldest go of the destination that has the most.
@@ -227,6 +230,11 @@ func (j *Journal) Replay(ctx context.Context, id uint64) error {
 	d, err := j.DeadLetter(ctx, id)
 	if err != nil {
 		return err
+	}
+	j.meant.RLock()
+	defer j.meant.RUnlock()
+	if j.isRemoved(d.Destination) {
+		return fmt.Errorf("%w: %s", ErrRemoved, d.Destination)
 	}
 	e := d.Entry
 	e.Target = d.Destination

@@ -31,6 +31,8 @@ type stamp struct{ destinations []standing }
 type standing struct {
 	name   string
 	paused bool
+	// forgotten tells that what is kept of it is being let go of.
+	forgotten bool
 	// removedAt is the first frame that was written after the destination left the config, and callsBefore how many calls the
 	// log had accepted by then; 0 while it is there.
 	removedAt, callsBefore uint64
@@ -41,6 +43,9 @@ func (s standing) String() string {
 	line := "destination " + s.name
 	if s.paused {
 		line += " paused"
+	}
+	if s.forgotten {
+		line += " forgotten"
 	}
 	if s.removedAt > 0 {
 		line += fmt.Sprintf(" removed %d %d", s.removedAt, s.callsBefore)
@@ -55,6 +60,8 @@ func readStanding(words []string) (s standing, err error) {
 		switch {
 		case rest[0] == "paused":
 			s.paused, rest = true, rest[1:]
+		case rest[0] == "forgotten":
+			s.forgotten, rest = true, rest[1:]
 		case rest[0] == "removed" && len(rest) > 2:
 			s.removedAt, err = strconv.ParseUint(rest[1], 10, 64)
 			if err == nil {

@@ -37,6 +37,8 @@ type Journal struct {
 
 	stampMu sync.Mutex
 	stamp   stamp
+	// meant is held by those who write calls that are meant for one destination, and by who takes one out.
+	meant sync.RWMutex
 
 	mu      sync.Mutex
 	head    head
@@ -79,6 +81,7 @@ func Open(ctx context.Context, options Options, log *zap.Logger, reg prometheus.
 		s.close()
 		return nil, fmt.Errorf("open journal %s: %w", options.Dir, err)
 	}
+	j.forgetTheRest(ctx)
 	background, stop := context.WithCancel(context.Background())
 	j.stop = stop
 	j.background.Go(func() { j.commits.run() })
@@ -113,7 +116,7 @@ func (j *Journal) stampFolder(destinations ...string) error {
 	}
 	return j.restamp(func(s *stamp) (changed bool) {
 		for _, name := range destinations {
-			if !s.knows(name) {
+			if s.find(name) == nil {
 				s.destinations, changed = append(s.destinations, standing{name: name}), true
 			}
 		}

@@ -268,6 +268,11 @@ func DecodeProgress(data []byte) (*Progress, error) {
 // before it returns: from then on every call is meant for it. One that was removed goes on with what it had, and gets what is
 // accepted from now on. One whose progress is lost starts at the log's beginning: some calls go twice, none is lost.
 func (j *Journal) LoadProgress(ctx context.Context, destination string) (*Progress, error) {
+	if j.isBeingForgotten(destination) {
+		if err := j.Forget(ctx, destination); err != nil {
+			return nil, err
+		}
+	}
 	p, err := j.savedProgress(ctx, destination)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return j.firstProgress(ctx, destination)

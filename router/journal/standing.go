@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -48,6 +49,8 @@ func (j *Journal) Pause(destination string, paused bool) error {
 // Remove notes that a destination is not configured any more: what is accepted from now on is not meant for it. To remove it
 // again changes nothing. It returns the destination's end of the log, as Head does.
 func (j *Journal) Remove(destination string) (calls uint64, next Position, err error) {
+	j.meant.Lock()
+	defer j.meant.Unlock()
 	calls, next = j.Head()
 	err = j.restamp(func(s *stamp) bool {
 		d := s.find(destination)
@@ -64,9 +67,21 @@ func (j *Journal) Remove(destination string) (calls uint64, next Position, err e
 	return calls, next, err
 }
 
+// isRemoved tells whether a destination was removed.
+func (j *Journal) isRemoved(destination string) bool {
+	j.stampMu.Lock()
+	defer j.stampMu.Unlock()
+	d := j.stamp.find(destination)
+	return d != nil && d.removedAt > 0
+}
+
 // Kept returns the progress of a destination that was removed. It does not make it a configured one.
 func (j *Journal) Kept(ctx context.Context, destination string) (*Progress, error) {
 	p, err := j.savedProgress(ctx, destination)
+	if errors.Is(err, jetstream.ErrKeyNotFound) && j.isBeingForgotten(destination) {
+		calls, next := j.Head()
+		return NewProgress(next, calls), nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -98,13 +113,16 @@ func (j *Journal) restore(ctx context.Context, destination string, p *Progress) 
 }
 
 // Forget lets go of everything that the journal keeps for a destination, but its dead letters. It must not be running. One
-// of that name is a new one afterwards.
+// of that name is a new one afterwards. What a crash or an error interrupts is carried on by the next Open, by asking again, or
+// when there is to be one of that name.
 func (j *Journal) Forget(ctx context.Context, destination string) error {
-	// First, or the one that has no progress would be thought to have lost it.
 	err := j.restamp(func(s *stamp) bool {
-		before := len(s.destinations)
-		s.destinations = slices.DeleteFunc(s.destinations, func(d standing) bool { return d.name == destination })
-		return len(s.destinations) < before
+		d := s.find(destination)
+		if d == nil || d.forgotten {
+			return false
+		}
+		d.forgotten = true
+		return true
 	})
 	if err != nil {
 		return err
@@ -122,7 +140,32 @@ func (j *Journal) Forget(ctx context.Context, destination string) error {
 	if err != nil {
 		return fmt.Errorf("forget %s: %w", destination, err)
 	}
-	return nil
+	// Last: until then it is known that there may be something left.
+	return j.restamp(func(s *stamp) bool {
+		before := len(s.destinations)
+		s.destinations = slices.DeleteFunc(s.destinations, func(d standing) bool { return d.name == destination })
+		return len(s.destinations) < before
+	})
+}
+
+// isBeingForgotten tells whether a destination is, by this process or one before.
+func (j *Journal) isBeingForgotten(destination string) bool {
+	j.stampMu.Lock()
+	defer j.stampMu.Unlock()
+	d := j.stamp.find(destination)
+	return d != nil && d.forgotten
+}
+
+// forgetTheRest forgets those that were being forgotten when the run before ended.
+func (j *Journal) forgetTheRest(ctx context.Context) {
+	for _, name := range j.Known() {
+		if !j.isBeingForgotten(name) {
+			continue
+		}
+		if err := j.Forget(ctx, name); err != nil {
+			j.log.Warn("journal: a destination could not be forgotten to the end; the next start tries again: is the disk full?", zap.String("destination", name), zap.Error(err))
+		}
+	}
 }
 
 // isForgotten tells whether a record of progress is the mark that Forget leaves.

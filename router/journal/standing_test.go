@@ -7,6 +7,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+
+	"aka/router/segment"
 )
 
 func TestADestinationThatWasRemovedGoesOnWithWhatItHadAndNotWithWhatCameMeanwhile(t *testing.T) {
@@ -111,6 +113,82 @@ func TestAForgottenDestinationIsANewOne(t *testing.T) {
 	if p := load(t, j, "vero_2"); p.Floor() != 1 {
 		t.Errorf("another starts at %d", p.Floor())
 	}
+}
+
+func TestADestinationThatIsBeingForgottenAtACrashIsForgottenAfterIt(t *testing.T) {
+	for name, crash := range map[string]func(*Journal){
+		"before anything is gone": func(*Journal) {},
+		"without its progress":    func(j *Journal) { must(t, j.store().kv.Delete(t.Context(), "vero")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			options := testOptions(t)
+			j := open(t, options)
+			load(t, j, "vero")
+			e := entry("u", 1)
+			_, err := j.Park(t.Context(), &Parked{Destination: "vero", Position: Position{Seq: 1}, Entry: e})
+			must(t, err)
+			appendEach(t, j, 1, 3)
+			_, _, err = j.Remove("vero")
+			must(t, err)
+			appendEach(t, j, 4, 5)
+			must(t, j.restamp(func(s *stamp) bool { s.find("vero").forgotten = true; return true }))
+			crash(j)
+			j.Close()
+
+			if report, err := Check(options.Dir); err != nil || !report.Sound {
+				t.Errorf("the folder says %+v, %v", report, err)
+			}
+			j = open(t, options)
+			if known := j.Known(); len(known) > 0 {
+				t.Errorf("%v are known", known)
+			}
+			p := load(t, j, "vero")
+			if p.Floor() != 6 || p.Ended() != 5 || p.Crashed() {
+				t.Errorf("a new one starts at %d behind %d calls, crashed %t", p.Floor(), p.Ended(), p.Crashed())
+			}
+			must(t, j.Parked(t.Context(), "vero", func(*Parked) { t.Error("a parked call is still there") }))
+		})
+	}
+}
+
+// Of a journal that was salvaged without its progress, any destination may be known to it.
+func TestWhatIsSaidOfADestinationStandsWhereAnyMayBeKnown(t *testing.T) {
+	options := testOptions(t)
+	j := open(t, options)
+	must(t, j.restamp(func(s *stamp) bool {
+		s.destinations = append(s.destinations, standing{name: anyDestination})
+		return true
+	}))
+	load(t, j, "vero")
+	must(t, j.Pause("vero", true))
+	appendEach(t, j, 1, 2)
+	_, _, err := j.Remove("vero")
+	must(t, err)
+	appendEach(t, j, 3, 4)
+	j.Close()
+	j = open(t, options)
+	if !j.Paused("vero") {
+		t.Error("it is paused no more")
+	}
+	if calls, next, err := j.Remove("vero"); calls != 2 || next.Seq != 3 || err != nil {
+		t.Errorf("it was removed behind %d calls, at %v (%v)", calls, next, err)
+	}
+}
+
+func TestNothingIsReplayedToADestinationThatWasRemoved(t *testing.T) {
+	j := open(t, testOptions(t))
+	load(t, j, "vero")
+	bury(t, j, 1, "vero", "refused", "website", segment.Track)
+	_, _, err := j.Remove("vero")
+	must(t, err)
+	if err := j.Replay(t.Context(), 1); !errors.Is(err, ErrRemoved) {
+		t.Errorf("got %v", err)
+	}
+	if got := letterIDs(t, j, DeadFilter{}, 0); !slices.Equal(got, []uint64{1}) {
+		t.Errorf("the dead letters are %v", got)
+	}
+	load(t, j, "vero")
+	must(t, j.Replay(t.Context(), 1))
 }
 
 func TestAPauseOutlivesARestart(t *testing.T) {
