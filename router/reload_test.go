@@ -218,6 +218,9 @@ func TestAStopInTheMidstOfAReloadWaitsForWhatIsInFlight(t *testing.T) {
 	w.start()
 	w.send("second")
 	w.wantEvents("vero", "first", "second")
+	if n := len(w.sim.Account("vero").Exchanges()); n != 2 {
+		t.Errorf("it was sent %d requests for 2 calls", n)
+	}
 }
 
 func TestAConfigThatCannotBeReadToItsEndKeepsNobodyFromStopping(t *testing.T) {
