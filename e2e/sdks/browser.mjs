@@ -1,5 +1,6 @@
 // A headless Chromium for the tests in Go: each line that comes in is a command, each line that goes out what came of it. It
 // ends when its input does. What pages ask for and say goes to stderr, for a test that fails.
+import { readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { chromium } from 'playwright-core'
 
@@ -42,6 +43,24 @@ class Tab {
 
   resize([width, height]) {
     return this.page.setViewportSize({ width, height })
+  }
+
+  /** Fills in a form's field, sends it, and waits for the page that comes of it. */
+  async submit([field, value]) {
+    await this.page.fill(field, value)
+    await Promise.all([this.page.waitForNavigation(), this.page.press(field, 'Enter')])
+  }
+
+  /** Light or dark. */
+  scheme(colorScheme) {
+    return this.page.emulateMedia({ colorScheme })
+  }
+
+  /** What keeps people from using the page, by the rules of axe. */
+  async barriers() {
+    await this.page.evaluate(await readFile(new URL('node_modules/axe-core/axe.min.js', import.meta.url), 'utf8'))
+    const { violations } = await this.page.evaluate(() => axe.run(document, { resultTypes: ['violations'] }))
+    return violations.flatMap((v) => v.nodes.map((node) => `${v.id}: ${node.html.slice(0, 200)}: ${node.failureSummary}`))
   }
 
   /** The profile stays, with what the page left in it. */

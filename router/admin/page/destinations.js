@@ -137,7 +137,7 @@ async function drain() {
 }
 
 async function forget(d) {
-  const sure = await confirm({ title: `Forget ${d.name}?`, body: `${count(d.backlog)} calls that wait for it will never be delivered. Its dead letters stay.`, yes: 'Forget', danger: true })
+  const sure = await confirm({ title: `Forget ${d.name}?`, body: `${d.backlog === 1 ? '1 call that waits' : `${count(d.backlog)} calls that wait`} for it will never be delivered. Its dead letters stay.`, yes: 'Forget', danger: true })
   if (!sure) return
   try {
     await ask(`/destinations/${encodeURIComponent(d.name)}`, { method: 'DELETE' })
