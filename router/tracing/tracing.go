@@ -143,6 +143,9 @@ type Exchange struct {
 
 // Exchanged tells of an exchange that a call had a part in.
 func (t *Tracer) Exchanged(d Delivery, x Exchange) {
+	if t == nil {
+		return
+	}
 	of := idsOf(d.Entry.Source, d.Entry.MessageID)
 	if !t.samples(of) {
 		return
@@ -180,6 +183,9 @@ type End struct {
 
 // Ended tells that a call has ended at a destination.
 func (t *Tracer) Ended(d Delivery, e End) {
+	if t == nil {
+		return
+	}
 	of := idsOf(d.Entry.Source, d.Entry.MessageID)
 	if !t.samples(of) {
 		return
