@@ -115,6 +115,7 @@ const (
 func (k *keeper) run(ctx context.Context) {
 	defer close(k.stopped)
 	frames := k.journal.ReadFrom(k.progress.Floor())
+	defer frames.Close()
 	for k.maxAge > 0 && k.Floor() < k.end {
 		frame, err := frames.Next(ctx)
 		switch {

@@ -43,6 +43,7 @@ type Journal interface {
 // Frames gives the log's frames in order; journal.Reader is one.
 type Frames interface {
 	Next(ctx context.Context) (*journal.Frame, error)
+	Close()
 }
 
 // Config is what a pipeline is built from.

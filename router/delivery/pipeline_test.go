@@ -1606,6 +1606,8 @@ type testReader struct {
 	next uint64
 }
 
+func (r *testReader) Close() {}
+
 func (r *testReader) Next(ctx context.Context) (*journal.Frame, error) {
 	for {
 		r.log.mu.Lock()

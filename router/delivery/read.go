@@ -34,6 +34,7 @@ const pieceCalls = 128
 // read reads the log from a frame on and prepares it, a piece ahead of the loop.
 func (p *Pipeline) read(ctx context.Context, from uint64) {
 	frames := p.Read(from)
+	defer frames.Close()
 	for {
 		frame, err := frames.Next(ctx)
 		if ctx.Err() != nil {

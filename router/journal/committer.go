@@ -317,6 +317,7 @@ func (c *committer) flush() error {
 	f := c.frame
 	c.frame = openFrame{data: f.data[:0], entries: f.entries[:0], keys: f.keys[:0], waiting: f.waiting[:0]}
 	defer clear(f.entries)
+	defer clear(f.waiting) // where the write failed they are not used again, and hold what they came with
 	var err error
 	if len(f.entries) > 0 {
 		err = c.write(&f)

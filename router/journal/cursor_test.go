@@ -208,3 +208,21 @@ func TestReadersAtOnePlaceShareWhatTheyReadFromDisk(t *testing.T) {
 		t.Error("a frame that nobody has is kept")
 	}
 }
+
+func TestAReaderThatStopsInABacklogLeavesNoFileOpen(t *testing.T) {
+	j := open(t, testOptions(t))
+	fillBlocks(t, j, 2)
+	reader := j.ReadFrom(1)
+	if _, err := reader.Next(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if reader.files.file == nil {
+		t.Fatal("the frame was not read from a file")
+	}
+	file := reader.files.file
+	reader.Close()
+	reader.Close()
+	if _, err := file.Stat(); err == nil {
+		t.Error("the file is open still")
+	}
+}

@@ -29,16 +29,19 @@ func (p Position) Compare(q Position) int {
 // String returns "seq.index".
 func (p Position) String() string { return fmt.Sprintf("%d.%d", p.Seq, p.Index) }
 
-// Reader gives a log's frames in order. It belongs to one goroutine.
+// Reader gives a log's frames in order. It belongs to one goroutine, which closes it.
 type Reader struct {
 	j     *Journal
 	next  uint64
+	dir   string // of the log's files
 	files blockCursor
 	ahead []rawFrame // read by the engine, not yet given
 }
 
 // ReadFrom returns a reader whose first frame is the one at seq, or the first one after it that the log still has.
-func (j *Journal) ReadFrom(seq uint64) *Reader { return &Reader{j: j, next: max(seq, 1)} }
+func (j *Journal) ReadFrom(seq uint64) *Reader {
+	return &Reader{j: j, next: max(seq, 1), dir: msgsOf(j.options.Dir, callsStream)}
+}
 
 // Next returns the next frame, waiting for it if need be. Recent frames come from memory and are shared by all readers;
 // older ones are read from disk. What cannot be read any more is counted, logged and passed over. The error is that of the
@@ -66,6 +69,9 @@ func (r *Reader) Next(ctx context.Context) (*Frame, error) {
 		}
 	}
 }
+
+// Close lets go of the file that it reads. It may be called again.
+func (r *Reader) Close() { r.files.close() }
 
 // fromDisk returns the next frame from disk, or nil when it had to pass over something.
 func (r *Reader) fromDisk(ctx context.Context, head uint64) (*Frame, error) {
@@ -113,7 +119,7 @@ func (r *Reader) fromFiles(head uint64) *Frame {
 	if frame := r.j.passed.at(r.next); frame != nil {
 		return frame
 	}
-	content := r.files.frame(msgsOf(r.j.options.Dir, callsStream), r.next, head)
+	content := r.files.frame(r.dir, r.next, head)
 	if content == nil {
 		return nil
 	}

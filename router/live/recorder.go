@@ -18,6 +18,7 @@ import (
 // Frames gives the log's frames in order; journal.Reader is one.
 type Frames interface {
 	Next(ctx context.Context) (*journal.Frame, error)
+	Close()
 }
 
 // Config is what a recorder is built from. Everything that is not a number is required; a number that is 0 is its default.
@@ -169,6 +170,7 @@ func (r *Recorder) Close() {
 // read takes in what comes into the log.
 func (r *Recorder) read(ctx context.Context, from uint64) {
 	frames := r.config.Read(from)
+	defer func() { frames.Close() }()
 	for {
 		frame, err := frames.Next(ctx)
 		if ctx.Err() != nil {
@@ -186,6 +188,7 @@ func (r *Recorder) read(ctx context.Context, from uint64) {
 		// Who is far behind would have to read from the disk what others need it for.
 		if _, head := r.config.Head(); head.Seq > frame.Seq+maxBehind {
 			r.pass(ctx, head, frame)
+			frames.Close()
 			frames = r.config.Read(head.Seq)
 		}
 	}

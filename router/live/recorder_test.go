@@ -408,6 +408,8 @@ type reader struct {
 	next uint64
 }
 
+func (r *reader) Close() {}
+
 func (r *reader) Next(ctx context.Context) (*journal.Frame, error) {
 	if r.w.blocked != nil {
 		<-r.w.blocked
