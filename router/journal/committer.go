@@ -354,7 +354,7 @@ func (c *committer) write(f *openFrame) error {
 	c.failing = 0
 	c.j.metrics.wrote(c.now().Sub(start), len(f.entries))
 	c.windows.mark(seq, c.now(), c.j.options.Dedupe)
-	c.j.landed(newFrame(seq, before, slices.Clone(f.entries), len(f.data)))
+	c.j.landed(newFrame(seq, before, ownEntries(f.entries), len(f.data)))
 	return nil
 }
 

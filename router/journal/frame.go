@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -74,6 +75,28 @@ func (f *Frame) Size() int { return f.size }
 
 func newFrame(seq, before uint64, entries []Entry, size int) *Frame {
 	return &Frame{Seq: seq, Before: before, Entries: entries, size: size, decoded: make([]atomic.Pointer[decodedCall], len(entries))}
+}
+
+// ownEntries returns copies whose bytes stand in one block, of no more than they need. Those of a request are parts of its body,
+// which may be far larger than what was taken of it.
+func ownEntries(entries []Entry) []Entry {
+	size := 0
+	for i := range entries {
+		size += len(entries[i].Routing) + len(entries[i].JSON)
+	}
+	own, block := slices.Clone(entries), make([]byte, 0, size)
+	move := func(field *[]byte) {
+		if *field != nil {
+			start := len(block)
+			block = append(block, *field...)
+			*field = block[start:len(block):len(block)]
+		}
+	}
+	for i := range own {
+		move(&own[i].Routing)
+		move(&own[i].JSON)
+	}
+	return own
 }
 
 // beginFrame starts a frame in dst.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
@@ -505,6 +507,24 @@ func TestAppendAfterCloseIsRefused(t *testing.T) {
 	j.Close()
 	if _, err := j.Append(t.Context(), []Entry{entry("u", 1)}); !errors.Is(err, ErrClosed) {
 		t.Fatalf("got %v", err)
+	}
+}
+
+func TestARecentFrameKeepsNothingOfARequestButItsCalls(t *testing.T) {
+	j := open(t, testOptions(t))
+	body := make([]byte, 1<<20)
+	whole := weak.Make(&body[0])
+	e := entry("u", 1)
+	e.JSON, e.Routing = append(body[:0], `{"a":1}`...), append(body[100:100], `{"All":true}`...)
+	appendCalls(t, j, 0, e)
+	body, e = nil, Entry{}
+	runtime.GC()
+	if whole.Value() != nil {
+		t.Error("the body of the request is in memory still")
+	}
+	frame, _, _ := j.lookup(1)
+	if got := frame.Entries[0]; string(got.JSON) != `{"a":1}` || string(got.Routing) != `{"All":true}` {
+		t.Errorf("got %s, %s", got.JSON, got.Routing)
 	}
 }
 
