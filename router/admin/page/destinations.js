@@ -132,7 +132,7 @@ async function reload() {
 }
 
 async function drain() {
-  const sure = await confirm({ title: 'Drain aka?', body: 'It takes no more calls, answers 503 to SDKs, delivers what waits everywhere, and ends. It can be called off until then.', yes: 'Drain', danger: true })
+  const sure = await confirm({ title: 'Drain aka?', body: 'It takes no more calls, answers 503 to SDKs, delivers what waits everywhere, and ends. It can be called off until then. What is paused has to be resumed first.', yes: 'Drain', danger: true })
   if (sure) act('/drain', 'POST', 'Draining')
 }
 

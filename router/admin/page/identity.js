@@ -44,8 +44,6 @@ function shown(known, look) {
     : el('span.unknown', { title: 'Only a digest of it is remembered. A call that carries it would tell' }, `unknown ${end.digest.slice(0, 8)}…`)
   return [
     el('h2', {}, 'Merges'),
-    named(known.destinations.filter((d) => d.remembers && d.merges.length === 0), 'No merge of it is remembered at '),
-    named(known.destinations.filter((d) => !d.remembers), 'None is ever remembered (remember_merges is off, or the vendor merges nothing) at '),
     known.destinations.filter((d) => d.merges.length > 0).map((d) => el('section.card', {},
       el('h3', {}, text(d.destination)),
       el('ul.merges', {}, d.merges.map((m) => {
@@ -53,6 +51,8 @@ function shown(known, look) {
         return el('li', {}, name(m.from), ` ${middle} `, name(m.to), end && ` ${end}`)
       })),
       d.more && el('p.hint', {}, 'There are more.'))),
+    named(known.destinations.filter((d) => d.remembers && d.merges.length === 0), 'No merge of it is remembered at '),
+    named(known.destinations.filter((d) => !d.remembers), 'None is ever remembered (remember_merges is off, or the vendor merges nothing) at '),
     el('h2', {}, 'Calls that touched it'),
     known.calls.length === 0
       ? el('p.hint', {}, 'None since this page was opened.')

@@ -164,7 +164,7 @@ export function live(root, { filters }) {
     const urgency = (state) => urgent.indexOf(state) + 1 || urgent.length + 1
     return el('span.outcomes', {}, [...groups].sort(([a], [b]) => urgency(a) - urgency(b)).map(([state, members]) =>
       el('span.outcome', { title: members.join(', ') }, badge(state && { state }), ' ',
-        el('span.at', {}, text(members.slice(0, 3).join(', ')), members.length > 3 && ` and ${members.length - 3} more`))))
+        el('span.at', {}, members.length === those.length && members.length > 1 ? 'everywhere' : [members.length > 3 && `${members.length}: `, text(members.slice(0, 6).join(', ')), members.length > 6 && ' …']))))
   }
 
   async function open(id) {
