@@ -47,6 +47,8 @@ type Config struct {
 	// Above 0. Default 20s.
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
 
+	// former are the destinations of sources that were configured when this process began, or later, and are not any more.
+	former map[string][]string
 	// again loads the config anew, from where it came.
 	again func() (*Config, error)
 }

@@ -58,9 +58,15 @@ func (r *Router) pipeline(config *Config, d *Destination) *delivery.Pipeline {
 // share is what each destination may hold in memory.
 func share(config *Config) int { return int(config.BufferBytes) / len(config.Destinations) }
 
-// allowed returns the destinations that a source may use; none is all. A source that is not configured any more keeps the
-// calls that it sent.
-func (r *Router) allowed(source string) []string { return r.Config().Sources[source].Destinations }
+// allowed returns the destinations that a source may use; none is all. What a source has sent that is not configured any more
+// goes on to where it was meant to go, as far as this process knows.
+func (r *Router) allowed(source string) []string {
+	config := r.Config()
+	if s, ok := config.Sources[source]; ok {
+		return s.Destinations
+	}
+	return config.former[source]
+}
 
 // set makes a pipeline the one of its destination.
 func (r *Router) set(name string, p *delivery.Pipeline) {

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 
@@ -61,6 +62,7 @@ func (r *Router) apply(before, next *Config) (*Reloaded, error) {
 	if err != nil {
 		return nil, err
 	}
+	next.former = formerSources(before, next)
 	r.config.Store(next)
 	changes := r.changeDestinations(r.running, before, next)
 	letIn()
@@ -78,6 +80,20 @@ func (r *Router) apply(before, next *Config) (*Reloaded, error) {
 		return names
 	}
 	return &Reloaded{Added: named(added), Replaced: named(replaced), Removed: named(removed), NeedsRestart: needsRestart(r.atStart, next)}, nil
+}
+
+// formerSources are those that were configured before and are not any more, with the destinations that they were meant for.
+func formerSources(before, next *Config) map[string][]string {
+	former := maps.Clone(before.former)
+	for name, s := range before.Sources {
+		if _, ok := next.Sources[name]; !ok && len(s.Destinations) > 0 {
+			if former == nil {
+				former = map[string][]string{}
+			}
+			former[name] = s.Destinations
+		}
+	}
+	return former
 }
 
 // needsRestart returns the keys, sorted, whose new values a running process cannot go by.

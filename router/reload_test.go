@@ -156,6 +156,32 @@ func TestWhatATakenOutDestinationHasBecomesDeadLettersWhenItIsTooOld(t *testing.
 	}
 }
 
+func TestWhatASourceSentBeforeItWasTakenOutGoesWhereItWasMeantToGo(t *testing.T) {
+	w := newReloadWorld(t, "kissmetrics", "vero")
+	tight := "delivery: { concurrency: 1, window: 1 }"
+	w.sources = "{ test: { write_key: key, destinations: [kissmetrics] }, other: { write_key: other } }"
+	w.write(tight, "kissmetrics", "vero")
+	w.start()
+	w.pause("kissmetrics", true)
+	w.pause("vero", true)
+	w.key = "other"
+	before := []string{"before 1", "before 2", "before 3", "before 4", "before 5"}
+	w.send(before...) // they fill the windows and what is read ahead of them
+	w.key = "key"
+	w.send("restricted")
+	w.sources = "{ other: { write_key: other } }"
+	for range 2 {
+		w.write(tight, "kissmetrics", "vero")
+		w.mustReload(Reloaded{})
+	}
+	w.key = "other"
+	w.send("second")
+	w.pause("kissmetrics", false)
+	w.pause("vero", false)
+	w.wantEvents("kissmetrics", append(before, "restricted", "second")...)
+	w.wantEvents("vero", append(before, "second")...)
+}
+
 // A destination is replaced only when nothing of it is in flight, and others do not wait for that.
 func TestAReloadWaitsForWhatIsInFlightOfThatDestinationOnly(t *testing.T) {
 	w := newReloadWorld(t, "kissmetrics", "vero")
@@ -427,7 +453,9 @@ type reloadWorld struct {
 	path   string
 	data   string
 	secret string
-	router *Router
+	// sources is the section of that name, key the write key to send with.
+	sources, key string
+	router       *Router
 }
 
 func newReloadWorld(t *testing.T, destinations ...string) *reloadWorld {
@@ -436,7 +464,7 @@ func newReloadWorld(t *testing.T, destinations ...string) *reloadWorld {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = sim.Close() })
-	w := &reloadWorld{t: t, sim: sim, path: filepath.Join(t.TempDir(), "config.yaml"), data: filepath.Join(t.TempDir(), "data"), secret: "t"}
+	w := &reloadWorld{t: t, sim: sim, path: filepath.Join(t.TempDir(), "config.yaml"), data: filepath.Join(t.TempDir(), "data"), secret: "t", sources: "{ test: { write_key: key } }", key: "key"}
 	for _, name := range destinations {
 		if _, err := sim.Add(name, vendorOf(name), simulator.Options{}); err != nil {
 			t.Fatal(err)
@@ -460,7 +488,7 @@ func vendorOf(name string) string {
 // write writes the config's file with some destinations, and more lines.
 func (w *reloadWorld) write(more string, destinations ...string) {
 	w.t.Helper()
-	text := fmt.Sprintf("listen: \"127.0.0.1:0\"\nadmin: { listen: \"127.0.0.1:0\" }\njournal: { dir: %q }\nsources: { test: { write_key: key } }\n%s\ndestinations:\n", w.data, more)
+	text := fmt.Sprintf("listen: \"127.0.0.1:0\"\nadmin: { listen: \"127.0.0.1:0\" }\njournal: { dir: %q }\nsources: %s\n%s\ndestinations:\n", w.data, w.sources, more)
 	for _, name := range destinations {
 		settings := "api_key: k"
 		if vendorOf(name) == "vero" {
@@ -556,7 +584,7 @@ func (w *reloadWorld) post(event string) (status int) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	request.SetBasicAuth("key", "")
+	request.SetBasicAuth(w.key, "")
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		w.t.Fatal(err)
