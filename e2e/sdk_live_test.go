@@ -259,6 +259,37 @@ func TestHostileIDsAreTextOnThePage(t *testing.T) {
 	p.close()
 }
 
+func TestThePageShowsNumbersAsTheyWereSent(t *testing.T) {
+	t.Parallel()
+	p := openLive(t, setting{})
+	p.w.send("/v1/track", `{"userId":"jane","event":"Paid","properties":{"big":9007199254740993,"huge":1e400,"small":0.25,"long":123456789012345678901234567890}}`)
+	p.w.untilAllEnded()
+	p.click(".call", "jane")
+	p.evaluate(`document.querySelectorAll('.panel details').forEach((d) => { d.open = true })`, nil)
+	p.untilShown(".panel .request", "9007199254740993")
+	shown := strings.Join(p.text(".panel"), "\n")
+	for _, number := range []string{`"big": 9007199254740993`, `"huge": 1e400`, `"small": 0.25`, `"long": 123456789012345678901234567890`} {
+		if strings.Count(shown, number) < 2 {
+			t.Errorf("%s is missing in what was sent, or in a request:\n%s", number, shown)
+		}
+	}
+	p.close()
+}
+
+func TestAnAddressThatIsNotEncodedWellShowsThePage(t *testing.T) {
+	t.Parallel()
+	p := openLive(t, setting{})
+	for _, view := range []string{"#/%", "#/destinations/%E2%80%AE%", "#/destinations/%E2%80%AEgnp"} {
+		p.show("#/dead")
+		p.show(view)
+		p.untilTrue("a view is there", `document.getElementById('main').childElementCount > 0 && document.getElementById('main').className !== 'view-dead'`)
+		if p.isTrue(`document.title.includes('\u202e')`) {
+			t.Errorf("%s turns the title around", view)
+		}
+	}
+	p.close()
+}
+
 func TestThePageTellsHowADestinationDoes(t *testing.T) {
 	t.Parallel()
 	p := openLive(t, setting{})

@@ -9,10 +9,18 @@ export async function ask(path, { method = 'GET', body } = {}) {
     location.assign('/login')
     throw new Error('signed out')
   }
-  const answer = await response.json().catch(() => ({}))
+  const answer = await response.text().then(read).catch(() => ({}))
   if (!response.ok) throw Object.assign(new Error(answer.message ?? `the server answered ${response.status}`), { status: response.status, code: answer.code })
   return answer
 }
+
+/** Reads JSON. A number that would become another one here stays as it is written, for JSON.stringify, where the browser can do that. */
+function read(text) {
+  if (!JSON.rawJSON) return JSON.parse(text)
+  return JSON.parse(text, (key, value, { source }) => (typeof value === 'number' && digits(String(value)) !== digits(source) ? JSON.rawJSON(source) : value))
+}
+
+const digits = (number) => number.replace(/e.*/i, '').replace(/[-.]/g, '').replace(/^0+|0+$/g, '')
 
 /** The query of what has a value. */
 export function query(values) {

@@ -1,5 +1,5 @@
 // The page: which view is shown, what the keyboard does, and how the connection is.
-import { $, el, fill, notify, show } from './dom.js'
+import { $, el, fill, notify, show, visible } from './dom.js'
 import { age, inTrouble, since } from './format.js'
 import { listen, follow, readAccess, store, takeWords } from './store.js'
 import { ask } from './api.js'
@@ -18,7 +18,7 @@ let title = 'aka'
 /** Shows what the address names: #/view/argument?filters. */
 function navigate() {
   const [path, query = ''] = location.hash.replace(/^#\/?/, '').split('?')
-  const [name, ...rest] = path.split('/').filter(Boolean).map(decodeURIComponent)
+  const [name, ...rest] = path.split('/').filter(Boolean).map(decoded)
   const view = Object.hasOwn(views, name ?? '') ? name : 'live'
   leave?.()
   const main = $('main')
@@ -28,7 +28,7 @@ function navigate() {
     if (link.dataset.view === view) link.setAttribute('aria-current', 'page')
     else link.removeAttribute('aria-current')
   }
-  title = `${rest[0] ? rest[0] + ' · ' : ''}${titles[view]} · aka`
+  title = `${rest[0] ? visible(rest[0]) + ' · ' : ''}${titles[view]} · aka`
   alarm()
   if (view !== 'live') follow({})
   const shown = views[view](main, { argument: rest[0], filters: Object.fromEntries(new URLSearchParams(query)) })
@@ -44,6 +44,15 @@ function alarm() {
   const link = $('nav').querySelector('[data-view=destinations]')
   link.querySelector('.alarm')?.remove()
   if (troubled) link.append(el('span.alarm', { title: 'Down, refusing our credentials, or with calls held' }, String(troubled), el('span.visually-hidden', {}, ' in trouble')))
+}
+
+/** A part of the address; as it stands where it is not encoded well. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return part
+  }
 }
 
 function connection() {
