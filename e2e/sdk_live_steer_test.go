@@ -219,3 +219,64 @@ func (p *livePage) tryForBarriers(address, selector, prepare string) {
 		}
 	}
 }
+
+func TestThePageSaysWhyTheServerTellsNothing(t *testing.T) {
+	t.Parallel()
+	p := openLive(t, setting{})
+	p.b.carryOut(p.id, "visit", "about:blank", nil)
+	var streams []*http.Response
+	p.w.until("nobody more may look", func() bool {
+		r, err := http.Get(p.w.process.admin + "/live/events")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = r.Body.Close() })
+		streams = append(streams, r)
+		return r.StatusCode == http.StatusServiceUnavailable
+	})
+	p.show("#/live")
+	p.untilShown(".notice", "close another page")
+	p.untilShown("#connection", "Refused")
+	for _, r := range streams {
+		_ = r.Body.Close()
+	}
+	p.untilLive()
+	p.close()
+}
+
+func TestThePageSaysThatADeadLetterIsGone(t *testing.T) {
+	t.Parallel()
+	p := openLive(t, setting{})
+	if err := p.w.account("vero").AddFaults(simulator.Fault{Status: http.StatusBadRequest, Times: 1}); err != nil {
+		t.Fatal(err)
+	}
+	p.track("jane", "Bought")
+	p.w.untilAllEnded()
+	p.show("#/dead")
+	p.untilShown(".letter", "vero")
+	aka(t, "", "dead", "discard", "--all", "--admin", p.w.process.admin)
+	p.click(".letter .primary", "Replay")
+	p.untilShown(".notice.bad", "there is no dead letter of this id")
+	p.close()
+}
+
+func TestAnOpenCallCanBeLinkedAndCopied(t *testing.T) {
+	t.Parallel()
+	p := openLive(t, setting{})
+	p.track("jane", "Bought")
+	p.w.untilAllEnded()
+	p.click(".call", "jane")
+	p.untilTrue("it is in the address", `location.hash.includes('call=')`)
+	var address string
+	p.evaluate(`location.hash`, &address)
+	p.b.carryOut(p.id, "visit", "about:blank", nil)
+	p.show(address)
+	p.untilShown(".panel h2", "Bought")
+	p.evaluate(`document.querySelectorAll('.panel details').forEach((d) => { d.open = true })`, nil)
+	p.evaluate(`document.addEventListener('copy', () => { window.copied = String(document.activeElement.value ?? '') })`, nil)
+	p.evaluate(`Object.defineProperty(navigator, 'clipboard', { value: undefined })`, nil) // as where there is no https
+	p.evaluate(`[...document.querySelectorAll('.panel > details .copy')].at(-1).click()`, nil)
+	p.untilShown(".notice", "Copied")
+	p.untilTrue("it is the call", `JSON.parse(window.copied).event === 'Bought'`)
+	p.close()
+}
