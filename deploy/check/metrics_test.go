@@ -62,30 +62,11 @@ func watch(t *testing.T) *scraped {
 			t.Fatalf("%s is answered %d, want %d", call.path, status, call.want)
 		}
 	}
-	aka.untilDelivered(t)
+	aka.untilEnded(t, 9)
 	for range 3 {
 		s.add(aka.scrape(t))
 	}
 	return s
-}
-
-// untilDelivered waits until each of the three calls has ended at each of the three destinations.
-func (r *running) untilDelivered(t *testing.T) {
-	t.Helper()
-	for deadline := time.Now().Add(waitingTime); ; time.Sleep(20 * time.Millisecond) {
-		ended := 0.0
-		for _, sample := range r.scrape(t) {
-			if sample.Metric["__name__"] == "aka_outcomes_total" {
-				ended += float64(sample.Value)
-			}
-		}
-		if ended == 9 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%v calls have ended, want 9", ended)
-		}
-	}
 }
 
 // add keeps one scrape, with the labels that a Prometheus adds.

@@ -32,8 +32,9 @@ type running struct {
 // waitingTime is for a machine that is busy: what it waits for takes a second.
 const waitingTime = time.Minute
 
-// startAka runs both until the test ends. It speaks https, so that there is a certificate to watch.
-func startAka(t *testing.T) *running {
+// startAka runs both until the test ends, aka below a program that is named with its arguments, if one is. It speaks https, so
+// that there is a certificate to watch.
+func startAka(t *testing.T, below ...string) *running {
 	t.Helper()
 	folder := t.TempDir()
 	writeCertificate(t, folder)
@@ -48,15 +49,15 @@ func startAka(t *testing.T) *running {
 	).Replace(read(t, "deploy/compose/aka.yaml"))
 	write(t, folder+"/config.yaml", config)
 
-	command := exec.Command(akaBinary, "serve", "--config", folder+"/config.yaml")
+	line := append(below, akaBinary, "serve", "--config", folder+"/config.yaml")
+	command := exec.Command(line[0], line[1:]...)
 	said, err := command.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	start(t, command)
 	var ready struct{ Msg, Listen, Admin string }
-	line := scanUntil(t, said, func(line string) bool { return json.Unmarshal([]byte(line), &ready) == nil && ready.Msg == "ready" })
-	t.Log(line)
+	scanUntil(t, said, func(line string) bool { return json.Unmarshal([]byte(line), &ready) == nil && ready.Msg == "ready" })
 	return &running{api: "https://" + ready.Listen, admin: "http://" + ready.Admin, token: "of-read/token-and-long-enough"}
 }
 
@@ -77,11 +78,12 @@ func startSimulators(t *testing.T) (url string) {
 // start runs a process that ends with the test.
 func start(t *testing.T, command *exec.Cmd) {
 	t.Helper()
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a program above it, such as strace, keeps signals to itself
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := command.Process.Signal(syscall.SIGTERM); err != nil {
+		if err := syscall.Kill(-command.Process.Pid, syscall.SIGTERM); err != nil {
 			t.Error(err)
 		}
 		if err := command.Wait(); err != nil {
@@ -163,4 +165,23 @@ func (r *running) scrape(t *testing.T) model.Vector {
 		t.Fatal(err)
 	}
 	return samples
+}
+
+// untilEnded waits until the calls have ended, each of them once at each of three destinations.
+func (r *running) untilEnded(t *testing.T, want float64) {
+	t.Helper()
+	for deadline := time.Now().Add(waitingTime); ; time.Sleep(20 * time.Millisecond) {
+		ended := 0.0
+		for _, sample := range r.scrape(t) {
+			if sample.Metric["__name__"] == "aka_outcomes_total" {
+				ended += float64(sample.Value)
+			}
+		}
+		if ended == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%v calls have ended, want %v", ended, want)
+		}
+	}
 }

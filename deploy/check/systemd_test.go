@@ -2,8 +2,11 @@ package check
 
 import (
 	"bufio"
+	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -62,4 +65,64 @@ destinations: { mixpanel: { settings: { token_file: "${CREDENTIALS_DIRECTORY}/` 
 	if !strings.Contains(unit["ExecStart"], " serve --config ") || !strings.Contains(unit["ExecReload"], " reload --config ") {
 		t.Errorf("starts %q, reloads %q", unit["ExecStart"], unit["ExecReload"])
 	}
+}
+
+// What a filter forbids fails with EPERM, wherever a library happens to need it: so a real run is watched.
+func TestTheUnitForbidsNoSystemCallThatAkaMakes(t *testing.T) {
+	if _, err := exec.LookPath("strace"); err != nil {
+		t.Skip("strace is missing: apt-get install strace")
+	}
+	trace := filepath.Join(t.TempDir(), "calls")
+	t.Run("serve", func(t *testing.T) {
+		aka := startAka(t, "strace", "-f", "-qq", "-e", "signal=none", "-o", trace)
+		if status := aka.send(t, "dev", "/v1/identify", `{"userId":"jen@email.com"}`); status != 200 {
+			t.Fatalf("answered %d", status)
+		}
+		aka.untilEnded(t, 3)
+	}) // it has stopped now
+	content, err := os.ReadFile(trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := map[string]bool{}
+	for _, line := range madeCall.FindAllStringSubmatch(string(content), -1) {
+		made[line[1]] = true
+	}
+	if !made["fsync"] || !made["accept4"] {
+		t.Fatalf("traced only %v", made)
+	}
+	permitted := callsOf(t, "@default", "@system-service")
+	for _, forbidden := range []string{"@privileged", "@resources"} {
+		for call := range callsOf(t, forbidden) {
+			delete(permitted, call)
+		}
+	}
+	for call := range callsOf(t, "@default") {
+		permitted[call] = true
+	}
+	for call := range made {
+		if !permitted[call] {
+			t.Errorf("aka makes %s, which the unit forbids", call)
+		}
+	}
+}
+
+var madeCall = regexp.MustCompile(`(?m)^\d+ +(\w+)\(`)
+
+// callsOf are the system calls of systemd's sets, which name other sets.
+func callsOf(t *testing.T, sets ...string) map[string]bool {
+	t.Helper()
+	calls := map[string]bool{}
+	for _, set := range sets {
+		for _, line := range strings.Split(run(t, "systemd-analyze", "syscall-filter", set), "\n") {
+			switch name := strings.TrimSpace(line); {
+			case name == "" || name == set || strings.HasPrefix(name, "#"):
+			case strings.HasPrefix(name, "@"):
+				maps.Copy(calls, callsOf(t, name))
+			default:
+				calls[name] = true
+			}
+		}
+	}
+	return calls
 }
