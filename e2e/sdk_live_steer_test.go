@@ -154,7 +154,7 @@ func TestThePageComesBackWhenTheServerDoes(t *testing.T) {
 	p.untilShown(".call", "jane")
 	p.w.edit(`admin: { listen: "127.0.0.1:0" }`, `admin: { listen: "`+strings.TrimPrefix(p.w.process.admin, "http://")+`" }`)
 	p.w.process.stop()
-	p.untilTrueWithout("it says so", `document.getElementById('connection').textContent.includes('Connection lost') && document.title.startsWith('✕')`)
+	p.untilTrueWithout("it says so", `document.getElementById('connection').textContent.includes('Lost, trying again') && document.title.startsWith('✕')`)
 	p.w.start()
 	p.untilLive()
 	p.track("joe", "Sold")

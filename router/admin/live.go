@@ -142,6 +142,10 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, err)
 		return
 	}
+	if r.Method == http.MethodHead { // who will not read does not look
+		w.Header().Set("Content-Type", "text/event-stream")
+		return
+	}
 	viewer, err := s.Live.Watch(filter)
 	if errors.Is(err, live.ErrTooManyViewers) {
 		refuse(w, &problem{http.StatusServiceUnavailable, "too_many_viewers", "as many look as may: close another page"})

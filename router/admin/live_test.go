@@ -152,6 +152,14 @@ func TestOnlyAFewMayListen(t *testing.T) {
 	})
 }
 
+func TestWhoAsksForTheHeadersAloneDoesNotListen(t *testing.T) {
+	f := newFixture(t)
+	status, _, header := f.do(t, "HEAD", "/live/events", "")
+	if status != 200 || header.Get("Content-Type") != "text/event-stream" || f.live.On() {
+		t.Errorf("got %d %v, recording is %v", status, header, f.live.On())
+	}
+}
+
 func TestListenersDoNotHoldUpAShutdown(t *testing.T) {
 	f := newFixture(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

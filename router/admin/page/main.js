@@ -57,13 +57,13 @@ function decoded(part) {
 
 function connection() {
   const box = $('connection')
-  const words = { connecting: ['◌', 'Connecting', 'wait'], live: ['●', 'Live', 'good'], lost: ['✕', store.refusal ? 'Refused, trying again' : 'Connection lost, trying again', 'bad'] }
+  const words = { connecting: ['◌', 'Connecting', 'wait'], live: ['●', 'Live', 'good'], lost: ['✕', store.refusal ? 'Refused, trying again' : 'Lost, trying again', 'bad'] }
   const [shape, word, tone] = words[store.connection]
   box.className = `connection ${tone}`
   fill(box, el('span.shape', { 'aria-hidden': 'true' }, shape), el('span.word', {}, word))
-  box.title = store.refusal
+  box.title = store.refusal || (store.connection === 'lost' ? 'The connection to aka is lost' : '')
   if (store.connection === 'lost' && store.refusal) notify(store.refusal, true)
-  else if (store.overview.since) box.title = `Recording since ${age(since(store.overview.since))} ago. While nobody looks, nothing is recorded.`
+  else if (store.connection === 'live' && store.overview.since) box.title = `Recording since ${age(since(store.overview.since))} ago. While nobody looks, nothing is recorded.`
 }
 
 function access() {
