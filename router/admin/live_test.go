@@ -141,6 +141,9 @@ func TestOnlyAFewMayListen(t *testing.T) {
 	if status := f.ask(t, "GET", "/live/events", "", &body); status != 503 || body.Code != "too_many_viewers" {
 		t.Fatalf("got %d %+v", status, body)
 	}
+	if status, _, _ := f.do(t, "HEAD", "/live/events", ""); status != 200 {
+		t.Fatalf("who asks for no more than the headers is answered %d", status)
+	}
 	if status := f.ask(t, "GET", "/live/events?state=lost", "", &body); status != 400 || body.Code != "unknown_state" {
 		t.Fatalf("got %d %+v", status, body)
 	}

@@ -19,7 +19,7 @@ const (
 	sessionCookie = "aka_admin"
 	// sessionTime is how long a browser stays signed in.
 	sessionTime = 12 * time.Hour
-	// maxSessions is how many browsers do; the one that signed in first gives way.
+	// maxSessions is how many browsers do with one token; the one that signed in first gives way.
 	maxSessions = 100
 	// maxForm bounds what a form may bring.
 	maxForm = 8 << 10
@@ -44,22 +44,27 @@ func (s *sessions) add(token digest, now time.Time) (cookie string) {
 	if s.by == nil {
 		s.by = map[digest]session{}
 	}
-	s.expire(now)
+	s.expire(token, now)
 	s.by[sha256.Sum256([]byte(cookie))] = session{token, now.Add(sessionTime)}
 	return cookie
 }
 
-// expire makes room for one.
-func (s *sessions) expire(now time.Time) {
+// expire makes room for one with a token.
+func (s *sessions) expire(token digest, now time.Time) {
 	var first digest
+	count := 0
 	for id, one := range s.by {
-		if !now.Before(one.expires) {
+		switch {
+		case !now.Before(one.expires):
 			delete(s.by, id)
-		} else if oldest, ok := s.by[first]; !ok || one.expires.Before(oldest.expires) {
-			first = id
+		case one.token == token:
+			count++
+			if oldest, ok := s.by[first]; !ok || one.expires.Before(oldest.expires) {
+				first = id
+			}
 		}
 	}
-	if len(s.by) >= maxSessions {
+	if count >= maxSessions {
 		delete(s.by, first)
 	}
 }

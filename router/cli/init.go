@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -59,7 +60,7 @@ there yet, and what is to be set before it runs is told on the standard error.`,
 func writeConfigFile(path string, text []byte, force bool) error {
 	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	if force {
-		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC | syscall.O_NOFOLLOW
 	}
 	file, err := os.OpenFile(path, flags, 0o600)
 	if errors.Is(err, fs.ErrExist) {
@@ -68,11 +69,14 @@ func writeConfigFile(path string, text []byte, force bool) error {
 	if err != nil {
 		return err
 	}
-	if _, err := file.Write(text); err != nil {
-		_ = file.Close()
-		return err
+	err = file.Chmod(0o600) // one that is there may be open to others
+	if err == nil {
+		_, err = file.Write(text)
 	}
-	return file.Close()
+	if closing := file.Close(); err == nil {
+		err = closing
+	}
+	return err
 }
 
 var (

@@ -52,10 +52,23 @@ func TestInitWritesOverNothingUnlessForced(t *testing.T) {
 	if text, _ := os.ReadFile(path); got.code != exitFailed || string(text) != "mine\n" || !strings.Contains(got.errOut, "--force") {
 		t.Errorf("exit code %d: %s; the file holds %q", got.code, got.errOut, text)
 	}
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	got = runAka(t, "init", "vero", "-o", path, "--force")
 	text, _ := os.ReadFile(path)
 	if shown := runAka(t, "init", "vero"); got.code != exitDone || string(text) != shown.out {
 		t.Errorf("exit code %d: %s; the file holds %q", got.code, got.errOut, text)
+	}
+	if about, err := os.Stat(path); err != nil || about.Mode().Perm() != 0o600 {
+		t.Errorf("others may read what was written over: %v %v", about.Mode(), err)
+	}
+	link := filepath.Join(t.TempDir(), "link.yaml")
+	if err := os.Symlink(writeConfig(t, "another's\n"), link); err != nil {
+		t.Fatal(err)
+	}
+	if got := runAka(t, "init", "vero", "-o", link, "--force"); got.code != exitFailed {
+		t.Errorf("it has written through a link: %+v", got)
 	}
 	fresh := filepath.Join(t.TempDir(), "config.yaml")
 	if got := runAka(t, "init", "-o", fresh); got.code != exitDone {
