@@ -81,11 +81,12 @@ func (p *livePage) untilShown(selector, text string) {
 	})
 }
 
-// click clicks the first element that matches and shows a text.
+// click clicks the first element that matches and shows a text, once it can be clicked.
 func (p *livePage) click(selector, text string) {
 	p.w.t.Helper()
-	p.untilShown(selector, text)
-	p.evaluate(fmt.Sprintf(`[...document.querySelectorAll(%s)].find((e) => e.innerText.includes(%s)).click()`, quoted(selector), quoted(text)), nil)
+	find := fmt.Sprintf(`[...document.querySelectorAll(%s)].find((e) => e.innerText.includes(%s) && !e.disabled)`, quoted(selector), quoted(text))
+	p.untilTrue(selector+" with "+text+" can be clicked", find)
+	p.evaluate(find+".click()", nil)
 }
 
 // choose sets the field of a label, as a person does.
