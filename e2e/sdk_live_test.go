@@ -266,6 +266,7 @@ func TestThePageShowsNumbersAsTheyWereSent(t *testing.T) {
 	p.w.send("/v1/track", `{"userId":"jane","event":"Paid","properties":{"big":9007199254740993,"huge":1e400,"small":0.25,"long":123456789012345678901234567890}}`)
 	p.w.untilAllEnded()
 	p.click(".call", "jane")
+	p.untilShown(".panel h3", "kissmetrics")
 	p.evaluate(`document.querySelectorAll('.panel details').forEach((d) => { d.open = true })`, nil)
 	p.untilShown(".panel .request", "9007199254740993")
 	shown := strings.Join(p.text(".panel"), "\n")
