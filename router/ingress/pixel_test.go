@@ -107,7 +107,7 @@ func TestAPixelsFieldsAreNestedByTheirDots(t *testing.T) {
 		"plan": "pro", "price": "9.90", "a": map[string]any{"b": "\"\\\nü"}, "late": map[string]any{"r": "2"}, "early": "2",
 	}
 	context := map[string]any{"ip": "192.0.2.1", "page": map[string]any{"title": "y"}}
-	if decoded.Event != "Email Opened" || !reflect.DeepEqual(decoded.Properties, properties) || !reflect.DeepEqual(decoded.Context, context) {
+	if decoded.Event != "Email Opened" || !reflect.DeepEqual(decoded.Properties, properties) || !reflect.DeepEqual(decoded.Context(), context) {
 		t.Errorf("%+v", decoded)
 	}
 	if bytes.Contains(s.entries[0].JSON, []byte(testKey)) {
@@ -170,7 +170,7 @@ func TestAPixelSaysNothingThatTheCallDoesNot(t *testing.T) {
 	if len(s.entries) != 1 {
 		t.Fatalf("%d calls", len(s.entries))
 	}
-	if decoded, err := s.entries[0].Decode(); err != nil || !reflect.DeepEqual(decoded.Context, map[string]any{"locale": "en"}) {
+	if decoded, err := s.entries[0].Decode(); err != nil || !reflect.DeepEqual(decoded.Context(), map[string]any{"locale": "en"}) {
 		t.Errorf("%+v (%v)", decoded, err)
 	}
 }
