@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -94,6 +95,7 @@ type Server struct {
 	guesses      guesses
 	sessions     sessions
 	tokenTrouble trouble
+	reloads      atomic.Int64 // that are under way, or wait for those before
 	refused      *prometheus.CounterVec
 
 	// deciding is held while a dead letter is replayed or discarded: two who replay the same one would send it twice.

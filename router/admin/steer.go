@@ -89,9 +89,16 @@ func (s *Server) forget(r *http.Request) (any, error) {
 // that one's timeout.
 const reloadPatience = 25 * time.Second
 
+// maxReloads bounds how many are asked for at once: they go one after the other.
+const maxReloads = 8
+
 func (s *Server) reload(r *http.Request) (any, error) {
 	if _, err := readQuery(r); err != nil {
 		return nil, err
+	}
+	if s.reloads.Add(1) > maxReloads {
+		s.reloads.Add(-1)
+		return nil, fmt.Errorf("%w: %d reloads are asked for already", ErrNotNow, maxReloads)
 	}
 	type outcome struct {
 		done any
@@ -99,6 +106,7 @@ func (s *Server) reload(r *http.Request) (any, error) {
 	}
 	reloaded := make(chan outcome, 1)
 	go func() {
+		defer s.reloads.Add(-1)
 		done, err := s.Steering.Reload()
 		reloaded <- outcome{done, err}
 	}()

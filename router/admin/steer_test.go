@@ -145,3 +145,38 @@ func TestEveryRouteIsTriedWithoutAToken(t *testing.T) {
 		t.Errorf("only %d requests were found", found)
 	}
 }
+
+// stuck is a router whose reloads do not end.
+type stuck struct {
+	*steered
+	began, end chan struct{}
+}
+
+func (s *stuck) Reload() (any, error) {
+	s.began <- struct{}{}
+	<-s.end
+	return []string{}, nil
+}
+
+func TestReloadsThatAreAskedForAtOnceAreBounded(t *testing.T) {
+	f := newFixture(t)
+	s := &stuck{began: make(chan struct{}), end: make(chan struct{})}
+	f.server.Steering = s
+	answered := make(chan int, maxReloads)
+	for range maxReloads {
+		go func() {
+			status, _, _ := f.do(t, "POST", "/reload", "")
+			answered <- status
+		}()
+		<-s.began
+	}
+	if status, body, _ := f.do(t, "POST", "/reload", ""); status != 503 || !strings.Contains(body, "try_again") {
+		t.Errorf("one too many: %d %s", status, body)
+	}
+	close(s.end)
+	for range maxReloads {
+		if status := <-answered; status != 200 {
+			t.Errorf("one of those that waited: %d", status)
+		}
+	}
+}
