@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -73,7 +74,7 @@ func (w *world) takeAway(row *Backlog) error {
 	if err != nil {
 		return err
 	}
-	bytes, err := diskBytes(filepath.Join(w.dir, "data"))
+	bytes, err := folderBytes(w.folder())
 	row.AcceptRate, row.AcceptCPU = m.callRate(), per100k(after-before, m.calls)
 	row.RSS, row.Peak = memory.Now>>20, memory.Highest>>20
 	row.DiskPerMillion = float64(bytes) / float64(m.calls) * 1_000_000 / (1 << 20)
@@ -162,19 +163,46 @@ func (w *world) drain(row *Backlog) error {
 	return err
 }
 
-// diskBytes is how much the files below a folder hold.
-func diskBytes(folder string) (bytes int64, err error) {
+// folderBytes is how much the files below a folder hold. Files may go meanwhile.
+func folderBytes(folder string) (bytes int64, err error) {
 	err = filepath.WalkDir(folder, func(_ string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
+		if err == nil && !entry.IsDir() {
+			var info fs.FileInfo
+			if info, err = entry.Info(); err == nil {
+				bytes += info.Size()
+			}
 		}
-		info, err := entry.Info()
-		if err == nil {
-			bytes += info.Size()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
 		}
 		return err
 	})
 	return bytes, err
+}
+
+// startLarge measures how long aka takes to be ready with ten times the backlog. None of it is delivered.
+func startLarge(b *bench, r *Report) error {
+	w, err := startWorld(b, setup{destinations: backlogDestinations, delivery: awayDelivery})
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	row := &Backlog{Calls: 10 * b.calls / batchCalls * batchCalls, Destinations: backlogDestinations}
+	row.Name = fmt.Sprintf("%d calls behind", row.Calls)
+	w.sink.stop()
+	if err := w.takeAway(row); err != nil {
+		return err
+	}
+	if err := w.restarts(row); err != nil {
+		return err
+	}
+	row.Left = row.Calls * backlogDestinations
+	waiting, err := w.metric("aka_backlog_calls")
+	if int(waiting) != row.Left {
+		r.wrong("%s: after a crash, %.0f deliveries wait, and not %d", row.Name, waiting, row.Left)
+	}
+	r.Backlog = append(r.Backlog, *row)
+	return err
 }
 
 // start measures how long aka takes to be ready with nothing in its journal.

@@ -5,6 +5,10 @@ import (
 	"encoding/json"
 	"io"
 	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/klauspost/compress/gzip"
@@ -22,10 +26,12 @@ func TestEveryRequestIsTheCallsItSays(t *testing.T) {
 	}{
 		"aliases": {aliases, 1}, "alias batches": {aliasBatches, 100}, "mixed": {mixed, 10}, "mixed batches": {mixedBatches, 100},
 	} {
-		calls, ids := 0, map[string]bool{}
+		calls, bytes, ids := 0, 0, map[string]bool{}
+		made := c.make(somewhere, toNobody)
 		for _, first := range []int{0, 123_456_700} {
-			for _, r := range c.make(somewhere, toNobody).requests {
+			for _, r := range made.requests {
 				body := r.fill(nil, first)[r.head:]
+				bytes += len(body)
 				result, err := segment.Parse(body, segment.Options{Batch: r.calls > 1})
 				if err != nil || len(result.Rejected) > 0 || len(result.Messages) != r.calls {
 					t.Fatalf("%s: %v, %d calls and not %d:\n%.500s", name, err, len(result.Messages), r.calls, body)
@@ -41,6 +47,9 @@ func TestEveryRequestIsTheCallsItSays(t *testing.T) {
 		}
 		if calls != 2*c.calls || len(ids) != calls {
 			t.Errorf("%s: %d calls with %d ids, not %d", name, calls, len(ids), 2*c.calls)
+		}
+		if storyBytes, storyCalls := made.size(); bytes != 2*storyBytes || calls != 2*storyCalls {
+			t.Errorf("%s: two stories are %d calls of %d bytes, and one is said to be %d of %d", name, calls, bytes, storyCalls, storyBytes)
 		}
 	}
 }
@@ -97,7 +106,7 @@ func TestASinkLeavesOutPeopleOfNoInterest(t *testing.T) {
 
 func TestResultsAreWrittenAsJSON(t *testing.T) {
 	r := newReport()
-	r.Accept, r.Deliver, r.Lag = []Accept{{Name: "a"}}, []Deliver{{Name: "d"}}, []Lag{{Name: "l"}}
+	r.Accept, r.Deliver, r.Lag, r.Disk = []Accept{{Name: "a"}}, []Deliver{{Name: "d"}}, []Lag{{Name: "l"}}, []Disk{{Name: "k"}}
 	path := t.TempDir() + "/results.json"
 	if err := r.writeJSON(path); err != nil {
 		t.Fatal(err)
@@ -106,5 +115,73 @@ func TestResultsAreWrittenAsJSON(t *testing.T) {
 	r.write(&table)
 	if text, err := json.Marshal(r); err != nil || !json.Valid(text) || !bytes.Contains(table.Bytes(), []byte("lost 0, out of order 0, delivered twice 0")) {
 		t.Errorf("%v; the table is\n%s", err, table.String())
+	}
+}
+
+func TestARowIsFollowedByTheOthersAndByTheirRatio(t *testing.T) {
+	r := newReport()
+	r.Disk = []Disk{{Name: "batches", Calls: 100, Bytes: 2 << 20, Written: 3 << 20, PerByte: 1.5}, {Name: "singles", Calls: 7}}
+	r.Beside = &Report{Aka: "/old/aka", Disk: []Disk{{Name: "batches", Calls: 200, Bytes: 2 << 20, Written: 6 << 20}}, Lost: 4}
+	var table bytes.Buffer
+	r.write(&table)
+	_, lines, _ := strings.Cut(table.String(), "\ndisk ")
+	var got []string
+	for line := range strings.Lines(lines) {
+		got = append(got, strings.Join(strings.Fields(line), " "))
+	}
+	want := []string{
+		"calls MiB of calls written MiB per byte largest folder MiB folder MiB after s",
+		"batches 100 2.0 3.0 1.50 0.0 0.0 0.0",
+		"/old/aka 200 2.0 6.0 - 0.0 0.0 0.0",
+		"ratio 0.50 1.00 0.50 - - - -",
+		"singles 7 0.0 0.0 - 0.0 0.0 0.0",
+		"",
+		"lost 0, out of order 0, delivered twice 0",
+		"",
+		"/old/aka: lost 4, out of order 0, delivered twice 0",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the table is\n%s", table.String())
+	}
+}
+
+func TestAScenarioThatTakesMinutesRunsWhenItIsNamedAndInTheShortForm(t *testing.T) {
+	for name, c := range map[string]struct {
+		options options
+		want    int
+		large   bool
+	}{
+		"nothing is said":  {options{}, len(scenarios) - 1, false},
+		"the short form":   {options{short: true}, len(scenarios), true},
+		"its name":         {options{only: "start-large"}, 1, true},
+		"another name":     {options{only: "start"}, 1, false},
+		"a beginning":      {options{only: "accept"}, 4, false},
+		"no scenario":      {options{only: "accept,nothing"}, -1, false},
+		"a beside target":  {options{beside: "aka", target: "http://127.0.0.1:1"}, -1, false},
+		"a beside profile": {options{beside: "aka", profile: "profiles"}, -1, false},
+	} {
+		chosen, err := c.options.choose()
+		large := slices.ContainsFunc(chosen, func(s scenario) bool { return s.name == "start-large" })
+		if (err != nil) != (c.want < 0) || err == nil && (len(chosen) != c.want || large != c.large) {
+			t.Errorf("%s: %d scenarios, %v", name, len(chosen), err)
+		}
+	}
+}
+
+func TestTheBytesOfAFolderAreThoseOfAllItsFiles(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.Mkdir(filepath.Join(folder, "below"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, size := range map[string]int{"a": 3, "below/b": 4} {
+		if err := os.WriteFile(filepath.Join(folder, name), make([]byte, size), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := folderBytes(folder); err != nil || got != 7 {
+		t.Errorf("got %d, %v", got, err)
+	}
+	if got, err := folderBytes(filepath.Join(folder, "none")); err != nil || got != 0 {
+		t.Errorf("of a folder that is gone: %d, %v", got, err)
 	}
 }

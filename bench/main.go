@@ -3,6 +3,7 @@
 //	go run ./bench                              everything; see docs/performance.md
 //	go run ./bench -only accept -for 10s
 //	go run ./bench -only deliver-3 -aka ./aka -profile /tmp/profiles
+//	go run ./bench -beside ./older/aka
 //
 // Aka, the vendors that it sends to, and what it is compared with are processes of their own, on loopback; the calls come from
 // this one. What is wrong (lost, out of order, delivered twice) makes the exit code 1; being slow never does.
@@ -29,27 +30,31 @@ import (
 type scenario struct {
 	name, does string
 	run        func(b *bench, r *Report) error
+	// asked leaves it out where no scenario is named, unless in the short form: it takes minutes.
+	asked bool
 }
 
 // scenarios are all there are, in the order in which they run.
 var scenarios = []scenario{
-	{"accept-single", "single aliases that no destination wants, kept and read", accept(singleAliases...)},
-	{"accept-mixed", "mixed traffic, one call per request", accept(work{"mixed, 256 connections", mixed, 256})},
-	{"accept-batch", "batches of a hundred calls", accept(
+	{name: "accept-single", does: "single aliases that no destination wants, kept and read", run: accept(singleAliases...)},
+	{name: "accept-mixed", does: "mixed traffic, one call per request", run: accept(work{"mixed, 256 connections", mixed, 256})},
+	{name: "accept-batch", does: "batches of a hundred calls", run: accept(
 		work{"alias batches, 32 connections", aliasBatches, 32}, work{"mixed batches, 32 connections", mixedBatches, 32},
 		work{"mixed batches, gzip, 32 connections", zippedBatches, 32})},
-	{"accept-10", "aliases that one destination reads, and that ten do", acceptTen},
-	{"deliver-1", "aliases to one destination that takes one call per request", deliver("alias, 1 destination", setup{destinations: 1})},
-	{"deliver-3", "aliases to three destinations", deliver("alias, 3 destinations", setup{destinations: 3})},
-	{"deliver-10", "aliases to ten destinations", deliver("alias, 10 destinations", setup{destinations: 10})},
-	{"deliver-mixed", "mixed traffic to three destinations, one of which takes batches", deliver("mixed, 3 destinations", setup{destinations: 3, mixed: true})},
-	{"lag", "from being accepted to being at the vendor, none of them slow", lag("all fast", 1000, setup{destinations: 3, mixed: true})},
-	{"lag-slow", "the same where one vendor takes a while and another long", lag("some slow", 200,
+	{name: "accept-10", does: "aliases that one destination reads, and that ten do", run: acceptTen},
+	{name: "deliver-1", does: "aliases to one destination that takes one call per request", run: deliver("alias, 1 destination", setup{destinations: 1})},
+	{name: "deliver-3", does: "aliases to three destinations", run: deliver("alias, 3 destinations", setup{destinations: 3})},
+	{name: "deliver-10", does: "aliases to ten destinations", run: deliver("alias, 10 destinations", setup{destinations: 10})},
+	{name: "deliver-mixed", does: "mixed traffic to three destinations, one of which takes batches", run: deliver("mixed, 3 destinations", setup{destinations: 3, mixed: true})},
+	{name: "lag", does: "from being accepted to being at the vendor, none of them slow", run: lag("all fast", 1000, setup{destinations: 3, mixed: true})},
+	{name: "lag-slow", does: "the same where one vendor takes a while and another long", run: lag("some slow", 200,
 		setup{destinations: 3, mixed: true, delays: []time.Duration{0, 20 * time.Millisecond, 500 * time.Millisecond}})},
-	{"start", "an aka that has nothing", start},
-	{"backlog-small", "a hundredth of the backlog", backlog(func(b *bench) int { return b.calls / 100 })},
-	{"backlog-medium", "a tenth of it", backlog(func(b *bench) int { return b.calls / 10 })},
-	{"backlog-large", "calls that wait for vendors that are away", backlog(func(b *bench) int { return b.calls })},
+	{name: "start", does: "an aka that has nothing", run: start},
+	{name: "backlog-small", does: "a hundredth of the backlog", run: backlog(func(b *bench) int { return b.calls / 100 })},
+	{name: "backlog-medium", does: "a tenth of it", run: backlog(func(b *bench) int { return b.calls / 10 })},
+	{name: "backlog-large", does: "calls that wait for vendors that are away", run: backlog(func(b *bench) int { return b.calls })},
+	{name: "start-large", does: "an aka that has ten times the backlog", run: startLarge, asked: true},
+	{name: "disk", does: "what is written to the disk until calls are delivered, and what stays there", run: disk},
 }
 
 var singleAliases = []work{
@@ -60,8 +65,10 @@ var singleAliases = []work{
 type options struct {
 	only, aka, profile, json, dir string
 	target, writeKey, sink        string
+	beside                        string
 	duration, drain               time.Duration
-	deliveries, calls             int
+	deliveries, calls, mebibytes  int
+	short                         bool
 }
 
 // The short form goes through everything, in little.
@@ -69,6 +76,7 @@ const (
 	shortDuration   = 400 * time.Millisecond
 	shortDeliveries = 5_000
 	shortCalls      = 10_000
+	shortMebibytes  = 4
 )
 
 // roles are the processes that a benchmark starts from its own program.
@@ -89,9 +97,11 @@ func run() int {
 	var o options
 	flag.StringVar(&o.only, "only", "", "the scenarios to run, with commas between: "+strings.Join(names(), ", "))
 	flag.StringVar(&o.aka, "aka", "", "the aka to run (default: the one whose source this is)")
+	flag.StringVar(&o.beside, "beside", "", "another aka to measure in turn with this one: each row is followed by the other's and by their ratio")
 	flag.DurationVar(&o.duration, "for", 4*time.Second, "how long each rate is measured")
 	flag.IntVar(&o.deliveries, "deliveries", 100_000, "how many deliveries are measured, over all destinations")
 	flag.IntVar(&o.calls, "calls", 1_000_000, "how many calls are the largest backlog")
+	flag.IntVar(&o.mebibytes, "mib", 1024, "how many MiB of calls the scenario disk sends in batches")
 	flag.DurationVar(&o.drain, "drain", 30*time.Second, "how long a backlog is delivered at most; 0 is until the end")
 	flag.StringVar(&o.profile, "profile", "", "a folder for profiles of aka, which cost it some 10 %; an -aka must have been built with -tags profile")
 	flag.StringVar(&o.json, "json", "", "a file to write the results to, as JSON")
@@ -99,13 +109,13 @@ func run() int {
 	flag.StringVar(&o.target, "target", "", "measure the server at this http URL, which runs already, and no aka")
 	flag.StringVar(&o.writeKey, "write-key", "bench-write-key", "what calls identify themselves with")
 	flag.StringVar(&o.sink, "sink", "127.0.0.1:9910", "where the -target must deliver to: this address, and the path /"+targetAccount)
-	short := flag.Bool("short", false, "the short form, under a minute: for what is wrong, not for figures")
+	flag.BoolVar(&o.short, "short", false, "the short form, under a minute: for what is wrong, not for figures")
 	flag.Parse()
-	if *short {
-		o.duration, o.deliveries, o.calls = shortDuration, shortDeliveries, shortCalls
+	if o.short {
+		o.duration, o.deliveries, o.calls, o.mebibytes = shortDuration, shortDeliveries, shortCalls, shortMebibytes
 	}
 	chosen, err := o.choose()
-	if err != nil || flag.NArg() > 0 || o.duration <= 0 || o.deliveries < 1 || o.calls < 1 {
+	if err != nil || flag.NArg() > 0 || o.duration <= 0 || o.deliveries < 1 || o.calls < 1 || o.mebibytes < 1 {
 		fmt.Fprintln(os.Stderr, "bench:", errors.Join(err, errors.New("see -help")))
 		return 2
 	}
@@ -131,14 +141,20 @@ func names() []string {
 }
 
 // choose returns the scenarios that are asked for. What is no scenario's name stands for all that begin so.
-func (o *options) choose() ([]scenario, error) {
+func (o *options) choose() (chosen []scenario, err error) {
 	switch {
+	case o.beside != "" && (o.target != "" || o.profile != ""):
+		return nil, errors.New("-beside goes with neither -target nor -profile")
 	case o.target != "":
-		return []scenario{{"target", o.target, target}}, nil
+		return []scenario{{name: "target", does: o.target, run: target}}, nil
 	case o.only == "":
-		return scenarios, nil
+		for _, s := range scenarios {
+			if !s.asked || o.short {
+				chosen = append(chosen, s)
+			}
+		}
+		return chosen, nil
 	}
-	var chosen []scenario
 	for _, name := range strings.Split(o.only, ",") {
 		before := len(chosen)
 		exact := slices.Contains(names(), name)
@@ -175,19 +191,34 @@ func runAll(ctx context.Context, o options, chosen []scenario, r *Report) error 
 			return err
 		}
 	}
-	var failed error
-	for _, s := range chosen {
-		fmt.Fprintf(os.Stderr, "%s: %s\n", s.name, s.does)
-		if failed = s.run(b, r); failed != nil {
-			failed = fmt.Errorf("%s: %w", s.name, failed)
-			break // what was measured until then is shown
-		}
-	}
+	failed := b.measure(chosen, r) // what was measured until then is shown
 	r.write(os.Stdout)
 	if o.json != "" {
 		failed = errors.Join(failed, r.writeJSON(o.json))
 	}
 	return failed
+}
+
+// measure runs the scenarios, each with the other binary first where there is one.
+func (b *bench) measure(chosen []scenario, r *Report) error {
+	other := *b
+	if b.beside != "" {
+		other.binary = b.beside
+		r.Beside = newReport()
+		r.Beside.Aka = b.beside
+	}
+	for _, s := range chosen {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", s.name, s.does)
+		if r.Beside != nil {
+			if err := s.run(&other, r.Beside); err != nil {
+				return fmt.Errorf("%s: %s: %w", b.beside, s.name, err)
+			}
+		}
+		if err := s.run(b, r); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	return nil
 }
 
 // buildFlags are those of what is shipped, but for the symbols that profiles need.

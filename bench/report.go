@@ -3,10 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
-	"text/tabwriter"
 )
 
 // Report is everything that was measured. Times are in milliseconds, processors' time in seconds per 100,000 calls or
@@ -17,11 +15,15 @@ type Report struct {
 	Deliver []Deliver `json:"deliver,omitempty"`
 	Lag     []Lag     `json:"lag,omitempty"`
 	Backlog []Backlog `json:"backlog,omitempty"`
+	Disk    []Disk    `json:"disk,omitempty"`
 	// Lost, Swapped and Repeated are sums over everything, and must be 0.
 	Lost     int      `json:"lost"`
 	Swapped  int      `json:"swapped"`
 	Repeated int      `json:"repeated"`
 	Wrong    []string `json:"wrong,omitempty"`
+	// Beside is the same of the other binary, called Aka, that was measured in turn with this one. Its rows are in the same order.
+	Beside *Report `json:"beside,omitempty"`
+	Aka    string  `json:"aka,omitempty"`
 }
 
 // Accept is how calls were taken.
@@ -103,64 +105,26 @@ type Backlog struct {
 	PeakAfterStart int64 `json:"peak_after_start_mib"`
 }
 
+// Disk is what calls cost the disk from being accepted until they are delivered and removed.
+type Disk struct {
+	Name  string `json:"name"`
+	Calls int    `json:"calls"`
+	// Bytes are those of the calls as JSON, Written those that aka had the system write to the disk.
+	Bytes   int64 `json:"call_bytes"`
+	Written int64 `json:"written_bytes"`
+	// PerByte is Written by Bytes.
+	PerByte float64 `json:"written_per_byte"`
+	// Largest is the most that the journal's folder was seen to hold, Folder what it held Wait seconds after the last call's end:
+	// once that was little enough, or when it was not waited for any longer.
+	Largest int64   `json:"largest_folder_bytes"`
+	Folder  int64   `json:"folder_bytes"`
+	Wait    float64 `json:"folder_wait_s"`
+}
+
 func newReport() *Report { return &Report{Cores: runtime.NumCPU()} }
 
 func (r *Report) wrong(format string, args ...any) {
 	r.Wrong = append(r.Wrong, fmt.Sprintf(format, args...))
-}
-
-func (r *Report) write(to io.Writer) {
-	fmt.Fprintf(to, "%d cores, %s/%s\n", r.Cores, runtime.GOOS, runtime.GOARCH)
-	if len(r.Accept) > 0 {
-		table(to, "\naccept\trequests/s\tcalls/s\tempty's/s\tof empty\tp50 ms\tp99\tp99.9\tlimit\tCPU s/100k\tempty's\tload's\tcalls/frame\tsync ms\tdisk calls/s\tMiB\t", func(row func(string, ...any)) {
-			for _, a := range r.Accept {
-				row("%s\t%.0f\t%.0f\t%.0f\t%.0f %%\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.0f\t%.2f\t%.0f\t%d\t", a.Name, a.Requests, a.Calls, a.EmptyRequests, 100*a.OfEmpty,
-					a.P50, a.P99, a.P999, a.Limit, a.CPU, a.EmptyCPU, a.LoadCPU, a.CallsPerFrame, a.Sync, a.DiskCalls, a.RSS)
-			}
-		})
-	}
-	if len(r.Deliver) > 0 {
-		table(to, "\ndeliver\tdeliveries/s\taccepted/s\tCPU s/100k\tbare client's\tratio\tkeeping's\tsink's\tMiB\t", func(row func(string, ...any)) {
-			for _, d := range r.Deliver {
-				row("%s\t%.0f\t%.0f\t%.2f\t%s\t%s\t%.2f\t%.2f\t%d\t", d.Name, d.Rate, d.AcceptRate, d.CPU, known(d.BareCPU), known(d.OfBare), d.KeepCPU,
-					d.SinkCPU, d.RSS)
-			}
-		})
-	}
-	if len(r.Lag) > 0 {
-		table(to, "\nlag\tdestination\tanswers after ms\tcalls/s\tp50 ms\tp99\t", func(row func(string, ...any)) {
-			for _, l := range r.Lag {
-				row("%s\t%s\t%.0f\t%.0f\t%.1f\t%.1f\t", l.Name, l.Destination, l.Delay, l.Rate, l.P50, l.P99)
-			}
-		})
-	}
-	if len(r.Backlog) > 0 {
-		table(to, "\nbacklog\taccepted/s\tCPU s/100k\tMiB\tpeak\tdisk MiB/1M\tstart s\tafter crash\tMiB\tdrained/s\tCPU s/100k\tleft\tpeak MiB\t", func(row func(string, ...any)) {
-			for _, b := range r.Backlog {
-				row("%s\t%.0f\t%.2f\t%d\t%d\t%.0f\t%.2f\t%.2f\t%d\t%.0f\t%.2f\t%d\t%d\t", b.Name, b.AcceptRate, b.AcceptCPU, b.RSS, b.Peak,
-					b.DiskPerMillion, b.Start, b.StartAfterCrash, b.RSSAfterStart, b.DrainRate, b.DrainCPU, b.Left, b.PeakAfterStart)
-			}
-		})
-	}
-	fmt.Fprintf(to, "\nlost %d, out of order %d, delivered twice %d\n", r.Lost, r.Swapped, r.Repeated)
-	for _, text := range r.Wrong {
-		fmt.Fprintf(to, "WRONG: %s\n", text)
-	}
-}
-
-// known shows what may not have been measured.
-func known(figure float64) string {
-	if figure == 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%.2f", figure)
-}
-
-func table(to io.Writer, head string, rows func(row func(format string, args ...any))) {
-	columns := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(columns, head)
-	rows(func(format string, args ...any) { fmt.Fprintf(columns, format+"\n", args...) })
-	_ = columns.Flush()
 }
 
 func (r *Report) writeJSON(path string) error {

@@ -26,12 +26,17 @@ const recordBytes = 100
 
 // callBytes is about what one call takes in the journal.
 func (t traffic) callBytes() int {
-	bytes, calls := 0, 0
+	bytes, calls := t.size()
+	return bytes/calls + recordBytes
+}
+
+// size is how many bytes the bodies of a whole story have, and how many calls they are. It is the same for everyone.
+func (t traffic) size() (bytes, calls int) {
 	for _, r := range t.requests {
 		bytes += len(r.bytes) - r.head
 		calls += r.calls
 	}
-	return bytes/calls + recordBytes
+	return bytes, calls
 }
 
 // request is one as bytes, in which the numbers of its people are still to be written.

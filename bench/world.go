@@ -52,8 +52,8 @@ type setup struct {
 	delays []time.Duration
 	// mixed tells that people tell the story of mixed traffic, and not of an alias alone.
 	mixed bool
-	// delivery is the config's section, as YAML's key: value, with its comma.
-	delivery string
+	// delivery and journal are more of the config's sections, as YAML's key: value, with a comma behind.
+	delivery, journal string
 }
 
 // newWorld starts the sink and writes a config. The world must be closed.
@@ -109,10 +109,10 @@ func (w *world) configure() error {
 	fmt.Fprintf(&text, `listen: "127.0.0.1:0"
 admin: { listen: "127.0.0.1:0" }
 sources: { bench: { write_key: %s } }
-journal: { dir: %q }
+journal: { %s dir: %q }
 delivery: { %s allow_private: true }
 destinations:
-`, writeKey, filepath.Join(w.dir, "data"), w.setup.delivery)
+`, writeKey, w.setup.journal, w.folder(), w.setup.delivery)
 	for i, name := range w.names {
 		v := vendors[i%len(vendors)]
 		fmt.Fprintf(&text, "  %s: { type: %s, settings: { %s, endpoint: %q } }\n", name, v.kind, v.settings, w.sink.said+"/"+name)
@@ -120,6 +120,9 @@ destinations:
 	w.config = filepath.Join(w.dir, "config.yaml")
 	return os.WriteFile(w.config, []byte(text.String()), 0o600)
 }
+
+// folder is the journal's.
+func (w *world) folder() string { return filepath.Join(w.dir, "data") }
 
 func (w *world) close() {
 	if w.aka != nil {

@@ -21,7 +21,7 @@ import (
 )
 
 // minMemory is what the process needs to do more than collect garbage.
-const minMemory = 64 * strictyaml.MiB
+const minMemory = strictyaml.AutoSize(64 * strictyaml.MiB)
 
 // NamePattern is what the names of sources and destinations match: fit for metrics' labels and the journal's subjects.
 const NamePattern = `^[a-z0-9_-]{1,63}$`
@@ -57,8 +57,8 @@ func (l *loader) checkServer() {
 	if least := strictyaml.MiB * strictyaml.Size(max(len(c.Destinations), 1)); c.BufferBytes < least {
 		add("buffer_bytes", "expected at least 1MiB for each destination, %s, not %s", least, c.BufferBytes)
 	}
-	if c.MemoryLimit != 0 && c.MemoryLimit < minMemory {
-		add("memory_limit", "expected 0 for none, or at least %s, not %s", minMemory, c.MemoryLimit)
+	if c.MemoryLimit > 0 && c.MemoryLimit < minMemory {
+		add("memory_limit", "expected auto, 0 for none, or at least %s, not %s", minMemory, c.MemoryLimit)
 	}
 	if c.ShutdownTimeout <= 0 {
 		add("shutdown_timeout", "expected more than 0s")

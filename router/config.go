@@ -40,9 +40,10 @@ type Config struct {
 	// BufferBytes bounds the calls that all destinations hold in memory together. Each has the same share, whatever the
 	// others need, and its own window_bytes as well. At least 1MiB for each. Default 32MiB.
 	BufferBytes strictyaml.Size `yaml:"buffer_bytes"`
-	// MemoryLimit is the soft limit on the process's memory: the garbage collector works harder near it. It does so much
-	// earlier already where little is in use. 0 is none, else at least 64MiB. Default 512MiB.
-	MemoryLimit strictyaml.Size `yaml:"memory_limit"`
+	// MemoryLimit is the soft limit on the process's memory: the garbage collector works harder near it. It refuses no call.
+	// auto is 90 % of the limit of the process's cgroup, such as a container's, and no limit where the cgroup has none. 0 is no
+	// limit, a size is at least 64MiB. The environment variable GOMEMLIMIT overrides this key. Default auto.
+	MemoryLimit strictyaml.AutoSize `yaml:"memory_limit"`
 	// ShutdownTimeout is how long a stopping process may finish what it has begun. What is left stays in the journal.
 	// Above 0. Default 20s.
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
@@ -112,7 +113,7 @@ func DefaultConfig() *Config {
 		Log:             logging.Options{Level: "info", Format: "json"},
 		Otel:            tracing.DefaultOptions,
 		BufferBytes:     32 * strictyaml.MiB,
-		MemoryLimit:     512 * strictyaml.MiB,
+		MemoryLimit:     strictyaml.Auto,
 		ShutdownTimeout: 20 * time.Second,
 	}
 }

@@ -69,6 +69,7 @@ func (r *Router) apply(before, next *Config) (*Reloaded, error) {
 	if log := logging.Of(r.log); log != nil && before.Log.Level != next.Log.Level {
 		_ = log.SetLevel(next.Log.Level, 0)
 	}
+	r.onReload(before, next)
 	named := func(c change) []string {
 		names := []string{}
 		for name, done := range changes {

@@ -505,7 +505,7 @@ func (w *reloadWorld) write(more string, destinations ...string) {
 // damage changes a text wherever it stands in the journal's files of calls.
 func (w *reloadWorld) damage(text string) {
 	w.t.Helper()
-	files, err := filepath.Glob(filepath.Join(w.data, "jetstream", "*", "streams", "*CALLS*", "msgs", "*.blk"))
+	files, err := filepath.Glob(filepath.Join(w.data, "log", "*.seg"))
 	if err != nil || len(files) == 0 {
 		w.t.Fatalf("there are no files: %v", err)
 	}

@@ -31,6 +31,7 @@ type Router struct {
 	log      *zap.Logger
 	registry *prometheus.Registry
 
+	onReload   func(before, next *Config)
 	journal    *journal.Journal
 	live       *live.Recorder
 	trace      *tracing.Tracer // nil where nothing is traced
@@ -69,7 +70,7 @@ func New(config *Config, log *zap.Logger) *Router {
 		registry.MustRegister(steering)
 	}
 	r := &Router{
-		atStart: config, log: log, registry: registry, failed: make(chan error, 2),
+		atStart: config, log: log, registry: registry, failed: make(chan error, 3), onReload: func(_, _ *Config) {},
 		pipelines: map[string]*delivery.Pipeline{}, kept: map[string]*keeper{}, drainedSignal: make(chan struct{}),
 		forgotten: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "aka", Name: "forgotten_calls_total",
 			Help: "Calls that waited for a destination which is not configured any more, when it was forgotten."}),
@@ -79,6 +80,10 @@ func New(config *Config, log *zap.Logger) *Router {
 	r.running, r.stop = context.WithCancel(context.Background())
 	return r
 }
+
+// OnReload has do called by each reload once the router goes by the next config, for what belongs to the process. Call it before
+// Start.
+func (r *Router) OnReload(do func(before, next *Config)) { r.onReload = do }
 
 // Config returns the config that the router goes by at the moment.
 func (r *Router) Config() *Config { return r.config.Load() }
@@ -98,6 +103,7 @@ func (r *Router) start(ctx context.Context) (err error) {
 	if r.journal, err = journal.Open(ctx, config.Journal.Options, r.log, r.registry); err != nil {
 		return err
 	}
+	r.background.Go(r.watchJournal)
 	r.live = r.recorder()
 	if r.trace, err = tracing.New(config.Otel, r.log, r.registry); err != nil {
 		return err
@@ -120,6 +126,18 @@ func (r *Router) start(ctx context.Context) (err error) {
 	r.background.Go(func() { r.purge(r.running) })
 	r.started.Store(true)
 	return nil
+}
+
+// errJournalFailed ends the process: a supervisor starts it again, and it goes on where it stopped.
+var errJournalFailed = errors.New("the journal's store has failed")
+
+// watchJournal reports a journal that will take nothing more.
+func (r *Router) watchJournal() {
+	select {
+	case <-r.journal.Failed():
+		r.failed <- errJournalFailed
+	case <-r.running.Done():
+	}
 }
 
 var (
@@ -175,7 +193,7 @@ func (r *Router) serve(l net.Listener, serve func(net.Listener) error) {
 	})
 }
 
-// Failed gives the error of a server that stopped by itself: the router is of no use then.
+// Failed gives the error of a server that stopped by itself, or of a journal that failed: the router is of no use then.
 func (r *Router) Failed() <-chan error { return r.failed }
 
 // Addr returns the address where SDKs send.
@@ -240,7 +258,7 @@ func (r *Router) purge(ctx context.Context) {
 		}
 		floor := r.floor()
 		if err := r.journal.Purge(ctx, floor); err != nil && ctx.Err() == nil {
-			r.log.Warn("the journal could not be purged; trying again: is the disk full?", zap.Error(err))
+			r.log.Warn("journal not purged, retrying", zap.Error(err), zap.String("hint", "is the disk full?"))
 		}
 	}
 }

@@ -28,18 +28,27 @@ func diskScenarios() []scenario {
 }
 
 // disk is a small file system of its own, in memory.
-type disk struct{ path string }
+type disk struct {
+	path   string
+	inodes int // 0 is no limit
+}
 
 const diskBytes = 24 << 20
 
 // onDisk runs a scenario in a world whose journal is on a disk of its own, where such a thing can be made.
 func onDisk(run func(w *world, d disk, r *Result) error) func(*harness, *Result) error {
+	return onDiskOf(disk{}, run)
+}
+
+// onDiskOf is the same where the disk has limits of its own. Its path is chosen here.
+func onDiskOf(d disk, run func(w *world, d disk, r *Result) error) func(*harness, *Result) error {
 	return func(h *harness, r *Result) error {
 		path, err := os.MkdirTemp(h.dir, "disk-")
 		if err != nil {
 			return err
 		}
-		d := disk{path: path}
+		d := d
+		d.path = path
 		if err := d.mount(0); err != nil {
 			r.NotRun = fmt.Sprintf("it mounts a small disk, which needs root (%v)", err)
 			return nil
@@ -71,7 +80,7 @@ func (d disk) fill() error {
 	return nil
 }
 
-func (d disk) clear() error { return os.Remove(d.ballast()) }
+func (d disk) clear() error { return os.RemoveAll(d.ballast()) }
 
 func (d disk) ballast() string { return filepath.Join(d.path, "ballast") }
 

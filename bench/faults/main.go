@@ -39,7 +39,9 @@ type scenario struct {
 var scenarios = slices.Concat([]scenario{
 	{name: "sigkill", does: "aka is killed at random moments, while it starts too, and started again", run: sigkill},
 	{name: "sigterm", does: "aka is asked to stop under load, and started again", run: sigterm},
-}, steerScenarios(), diskScenarios(), vendorScenarios(), []scenario{
+}, steerScenarios(), diskScenarios(), []scenario{
+	{name: "inodes-at-start", does: "aka is started where no inode is left", run: onDiskOf(disk{inodes: fewInodes}, inodesAtStart)},
+}, vendorScenarios(), []scenario{
 	{name: "isolation", does: "one vendor hangs and one fails, and the third is measured", run: isolation},
 	{name: "backlog", does: "a million calls wait for vendors that are away", longOnly: true, run: backlog},
 })

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -28,6 +29,29 @@ func Memory(pid int) (m Resident, err error) {
 		}
 	}
 	return m, err
+}
+
+// Written reads how many bytes a process has had the system write to disks: each page counts again when it is written to after
+// it went to the disk. It is 0 where the system does not say, and for files that are in memory.
+func Written(pid int) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
+	if os.IsNotExist(err) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return writtenIn(string(text))
+}
+
+// writtenIn reads /proc/PID/io.
+func writtenIn(text string) (int64, error) {
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, "write_bytes: "); ok {
+			return strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+		}
+	}
+	return 0, errors.New("/proc/PID/io has no write_bytes")
 }
 
 // tick is the unit of /proc/PID/stat on Linux, whatever the machine.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -67,7 +66,7 @@ func newJournalSalvage(output *choice) *cobra.Command {
 		Short: "Write what can be read of a journal into a new one",
 		Long: `Salvage reads the journal in DIR and writes what can be read of it into a new one in NEWDIR, which must not exist or be
 empty. DIR is not changed. NEWDIR needs as much room. Each destination goes on where it was: what had ended there does not go
-again, unless the record of that is lost too, which is told. Set the config's journal.dir to NEWDIR to go on with it.`,
+again, unless its progress is lost too, which is reported. Set the config's journal.dir to NEWDIR to go on with it.`,
 		Example: `  aka journal salvage ./data ./data-salvaged`,
 		Args:    folders("the folder of a journal", "a new folder"),
 		RunE: func(command *cobra.Command, dirs []string) error {
@@ -100,7 +99,7 @@ type journalText struct{ out *bytes.Buffer }
 
 func (t *journalText) report(r *journal.Report) {
 	t.line("journal %s", terminal.Plain(r.Dir))
-	t.streams(r)
+	t.calls(r)
 	t.destinations(r)
 	t.damages(r)
 	for _, problem := range r.Problems {
@@ -113,13 +112,12 @@ func (t *journalText) report(r *journal.Report) {
 	t.line("damaged")
 }
 
-func (t *journalText) streams(r *journal.Report) {
+func (t *journalText) calls(r *journal.Report) {
 	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintln(table, "\tMESSAGES\tCALLS\tFILES\tBYTES\tFIRST\tLAST\tMISSING\tDAMAGED\tUNREADABLE\t")
-	for _, s := range r.Streams {
-		_, _ = fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t\n", s.Name, s.Messages, s.Calls, s.Blocks,
-			strictyaml.Size(s.Bytes), s.First, s.Last, s.Missing, len(s.Damaged), s.Unreadable)
-	}
+	_, _ = fmt.Fprintln(table, "\tCALLS\tFRAMES\tFIRST\tLAST\tMISSING\tUNREADABLE\tFILES\tBYTES\t")
+	c := &r.Calls
+	_, _ = fmt.Fprintf(table, "log\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t\n", c.Calls, c.Frames, c.First, c.Last, c.Missing, c.Unreadable,
+		c.Files, strictyaml.Size(c.Bytes))
 	_ = table.Flush()
 }
 
@@ -128,33 +126,42 @@ func (t *journalText) destinations(r *journal.Report) {
 		return
 	}
 	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "DESTINATION\tGOES ON AT\tFRAMES BEHIND\tSAVED")
+	_, _ = fmt.Fprintln(table, "DESTINATION\tGOES ON AT\tFRAMES BEHIND\tDEAD LETTERS\tPARKED\tMERGE BLOCKS\tUNREADABLE\tSTATE")
 	for _, d := range r.Destinations {
-		at, saved := strconv.FormatUint(d.Floor, 10), d.Saved.Format(time.RFC3339)
+		at := strconv.FormatUint(d.Floor, 10)
 		if d.Lost {
-			at, saved = "lost", "-"
+			at = "lost"
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%s\n", terminal.Plain(d.Name), at, d.Behind, saved)
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", terminal.Plain(d.Name), at, d.Behind, d.DeadLetters, d.Parked, d.Merges,
+			d.Unreadable, stateOf(&d))
 	}
 	_ = table.Flush()
 }
 
-// maxDamages is how many pieces of a stream are listed.
+func stateOf(d *journal.DestinationReport) string {
+	switch {
+	case d.Removed:
+		return "removed"
+	case d.Paused:
+		return "paused"
+	}
+	return "-"
+}
+
+// maxDamages is how many damaged pieces are listed.
 const maxDamages = 20
 
 func (t *journalText) damages(r *journal.Report) {
-	for _, s := range r.Streams {
-		for i, d := range s.Damaged {
-			if i == maxDamages {
-				t.line("! and %d more", len(s.Damaged)-i)
-				break
-			}
-			what := "is damaged"
-			if d.Torn {
-				what = "is the beginning of a write that did not come to its end"
-			}
-			t.line("! %s: %d bytes from %d on: %s", terminal.Plain(d.File), d.Bytes, d.Offset, what)
+	for i, d := range r.Damaged {
+		if i == maxDamages {
+			t.line("! and %d more", len(r.Damaged)-i)
+			break
 		}
+		what := "damaged"
+		if d.Torn {
+			what = "unfinished write, never acknowledged"
+		}
+		t.line("! %s: %d bytes from %d on: %s", terminal.Plain(d.File), d.Bytes, d.Offset, what)
 	}
 }
 
@@ -162,15 +169,19 @@ func (t *journalText) salvaged(s *journal.Salvaged) {
 	t.report(s.From)
 	t.line("")
 	t.line("salvaged into %s", terminal.Plain(s.To.Dir))
-	t.streams(s.To)
+	t.calls(s.To)
 	t.destinations(s.To)
-	for _, stream := range s.To.Streams {
-		if stream.Missing > 0 {
-			t.line("! frames lost: %d", stream.Missing)
-		}
+	for _, problem := range s.Problems {
+		t.line("! %s", terminal.Plain(problem))
+	}
+	if s.To.Calls.Missing > 0 {
+		t.line("! frames lost: %d", s.To.Calls.Missing)
+	}
+	if s.Lost > 0 {
+		t.line("! records lost: %d", s.Lost)
 	}
 	if s.ProgressLost {
-		t.line("! it is not known any more how far the destinations had come: each gets every call of the log")
+		t.line("! progress is lost: each destination gets every call of the log")
 	}
 	t.line("set journal.dir to %s to go on with it", terminal.Plain(s.To.Dir))
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -22,12 +23,12 @@ func TestJournalCheckSaysWhatIsThereAndItsExitCodeWhetherItIsSound(t *testing.T)
 	}
 	damageCalls(t, dir)
 	got = runAka(t, "journal", "check", dir)
-	if got.code != exitFailed || !strings.Contains(got.out, "1.blk: ") || !strings.Contains(got.errOut, "aka journal salvage") {
+	if got.code != exitFailed || !strings.Contains(got.out, ".seg: ") || !strings.Contains(got.errOut, "aka journal salvage") {
 		t.Fatalf("exit code %d: %s%s", got.code, got.out, got.errOut)
 	}
 	got = runAka(t, "journal", "check", dir, "--output", "json")
 	var report journal.Report
-	if err := json.Unmarshal([]byte(got.out), &report); err != nil || got.code != exitFailed || report.Sound || report.Streams[0].Messages != 2 {
+	if err := json.Unmarshal([]byte(got.out), &report); err != nil || got.code != exitFailed || report.Sound || report.Calls.Frames != 2 {
 		t.Fatalf("exit code %d, %v: %s", got.code, err, got.out)
 	}
 }
@@ -91,15 +92,19 @@ func openJournal(t *testing.T, dir string) *journal.Journal {
 	return j
 }
 
-// damageCalls flips a bit in the middle of the calls.
+// damageCalls flips a bit in the second call.
 func damageCalls(t *testing.T, dir string) {
 	t.Helper()
-	path := filepath.Join(dir, "jetstream", "$G", "streams", "AKA_CALLS", "msgs", "1.blk")
+	path := filepath.Join(dir, "log", "00000000000000000001.seg")
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	data[len(data)/2] ^= 1
+	at := bytes.Index(data, []byte("m1"))
+	if at < 0 {
+		t.Fatal("no call in the segment")
+	}
+	data[at] ^= 1
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -1,63 +1,60 @@
 package cli
 
 import (
-	"context"
+	"math"
 	"os"
 	"runtime/debug"
-	"runtime/metrics"
-	"time"
+
+	"go.uber.org/zap"
+
+	"aka/router/strictyaml"
 )
 
-const (
-	// littleMemory is what the process may take before the garbage collector works harder.
-	littleMemory = 108 << 20
-	// spareShare is how much room beside what is in use the collector has at the least, as a share of it: with less it would
-	// do little but collect.
-	spareShare = 0.4
-	// gcPercent lets the heap grow up to the limit, where it would otherwise be collected each time that it has doubled.
-	gcPercent = 300
-	// memoryInterval is how often the limit is set anew.
-	memoryInterval = time.Second
-)
+// cgroupPercent of the cgroup's memory is the soft limit. The rest is for what Go's runtime does not count, such as the binary.
+const cgroupPercent = 90
 
-// keepMemoryLow keeps the process's memory at littleMemory as far as what is in use leaves room for that, and at most
-// at the config's limit, until ctx ends. What the environment says instead, by GOMEMLIMIT or GOGC, holds.
-func keepMemoryLow(ctx context.Context, most func() int64) {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+// memoryLimit is a soft limit on the process's memory, and what set it. 0 bytes are none.
+type memoryLimit struct {
+	bytes int64
+	from  string
+}
+
+// limitMemory applies the config's memory_limit to Go's runtime, unless GOMEMLIMIT is in the environment. The log says which
+// limit there is then. The garbage collector runs as GOGC says, whose default keeps a million waiting calls within 150 MiB.
+func limitMemory(configured strictyaml.AutoSize, log *zap.Logger) {
+	limit := memoryLimitOf(configured, "/")
 	if os.Getenv("GOMEMLIMIT") != "" {
-		return
+		limit = memoryLimit{debug.SetMemoryLimit(-1), "GOMEMLIMIT"}
 	}
-	tick := time.NewTicker(memoryInterval)
-	defer tick.Stop()
-	for {
-		debug.SetMemoryLimit(memoryLimit(inUse(), most()))
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+	debug.SetMemoryLimit(limit.forRuntime())
+	log.Info("memory limit", zap.Stringer("limit", limit), zap.String("from", limit.from))
 }
 
-// memoryLimit returns the soft limit when so much is in use. 0 for most is none.
-func memoryLimit(inUse, most int64) int64 {
-	limit := max(littleMemory, inUse+int64(spareShare*float64(inUse)))
-	if most > 0 {
-		limit = min(limit, most)
+// memoryLimitOf returns the limit that the config asks for. The cgroup's files are below root.
+func memoryLimitOf(configured strictyaml.AutoSize, root string) memoryLimit {
+	if configured != strictyaml.Auto {
+		return memoryLimit{int64(configured), "memory_limit"}
 	}
-	return limit
+	bytes, file := cgroupMemory(root)
+	if bytes == 0 {
+		return memoryLimit{0, "no cgroup limit"}
+	}
+	whole := int64(strictyaml.MiB)
+	return memoryLimit{max(bytes/100*cgroupPercent/whole, 1) * whole, file}
 }
 
-// inUse returns what the collector could not free when it ran last, and what the heap's memory does not include.
-func inUse() int64 {
-	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/objects:bytes"},
-		{Name: "/memory/classes/heap/unused:bytes"}, {Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
-	metrics.Read(samples)
-	used := int64(samples[0].Value.Uint64()) + int64(samples[1].Value.Uint64())
-	for _, s := range samples[2:] {
-		used -= int64(s.Value.Uint64())
+// forRuntime is the limit as debug.SetMemoryLimit takes it.
+func (l memoryLimit) forRuntime() int64 {
+	if l.bytes == 0 {
+		return math.MaxInt64
 	}
-	return used
+	return l.bytes
+}
+
+// String returns the limit as the config would write it, or none.
+func (l memoryLimit) String() string {
+	if l.forRuntime() == math.MaxInt64 {
+		return "none"
+	}
+	return strictyaml.Size(l.bytes).String()
 }

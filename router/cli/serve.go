@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -97,14 +98,17 @@ func serveSimulated(ctx context.Context, path string, logs io.Writer) error {
 
 // runRouter starts a router, and stops it in order when ctx ends.
 func runRouter(ctx context.Context, config *router.Config, log *zap.Logger) error {
-	background, stop := context.WithCancel(ctx)
-	defer stop()
 	hangups := make(chan os.Signal, 1) // from the start on: an unexpected one would end the process
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer close(hangups)
 	defer signal.Stop(hangups)
 	r := router.New(config, log)
-	go keepMemoryLow(background, func() int64 { return int64(r.Config().MemoryLimit) })
+	limitMemory(config.MemoryLimit, log)
+	r.OnReload(func(before, next *router.Config) {
+		if before.MemoryLimit != next.MemoryLimit {
+			limitMemory(next.MemoryLimit, log)
+		}
+	})
 	if err := r.Start(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -117,13 +121,37 @@ func runRouter(ctx context.Context, config *router.Config, log *zap.Logger) erro
 	go reloadAt(hangups, r)
 	failed := watch(ctx, r)
 	timeout := r.Config().ShutdownTimeout
+	if failed != nil {
+		timeout = min(timeout, failedTimeout)
+	}
 	log.Info("stopping", zap.Duration("timeout", timeout))
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
-	defer cancel()
-	r.Stop(stopping)
+	stop(r, timeout, failed != nil)
 	log.Info("stopped")
 	_ = log.Sync()
 	return failed
+}
+
+// failedTimeout is how long a router that has failed may take to stop, and once more until it is left as it is: a
+// supervisor waits to start it again.
+const failedTimeout = 2 * time.Second
+
+// stop stops a router in order. One that has failed may wait for its disk without end, and is not waited for.
+func stop(r *router.Router, timeout time.Duration, failed bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	stopped := make(chan struct{})
+	go func() {
+		r.Stop(ctx)
+		close(stopped)
+	}()
+	var giveUp <-chan time.Time
+	if failed {
+		giveUp = time.After(timeout + failedTimeout)
+	}
+	select {
+	case <-stopped:
+	case <-giveUp:
+	}
 }
 
 // reloadAt reloads the config at each hangup. The log says what came of it.

@@ -10,8 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
@@ -162,50 +160,6 @@ func TestASignalThatComesTwiceIsOneStop(t *testing.T) {
 	}
 }
 
-func TestTheMemoryLimitLeavesRoomBesideWhatIsInUseButNeverPassesTheConfigs(t *testing.T) {
-	for _, c := range []struct{ inUse, most, want int64 }{
-		{10 << 20, 512 << 20, littleMemory},
-		{10 << 20, 0, littleMemory},
-		{10 << 20, 64 << 20, 64 << 20},
-		{200 << 20, 512 << 20, 280 << 20},
-		{200 << 20, 256 << 20, 256 << 20},
-		{1000 << 20, 0, 1400 << 20},
-	} {
-		if got := memoryLimit(c.inUse, c.most); got != c.want {
-			t.Errorf("%d MiB in use, %d at most: %d, want %d", c.inUse>>20, c.most>>20, got, c.want)
-		}
-	}
-}
-
-func TestWhatIsInUseIsAtLeastWhatIsHeld(t *testing.T) {
-	runtime.GC()
-	before := inUse()
-	held := make([]byte, 64<<20)
-	runtime.GC()
-	if grown := inUse() - before; grown < 60<<20 || grown > 80<<20 {
-		t.Errorf("64 MiB more are held, and %d more in use", grown>>20)
-	}
-	runtime.KeepAlive(held)
-}
-
-func TestTheEnvironmentsMemoryLimitHolds(t *testing.T) {
-	before, percent := debug.SetMemoryLimit(-1), debug.SetGCPercent(100)
-	t.Cleanup(func() { debug.SetMemoryLimit(before); debug.SetGCPercent(percent) })
-	ended, end := context.WithCancel(t.Context())
-	end()
-	t.Setenv("GOMEMLIMIT", "1TiB")
-	debug.SetMemoryLimit(1 << 40)
-	keepMemoryLow(ended, func() int64 { return 1 << 41 })
-	if got := debug.SetMemoryLimit(-1); got != 1<<40 {
-		t.Errorf("the config's, %d, has won over the environment's", got)
-	}
-	t.Setenv("GOMEMLIMIT", "")
-	keepMemoryLow(ended, func() int64 { return 100 << 20 })
-	if got := debug.SetMemoryLimit(-1); got != 100<<20 {
-		t.Errorf("got %d", got)
-	}
-}
-
 func TestLogIsAsTheConfigSays(t *testing.T) {
 	for _, c := range []struct {
 		config logging.Options
@@ -232,8 +186,8 @@ func TestLogIsAsTheConfigSays(t *testing.T) {
 
 // logged is a line of the log, as JSON.
 type logged struct {
-	Level, Msg, Listen, Admin, Version, Journal, Accounts, Control string
-	Destinations                                                   []string
+	Level, Msg, Listen, Admin, Version, Journal, Accounts, Control, Limit, From string
+	Destinations                                                                []string
 }
 
 // serving is a run that goes on, by its log.

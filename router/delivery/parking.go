@@ -140,7 +140,7 @@ func (p *Pipeline) removeParked(ctx context.Context, j *job) error {
 	if j.maybeParked {
 		return p.Journal.UnparkAt(ctx, p.Destination.Name, j.pos)
 	}
-	return p.Journal.Unpark(ctx, j.parked)
+	return p.Journal.Unpark(ctx, p.Destination.Name, j.parked)
 }
 
 // holder returns where a call is held: the window, or beside it.
@@ -214,7 +214,7 @@ func (p *Pipeline) forget(id uint64) {
 	p.chore(chore{
 		what: "a call that was kept aside could not be removed",
 		begin: func() func(context.Context) error {
-			return func(ctx context.Context) error { return p.Journal.Unpark(ctx, id) }
+			return func(ctx context.Context) error { return p.Journal.Unpark(ctx, p.Destination.Name, id) }
 		},
 		done: func() {},
 	})

@@ -28,7 +28,7 @@ type Journal interface {
 	SaveProgress(ctx context.Context, destination string, encoded []byte) error
 	Bury(ctx context.Context, letters []*journal.DeadLetter) error
 	Park(ctx context.Context, p *journal.Parked) (id uint64, err error)
-	Unpark(ctx context.Context, id uint64) error
+	Unpark(ctx context.Context, destination string, id uint64) error
 	// DeadLetter returns journal.ErrNoDeadLetter when there is none of that id.
 	DeadLetter(ctx context.Context, id uint64) (*journal.DeadLetter, error)
 	UnparkAt(ctx context.Context, destination string, pos journal.Position) error

@@ -1554,7 +1554,7 @@ func (l *testLog) Park(_ context.Context, p *journal.Parked) (uint64, error) {
 	return kept.ID, l.parkErr
 }
 
-func (l *testLog) Unpark(_ context.Context, id uint64) error {
+func (l *testLog) Unpark(_ context.Context, _ string, id uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.parked = slices.DeleteFunc(l.parked, func(p *journal.Parked) bool { return p.ID == id })

@@ -2,273 +2,209 @@ package journal
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
-	"syscall"
-	"time"
 
-	"github.com/nats-io/nats-server/v2/server/avl"
+	"aka/router/journal/embedded"
+	"aka/router/journal/embedded/keystore"
+	"aka/router/journal/engine"
 )
 
 // Report is what Check has found in a journal's folder.
 type Report struct {
-	Dir          string              `json:"dir"`
+	Dir string `json:"dir"`
+	// Sound reports whether nothing is missing or damaged. An unfinished write at the log's end is no damage.
 	Sound        bool                `json:"sound"`
-	Streams      []StreamReport      `json:"streams"`
+	Calls        CallsReport         `json:"calls"`
 	Destinations []DestinationReport `json:"destinations"`
-	// Problems are what is wrong with the journal as a whole, each with its file.
+	// Damaged are the places in the log's files where something is wrong.
+	Damaged []Damage `json:"damaged,omitempty"`
+	// Problems are what is wrong otherwise, each with its file or destination.
 	Problems []string `json:"problems,omitempty"`
 }
 
-// StreamReport is one part of a journal.
-type StreamReport struct {
-	// Name is calls, dead letters, parked calls, progress or merges.
-	Name string `json:"name"`
-	// Blocks are its files and Bytes their size.
-	Blocks int   `json:"blocks"`
-	Bytes  int64 `json:"bytes"`
-	// Messages are what it holds: frames of calls, dead letters, parked calls, records of progress, blocks of merges. Calls are those in them.
-	Messages int    `json:"messages"`
-	Calls    uint64 `json:"calls"`
-	// First and Last are sequences; Missing, of the calls, how many in between are not there.
-	First   uint64 `json:"first"`
-	Last    uint64 `json:"last"`
-	Missing uint64 `json:"missing"`
-	// Damaged are the pieces of its files that hold no sound record, Unreadable the messages that are stored soundly and
-	// cannot be decoded all the same.
-	Damaged    []Damage `json:"damaged,omitempty"`
-	Unreadable uint64   `json:"unreadable"`
+// CallsReport is the log of accepted calls.
+type CallsReport struct {
+	// Files are its segments and Bytes their size.
+	Files int   `json:"files"`
+	Bytes int64 `json:"bytes"`
+	// Frames are those that can be read, and Calls the calls in them.
+	Frames uint64 `json:"frames"`
+	Calls  uint64 `json:"calls"`
+	// First and Last are the sequences of the first and the last frame of which the folder tells.
+	First uint64 `json:"first"`
+	Last  uint64 `json:"last"`
+	// Missing are the frames in between that are not there, Unreadable those that are and cannot be read.
+	Missing    uint64 `json:"missing"`
+	Unreadable uint64 `json:"unreadable"`
 }
 
 // Damage is a piece of a file that cannot be read.
 type Damage struct {
 	File   string `json:"file"`
-	Offset int    `json:"offset"`
-	Bytes  int    `json:"bytes"`
-	// Torn tells that it is the beginning of a write that did not come to its end, for which nobody was answered.
+	Offset int64  `json:"offset"`
+	Bytes  int64  `json:"bytes"`
+	// Torn marks the beginning of a write that a crash interrupted: it was never acknowledged.
 	Torn bool `json:"torn"`
 }
 
-// DestinationReport is the saved progress of a destination.
+// DestinationReport is what is kept for a destination.
 type DestinationReport struct {
 	Name string `json:"name"`
 	// Floor is the first frame that may hold a call that has not ended, Behind how many frames the log has from there on.
-	Floor  uint64    `json:"floor"`
-	Behind uint64    `json:"behind"`
-	Saved  time.Time `json:"saved"`
-	// Lost tells that there was progress once.
+	Floor  uint64 `json:"floor"`
+	Behind uint64 `json:"behind"`
+	// Lost means that there was progress once.
 	Lost bool `json:"lost"`
+	// DeadLetters, Parked and Merges count its dead letters, parked calls and blocks of merges that can be read.
+	DeadLetters uint64 `json:"dead_letters"`
+	Parked      uint64 `json:"parked"`
+	Merges      uint64 `json:"merges"`
+	// Unreadable counts those that cannot be.
+	Unreadable uint64 `json:"unreadable"`
+	Paused     bool   `json:"paused,omitempty"`
+	Removed    bool   `json:"removed,omitempty"`
 }
-
-// ErrInUse tells that another process has the folder.
-var ErrInUse = errors.New("in use by another aka")
 
 // Check reads every file of the journal in dir and says what it holds. It changes nothing. It fails when that is no journal
-// (ErrNoJournal), when a process has it (ErrInUse), and when files cannot be read.
+// (ErrNoJournal, ErrOtherVersion), when a process has it (ErrInUse), and when files cannot be read.
 func Check(dir string) (*Report, error) {
-	release, err := readLock(dir)
+	c := &checker{report: Report{Dir: dir}}
+	i, err := embedded.Inspect(dir, c.frame)
 	if err != nil {
 		return nil, err
 	}
-	defer release()
-	return (&checker{x: newExamination(dir)}).check()
+	defer i.Close()
+	c.log(i)
+	if i.Records != nil {
+		c.records(context.Background(), i.Records)
+	}
+	r := &c.report
+	r.Sound = len(r.Problems) == 0 && r.Calls.Missing+r.Calls.Unreadable == 0 &&
+		!slices.ContainsFunc(r.Damaged, func(d Damage) bool { return !d.Torn }) &&
+		!slices.ContainsFunc(r.Destinations, func(d DestinationReport) bool { return d.Unreadable > 0 })
+	return r, nil
 }
 
-// readLock keeps others from opening the journal, without writing to its folder.
-func readLock(dir string) (release func(), err error) {
-	fresh, err := isNew(dir)
-	if err != nil {
-		return nil, err
-	}
-	if fresh {
-		return nil, fmt.Errorf("%w: nothing in %s", ErrNoJournal, dir)
-	}
-	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return func() {}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("%s is %w: stop it first", dir, ErrInUse)
-	}
-	return func() { _ = f.Close() }, nil
-}
-
-// checker reads a journal and, for Salvage, hands on what is sound.
+// checker reads a journal.
 type checker struct {
-	x      *examination
 	report Report
-	stamp  *stamp
-	merges map[string]bool // the subjects of the merges: a block of them that was saved again replaces what it was
-	// block, when set, gets every block that was read, with the pieces that are not sound, and after the last block of a
-	// stream its end.
-	block func(stream string, file blockFile, block []byte, damaged []span) error
-	end   func(stream string, last, expected uint64) error
+	head   head // the latest that was saved with progress
 }
 
-func (c *checker) check() (*Report, error) {
-	c.report.Dir, c.merges = c.x.dir, map[string]bool{}
-	var err error
-	if c.stamp, err = readStamp(c.x.dir); err != nil {
-		if errors.Is(err, ErrOtherVersion) {
-			return nil, err
-		}
-		c.problem(err)
-	}
-	for _, stream := range streamNames {
-		if err := c.stream(stream); err != nil {
-			return nil, err
-		}
-	}
-	c.destinations()
-	c.report.Sound = len(c.report.Problems) == 0
-	slices.SortFunc(c.report.Streams, func(a, b StreamReport) int { return cmp.Compare(a.Name, b.Name) })
-	for _, s := range c.report.Streams {
-		torn := !slices.ContainsFunc(s.Damaged, func(d Damage) bool { return !d.Torn })
-		c.report.Sound = c.report.Sound && torn && s.Missing == 0 && s.Unreadable == 0
-	}
-	return &c.report, nil
+func (c *checker) problem(format string, args ...any) {
+	c.report.Problems = append(c.report.Problems, fmt.Sprintf(format, args...))
 }
 
-func (c *checker) problem(err error) { c.report.Problems = append(c.report.Problems, err.Error()) }
-
-// partNames are what the streams are to people.
-var partNames = map[string]string{callsStream: "calls", deadStream: "dead letters", parkedStream: "parked calls", progressStream: "progress", mergesStream: "merges"}
-
-func (c *checker) stream(stream string) error {
-	report := StreamReport{Name: partNames[stream]}
-	msgs := msgsOf(c.x.dir, stream)
-	files, err := blockFiles(msgs)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	index, err := readIndex(stream, msgs)
+// frame takes in one frame of the log.
+func (c *checker) frame(raw engine.Frame) {
+	frame, err := decoded(raw)
 	if err != nil {
-		c.problem(err)
-	}
-	if len(files) == 0 && mayBeMissing(stream) {
-		return nil
-	}
-	if len(files) == 0 {
-		c.problem(fmt.Errorf("%s has no blocks", msgs))
-	} else if err := allThere(stream, files, index); err != nil {
-		c.problem(err)
-	}
-	var held avl.SequenceSet
-	var block []byte
-	for i, file := range files {
-		if block, err = readBlock(file.path, block); err != nil {
-			c.problem(err)
-			continue
-		}
-		report.Blocks++
-		report.Bytes += int64(len(block))
-		damaged := newBlockScanner(stream, file.number).scan(block, func(r record) {
-			report.Last = max(report.Last, r.seq)
-			if stream == progressStream {
-				c.x.note(r)
-			}
-			c.count(&report, &held, stream, r)
-		})
-		for _, d := range damaged {
-			torn := i == len(files)-1 && d.to == len(block) && isTorn(block[d.from:])
-			report.Damaged = append(report.Damaged, Damage{File: file.path, Offset: d.from, Bytes: d.size(), Torn: torn})
-		}
-		if c.block != nil {
-			if err := c.block(stream, file, block, damaged); err != nil {
-				return err
-			}
-		}
-	}
-	expected := max(index.lastSeq, c.x.expected(stream))
-	if report.Messages = held.Size(); report.Messages > 0 {
-		report.First, _ = held.MinMax()
-	}
-	switch {
-	case stream == progressStream:
-		report.Messages = len(c.x.progress)
-	case stream == mergesStream:
-		report.Messages = len(c.merges)
-	case stream == callsStream && report.Messages > 0:
-		report.Missing = max(report.Last, expected) + 1 - report.First - uint64(report.Messages)
-	case stream == callsStream && expected > report.Last:
-		report.Missing = expected - report.Last
-	}
-	c.report.Streams = append(c.report.Streams, report)
-	if c.end != nil {
-		return c.end(stream, report.Last, expected)
-	}
-	return nil
-}
-
-// count takes in one record. What was removed later is not counted.
-func (c *checker) count(report *StreamReport, held *avl.SequenceSet, stream string, r record) {
-	if r.tombstone {
-		held.Delete(r.seq)
+		c.report.Calls.Unreadable++
 		return
 	}
-	if r.erased {
-		return
-	}
-	held.Insert(r.seq)
-	if stream == mergesStream {
-		c.merges[string(r.subject)] = true
-	}
-	calls, err := callsIn(stream, r)
-	if err != nil {
-		report.Unreadable++
-	}
-	report.Calls += calls
+	c.report.Calls.Frames++
+	c.report.Calls.Calls += uint64(len(frame.Entries))
 }
 
-// callsIn decodes a record as far as its stream's readers do.
-func callsIn(stream string, r record) (calls uint64, err error) {
-	switch stream {
-	case callsStream:
-		frame, err := decodeFrame(r.seq, r.payload)
+func (c *checker) log(i *embedded.Inspection) {
+	calls := &c.report.Calls
+	calls.Files, calls.Bytes, calls.First, calls.Last = i.Log.Segments, i.Log.Bytes, i.Log.First, i.Log.Last
+	calls.Missing = calls.Last + 1 - min(calls.Last+1, calls.First+calls.Frames+calls.Unreadable)
+	for _, f := range i.Log.Findings {
+		c.report.Damaged = append(c.report.Damaged, Damage{f.File, f.Offset, f.Bytes, f.Torn})
+	}
+	c.report.Problems = append(slices.Clone(i.Problems), i.Log.Problems...)
+}
+
+func (c *checker) records(ctx context.Context, records keystore.Records) {
+	names, err := records.Destinations(ctx)
+	if err != nil {
+		c.problem("records: %s", err)
+		return
+	}
+	for _, name := range names {
+		d := DestinationReport{Name: name}
+		kept, err := c.destination(ctx, records, &d)
 		if err != nil {
-			return 0, err
+			c.problem("destination %s: %s", name, err)
 		}
-		return uint64(len(frame.Entries)), nil
-	case progressStream:
-		if isForgotten(r.payload) {
-			return 0, nil
+		if kept && name != anyDestination {
+			c.report.Destinations = append(c.report.Destinations, d)
 		}
-		_, err = DecodeProgress(r.payload)
-		return 0, err
-	case mergesStream:
-		return 0, nil // what they hold is not the journal's
 	}
-	_, err = readMeta(r.payload, &struct{}{})
-	return 1, err
-}
-
-func (c *checker) destinations() {
-	calls := c.report.Streams[slices.Index(streamNames, callsStream)]
-	next := max(calls.Last, c.x.expected(callsStream)) + 1
-	for name, kept := range c.x.progress {
-		d := DestinationReport{Name: name, Saved: time.Unix(0, kept.at).UTC()}
-		if p, err := DecodeProgress(kept.payload); err == nil {
-			d.Floor = p.floor
-			d.Behind = next - min(next, p.floor)
-		}
-		c.report.Destinations = append(c.report.Destinations, d)
+	if last := c.report.Calls.Last; last < c.head.seq {
+		c.problem("the log of calls ends at frame %d, and frame %d was there when progress was saved", last, c.head.seq)
+		c.report.Calls.Missing += c.head.seq - last
+		c.report.Calls.Last = c.head.seq
 	}
-	if c.stamp != nil {
-		for _, said := range c.stamp.destinations {
-			name := said.name
-			if _, ok := c.x.progress[name]; !ok && name != anyDestination && !said.forgotten {
-				c.report.Destinations = append(c.report.Destinations, DestinationReport{Name: name, Behind: next - min(next, calls.First), Lost: true})
-				c.problem(fmt.Errorf("the progress of %s is lost: it will get the calls of the log again", name))
-			}
-		}
+	next := c.report.Calls.Last + 1
+	for i := range c.report.Destinations {
+		d := &c.report.Destinations[i]
+		d.Behind = next - min(next, max(d.Floor, c.report.Calls.First))
 	}
 	slices.SortFunc(c.report.Destinations, func(a, b DestinationReport) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// destination reads all records of one. kept is false for one that was forgotten, of which only its account is left.
+func (c *checker) destination(ctx context.Context, records keystore.Records, d *DestinationReport) (kept bool, err error) {
+	var want account
+	hasProgress, hasState := false, false
+	err = records.Scan(ctx, d.Name, nil, nil, func(key, value []byte) (bool, error) {
+		if len(key) == 0 {
+			return true, nil
+		}
+		var err error
+		switch key[0] {
+		case keyAccount:
+			want, err = decodeAccount(value)
+		case keyDead:
+			_, err = readMeta(value, &DeadLetter{})
+			count(&d.DeadLetters, err)
+		case keyParked:
+			var call []byte
+			if _, call, err = splitParked(value); err == nil {
+				_, err = readMeta(call, &Parked{})
+			}
+			count(&d.Parked, err)
+		case keyMerges:
+			d.Merges++
+		case keyProgress:
+			var p *Progress
+			if p, err = DecodeProgress(value); err == nil {
+				d.Floor, hasProgress = p.floor, true
+			}
+		case keyHead:
+			var h head
+			if h, err = decodeHead(value); h.seq > c.head.seq {
+				c.head = h
+			}
+		case keyState:
+			var state destinationState
+			state, err = decodeState(value)
+			d.Paused, d.Removed, hasState = state.Paused, state.RemovedAt > 0, true
+		}
+		if err != nil {
+			d.Unreadable++
+		}
+		return true, nil
+	})
+	if hasState && !hasProgress && d.Name != anyDestination {
+		d.Lost = true
+		c.problem("the progress of %s is lost: it gets the calls of the log again", d.Name)
+	}
+	there := d.DeadLetters + d.Parked + d.Merges + d.Unreadable
+	if there < want.dead+want.parked+want.merges {
+		err = errors.Join(err, fmt.Errorf("%d dead letters, %d parked calls and %d blocks of merges are there; %d, %d and %d were",
+			d.DeadLetters, d.Parked, d.Merges, want.dead, want.parked, want.merges))
+	}
+	return hasState || there > 0, err
+}
+
+func count(n *uint64, err error) {
+	if err == nil {
+		*n++
+	}
 }

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"runtime"
@@ -10,17 +11,17 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
+
+	"aka/router/journal/engine"
 )
 
 const (
 	// queueLength is how many requests may wait for the write before theirs, and queueBytes how large they may be together.
 	queueLength = 4096
 	queueBytes  = 64 << 20
-	// publishTimeout leaves a client that gives up after 8 s the time to hear our answer.
-	publishTimeout = 4 * time.Second
+	// writeTimeout leaves a client that gives up after 8 s the time to hear our answer.
+	writeTimeout = 4 * time.Second
 	// appendTimeout is the longest that Append waits in all.
 	appendTimeout = 5 * time.Second
 )
@@ -39,14 +40,12 @@ type committer struct {
 	closed  bool
 
 	// Below belongs to run alone, after recovery.
-	seen    *dedupe
-	unsure  bool // the last write failed: the log may have grown without our knowing
-	failing int  // how many writes in a row have failed, other than for lack of room
-	noRoom  bool // the disk was full when it was asked last
-	retryAt time.Time
-	frame   openFrame
-	windows windowMarks
-	now     func() time.Time
+	seen      *dedupe
+	unsure    bool // the last write failed: the log may have grown without our knowing
+	committed time.Time
+	frame     openFrame
+	windows   windowMarks
+	now       func() time.Time
 }
 
 // request is one Append on its way. It is used again after the committer's answer.
@@ -92,11 +91,15 @@ func (c *committer) release(r *request) {
 
 // openFrame is the frame being gathered.
 type openFrame struct {
-	data    []byte
-	entries []Entry
-	keys    []messageKey
-	waiting []*request // those whose last call is in it
+	data     []byte
+	entries  []Entry
+	requests []uint32 // how many of the calls each request brought
+	keys     []messageKey
+	waiting  []*request // those whose last call is in it
 }
+
+// size is how large the frame is, but for what frameOverhead stands for.
+func (f *openFrame) size() int { return len(f.data) + binary.MaxVarintLen16*(len(f.requests)+1) }
 
 func newCommitter(j *Journal) *committer {
 	return &committer{
@@ -194,8 +197,8 @@ func (c *committer) close() {
 }
 
 func (c *committer) run() {
-	mend := time.NewTicker(mendInterval)
-	defer mend.Stop()
+	check := time.NewTicker(recheckInterval)
+	defer check.Stop()
 	for {
 		select {
 		case first, open := <-c.queue:
@@ -203,18 +206,23 @@ func (c *committer) run() {
 				return
 			}
 			c.commit(first)
-		case <-mend.C:
-			// Also without calls: whoever goes by Writable sends none.
-			_ = c.mend()
+		case <-check.C:
+			// Also without calls: whoever asks Writable sends none while it says no.
+			if c.catchUp() == nil {
+				c.j.recovered()
+			}
 		}
 	}
 }
 
+// recheckInterval is how often a journal that failed is looked at when no calls come.
+const recheckInterval = time.Second
+
 // commit writes the first request and all that wait behind it.
 func (c *committer) commit(first *request) {
-	if err := c.mend(); err != nil {
+	if err := c.catchUp(); err != nil {
 		c.queued.Add(-int64(len(first.records)))
-		first.answer(err)
+		first.answer(c.j.writeFailed(err))
 		return
 	}
 	// Those who are about to ask for a write shall be in this one: fewer are cheaper, and nobody waits for anything to come.
@@ -230,54 +238,7 @@ func (c *committer) commit(first *request) {
 			more = false
 		}
 	}
-	_ = c.flush() // everyone who waits for it is told
-}
-
-const (
-	// mendInterval is how often a journal that failed is looked after when no calls come.
-	mendInterval = time.Second
-	// reopenAfter is how many writes in a row must fail before the engine is opened anew, and reopenPause how long it has
-	// before that is done again.
-	reopenAfter = 2
-	reopenPause = 5 * time.Second
-)
-
-// mend finds out what became of a write that failed. When the engine does not say, or keeps failing, it is opened anew.
-func (c *committer) mend() error {
-	if !c.unsure {
-		return nil
-	}
-	err := errKeepsFailing
-	if c.failing < reopenAfter {
-		err = c.catchUp()
-	}
-	if err != nil && !c.now().Before(c.retryAt) {
-		err = c.reopen()
-		c.retryAt = c.now().Add(reopenPause)
-	}
-	if err != nil {
-		return c.j.writeFailed(err, 0)
-	}
-	c.j.mended()
-	return nil
-}
-
-var errKeepsFailing = errors.New("writes keep failing")
-
-func (c *committer) reopen() error {
-	ctx, cancel := context.WithTimeout(context.Background(), serverStartTimeout)
-	defer cancel()
-	err := c.j.reopen(ctx)
-	if err == nil {
-		err = c.catchUp()
-	}
-	if err != nil {
-		c.j.log.Error("journal: does not come back, and calls are answered 503: make room on the disk, or mend it; aka goes on by itself then", zap.Error(err), zap.Int("failed_writes", c.failing))
-		return err
-	}
-	c.failing = 0
-	c.j.log.Warn("journal: opened anew after failed writes")
-	return nil
+	_ = c.flush() // everyone who waits for it gets the error
 }
 
 // take puts a request's new calls into the open frame, flushing it whenever it is full.
@@ -287,9 +248,10 @@ func (c *committer) take(r *request) {
 		return
 	}
 	now := c.now()
+	c.frame.requests = append(c.frame.requests, 0)
 	for i := range r.entries {
 		record := r.record(i)
-		if len(c.frame.data) > 0 && len(c.frame.data)+len(record) > maxFrame-frameOverhead {
+		if len(c.frame.data) > 0 && c.frame.size()+len(record) > maxFrame-frameOverhead {
 			if err := c.flush(); err != nil {
 				r.answer(err)
 				return
@@ -305,8 +267,12 @@ func (c *committer) take(r *request) {
 		if len(c.frame.data) == 0 {
 			c.frame.data = beginFrame(c.frame.data, c.j.head.calls)
 		}
+		if len(c.frame.requests) == 0 { // it was flushed
+			c.frame.requests = append(c.frame.requests, 0)
+		}
 		c.frame.data = append(c.frame.data, record...)
 		c.frame.entries = append(c.frame.entries, r.entries[i])
+		c.frame.requests[len(c.frame.requests)-1]++
 	}
 	// Duplicates of calls in this very frame must wait for it too.
 	c.frame.waiting = append(c.frame.waiting, r)
@@ -315,7 +281,7 @@ func (c *committer) take(r *request) {
 // flush writes the open frame and answers everyone who waits for it.
 func (c *committer) flush() error {
 	f := c.frame
-	c.frame = openFrame{data: f.data[:0], entries: f.entries[:0], keys: f.keys[:0], waiting: f.waiting[:0]}
+	c.frame = openFrame{data: f.data[:0], entries: f.entries[:0], requests: f.requests[:0], keys: f.keys[:0], waiting: f.waiting[:0]}
 	defer clear(f.entries)
 	defer clear(f.waiting) // where the write failed they are not used again, and hold what they came with
 	var err error
@@ -335,53 +301,32 @@ func (c *committer) write(f *openFrame) error {
 	if c.unsure {
 		return fmt.Errorf("%w: the write before failed", ErrUnavailable)
 	}
-	if err := c.roomOnDisk(); err != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	before, start := c.j.head.calls, c.now()
+	committed := start
+	if committed.Before(c.committed) {
+		committed = c.committed
 	}
-	start := c.now()
-	before := c.j.head.calls
-	seq, err := c.publish(endFrame(f.data))
-	if err != nil {
-		c.unsure = true
-		err = c.j.writeFailed(err, len(f.data))
-		c.j.metrics.failed.Inc()
-		c.j.log.Warn("journal: a write failed; its calls were answered 503 and are sent again", zap.Error(err))
-		if !errors.Is(err, ErrFull) {
-			c.failing++
-		}
-		return err
-	}
-	c.failing = 0
-	c.j.metrics.wrote(c.now().Sub(start), len(f.entries))
-	c.windows.mark(seq, c.now(), c.j.options.Dedupe)
-	c.j.landed(newFrame(seq, before, ownEntries(f.entries), len(f.data)))
-	return nil
-}
-
-// roomOnDisk is an error when the disk is full. To ask first spares the engine a write that would take seconds to fail and
-// break it, and leaves what little there is to the progress: that is what makes room again.
-func (c *committer) roomOnDisk() error {
-	err := diskIsFull(c.j.options.Dir, maxFrame)
-	switch noRoom := err != nil; {
-	case noRoom && !c.noRoom:
-		c.j.log.Error("journal: the disk is full; calls are answered 503 until there is room: make some", zap.Error(err))
-	case !noRoom && c.noRoom:
-		c.j.log.Info("journal: the disk has room again")
-	}
-	c.noRoom = err != nil
-	return err
-}
-
-// publish stores one frame, right behind the last one that we know: if the log has grown without our knowing, it refuses.
-func (c *committer) publish(data []byte) (seq uint64, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), publishTimeout)
+	f.data = endFrame(f.data, frameFields{committed: committed, requests: f.requests})
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
-	ack, err := c.j.store().js.PublishMsg(ctx, &nats.Msg{Subject: callsTopic, Data: data},
-		jetstream.WithExpectLastSequence(c.j.head.seq), jetstream.WithRetryAttempts(0))
+	seq, err := c.j.engine.Append(ctx, [][]byte{f.data}, c.j.head.seq)
 	if err != nil {
-		return 0, err
+		// Only a write that was refused is certain not to be in the log.
+		c.unsure = !isSure(err)
+		if !errors.Is(err, engine.ErrNoSpace) { // which is said once
+			c.j.metrics.failed.Inc()
+			c.j.log.Warn("journal write failed, calls answered 503", zap.Error(err))
+		}
+		return c.j.writeFailed(err)
 	}
-	return ack.Sequence, nil
+	c.committed = committed
+	c.j.metrics.wrote(c.now().Sub(start), len(f.entries))
+	c.windows.mark(seq, committed, c.j.options.Dedupe)
+	numberRequests(f.entries, f.requests)
+	frame := newFrame(seq, before, ownEntries(f.entries), len(f.data))
+	frame.Committed = committed
+	c.j.landed(frame)
+	return nil
 }
 
 // catchUp takes in frames that were stored although their write seemed to fail. Their clients were told to try again, and
@@ -390,70 +335,40 @@ func (c *committer) catchUp() error {
 	if !c.unsure {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), publishTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
-	_, last, err := c.j.store().bounds(ctx)
+	_, last, err := c.j.engine.Bounds(ctx)
 	if err != nil {
 		return err
 	}
+	reader := c.j.engine.Reader(c.j.head.seq + 1)
+	defer reader.Close()
 	for c.j.head.seq < last {
-		frames, err := c.j.store().readFrom(ctx, c.j.head.seq+1, nil)
+		raw, err := reader.Next(ctx)
 		if err != nil {
 			return err
 		}
-		if len(frames) == 0 {
-			return errors.New("the log's end cannot be read")
-		}
-		for _, raw := range frames {
-			frame, err := decodeFrame(raw.seq, raw.data)
-			if err != nil {
-				c.j.reportDamage(raw.seq, err)
-				frame = newFrame(raw.seq, c.j.head.calls, nil, 0)
-			}
-			c.remember(frame)
-			c.j.metrics.calls.Add(float64(len(frame.Entries)))
-			c.j.landed(frame)
-		}
+		c.takeIn(raw)
 	}
 	c.unsure = false
 	return nil
 }
 
-// recall takes over the dedupe window as it was found in the files.
-func (c *committer) recall(found *recollection) {
-	c.hasher, c.seen, c.windows.marks = found.hasher, found.seen, found.windows.marks
-}
-
-// seed reads the dedupe window back from the log.
-func (c *committer) seed(ctx context.Context, last uint64) error {
-	start := c.now().Add(-c.j.options.Dedupe)
-	from := &start
-	for next := uint64(0); c.j.options.Dedupe > 0; from = nil {
-		frames, err := c.j.store().readFrom(ctx, next, from)
-		if err != nil {
-			return err
-		}
-		for _, raw := range frames {
-			c.windows.mark(raw.seq, raw.at, c.j.options.Dedupe)
-			if frame, err := decodeFrame(raw.seq, raw.data); err == nil {
-				c.remember(frame)
-			}
-			next = raw.seq + 1
-		}
-		if len(frames) == 0 || next > last {
-			return nil
-		}
+// takeIn makes a frame that was found in the log one of ours.
+func (c *committer) takeIn(raw engine.Frame) {
+	frame, err := decoded(raw)
+	if err != nil {
+		c.j.reportDamage(raw.Seq, err)
+		frame = newFrame(raw.Seq, c.j.head.calls, nil, 0)
 	}
-	return nil
-}
-
-func (c *committer) remember(f *Frame) {
 	now := c.now()
-	for i := range f.Entries {
-		if e := &f.Entries[i]; e.isOnce() {
+	for i := range frame.Entries {
+		if e := &frame.Entries[i]; e.isOnce() {
 			c.seen.add(c.hasher.entry(e), now)
 		}
 	}
+	c.j.metrics.calls.Add(float64(len(frame.Entries)))
+	c.j.landed(frame)
 }
 
 // windowStart returns the sequence from which on the log is needed to read the dedupe window back.

@@ -1,17 +1,18 @@
 package journal
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
+	"aka/router/journal/engine"
 	"aka/router/segment"
 )
 
@@ -63,70 +64,135 @@ var ErrNoDeadLetter = errors.New("no such dead letter")
 var ErrRemoved = errors.New("the destination is not configured any more")
 
 // Bury stores dead letters, in order, and returns once all are safe on disk, with their ids. When it fails, some may be. A
-// second burial of the same call by the same destination, as after a failure or a crash, is recognized and does nothing.
-// Where there is no room, the oldest go of the destination that has the most.
+// second burial of the same call by the same destination, as after a failure or a crash, is recognized while the first is
+// there, and gives its id. Where there is no room, the oldest go of the destination that has the most.
 func (j *Journal) Bury(ctx context.Context, letters []*DeadLetter) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	for len(letters) > 0 {
-		run, messages, size, err := j.nextRun(letters)
+		run, err := j.nextRun(letters)
 		if err != nil {
 			return err
 		}
-		if err := j.graves.makeRoom(ctx, size); err != nil {
+		if err := j.retention.makeRoom(ctx, run.size); err != nil {
 			return err
 		}
-		err = j.buryRun(ctx, run, messages)
-		j.graves.madeUse(size)
+		err = run.store(ctx, j.records)
+		j.retention.madeUse(run.size)
 		if err != nil {
-			return err
+			return fmt.Errorf("store dead letters of %s: %w", run.destination, err)
 		}
-		letters = letters[len(run):]
+		letters = letters[len(run.letters):]
 	}
 	return nil
 }
 
-// runShare is the part of max_bytes that is written before there is room made again.
-const runShare = 8
+// runShare is the part of max_bytes that is written before there is room made again, and runLetters how many dead letters.
+const (
+	runShare   = 8
+	runLetters = 1000
+)
+
+// deadRun are dead letters of one destination that are stored by one write.
+type deadRun struct {
+	destination string
+	letters     []*DeadLetter
+	bodies      [][]byte
+	size        uint64
+}
 
 // nextRun encodes as many dead letters as are to be stored at once, at least one.
-func (j *Journal) nextRun(letters []*DeadLetter) (run []*DeadLetter, messages []*nats.Msg, size int, err error) {
+func (j *Journal) nextRun(letters []*DeadLetter) (*deadRun, error) {
+	run := &deadRun{destination: letters[0].Destination}
 	for i, d := range letters {
-		meta, err := json.Marshal(d.withHistory())
-		if err != nil {
-			return nil, nil, 0, err
-		}
-		m := nats.NewMsg(d.subject())
-		m.Data = withMeta(meta, &d.Entry)
-		id := repeatID(d.Destination, d.Position, &d.Entry) + again(d.Earlier)
-		m.Header.Set(jetstream.MsgIDHeader, id)
-		next := messageSize(m.Subject, id, m.Data)
-		if i > 0 && size+next > int(j.options.DeadLetters.MaxBytes)/runShare {
+		if d.Destination != run.destination || i == runLetters {
 			break
 		}
-		run, messages, size = letters[:i+1], append(messages, m), size+next
+		meta, err := json.Marshal(d.withHistory())
+		if err != nil {
+			return nil, err
+		}
+		body := withMeta(meta, &d.Entry)
+		size := run.size + uint64(len(body)) + deadOverhead
+		if i > 0 && size > uint64(j.options.DeadLetters.MaxBytes)/runShare {
+			break
+		}
+		run.letters, run.bodies, run.size = letters[:i+1], append(run.bodies, body), size
 	}
-	return run, messages, size, nil
+	return run, nil
 }
 
-func (j *Journal) buryRun(ctx context.Context, run []*DeadLetter, messages []*nats.Msg) (err error) {
-	acks := make([]jetstream.PubAckFuture, len(run))
-	for i, d := range run {
-		if acks[i], err = j.store().js.PublishMsgAsync(messages[i]); err != nil {
-			return fmt.Errorf("bury a call of %s: %w", d.Destination, err)
+func (run *deadRun) store(ctx context.Context, r *records) error {
+	ids := make([]uint64, len(run.letters))
+	err := r.change(ctx, run.destination, func(b *book, c *change) error {
+		inRun := map[string]uint64{}
+		for i, d := range run.letters {
+			key := d.callKey()
+			id, err := storedID(ctx, r, run.destination, key)
+			if err != nil {
+				return err
+			}
+			if id == 0 {
+				id = inRun[string(key)]
+			}
+			if id == 0 {
+				id = r.nextDead()
+				inRun[string(key)] = id
+				run.add(b, c, id, key, i)
+			}
+			ids[i] = id
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	for i, ack := range acks {
-		select {
-		case stored := <-ack.Ok():
-			run[i].ID = stored.Sequence
-		case err := <-ack.Err():
-			return fmt.Errorf("bury a call of %s: %w", run[i].Destination, err)
-		case <-ctx.Done():
-			return fmt.Errorf("bury a call of %s: %w", run[i].Destination, ctx.Err())
-		}
+	for i, d := range run.letters {
+		d.ID = ids[i]
 	}
 	return nil
+}
+
+// add puts the letter at i into a change.
+func (run *deadRun) add(b *book, c *change, id uint64, callKey []byte, i int) {
+	d := run.letters[i]
+	index := deadIndex{
+		filter: DeadFilter{d.Destination, d.Reason, d.Entry.Type, d.Entry.Source},
+		stored: time.Now(), size: uint64(len(run.bodies[i])) + deadOverhead, callKey: callKey,
+	}
+	c.set(recordKey(keyDead, id), run.bodies[i])
+	c.set(recordKey(keyDeadIndex, id), index.encode())
+	c.set(callKey, binary.BigEndian.AppendUint64(nil, id))
+	c.account.dead++
+	c.account.lastDead = max(c.account.lastDead, id)
+	c.then = append(c.then, func() { b.countDeadLetter(&index, 1) })
+}
+
+// storedID returns the id that is stored for a call; 0 when none is.
+func storedID(ctx context.Context, r *records, destination string, key []byte) (uint64, error) {
+	value, err := r.get(ctx, destination, key)
+	switch {
+	case errors.Is(err, engine.ErrNoRecord):
+		return 0, nil
+	case err != nil:
+		return 0, err
+	case len(value) != 8:
+		return 0, fmt.Errorf("%w: id of %d bytes", ErrDamaged, len(value))
+	}
+	return binary.BigEndian.Uint64(value), nil
+}
+
+// callKey is by what a second burial of the same call is recognized.
+func (d *DeadLetter) callKey() []byte {
+	return callKey(keyDeadCall, d.Position, callHash(&d.Entry, "", d.Earlier))
+}
+
+// callHash tells calls at one position apart, and what is stored anew after a dead letter of the same call.
+func callHash(e *Entry, dead string, letter uint64) (hash [8]byte) {
+	text := fmt.Sprintf("%s\x00%s\x00%s\x00%d", e.Source, e.MessageID, dead, letter)
+	sum := sha256.Sum256([]byte(text))
+	copy(hash[:], sum[:])
+	return hash
 }
 
 // withHistory adds what the call went through before it was replayed.
@@ -138,12 +204,6 @@ func (d DeadLetter) withHistory() DeadLetter {
 	return d
 }
 
-// subject is where a dead letter is stored. It says what the store can choose by without reading the message.
-func (d *DeadLetter) subject() string {
-	f := DeadFilter{d.Destination, d.Reason, d.Entry.Type, d.Entry.Source}
-	return f.subject()
-}
-
 // DeadFilter chooses dead letters. "" and 0 are any.
 type DeadFilter struct {
 	Destination, Reason string
@@ -151,75 +211,203 @@ type DeadFilter struct {
 	Source              string
 }
 
-func (f *DeadFilter) subject() string {
-	if *f == (DeadFilter{}) {
-		return deadTopic + ">"
-	}
-	return deadTopic + token(f.Destination) + "." + token(f.Reason) + "." + token(f.Type.String()) + "." + token(f.Source)
+func (f *DeadFilter) matches(d *DeadFilter) bool {
+	return (f.Destination == "" || f.Destination == d.Destination) && (f.Reason == "" || f.Reason == d.Reason) &&
+		(f.Type == 0 || f.Type == d.Type) && (f.Source == "" || f.Source == d.Source)
 }
 
-// deadFilterOf reads back what subject wrote.
-func deadFilterOf(subject string) (f DeadFilter) {
-	parts := strings.Split(strings.TrimPrefix(subject, deadTopic), ".")
-	for i, into := range [...]*string{&f.Destination, &f.Reason, nil, &f.Source} {
-		if into != nil && i < len(parts) {
-			*into = parts[i]
-		}
-	}
-	if len(parts) > 2 {
-		f.Type, _ = segment.ParseType(parts[2])
-	}
-	return f
+// deadIndex is what dead letters are chosen and counted by, without reading them.
+type deadIndex struct {
+	filter  DeadFilter
+	stored  time.Time
+	size    uint64
+	callKey []byte
 }
 
-// token makes one part of a subject. The names of destinations and sources are fit for it as they are.
-func token(text string) string {
-	if text == "" {
-		return "*"
+// deadOverhead is about what a dead letter takes beside its body.
+const deadOverhead = 128
+
+func (x *deadIndex) encode() []byte {
+	out := binary.AppendVarint([]byte{recordVersion, byte(x.filter.Type)}, x.stored.UnixMilli())
+	out = binary.AppendUvarint(out, x.size)
+	for _, text := range [...]string{x.filter.Reason, x.filter.Source, string(x.callKey)} {
+		out = append(binary.AppendUvarint(out, uint64(len(text))), text...)
 	}
-	return strings.Map(func(r rune) rune {
-		if r <= ' ' || r > '~' || strings.ContainsRune(".*>", r) {
-			return '_'
-		}
-		return r
-	}, text)
+	return appendSum(out)
+}
+
+func decodeDeadIndex(destination string, data []byte) (x deadIndex, err error) {
+	r, err := openRecord(data)
+	if err != nil {
+		return x, err
+	}
+	x.filter = DeadFilter{Destination: destination, Type: segment.Type(r.byte())}
+	x.stored = time.UnixMilli(r.varint())
+	x.size = r.uvarint()
+	x.filter.Reason, x.filter.Source = string(r.bytes(r.uvarint())), string(r.bytes(r.uvarint()))
+	x.callKey = bytes.Clone(r.bytes(r.uvarint()))
+	return x, r.err
 }
 
 // DeadLetters calls visit for the dead letters after the id that match, oldest first, until visit returns false. What the
 // filter leaves out costs next to nothing, a visit some ten microseconds. What cannot be read is logged and passed over; it can
 // be discarded.
 func (j *Journal) DeadLetters(ctx context.Context, filter DeadFilter, after uint64, visit func(*DeadLetter) bool) error {
-	return j.store().each(ctx, j.store().dead, filter.subject(), after+1, func(id uint64, data []byte) (bool, error) {
-		d, err := decodeDeadLetter(id, data)
-		if err != nil {
-			j.log.Error("journal: a dead letter cannot be read: discard it by its id, and check the disk", zap.Uint64("id", id), zap.Error(err))
-			return true, nil
+	list := j.listDead(filter, after)
+	for {
+		destination, id, err := list.next(ctx)
+		if err != nil || id == 0 {
+			return err
 		}
-		return visit(d), nil
+		d, err := j.deadLetter(ctx, destination, id)
+		switch {
+		case errors.Is(err, ErrNoDeadLetter):
+			continue
+		case errors.Is(err, ErrDamaged), errors.Is(err, engine.ErrDamaged):
+			j.log.Error("dead letter is unreadable", zap.Uint64("id", id), zap.String("destination", destination), zap.Error(err),
+				zap.String("hint", "discard it by its id, and check the disk"))
+			continue
+		case err != nil:
+			return err
+		}
+		if !visit(d) {
+			return nil
+		}
+	}
+}
+
+// deadList gives the ids of dead letters, over all destinations, in their order.
+type deadList struct {
+	records *records
+	filter  DeadFilter
+	parts   []*deadPart
+}
+
+// deadPart are the ids of one destination that were read ahead.
+type deadPart struct {
+	destination string
+	from        uint64 // where the next read begins
+	ids         []uint64
+	end         bool
+}
+
+// deadAhead is how many ids of each destination are read at once.
+const deadAhead = 512
+
+func (j *Journal) listDead(filter DeadFilter, after uint64) *deadList {
+	l := &deadList{records: j.records, filter: filter}
+	for _, name := range j.records.names() {
+		if filter.Destination == "" || filter.Destination == name {
+			l.parts = append(l.parts, &deadPart{destination: name, from: after + 1})
+		}
+	}
+	return l
+}
+
+// next returns the lowest id that was not given yet; 0 at the end.
+func (l *deadList) next(ctx context.Context) (destination string, id uint64, err error) {
+	var lowest *deadPart
+	for _, part := range l.parts {
+		if len(part.ids) == 0 && !part.end {
+			if err := l.read(ctx, part); err != nil {
+				return "", 0, err
+			}
+		}
+		if len(part.ids) > 0 && (lowest == nil || part.ids[0] < lowest.ids[0]) {
+			lowest = part
+		}
+	}
+	if lowest == nil {
+		return "", 0, nil
+	}
+	id, lowest.ids = lowest.ids[0], lowest.ids[1:]
+	return lowest.destination, id, nil
+}
+
+func (l *deadList) read(ctx context.Context, part *deadPart) error {
+	part.ids, part.end = part.ids[:0], true
+	return l.records.each(ctx, part.destination, keyDeadIndex, part.from, func(id uint64, value []byte) (bool, error) {
+		part.from = id + 1
+		// One that cannot be read is given, so that its reader says so.
+		if x, err := decodeDeadIndex(part.destination, value); err != nil || l.filter.matches(&x.filter) {
+			part.ids = append(part.ids, id)
+		}
+		if len(part.ids) == deadAhead {
+			part.end = false
+			return false, nil
+		}
+		return true, nil
 	})
 }
 
 // DeadLetter returns the one of that id, or ErrNoDeadLetter.
 func (j *Journal) DeadLetter(ctx context.Context, id uint64) (*DeadLetter, error) {
-	stored, err := j.store().dead.GetMsg(ctx, id)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
+	for _, destination := range j.records.names() {
+		d, err := j.deadLetter(ctx, destination, id)
+		if !errors.Is(err, ErrNoDeadLetter) {
+			return d, err
+		}
+	}
+	return nil, ErrNoDeadLetter
+}
+
+func (j *Journal) deadLetter(ctx context.Context, destination string, id uint64) (*DeadLetter, error) {
+	data, err := j.records.get(ctx, destination, recordKey(keyDead, id))
+	if errors.Is(err, engine.ErrNoRecord) {
 		return nil, ErrNoDeadLetter
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read dead letter %d: %w", id, err)
 	}
-	return decodeDeadLetter(id, stored.Data)
+	d := &DeadLetter{}
+	entry, err := readMeta(data, d)
+	if err != nil {
+		return nil, fmt.Errorf("read dead letter %d: %w", id, err)
+	}
+	d.ID, d.Entry = id, entry
+	return d, nil
 }
 
 // Discard removes a dead letter for good, or returns ErrNoDeadLetter.
 func (j *Journal) Discard(ctx context.Context, id uint64) error {
-	err := j.graves.remove(ctx, id)
-	if isGone(err) {
-		return ErrNoDeadLetter
+	for _, destination := range j.records.names() {
+		found, err := j.discard(ctx, destination, id)
+		if err != nil {
+			return fmt.Errorf("discard dead letter %d: %w", id, err)
+		}
+		if found {
+			return nil
+		}
 	}
+	return ErrNoDeadLetter
+}
+
+func (j *Journal) discard(ctx context.Context, destination string, id uint64) (found bool, err error) {
+	err = j.records.change(ctx, destination, func(b *book, c *change) error {
+		value, err := j.records.get(ctx, destination, recordKey(keyDeadIndex, id))
+		if errors.Is(err, engine.ErrNoRecord) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		found = true
+		return b.removeDead(c, destination, id, value)
+	})
+	return found, err
+}
+
+// removeDead puts the removal of a dead letter into a change, by its index.
+func (b *book) removeDead(c *change, destination string, id uint64, index []byte) error {
+	x, err := decodeDeadIndex(destination, index)
 	if err != nil {
-		return fmt.Errorf("discard dead letter %d: %w", id, err)
+		return err
 	}
+	c.remove(recordKey(keyDead, id))
+	c.remove(recordKey(keyDeadIndex, id))
+	c.remove(x.callKey)
+	c.account.dead--
+	c.then = append(c.then, func() { b.countDeadLetter(&x, -1) })
 	return nil
 }
 
@@ -231,8 +419,8 @@ func (j *Journal) Replay(ctx context.Context, id uint64) error {
 	if err != nil {
 		return err
 	}
-	j.meant.RLock()
-	defer j.meant.RUnlock()
+	j.removing.RLock()
+	defer j.removing.RUnlock()
 	if j.isRemoved(d.Destination) {
 		return fmt.Errorf("%w: %s", ErrRemoved, d.Destination)
 	}
@@ -248,14 +436,4 @@ func (j *Journal) Replay(ctx context.Context, id uint64) error {
 		return nil // its time was up just now
 	}
 	return err
-}
-
-func decodeDeadLetter(id uint64, data []byte) (*DeadLetter, error) {
-	d := &DeadLetter{}
-	entry, err := readMeta(data, d)
-	if err != nil {
-		return nil, err
-	}
-	d.ID, d.Entry = id, entry
-	return d, nil
 }

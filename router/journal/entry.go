@@ -16,7 +16,11 @@ type Entry struct {
 	Target string
 	// Replayed is what the call went through before it was replayed; nil for one that never was.
 	Replayed *Replayed
+	// Request is the number of the request that brought the call, among those of its frame, from 0. It is set by reading.
+	Request int
 	segment.Message
+
+	fields []byte // tagged fields that this program does not know: see appendFields
 }
 
 // Replayed is what a call went through before it was replayed.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math/bits"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -13,17 +14,37 @@ import (
 	"aka/router/segment"
 )
 
-// A frame is what one write commits: a version byte, the number of calls accepted before it, then each call's record
-// behind its length, and a CRC-32C of all that. A record holds the header beside the JSON, so that a reader can filter and
-// sequence without parsing.
+// A frame is what one write commits: a version byte, the number of calls accepted before it, each call's record behind its
+// length, the frame's own fields and their length, and a CRC-32C of all that. A record holds the header beside the JSON, so
+// that a reader can filter and sequence without parsing.
+//
+// Frames and records end in tagged fields: a tag, a length, and so many bytes. A reader passes over tags that it does not
+// know, and keeps those of a record, so that they are there again when the call is written again. New fields need no new version.
 const (
-	frameVersion = 1
+	frameVersion = 2
 	// maxFrame keeps a frame under NATS' default max_payload of 1 MiB, so that any server takes it.
 	maxFrame = 900 << 10
-	// frameOverhead is what a frame needs beside its records, at the most.
-	frameOverhead = 1 + binary.MaxVarintLen64 + crc32.Size
+	// fieldsLength is the size of the length of a frame's fields.
+	fieldsLength = 4
+	// frameOverhead is what a frame needs beside its records and its list of requests, at the most.
+	frameOverhead = 1 + binary.MaxVarintLen64 + 3*binary.MaxVarintLen64 + 2*binary.MaxVarintLen32 + fieldsLength + crc32.Size
 	// MaxEntry is the largest call, header and JSON together, that fits a frame.
-	MaxEntry = maxFrame - frameOverhead - binary.MaxVarintLen64
+	MaxEntry = maxFrame - frameOverhead - 2*binary.MaxVarintLen64
+)
+
+// Tags of a frame's fields.
+const (
+	// tagCommitted is when the frame was written, in milliseconds since 1970 (varint). It never decreases along a log.
+	tagCommitted = 1
+	// tagRequests is how many of the frame's calls each request brought, in order (uvarints). Without it all are one request's.
+	tagRequests = 2
+	// 3, 4 and 5 are kept for the writer, the number of its write, and its dedupe horizon, where several write one log.
+)
+
+// Tags of a record's fields.
+const (
+	tagFromDevice = 1 // empty
+	tagDeviceTime = 2 // milliseconds since 1970 (varint)
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -37,6 +58,8 @@ type Frame struct {
 	Seq uint64
 	// Before is how many calls the log had accepted before this frame.
 	Before uint64
+	// Committed is when the frame was written, to the millisecond. It never decreases along a log.
+	Committed time.Time
 	// Entries are the calls, in order. They are shared: not to be modified.
 	Entries []Entry
 
@@ -104,12 +127,45 @@ func beginFrame(dst []byte, before uint64) []byte {
 	return binary.AppendUvarint(append(dst, frameVersion), before)
 }
 
-// endFrame closes a frame that fills data.
-func endFrame(data []byte) []byte {
+// frameFields are what a frame says beside its calls.
+type frameFields struct {
+	committed time.Time
+	requests  []uint32 // how many calls each request brought; nil where all are one request's
+}
+
+// endFrame closes a frame whose version, count and records fill data.
+func endFrame(data []byte, fields frameFields) []byte {
+	start := len(data)
+	if !fields.committed.IsZero() {
+		var number [binary.MaxVarintLen64]byte
+		data = appendField(data, tagCommitted, binary.AppendVarint(number[:0], fields.committed.UnixMilli()))
+	}
+	if len(fields.requests) > 1 {
+		size := 0
+		for _, calls := range fields.requests {
+			size += uvarintLen(uint64(calls))
+		}
+		data = binary.AppendUvarint(append(data, tagRequests), uint64(size))
+		for _, calls := range fields.requests {
+			data = binary.AppendUvarint(data, uint64(calls))
+		}
+	}
+	return appendSum(binary.LittleEndian.AppendUint32(data, uint32(len(data)-start)))
+}
+
+func appendField(dst []byte, tag uint64, value []byte) []byte {
+	dst = binary.AppendUvarint(dst, tag)
+	return append(binary.AppendUvarint(dst, uint64(len(value))), value...)
+}
+
+func uvarintLen(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
+
+// appendSum adds a CRC-32C of data at its end.
+func appendSum(data []byte) []byte {
 	return binary.LittleEndian.AppendUint32(data, crc32.Checksum(data, castagnoli))
 }
 
-// cutSum takes off what endFrame has put at the end, and tells whether it is right.
+// cutSum takes off what appendSum has put at the end, and reports whether it is right.
 func cutSum(data []byte) (body []byte, sound bool) {
 	if len(data) < crc32.Size {
 		return nil, false
@@ -127,7 +183,7 @@ func recordBound(e *Entry) int {
 	if e.Replayed != nil {
 		size += replayedSize
 	}
-	return binary.MaxVarintLen32 + size
+	return binary.MaxVarintLen32 + size + binary.MaxVarintLen32 + knownFields + len(e.fields)
 }
 
 // texts are the texts of an entry's record, in its order.
@@ -160,6 +216,7 @@ func appendRecord(dst []byte, e *Entry) []byte {
 		dst = binary.AppendUvarint(dst, uint64(len(s)))
 		dst = append(dst, s...)
 	}
+	dst = appendFields(dst, e)
 	dst = binary.AppendUvarint(dst, uint64(len(e.Routing)))
 	dst = append(dst, e.Routing...)
 	dst = append(dst, e.JSON...)
@@ -174,10 +231,28 @@ const (
 
 	replayedSize = 7 * binary.MaxVarintLen64
 
-	// minRecord is what the smallest record takes: its kind, two times of two numbers, and the lengths of seven texts and the
-	// routing.
-	minRecord = 1 + 2*2 + 7 + 1
+	// knownFields is what the fields take that this program knows, at the most.
+	knownFields = 2 + 2 + binary.MaxVarintLen64
+
+	// minRecord is what the smallest record takes: its kind, two times of two numbers, and the lengths of seven texts, the
+	// fields and the routing.
+	minRecord = 1 + 2*2 + 7 + 2
 )
+
+// appendFields writes an entry's tagged fields behind their length.
+func appendFields(dst []byte, e *Entry) []byte {
+	var room [knownFields]byte
+	known := room[:0]
+	if e.FromDevice {
+		known = append(known, tagFromDevice, 0)
+	}
+	if e.DeviceTime != 0 {
+		var number [binary.MaxVarintLen64]byte
+		known = appendField(known, tagDeviceTime, binary.AppendVarint(number[:0], e.DeviceTime))
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(known)+len(e.fields)))
+	return append(append(dst, known...), e.fields...)
+}
 
 func appendReplayed(dst []byte, r *Replayed) []byte {
 	for _, n := range [...]uint64{r.Letter, r.Position.Seq, uint64(r.Position.Index), uint64(r.Times), uint64(r.Attempts)} {
@@ -202,26 +277,80 @@ func appendTime(dst []byte, t time.Time) []byte {
 
 // decodeFrame reads a frame back. The frame keeps data. Every failure is an ErrDamaged.
 func decodeFrame(seq uint64, data []byte) (*Frame, error) {
-	if len(data) < 1+crc32.Size {
-		return nil, fmt.Errorf("%w: %d bytes", ErrDamaged, len(data))
+	before, records, fields, err := openedFrame(data)
+	if err != nil {
+		return nil, err
 	}
-	body, sound := cutSum(data)
-	if !sound {
-		return nil, fmt.Errorf("%w: checksum", ErrDamaged)
-	}
-	if body[0] != frameVersion {
-		return nil, fmt.Errorf("%w: version %d, this program reads %d", ErrDamaged, body[0], frameVersion)
-	}
-	r := recordReader{data: body[1:]}
-	before := r.uvarint()
-	entries := make([]Entry, 0, countRecords(r.data))
+	r := recordReader{data: records}
+	entries := make([]Entry, 0, countRecords(records))
 	for r.err == nil && len(r.data) > 0 {
 		entries = append(entries, r.entry())
 	}
 	if r.err != nil {
 		return nil, r.err
 	}
-	return newFrame(seq, before, entries, len(data)), nil
+	f := newFrame(seq, before, entries, len(data))
+	f.Committed = fields.committed
+	numberRequests(entries, fields.requests)
+	return f, nil
+}
+
+// openedFrame checks a frame and returns its parts, the records undecoded.
+func openedFrame(data []byte) (before uint64, records []byte, fields frameFields, err error) {
+	if len(data) < 1+fieldsLength+crc32.Size {
+		return 0, nil, fields, fmt.Errorf("%w: %d bytes", ErrDamaged, len(data))
+	}
+	body, sound := cutSum(data)
+	if !sound {
+		return 0, nil, fields, fmt.Errorf("%w: checksum", ErrDamaged)
+	}
+	if body[0] != frameVersion {
+		return 0, nil, fields, fmt.Errorf("%w: version %d, this program reads %d", ErrDamaged, body[0], frameVersion)
+	}
+	split := len(body) - fieldsLength
+	size := binary.LittleEndian.Uint32(body[split:])
+	if uint64(size) > uint64(split-1) {
+		return 0, nil, fields, fmt.Errorf("%w: fields of %d bytes", ErrDamaged, size)
+	}
+	r := recordReader{data: body[split-int(size) : split]}
+	fields = r.frameFields()
+	head := recordReader{data: body[1 : split-int(size)]}
+	before = head.uvarint()
+	if r.err == nil {
+		r.err = head.err
+	}
+	return before, head.data, fields, r.err
+}
+
+// frameFields reads the fields of a frame, which fill the reader.
+func (r *recordReader) frameFields() (fields frameFields) {
+	for len(r.data) > 0 {
+		tag := r.uvarint()
+		value := recordReader{data: r.bytes(r.uvarint())}
+		switch tag {
+		case tagCommitted:
+			fields.committed = time.UnixMilli(value.varint()).UTC()
+		case tagRequests:
+			fields.requests = make([]uint32, 0, len(value.data))
+			for len(value.data) > 0 {
+				fields.requests = append(fields.requests, uint32(value.uvarint()))
+			}
+		}
+		if value.err != nil {
+			r.fail("field %d", tag)
+		}
+	}
+	return fields
+}
+
+// numberRequests says of each call which of the frame's requests brought it.
+func numberRequests(entries []Entry, calls []uint32) {
+	for request, n := range calls {
+		for i := range entries[:min(int(n), len(entries))] {
+			entries[i].Request = request
+		}
+		entries = entries[min(int(n), len(entries)):]
+	}
 }
 
 // countRecords counts the records that data begins with, as far as their lengths may be right: it is never more than fit there.
@@ -285,12 +414,42 @@ func (r *recordReader) record() (e Entry) {
 			*s = text[ends[i]-lengths[i] : ends[i]]
 		}
 	}
+	fields := recordReader{data: r.bytes(r.uvarint())}
+	fields.entryFields(&e)
+	if fields.err != nil {
+		r.fail("fields")
+	}
 	e.Routing = r.bytes(r.uvarint())
 	e.JSON = r.bytes(uint64(len(r.data)))
 	if r.err == nil && e.Type.String() == "" {
 		r.fail("type %d", e.Type)
 	}
 	return e
+}
+
+// entryFields reads the tagged fields of a record, which fill the reader, and keeps those that it does not know.
+func (r *recordReader) entryFields(e *Entry) {
+	for len(r.data) > 0 {
+		start := r.data
+		tag := r.uvarint()
+		value := recordReader{data: r.bytes(r.uvarint())}
+		switch tag {
+		case tagFromDevice:
+			e.FromDevice = true
+		case tagDeviceTime:
+			e.DeviceTime = value.varint()
+		default:
+			e.fields = append(e.fields, start[:len(start)-len(r.data)]...)
+		}
+		if value.err != nil {
+			r.err = value.err
+		}
+	}
+}
+
+func (r *recordReader) varint() int64 {
+	v, n := binary.Varint(r.data)
+	return v + int64(r.advance(n))
 }
 
 func (r *recordReader) uvarint() uint64 {
@@ -348,23 +507,24 @@ func (r *recordReader) fail(format string, args ...any) {
 // log.
 func withMeta(meta []byte, e *Entry) []byte {
 	data := append(binary.AppendUvarint(nil, uint64(len(meta))), meta...)
-	return endFrame(append(data, endFrame(appendRecord(beginFrame(nil, 0), e))...))
+	frame := endFrame(appendRecord(beginFrame(nil, 0), e), frameFields{})
+	return appendSum(append(data, frame...))
 }
 
-// readMeta reads what withMeta wrote.
+// readMeta reads what withMeta wrote. Every failure is an ErrDamaged.
 func readMeta(data []byte, meta any) (Entry, error) {
-	// Without the last checksum it is as it was once written; then the frame's own stands at the end.
-	if body, sound := cutSum(data); sound {
-		data = body
+	body, sound := cutSum(data)
+	if !sound {
+		return Entry{}, fmt.Errorf("%w: checksum", ErrDamaged)
 	}
-	size, n := binary.Uvarint(data)
-	if n <= 0 || size > uint64(len(data)-n) {
+	size, n := binary.Uvarint(body)
+	if n <= 0 || size > uint64(len(body)-n) {
 		return Entry{}, fmt.Errorf("%w: bad length", ErrDamaged)
 	}
-	if err := json.Unmarshal(data[n:n+int(size)], meta); err != nil {
+	if err := json.Unmarshal(body[n:n+int(size)], meta); err != nil {
 		return Entry{}, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	frame, err := decodeFrame(0, data[n+int(size):])
+	frame, err := decodeFrame(0, body[n+int(size):])
 	if err != nil {
 		return Entry{}, err
 	}

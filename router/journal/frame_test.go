@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"reflect"
@@ -13,28 +14,47 @@ import (
 func TestAFrameReadsBackAsItWasWritten(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 999999999, time.UTC)
 	entries := []Entry{
-		{Source: "website", Message: segment.Message{Header: segment.Header{Type: segment.Alias, MessageID: "m1", UserID: "jané", AnonymousID: "a", PreviousID: "a",
-			PreviousIDDefaulted: true, Timestamp: at, ReceivedAt: at.Add(time.Second)}, Routing: []byte(`{"All":false}`), JSON: []byte(`{"x":1}`)}},
-		{Source: "s", Target: "vero", Message: segment.Message{Header: segment.Header{Type: segment.Group, MessageID: "m2", GroupID: "g",
+		{Source: "website", Request: 0, Message: segment.Message{Header: segment.Header{Type: segment.Alias, MessageID: "m1", UserID: "jané", AnonymousID: "a", PreviousID: "a",
+			PreviousIDDefaulted: true, FromDevice: true, DeviceTime: 1767323045999, Timestamp: at, ReceivedAt: at.Add(time.Second)}, Routing: []byte(`{"All":false}`), JSON: []byte(`{"x":1}`)}},
+		{Source: "s", Target: "vero", Request: 1, Message: segment.Message{Header: segment.Header{Type: segment.Group, MessageID: "m2", GroupID: "g",
 			Timestamp: time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), ReceivedAt: at}, JSON: []byte(`{}`)}},
-		{Message: segment.Message{Header: segment.Header{Type: segment.Track, Timestamp: at, ReceivedAt: at}}},
+		{Request: 3, Message: segment.Message{Header: segment.Header{Type: segment.Track, DeviceTime: -5, Timestamp: at, ReceivedAt: at}}},
 	}
 	data := beginFrame(nil, 41)
 	for i := range entries {
 		data = appendRecord(data, &entries[i])
 	}
-	frame, err := decodeFrame(7, endFrame(data))
+	committed := time.UnixMilli(1767323046123).UTC()
+	frame, err := decodeFrame(7, endFrame(data, frameFields{committed: committed, requests: []uint32{1, 1, 0, 1}}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if frame.Seq != 7 || frame.Before != 41 || !reflect.DeepEqual(frame.Entries, entries) {
+	if frame.Seq != 7 || frame.Before != 41 || frame.Committed != committed || !reflect.DeepEqual(frame.Entries, entries) {
 		t.Fatalf("got %+v\nwant %+v", frame.Entries, entries)
+	}
+}
+
+// A program that does not know a tag passes over it, and writes a call's again.
+func TestFrame_KeepsUnknownTags(t *testing.T) {
+	unknown := appendField(nil, 77, []byte("later"))
+	e := entry("u", 1)
+	e.FromDevice, e.fields = true, unknown
+	data := appendRecord(beginFrame(nil, 3), &e)
+	body := appendField(data, 99, []byte("a frame's")) // as endFrame would, with a tag of its own
+	body = binary.LittleEndian.AppendUint32(body, uint32(len(body)-len(data)))
+	frame, err := decodeFrame(1, appendSum(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := readMeta(withMeta([]byte("{}"), &frame.Entries[0]), &struct{}{})
+	if err != nil || !reflect.DeepEqual(again, e) {
+		t.Fatalf("got %+v, %v\nwant %+v", again, err, e)
 	}
 }
 
 func TestEveryFlippedBitIsSeen(t *testing.T) {
 	e := entry("u", 1)
-	data := endFrame(appendRecord(beginFrame(nil, 3), &e))
+	data := endFrame(appendRecord(beginFrame(nil, 3), &e), frameFields{committed: time.Now(), requests: []uint32{1, 0}})
 	for bit := range len(data) * 8 {
 		damaged := append([]byte(nil), data...)
 		damaged[bit/8] ^= 1 << (bit % 8)
@@ -80,27 +100,15 @@ func TestEveryFlippedBitOfWhatIsKeptBesideTheLogIsSeen(t *testing.T) {
 	}
 }
 
-func TestWhatWasKeptWithoutAChecksumIsRead(t *testing.T) {
-	e := entry("u", 1)
-	letter := withMeta([]byte(`{"destination":"vero"}`), &e)
-	var d DeadLetter
-	if got, err := readMeta(letter[:len(letter)-4], &d); err != nil || got.MessageID != e.MessageID || d.Destination != "vero" {
-		t.Fatalf("got %+v, %v", d, err)
-	}
-	progress := NewProgress(Position{Seq: 4}, 100).Encode(true)
-	progress[0] = 1
-	if p, err := DecodeProgress(progress[:len(progress)-4]); err != nil || p.Floor() != 4 || p.Crashed() {
-		t.Fatalf("got %v", err)
-	}
-}
-
 func FuzzDecodeFrame(f *testing.F) {
 	e := entry("u", 1)
 	f.Add(appendRecord(beginFrame(nil, 3), &e))
 	f.Add([]byte{frameVersion, 0, 200, 1})
+	whole := endFrame(appendRecord(beginFrame(nil, 3), &e), frameFields{committed: time.Unix(1, 0), requests: []uint32{1, 0}})
+	f.Add(whole[:len(whole)-4])
 	f.Fuzz(func(t *testing.T, body []byte) {
 		// Past the checksum, so that the fields themselves are fuzzed.
-		frame, err := decodeFrame(1, endFrame(append([]byte(nil), body...)))
+		frame, err := decodeFrame(1, appendSum(append([]byte(nil), body...)))
 		if err != nil {
 			if !errors.Is(err, ErrDamaged) {
 				t.Fatalf("not an ErrDamaged: %v", err)
@@ -111,7 +119,10 @@ func FuzzDecodeFrame(f *testing.F) {
 		for i := range frame.Entries {
 			again = appendRecord(again, &frame.Entries[i])
 		}
-		second, err := decodeFrame(1, endFrame(again))
+		for i := range frame.Entries {
+			frame.Entries[i].Request = 0
+		}
+		second, err := decodeFrame(1, endFrame(again, frameFields{}))
 		if err != nil || !reflect.DeepEqual(frame.Entries, second.Entries) {
 			t.Fatalf("does not read back: %v", err)
 		}

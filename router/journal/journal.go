@@ -4,14 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+
+	"aka/router/journal/embedded"
+	"aka/router/journal/engine"
 )
 
 // Errors of Append. Nothing of the request is promised then: the client sends it again, and what was stored all the same
@@ -27,24 +27,25 @@ var (
 
 // Journal is the open log. It is safe for concurrent use.
 type Journal struct {
-	options Options
-	log     *zap.Logger
-	metrics *metrics
-	engine  atomic.Pointer[store]
-	commits *committer
-	graves  *graves
-	passed  passedFrames
+	options   Options
+	log       *zap.Logger
+	metrics   *metrics
+	engine    engine.Engine
+	records   *records
+	states    *states
+	commits   *committer
+	retention *retention
+	passed    passedFrames
 
-	stampMu sync.Mutex
-	stamp   stamp
-	// meant is held by those who write calls that are meant for one destination, and by who takes one out.
-	meant sync.RWMutex
+	// removing is held by those who write calls that are meant for one destination, and by who takes one out.
+	removing sync.RWMutex
 
 	mu      sync.Mutex
 	head    head
+	saved   head // the latest end that was saved with any progress
 	recent  recentFrames
 	arrived chan struct{} // closed and replaced when the head moves
-	failed  *failedWrite  // nil when the last write landed
+	failed  error         // of the last write; nil when it landed
 
 	background sync.WaitGroup
 	stop       context.CancelFunc
@@ -56,177 +57,185 @@ type head struct {
 	calls uint64 // how many calls the log has accepted up to it
 }
 
+// requestTimeout bounds one change of records.
+const requestTimeout = 5 * time.Second
+
+// Errors of Open about the folder itself. The first two are the embedded engine's.
+var (
+	// ErrNoJournal means that a folder holds something else.
+	ErrNoJournal = embedded.ErrNoJournal
+	// ErrOtherVersion means that another version of aka wrote the folder.
+	ErrOtherVersion = embedded.ErrOtherVersion
+	// ErrBroken means that a part of the journal is missing, or not as it must be.
+	ErrBroken = embedded.ErrBroken
+	// ErrInUse means that another process has the folder.
+	ErrInUse = embedded.ErrInUse
+)
+
 // Open opens the journal in its folder, or makes a new one, and reads back what it needs to go on. It fails when another
-// process has the folder, when that holds something else (ErrNoJournal, ErrOtherVersion), and when a part is missing
-// (ErrBroken). What it finds damaged it sets aside, logs and counts, and goes on with the rest.
+// process has the folder (ErrInUse), when that holds something else (ErrNoJournal, ErrOtherVersion), and when something is
+// missing (ErrBroken): then it has changed nothing. A frame that is damaged is counted when it is read.
 func Open(ctx context.Context, options Options, log *zap.Logger, reg prometheus.Registerer) (*Journal, error) {
-	s, found, err := openStore(ctx, options)
+	found := newContent()
+	e, err := embedded.Open(ctx, embedded.Options{
+		Dir: options.Dir, MaxBytes: int64(options.MaxBytes), Log: log,
+		Verify: func(view engine.View) error { return found.load(ctx, view) },
+	})
 	if err != nil {
-		return nil, err
-	}
-	j := &Journal{options: options, log: log, arrived: make(chan struct{})}
-	j.engine.Store(s)
-	j.metrics = newMetrics(reg, options)
-	j.commits = newCommitter(j)
-	j.graves = newGraves(j, reg)
-	j.reportFound(found)
-	if isOpenToOthers(options.Dir) {
-		log.Warn("journal: anybody on this machine may read or change its folder, which holds people's calls: chmod 700", zap.String("dir", options.Dir))
-	}
-	err = j.recover(ctx, found.window)
-	if err == nil {
-		err = j.stampFolder(slices.Collect(maps.Keys(found.progress))...)
-	}
-	if err != nil {
-		s.close()
 		return nil, fmt.Errorf("open journal %s: %w", options.Dir, err)
 	}
-	j.forgetTheRest(ctx)
+	j, err := start(ctx, e, found, options, log, reg)
+	if err != nil {
+		_ = e.Close()
+		return nil, fmt.Errorf("open journal %s: %w", options.Dir, err)
+	}
+	for _, f := range e.Findings() {
+		j.reportFinding(f)
+	}
+	return j, nil
+}
+
+// OpenOn opens the journal that an engine holds. The journal closes the engine.
+func OpenOn(ctx context.Context, e engine.Engine, options Options, log *zap.Logger, reg prometheus.Registerer) (*Journal, error) {
+	found := newContent()
+	if err := found.load(ctx, e); err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	return start(ctx, e, found, options, log, reg)
+}
+
+// content is what a journal holds beside its frames, as it is read and checked before anything is changed.
+type content struct {
+	records *records
+	states  *states
+	head    head // the latest end of the log that was saved
+}
+
+func newContent() *content {
+	return &content{records: newRecords(), states: &states{known: map[string]destinationState{}}}
+}
+
+// load fails when there is less than there was.
+func (c *content) load(ctx context.Context, view engine.View) error {
+	if err := c.records.load(ctx, view); err != nil {
+		return err
+	}
+	if err := c.states.load(ctx, view); err != nil {
+		return err
+	}
+	saved, destination, err := savedHead(ctx, view)
+	if err != nil {
+		return err
+	}
+	c.head = saved
+	_, last, err := view.Bounds(ctx)
+	if err != nil {
+		return err
+	}
+	if last < saved.seq {
+		return fmt.Errorf("%w: the log of calls ends at frame %d, and frame %d was there when the progress of %s was saved", ErrBroken, last, saved.seq, destination)
+	}
+	return nil
+}
+
+func start(ctx context.Context, e engine.Engine, found *content, options Options, log *zap.Logger, reg prometheus.Registerer) (*Journal, error) {
+	j := &Journal{options: options, log: log, engine: e, records: found.records, states: found.states, arrived: make(chan struct{})}
+	j.records.engine = e
+	j.metrics = newMetrics(reg, options)
+	j.retention = newRetention(j, reg)
+	j.commits = newCommitter(j)
+	for _, name := range j.Known() {
+		j.retention.registerMetrics(name)
+	}
+	if err := j.recover(ctx, found.head); err != nil {
+		return nil, err
+	}
 	background, stop := context.WithCancel(context.Background())
 	j.stop = stop
 	j.background.Go(func() { j.commits.run() })
 	j.background.Go(func() { j.refreshStats(background) })
-	j.background.Go(func() { j.graves.tend(background) })
+	j.background.Go(func() { j.retention.run(background) })
 	return j, nil
 }
 
-// reportFound says what was damaged when the journal was opened.
-func (j *Journal) reportFound(x *examination) {
-	for _, d := range x.damages {
-		j.metrics.setAside.Inc()
-		fields := []zap.Field{zap.String("file", d.file), zap.Int("offset", d.from), zap.Int("bytes", d.size()), zap.String("kept", d.kept)}
-		if d.torn {
-			j.log.Warn("journal: a write that had not come to its end was cut off; nobody was answered for it", fields...)
-		} else {
-			j.log.Error("journal: a piece of a file is damaged; it was set aside, and what was in it is lost: check the disk", fields...)
-		}
+// reportFinding says what was damaged when the journal was opened.
+func (j *Journal) reportFinding(f engine.Finding) {
+	fields := []zap.Field{zap.String("file", f.File), zap.Int64("offset", f.Offset), zap.Int64("bytes", f.Bytes)}
+	if f.Torn {
+		j.log.Warn("unfinished write ignored", append(fields, zap.String("hint", "a crash left it; its call was never answered 200"))...)
+		return
 	}
-	for _, path := range x.metas {
-		j.log.Warn("journal: the description of a stream was damaged and is written anew; nothing is lost", zap.String("file", path))
-	}
-	if x.lost > 0 {
-		j.log.Error("journal: frames are gone from its end and their calls are lost: check whether the disk keeps what it says it has written", zap.Uint64("frames", x.lost))
-	}
-}
-
-// stampFolder makes the folder say what it is and that it keeps the progress of these destinations.
-func (j *Journal) stampFolder(destinations ...string) error {
-	for _, name := range destinations {
-		j.graves.expect(name)
-	}
-	return j.restamp(func(s *stamp) (changed bool) {
-		for _, name := range destinations {
-			if s.find(name) == nil {
-				s.destinations, changed = append(s.destinations, standing{name: name}), true
-			}
-		}
-		return changed
-	})
-}
-
-// restamp changes what the folder says of itself, and returns once that is safe on disk.
-func (j *Journal) restamp(change func(*stamp) (changed bool)) error {
-	j.stampMu.Lock()
-	defer j.stampMu.Unlock()
-	said, err := readStamp(j.options.Dir)
-	if err != nil {
-		return err
-	}
-	next := stamp{}
-	if said != nil {
-		next = said.clone()
-	}
-	if change(&next) || said == nil {
-		err = next.write(j.options.Dir)
-	}
-	if err == nil {
-		j.stamp = next
-	}
-	return err
-}
-
-func (j *Journal) stampKnows(destination string) bool {
-	j.stampMu.Lock()
-	defer j.stampMu.Unlock()
-	return j.stamp.knows(destination)
-}
-
-// store returns the engine as it is now: it may have been opened anew.
-func (j *Journal) store() *store { return j.engine.Load() }
-
-// reopen opens the engine anew, in the folder that stays ours. After a full disk it has shut itself down, or hangs; what it
-// has acknowledged is on disk. Whoever uses the old one meanwhile gets errors, and tries again.
-func (j *Journal) reopen(ctx context.Context) error {
-	old := j.store()
-	old.shutdown()
-	s := &store{dir: old.dir, lock: old.lock}
-	if err := s.open(ctx, j.options); err != nil {
-		s.shutdown()
-		return fmt.Errorf("open journal %s again: %w", j.options.Dir, err)
-	}
-	j.engine.Store(s)
-	return nil
+	j.metrics.damagedPieces.Inc()
+	j.log.Error("piece of a journal file is damaged", append(fields, zap.Uint64("first_frame", f.First), zap.Uint64("last_frame", f.Last),
+		zap.String("hint", "check the disk; aka journal check says more"))...)
 }
 
 // recover finds the log's end and the dedupe window: clients retry exactly after a crash.
-func (j *Journal) recover(ctx context.Context, window *recollection) error {
-	first, last, err := j.store().bounds(ctx)
+func (j *Journal) recover(ctx context.Context, saved head) error {
+	first, last, err := j.engine.Bounds(ctx)
 	if err != nil {
 		return err
 	}
-	j.head.seq = last
-	if j.head.calls, err = j.acceptedUpTo(ctx, first, last); err != nil {
+	j.head.seq, j.saved = last, saved
+	if j.head.calls, err = j.acceptedUpTo(ctx, first, last, saved); err != nil {
 		return err
 	}
-	// What the engine does not have must not be remembered: whoever sends it again would be told that it is there.
-	if whole, err := j.store().isWhole(ctx, window.last); err != nil {
-		return err
-	} else if whole && window.inOrder {
-		j.commits.recall(window)
-		return nil
-	}
-	return j.commits.seed(ctx, last)
+	return j.commits.recoverWindow(ctx, first, last)
 }
 
 // maxUnreadable bounds how many frames at the log's end are looked at for one that can be read.
 const maxUnreadable = 1000
 
 // acceptedUpTo returns how many calls the log has accepted: by its last frame, or where that is damaged by the one before,
-// and where there is none by what the destinations have ended.
-func (j *Journal) acceptedUpTo(ctx context.Context, first, last uint64) (calls uint64, err error) {
-	for seq := last; seq > 0 && seq >= first && last-seq < maxUnreadable; seq-- {
+// and where there is none by what was saved with the progress.
+func (j *Journal) acceptedUpTo(ctx context.Context, first, last uint64, saved head) (calls uint64, err error) {
+	for seq := last; seq >= max(first, 1) && last-seq < maxUnreadable; seq-- {
 		frame, err := j.read(ctx, seq)
 		if err != nil {
 			return 0, err
 		}
 		if frame != nil {
-			return frame.Before + uint64(len(frame.Entries)), nil
+			return max(frame.Before+uint64(len(frame.Entries)), saved.calls), nil
 		}
 	}
-	return j.mostEnded(ctx)
+	return saved.calls, nil
 }
 
 // read returns the frame at exactly seq, or nil when it is missing or damaged.
 func (j *Journal) read(ctx context.Context, seq uint64) (*Frame, error) {
-	frames, err := j.store().readFrom(ctx, seq, nil)
-	if err != nil || len(frames) == 0 || frames[0].seq != seq {
+	reader := j.engine.Reader(seq)
+	defer reader.Close()
+	raw, err := reader.Next(ctx)
+	if errors.Is(err, engine.ErrEnd) {
+		return nil, nil
+	}
+	if err != nil || raw.Seq != seq {
 		return nil, err
 	}
-	frame, err := decodeFrame(seq, frames[0].data)
+	frame, err := decoded(raw)
 	if err != nil {
-		j.reportDamage(seq, err)
-		return nil, nil
+		return nil, nil // counted when a destination comes to it
 	}
 	return frame, nil
 }
+
+// Failed is closed when the store below the journal has failed for good: the process must be started again. Until then
+// Append returns ErrUnavailable, and nothing of a destination's progress is saved.
+func (j *Journal) Failed() <-chan struct{} { return j.engine.Failed() }
 
 // Close stops taking calls, finishes the write in flight and closes the log. Call it after every reader has stopped.
 func (j *Journal) Close() {
 	j.commits.close()
 	j.stop()
 	j.background.Wait()
-	j.store().close()
+	if err := j.engine.Close(); err != nil {
+		j.log.Warn("journal did not close cleanly", zap.Error(err), zap.String("hint", "what was accepted is safe; the next start checks it"))
+	}
 }
+
+// Backup writes a copy of the journal into a new folder while it is in use: what was accepted before it began is in it. A
+// journal can be opened there.
+func (j *Journal) Backup(ctx context.Context, dir string) error { return j.engine.Backup(ctx, dir) }
 
 // Append returns once the calls are safe on disk. They keep their order, and stand behind the calls of every Append that
 // returned before this one began. duplicates is how many of them the log had already (by source and messageId, within the
@@ -257,17 +266,23 @@ func (j *Journal) landed(f *Frame) {
 	j.arrived = make(chan struct{})
 }
 
-// Purge drops the frames below every destination's floor, save those that the dedupe window still needs and the last one,
-// which carries the count of calls.
+// Purge drops the frames below every destination's floor, but those that the dedupe window still needs, and the last one
+// unless its count of calls was saved with some destination's progress.
 func (j *Journal) Purge(ctx context.Context, floor uint64) error {
 	keep := min(floor, j.commits.windowStart())
 	j.mu.Lock()
-	keep = min(keep, j.head.seq)
+	last := j.head.seq
+	if j.saved.seq == last {
+		last++
+	}
+	keep = min(keep, last)
 	j.mu.Unlock()
 	if keep <= 1 {
 		return nil
 	}
-	return j.store().purge(ctx, keep)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	return j.engine.Trim(ctx, keep)
 }
 
 // Stats is the size of the log.
@@ -276,13 +291,10 @@ type Stats struct {
 	Frames          uint64
 }
 
-// Stats returns the log's size as the store has it.
+// Stats returns the log's size.
 func (j *Journal) Stats(ctx context.Context) (Stats, error) {
-	info, err := j.store().calls.Info(ctx)
-	if err != nil {
-		return Stats{}, err
-	}
-	return Stats{Bytes: info.State.Bytes, MaxBytes: uint64(j.options.MaxBytes), Frames: info.State.Msgs}, nil
+	stats, err := j.engine.Stats(ctx)
+	return Stats{Bytes: stats.LogBytes, MaxBytes: stats.LogMaxBytes, Frames: stats.Frames}, err
 }
 
 // refreshStats keeps the size metrics fresh, and warns of what fills.
@@ -291,8 +303,10 @@ func (j *Journal) refreshStats(ctx context.Context) {
 	defer tick.Stop()
 	var watch spaceWatch
 	for {
-		if stats, err := j.Stats(ctx); err == nil {
-			j.metrics.bytes.Set(float64(stats.Bytes))
+		if stats, err := j.engine.Stats(ctx); err == nil {
+			j.metrics.bytes.Set(float64(stats.LogBytes))
+			j.metrics.recordBytes.Set(float64(stats.RecordBytes))
+			j.metrics.free.Set(float64(stats.DiskFree))
 			j.watchSpace(&watch, stats)
 		}
 		select {
@@ -305,10 +319,11 @@ func (j *Journal) refreshStats(ctx context.Context) {
 
 func (j *Journal) reportDamage(seq uint64, err error) {
 	j.metrics.damaged.Inc()
-	j.log.Error("journal: a frame cannot be read and its calls are lost: check the disk", zap.Uint64("seq", seq), zap.Error(err))
+	j.log.Error("frame is unreadable, its calls are lost", zap.Uint64("seq", seq), zap.Error(err), zap.String("hint", "check the disk"))
 }
 
 func (j *Journal) reportGap(from, to uint64) {
 	j.metrics.missing.Add(float64(to - from))
-	j.log.Error("journal: frames are missing and their calls are lost: check the disk, and what else writes to the folder", zap.Uint64("from", from), zap.Uint64("to", to-1))
+	j.log.Error("frames are missing, their calls are lost", zap.Uint64("from", from), zap.Uint64("to", to-1),
+		zap.String("hint", "check the disk, and what else writes to the folder"))
 }

@@ -16,11 +16,11 @@ import (
 	"time"
 	"weak"
 
-	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap"
 
+	"aka/router/journal/engine/enginetest"
 	"aka/router/segment"
 	"aka/router/strictyaml"
 )
@@ -145,7 +145,7 @@ func TestALargeBatchIsSplitIntoFramesAndAllOfItIsKept(t *testing.T) {
 
 func TestAFullJournalRefusesAndTakesCallsAgainAfterAPurge(t *testing.T) {
 	options := testOptions(t)
-	options.MaxBytes = 1 << 20
+	options.MaxBytes = 8 << 20
 	options.Dedupe = 0
 	j := open(t, options)
 	var err error
@@ -191,111 +191,75 @@ func TestPurgeKeepsTheDedupeWindow(t *testing.T) {
 	appendCalls(t, j, 1, entry("u", 0))
 }
 
-func TestAWriteThatSeemedToFailIsTakenIn(t *testing.T) {
-	j := open(t, testOptions(t))
-	appendCalls(t, j, 0, entry("u", 1))
-	// The server stored a frame whose acknowledgement never came.
-	ghost := entry("u", 2)
-	data := endFrame(appendRecord(beginFrame(nil, 1), &ghost))
-	if _, err := j.store().js.PublishMsg(t.Context(), &nats.Msg{Subject: callsTopic, Data: data}); err != nil {
-		t.Fatal(err)
+func TestAppend_TakesInAFrameWhoseWriteSeemedToFail(t *testing.T) {
+	for name, fault := range map[string]enginetest.Fault{"stored": enginetest.Stored, "lost": enginetest.Lost} {
+		t.Run(name, func(t *testing.T) {
+			store := enginetest.NewMemory()
+			j := openOn(t, store)
+			appendCalls(t, j, 0, entry("u", 1))
+			failNext(store, enginetest.AppendWrite, fault)
+			ghost := entry("u", 2)
+			if _, err := j.Append(t.Context(), []Entry{ghost}); !errors.Is(err, ErrUnavailable) {
+				t.Fatalf("got %v, want ErrUnavailable", err)
+			}
+			duplicates := 0
+			if fault == enginetest.Stored {
+				duplicates = 1
+			}
+			appendCalls(t, j, duplicates, ghost, entry("u", 3))
+			if got, want := messageIDs(readAll(t, j, 1)), []string{"u-1", "u-2", "u-3"}; !slices.Equal(got, want) {
+				t.Fatalf("got %v, want %v", got, want)
+			}
+			if n := testutil.ToFloat64(j.metrics.calls); n != 3 {
+				t.Errorf("%v calls are counted", n)
+			}
+			if calls, _ := j.Head(); calls != 3 {
+				t.Errorf("Head counts %d calls", calls)
+			}
+		})
 	}
-	if _, err := j.Append(t.Context(), []Entry{entry("u", 3)}); !errors.Is(err, ErrUnavailable) {
-		t.Fatalf("got %v, want ErrUnavailable: the order is not known", err)
+}
+
+func TestReader_CountsADamagedFrameAndPassesOverIt(t *testing.T) {
+	store := enginetest.NewMemory()
+	j := openOn(t, store)
+	for i := range 3 {
+		appendCalls(t, j, 0, entry("u", i+1))
 	}
-	appendCalls(t, j, 1, ghost, entry("u", 3))
-	var got []string
-	for _, f := range readAll(t, j, 1) {
-		for _, e := range f.Entries {
-			got = append(got, e.MessageID)
-		}
-	}
-	if want := []string{"u-1", "u-2", "u-3"}; !reflect.DeepEqual(got, want) {
+	store.DamageFrame(2)
+	j = reopenOn(t, store)
+	if got, want := messageIDs(readAll(t, j, 1)), []string{"u-1", "u-3"}; !slices.Equal(got, want) {
 		t.Fatalf("got %v, want %v", got, want)
 	}
-	if n := testutil.ToFloat64(j.metrics.calls); n != 3 {
-		t.Errorf("%v calls are counted", n)
+	if got := testutil.ToFloat64(j.metrics.damaged); got != 1 {
+		t.Fatalf("%v frames counted as damaged, want 1", got)
 	}
 }
 
-func TestADamagedFrameIsCountedAndPassedOver(t *testing.T) {
-	options := testOptions(t)
-	j := open(t, options)
-	appendCalls(t, j, 0, entry("u", 1))
-	bad := entry("u", 2)
-	data := endFrame(appendRecord(beginFrame(nil, 1), &bad))
-	data[len(data)/2] ^= 1
-	if _, err := j.store().js.PublishMsg(t.Context(), &nats.Msg{Subject: callsTopic, Data: data}); err != nil {
-		t.Fatal(err)
-	}
-	_, _ = j.Append(t.Context(), []Entry{entry("u", 3)})
-	appendCalls(t, j, 0, entry("u", 3))
-	j.Close()
-	j = open(t, options)
-	frames := readAll(t, j, 1)
-	if len(frames) != 2 || frames[1].Entries[0].MessageID != "u-3" {
-		t.Fatalf("read %d frames", len(frames))
-	}
-	if got := testutil.ToFloat64(j.metrics.damaged); got == 0 {
-		t.Fatal("the damage was not counted")
-	}
-}
-
-func TestADamagedEndOfTheLogDoesNotLoseItsCount(t *testing.T) {
-	options := testOptions(t)
-	j := open(t, options)
+func TestHead_SurvivesADamagedEndOfTheLog(t *testing.T) {
+	store := enginetest.NewMemory()
+	j := openOn(t, store)
 	for i := range 5 {
 		appendCalls(t, j, 0, entry("u", i), entry("v", i))
 	}
-	if _, err := j.store().js.PublishMsg(t.Context(), &nats.Msg{Subject: callsTopic, Data: []byte("no frame")}); err != nil {
-		t.Fatal(err)
+	store.DamageFrame(5)
+	j = reopenOn(t, store)
+	if calls, next := j.Head(); calls != 8 || next.Seq != 6 {
+		t.Fatalf("Head counts %d calls, next %v: the last frame's calls are not known", calls, next)
 	}
-	j.Close()
-	j = open(t, options)
-	if calls, _ := j.Head(); calls != 10 {
-		t.Fatalf("Head counts %d calls, want 10", calls)
-	}
-}
-
-func TestADestinationThatIsAheadOfADamagedLogGetsWhatIsNew(t *testing.T) {
-	j := open(t, testOptions(t))
-	for i := range 6 {
-		appendCalls(t, j, 0, entry("u", i))
-	}
-	p := NewProgress(Position{Seq: 1}, 0)
-	for _, f := range readAll(t, j, 1) {
-		p.Begin(f)
-		if f.Seq != 5 {
-			p.End(Position{Seq: f.Seq})
-		}
-	}
-	p.floor = 9 // as if four more frames had been there, and ended
-	p.savedRuns = []frameRun{{3, 8}, {20, 2}}
-	if err := j.SaveProgress(t.Context(), "vero", p.Encode(true)); err != nil {
-		t.Fatal(err)
-	}
-	loaded, err := j.LoadProgress(t.Context(), "vero")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if loaded.Floor() != 7 {
-		t.Fatalf("the floor is %d, want 7: new calls stand from there on", loaded.Floor())
-	}
-	appendCalls(t, j, 0, entry("new", 1))
-	f, err := j.ReadFrom(loaded.Floor()).Next(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	loaded.Begin(f)
-	if f.Entries[0].MessageID != "new-1" || loaded.HasEnded(Position{Seq: 7}) {
-		t.Fatalf("read %s, ended %v", f.Entries[0].MessageID, loaded.HasEnded(Position{Seq: 7}))
+	load(t, j, "vero") // saves the head
+	appendCalls(t, j, 0, entry("u", 6))
+	must(t, j.SaveProgress(t.Context(), "vero", NewProgress(Position{Seq: 1}, 0).Encode(true)))
+	store = j.engine.(*enginetest.Memory)
+	store.DamageFrame(6)
+	if calls, _ := reopenOn(t, store).Head(); calls != 9 {
+		t.Fatalf("Head counts %d calls, and 9 were saved with the progress", calls)
 	}
 }
 
 func TestADestinationThatWasNotConfiguredGoesOnBehindWhatWasPurged(t *testing.T) {
-	options := testOptions(t)
-	options.Dedupe = 0
-	j := open(t, options)
+	j := openOn(t, enginetest.NewMemory())
+	j.options.Dedupe = 0
 	if _, err := j.LoadProgress(t.Context(), "vero"); err != nil {
 		t.Fatal(err)
 	}
@@ -399,25 +363,6 @@ func TestAppendGivesUpOnADiskThatHangs(t *testing.T) {
 			t.Fatalf("%d requests, %d of them would be written", len(seen), len(c.frame.waiting))
 		}
 	})
-}
-
-func TestAGapIsCounted(t *testing.T) {
-	j := open(t, testOptions(t))
-	for i := range 5 {
-		appendCalls(t, j, 0, entry("u", i))
-	}
-	if err := j.store().calls.SecureDeleteMsg(t.Context(), 3); err != nil {
-		t.Fatal(err)
-	}
-	j.mu.Lock()
-	j.recent = recentFrames{}
-	j.mu.Unlock()
-	if got := len(readAll(t, j, 1)); got != 4 {
-		t.Fatalf("%d frames read, want 4", got)
-	}
-	if got := testutil.ToFloat64(j.metrics.missing); got != 1 {
-		t.Fatalf("%v frames counted as missing, want 1", got)
-	}
 }
 
 func TestTheSecondProcessOnAFolderIsRefusedWithTheFirstOnesPID(t *testing.T) {
@@ -528,6 +473,50 @@ func TestARecentFrameKeepsNothingOfARequestButItsCalls(t *testing.T) {
 	}
 }
 
+func openOn(t *testing.T, store *enginetest.Memory) *Journal {
+	t.Helper()
+	o := DefaultOptions
+	o.Dir = ""
+	j, err := OpenOn(t.Context(), store, o, zap.NewNop(), prometheus.NewRegistry())
+	must(t, err)
+	t.Cleanup(j.Close)
+	return j
+}
+
+// reopenOn opens the journal again after a crash.
+func reopenOn(t *testing.T, store *enginetest.Memory) *Journal {
+	t.Helper()
+	return openOn(t, store.Crash())
+}
+
+// failNext makes the next write of a kind end in a fault.
+func failNext(store *enginetest.Memory, kind enginetest.Write, fault enginetest.Fault) {
+	done := false
+	store.FailWrites(func(w enginetest.Write) enginetest.Fault {
+		if done || w != kind {
+			return enginetest.None
+		}
+		done = true
+		return fault
+	})
+}
+
+func messageIDs(frames []*Frame) (ids []string) {
+	for _, f := range frames {
+		for _, e := range f.Entries {
+			ids = append(ids, e.MessageID)
+		}
+	}
+	return ids
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func testOptions(t testing.TB) Options {
 	o := DefaultOptions
 	o.Dir = t.TempDir()
@@ -596,7 +585,7 @@ func TestParkedCallsAreKeptInOrderUntilTheyAreRemoved(t *testing.T) {
 		}
 	}
 	for range 2 {
-		if err := j.Unpark(t.Context(), ids["u-2"]); err != nil {
+		if err := j.Unpark(t.Context(), "vero", ids["u-2"]); err != nil {
 			t.Fatal(err)
 		}
 	}

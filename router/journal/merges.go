@@ -1,48 +1,55 @@
 package journal
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
-	"strconv"
-	"strings"
+	"slices"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"aka/router/journal/engine"
 )
 
-// What a destination remembers of its merges lies in a key-value bucket, in numbered blocks of bytes that say nothing to the
-// journal: the newest is written again as it grows, the oldest are dropped.
-
-// mergesStream is where the engine keeps the bucket. The subjects end in the destination's name and the block's number.
-const (
-	mergesStream = "KV_" + mergesKV
-	mergesTopic  = "$KV." + mergesKV + "."
-)
+// What a destination remembers of its merges lies in numbered blocks of bytes that say nothing to the journal: the newest is
+// written again as it grows, the oldest are dropped. A block stands behind the number of its save.
 
 // Merges calls visit for a destination's blocks, in the order in which they were last saved.
 func (j *Journal) Merges(ctx context.Context, destination string, visit func(block uint64, data []byte)) error {
-	from := uint64(1)
-	for {
-		stored, err := j.store().merged.GetMsg(ctx, from, jetstream.WithGetMsgSubject(mergesTopic+destination+".*"))
-		if isGone(err) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("load the merges of %s: %w", destination, err)
-		}
-		block, err := strconv.ParseUint(stored.Subject[strings.LastIndexByte(stored.Subject, '.')+1:], 10, 64)
-		if err != nil {
-			return fmt.Errorf("load the merges of %s: %w", destination, err)
-		}
-		visit(block, stored.Data)
-		from = stored.Sequence + 1
+	type saved struct {
+		number, block uint64
+		data          []byte
 	}
+	var blocks []saved
+	err := j.records.each(ctx, destination, keyMerges, 0, func(block uint64, value []byte) (bool, error) {
+		if len(value) < 8 {
+			return false, fmt.Errorf("%w: block %d has %d bytes", ErrDamaged, block, len(value))
+		}
+		blocks = append(blocks, saved{binary.BigEndian.Uint64(value), block, bytes.Clone(value[8:])})
+		return true, nil
+	})
+	if err != nil {
+		return fmt.Errorf("load the merges of %s: %w", destination, err)
+	}
+	slices.SortFunc(blocks, func(a, b saved) int { return cmp.Compare(a.number, b.number) })
+	for _, b := range blocks {
+		visit(b.block, b.data)
+	}
+	return nil
 }
 
 // SaveMerges stores a block, in place of what it held, and returns once that is safe on disk.
 func (j *Journal) SaveMerges(ctx context.Context, destination string, block uint64, data []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	if _, err := j.store().merges.Put(ctx, mergesKey(destination, block), data); err != nil {
+	key := recordKey(keyMerges, block)
+	err := j.changeMerges(ctx, destination, key, func(c *change, exists bool) {
+		if !exists {
+			c.account.merges++
+		}
+		c.account.lastMerge++
+		c.set(key, append(binary.BigEndian.AppendUint64(nil, c.account.lastMerge), data...))
+	})
+	if err != nil {
 		return fmt.Errorf("save the merges of %s: %w", destination, err)
 	}
 	return nil
@@ -50,15 +57,28 @@ func (j *Journal) SaveMerges(ctx context.Context, destination string, block uint
 
 // DropMerges removes a block for good. One that is gone already is no error.
 func (j *Journal) DropMerges(ctx context.Context, destination string, block uint64) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	// Not the bucket's own way: that leaves a mark for each key.
-	if err := j.store().merged.Purge(ctx, jetstream.WithPurgeSubject(mergesTopic+mergesKey(destination, block))); err != nil {
+	key := recordKey(keyMerges, block)
+	err := j.changeMerges(ctx, destination, key, func(c *change, exists bool) {
+		if exists {
+			c.account.merges--
+			c.remove(key)
+		}
+	})
+	if err != nil {
 		return fmt.Errorf("drop merges of %s: %w", destination, err)
 	}
 	return nil
 }
 
-func mergesKey(destination string, block uint64) string {
-	return destination + "." + strconv.FormatUint(block, 10)
+func (j *Journal) changeMerges(ctx context.Context, destination string, key []byte, build func(c *change, exists bool)) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	return j.records.change(ctx, destination, func(_ *book, c *change) error {
+		_, err := j.records.get(ctx, destination, key)
+		if err != nil && !errors.Is(err, engine.ErrNoRecord) {
+			return err
+		}
+		build(c, err == nil)
+		return nil
+	})
 }

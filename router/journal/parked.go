@@ -1,24 +1,24 @@
 package journal
 
 import (
+	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
+	"slices"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
+
+	"aka/router/journal/engine"
 )
 
 // Parked is a call that keeps failing at one destination while others pass. It is kept aside, so that it holds up neither
 // the progress nor the purge.
 type Parked struct {
-	// ID names it in this journal; 0 until it is stored.
+	// ID names it among its destination's; 0 until it is stored.
 	ID          uint64   `json:"-"`
 	Destination string   `json:"destination"`
 	Position    Position `json:"position"`
@@ -37,8 +37,9 @@ type Parked struct {
 	Entry  Entry  `json:"-"`
 }
 
-// Park stores a call aside and returns its id once it is safe on disk. To park a call again, as after a crash, gives the
-// id that it has; but one that has become a dead letter meanwhile, or is tried again after that, gets a new and higher one.
+// Park stores a call aside and returns its id, among its destination's, once it is safe on disk. To park a call again, as
+// after a crash, gives the id that it has; but one that has become a dead letter meanwhile, or is tried again after that, gets
+// a new and higher one.
 func (j *Journal) Park(ctx context.Context, p *Parked) (id uint64, err error) {
 	meta, err := json.Marshal(p)
 	if err != nil {
@@ -46,74 +47,112 @@ func (j *Journal) Park(ctx context.Context, p *Parked) (id uint64, err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	message := &nats.Msg{Subject: parkedTopic + p.Destination, Data: withMeta(meta, &p.Entry)}
-	ack, err := j.store().js.PublishMsg(ctx, message, jetstream.WithMsgID(repeatID(p.Destination, p.Position, &p.Entry)+p.Dead+again(p.Letter)))
+	key := callKey(keyParkedCall, p.Position, callHash(&p.Entry, p.Dead, p.Letter))
+	err = j.records.change(ctx, p.Destination, func(_ *book, c *change) error {
+		if id, err = storedID(ctx, j.records, p.Destination, key); err != nil || id != 0 {
+			return err
+		}
+		c.account.lastParked++
+		c.account.parked++
+		id = c.account.lastParked
+		c.set(recordKey(keyParked, id), append(slices.Clone(key), withMeta(meta, &p.Entry)...))
+		c.set(key, binary.BigEndian.AppendUint64(nil, id))
+		return nil
+	})
 	if err != nil {
 		return 0, fmt.Errorf("park a call of %s: %w", p.Destination, err)
 	}
-	return ack.Sequence, nil
+	return id, nil
+}
+
+// parkedKeySize is the length of the key with which the value of a parked call begins.
+const parkedKeySize = 1 + 8 + 4 + 8
+
+// splitParked returns the key of a parked call and the call.
+func splitParked(value []byte) (key, call []byte, err error) {
+	if len(value) < parkedKeySize {
+		return nil, nil, fmt.Errorf("%w: %d bytes", ErrDamaged, len(value))
+	}
+	return value[:parkedKeySize], value[parkedKeySize:], nil
 }
 
 // Unpark removes a parked call that has ended. One that is gone already is no error.
-func (j *Journal) Unpark(ctx context.Context, id uint64) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	if err := j.store().parked.DeleteMsg(ctx, id); err != nil && !isGone(err) {
-		return fmt.Errorf("remove a parked call: %w", err)
-	}
-	return nil
+func (j *Journal) Unpark(ctx context.Context, destination string, id uint64) error {
+	return j.unpark(ctx, destination, func() ([]uint64, error) { return []uint64{id}, nil })
 }
 
 // UnparkAt removes a destination's parked call by its position, where its id is not known.
 func (j *Journal) UnparkAt(ctx context.Context, destination string, pos Position) error {
-	var ids []uint64
-	if err := j.Parked(ctx, destination, func(p *Parked) {
-		if p.Position == pos {
-			ids = append(ids, p.ID)
-		}
-	}); err != nil {
-		return err
-	}
-	for _, id := range ids {
-		if err := j.Unpark(ctx, id); err != nil {
+	return j.unpark(ctx, destination, func() (ids []uint64, err error) {
+		prefix := callPrefix(keyParkedCall, pos)
+		end := callPrefix(keyParkedCall, Position{pos.Seq, pos.Index + 1})
+		err = j.records.engine.Scan(ctx, destination, prefix, end, func(_, value []byte) (bool, error) {
+			if len(value) != 8 {
+				return false, fmt.Errorf("%w: id of %d bytes", ErrDamaged, len(value))
+			}
+			ids = append(ids, binary.BigEndian.Uint64(value))
+			return true, nil
+		})
+		return ids, err
+	})
+}
+
+func (j *Journal) unpark(ctx context.Context, destination string, which func() ([]uint64, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	err := j.records.change(ctx, destination, func(_ *book, c *change) error {
+		ids, err := which()
+		if err != nil {
 			return err
 		}
+		for _, id := range ids {
+			if err := j.removeParked(ctx, c, destination, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("remove a parked call of %s: %w", destination, err)
 	}
+	return nil
+}
+
+func (j *Journal) removeParked(ctx context.Context, c *change, destination string, id uint64) error {
+	value, err := j.records.get(ctx, destination, recordKey(keyParked, id))
+	if errors.Is(err, engine.ErrNoRecord) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	key, _, err := splitParked(value)
+	if err != nil {
+		return err
+	}
+	c.remove(recordKey(keyParked, id))
+	c.remove(key)
+	c.account.parked--
 	return nil
 }
 
 // Parked calls visit for a destination's parked calls, in the order in which they were parked. What cannot be read is counted,
 // logged and passed over: one call must not keep a destination from all others. It stays on disk.
 func (j *Journal) Parked(ctx context.Context, destination string, visit func(*Parked)) error {
-	return j.store().each(ctx, j.store().parked, parkedTopic+destination, 1, func(id uint64, data []byte) (bool, error) {
+	return j.records.each(ctx, destination, keyParked, 0, func(id uint64, value []byte) (bool, error) {
 		p := &Parked{}
-		entry, err := readMeta(data, p)
+		_, call, err := splitParked(value)
+		if err == nil {
+			p.Entry, err = readMeta(bytes.Clone(call), p)
+		}
 		if err != nil {
 			j.metrics.damaged.Inc()
-			j.log.Error("journal: a parked call cannot be read and is lost: check the disk", zap.String("destination", destination), zap.Uint64("id", id), zap.Error(err))
+			j.log.Error("parked call is unreadable and lost", zap.String("destination", destination), zap.Uint64("id", id), zap.Error(err),
+				zap.String("hint", "check the disk"))
 			return true, nil
 		}
-		p.ID, p.Entry = id, entry
+		p.ID = id
 		visit(p)
 		return true, nil
 	})
-}
-
-// repeatID names what is kept of a call beside the log, so that a second time is recognized. The position alone would not
-// do: after frames were lost from the log's end, others take their places.
-func repeatID(destination string, pos Position, e *Entry) string {
-	sum := sha256.Sum256([]byte(e.Source + "\x00" + e.MessageID))
-	return destination + "@" + pos.String() + "@" + hex.EncodeToString(sum[:8])
-}
-
-// again tells what is stored anew after a dead letter of the same call from what was stored before.
-func again(letter uint64) string {
-	if letter == 0 {
-		return ""
-	}
-	return "@" + strconv.FormatUint(letter, 10)
-}
-
-func isGone(err error) bool {
-	return errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful)
 }

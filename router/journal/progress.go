@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,9 +8,6 @@ import (
 	"math/bits"
 	"slices"
 	"sort"
-
-	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/zap"
 )
 
 // Progress is how far one destination has come: which calls have ended there. It belongs to one goroutine.
@@ -163,7 +159,7 @@ func (p *Progress) find(seq uint64) int {
 }
 
 const (
-	progressVersion = 2 // 1 had no checksum at its end
+	progressVersion = 3
 	flagStopped     = 1
 )
 
@@ -194,7 +190,7 @@ func (p *Progress) Encode(stopped bool) []byte {
 	for seq, marks := range p.saved {
 		out = p.appendMarks(out, seq, marks)
 	}
-	return endFrame(out)
+	return appendSum(out)
 }
 
 // appendMarks writes a frame's distance from the floor, the number of its words, and these.
@@ -218,17 +214,12 @@ var errProgress = errors.New("saved progress cannot be read")
 
 // DecodeProgress reads what Encode wrote.
 func DecodeProgress(data []byte) (*Progress, error) {
-	if len(data) > 0 && data[0] == progressVersion {
-		body, sound := cutSum(data)
-		if !sound {
-			return nil, fmt.Errorf("%w: checksum", errProgress)
-		}
-		data = body
-	} else if len(data) > 0 && data[0] != 1 {
-		return nil, fmt.Errorf("%w: version %d, this program reads %d", errProgress, data[0], progressVersion)
+	data, sound := cutSum(data)
+	if !sound || len(data) < 2 {
+		return nil, fmt.Errorf("%w: checksum", errProgress)
 	}
-	if len(data) < 2 {
-		return nil, errProgress
+	if data[0] != progressVersion {
+		return nil, fmt.Errorf("%w: version %d, this program reads %d", errProgress, data[0], progressVersion)
 	}
 	flags, data := data[1], data[2:]
 	bad := false
@@ -264,92 +255,14 @@ func DecodeProgress(data []byte) (*Progress, error) {
 	return p, nil
 }
 
-// LoadProgress returns the destination's saved progress. A destination that is new starts at the log's end, which is saved
-// before it returns: from then on every call is meant for it. One that was removed goes on with what it had, and gets what is
-// accepted from now on. One whose progress is lost starts at the log's beginning: some calls go twice, none is lost.
-func (j *Journal) LoadProgress(ctx context.Context, destination string) (*Progress, error) {
-	if j.isBeingForgotten(destination) {
-		if err := j.Forget(ctx, destination); err != nil {
-			return nil, err
-		}
-	}
-	p, err := j.savedProgress(ctx, destination)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return j.firstProgress(ctx, destination)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := j.stampFolder(destination); err != nil {
-		return nil, err
-	}
-	if err := j.restore(ctx, destination, p); err != nil {
-		return nil, err
-	}
-	if err := j.skipPurged(ctx, destination, p); err != nil {
-		return nil, err
-	}
-	if _, next := j.Head(); p.floor > next.Seq {
-		j.log.Error("journal: frames are gone from its end, and new ones take their places; what was in them is lost: check whether the disk keeps what it says it has written",
-			zap.String("destination", destination), zap.Uint64("from", next.Seq), zap.Uint64("to", p.floor-1))
-		p.cutAt(next.Seq)
-	} else {
-		p.cutAt(max(next.Seq, p.floor))
-	}
-	return p, nil
-}
-
-// savedProgress returns jetstream.ErrKeyNotFound when there is none.
-func (j *Journal) savedProgress(ctx context.Context, destination string) (p *Progress, err error) {
-	saved, err := j.store().kv.Get(ctx, destination)
-	if err == nil {
-		p, err = DecodeProgress(saved.Value())
-	}
-	if err != nil {
-		return nil, fmt.Errorf("load progress of %s: %w", destination, err)
-	}
-	return p, nil
-}
-
-// firstProgress is that of a destination which has none.
-func (j *Journal) firstProgress(ctx context.Context, destination string) (*Progress, error) {
-	calls, next := j.Head()
-	p := NewProgress(next, calls)
-	if j.stampKnows(destination) {
-		first, _, err := j.store().bounds(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("load progress of %s: %w", destination, err)
-		}
-		j.log.Error("journal: the progress of a destination is lost; it begins where the log does, and gets calls again: check the disk",
-			zap.String("destination", destination), zap.Uint64("from", first))
-		p = NewProgress(Position{Seq: max(first, 1)}, 0)
-		p.crashed = true
-	}
-	if err := j.SaveProgress(ctx, destination, p.Encode(!p.crashed)); err != nil {
-		return nil, err
-	}
-	// Only now: a destination that the folder knows must have had its progress saved.
-	return p, j.stampFolder(destination)
-}
-
-// skipPurged moves the floor up to what the log still has.
-func (j *Journal) skipPurged(ctx context.Context, destination string, p *Progress) error {
-	first, _, err := j.store().bounds(ctx)
-	if err != nil {
-		return fmt.Errorf("load progress of %s: %w", destination, err)
-	}
-	if p.floor >= first {
-		return nil
-	}
-	j.log.Warn("journal: the destination goes on behind calls that were purged while nothing kept them for it",
-		zap.String("destination", destination), zap.Uint64("from", p.floor), zap.Uint64("to", first-1))
+// dropBelow moves the floor up to first: what stands below is not in the log any more.
+func (p *Progress) dropBelow(first uint64) {
 	p.floor = first
 	maps.DeleteFunc(p.saved, func(saved uint64, _ []uint64) bool { return saved < first })
 	p.savedRuns = slices.DeleteFunc(p.savedRuns, func(r frameRun) bool { return r.end() <= first })
 	if len(p.savedRuns) > 0 && p.savedRuns[0].seq < first {
 		p.savedRuns[0] = frameRun{first, p.savedRuns[0].end() - first}
 	}
-	return nil
 }
 
 // skip takes the frames from one up to another, where calls were accepted in all by then, for ended. Nothing that is saved lies
@@ -384,32 +297,4 @@ func (p *Progress) cutAt(seq uint64) {
 	if n := len(p.savedRuns); n > 0 && p.savedRuns[n-1].end() > seq {
 		p.savedRuns[n-1].frames = seq - p.savedRuns[n-1].seq
 	}
-}
-
-// mostEnded returns how many calls have ended at the destination where most have.
-func (j *Journal) mostEnded(ctx context.Context) (calls uint64, err error) {
-	keys, err := j.store().kv.ListKeys(ctx)
-	if err != nil {
-		return 0, err
-	}
-	for key := range keys.Keys() {
-		saved, err := j.store().kv.Get(ctx, key)
-		if err != nil {
-			return 0, fmt.Errorf("load progress of %s: %w", key, err)
-		}
-		if p, err := DecodeProgress(saved.Value()); err == nil {
-			calls = max(calls, p.callsBelow)
-		}
-	}
-	return calls, nil
-}
-
-// SaveProgress keeps a destination's progress on disk, as Encode gave it.
-func (j *Journal) SaveProgress(ctx context.Context, destination string, encoded []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	if _, err := j.store().kv.Put(ctx, destination, encoded); err != nil {
-		return fmt.Errorf("save progress of %s: %w", destination, err)
-	}
-	return nil
 }

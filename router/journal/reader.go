@@ -3,10 +3,13 @@ package journal
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"unsafe"
 	"weak"
+
+	"aka/router/journal/engine"
 )
 
 // Position is a call's place in the log. Positions are ordered as the calls were accepted.
@@ -31,27 +34,27 @@ func (p Position) String() string { return fmt.Sprintf("%d.%d", p.Seq, p.Index) 
 
 // Reader gives a log's frames in order. It belongs to one goroutine, which closes it.
 type Reader struct {
-	j     *Journal
-	next  uint64
-	dir   string // of the log's files
-	files blockCursor
-	ahead []rawFrame // read by the engine, not yet given
+	j      *Journal
+	next   uint64
+	stored engine.Reader
+	at     uint64 // the frame that stored gives next
 }
 
 // ReadFrom returns a reader whose first frame is the one at seq, or the first one after it that the log still has.
 func (j *Journal) ReadFrom(seq uint64) *Reader {
-	return &Reader{j: j, next: max(seq, 1), dir: msgsOf(j.options.Dir, callsStream)}
+	seq = max(seq, 1)
+	return &Reader{j: j, next: seq, stored: j.engine.Reader(seq), at: seq}
 }
 
 // Next returns the next frame, waiting for it if need be. Recent frames come from memory and are shared by all readers;
-// older ones are read from disk. What cannot be read any more is counted, logged and passed over. The error is that of the
+// older ones are read from the store. What cannot be read any more is counted, logged and passed over. The error is that of the
 // context, or the store's.
 func (r *Reader) Next(ctx context.Context) (*Frame, error) {
 	for {
 		frame, head, arrived := r.j.lookup(r.next)
 		if frame != nil {
-			r.next, r.ahead = r.next+1, nil
-			r.files.close()
+			r.next++
+			r.Close()
 			return frame, nil
 		}
 		if r.next > head {
@@ -59,77 +62,57 @@ func (r *Reader) Next(ctx context.Context) (*Frame, error) {
 			case <-arrived:
 				continue
 			case <-ctx.Done():
-				r.files.close()
+				r.Close()
 				return nil, ctx.Err()
 			}
 		}
-		frame, err := r.fromDisk(ctx, head)
+		frame, err := r.fromStore(ctx, head)
 		if err != nil || frame != nil {
 			return frame, err
 		}
 	}
 }
 
-// Close lets go of the file that it reads. It may be called again.
-func (r *Reader) Close() { r.files.close() }
+// Close releases the file that it reads. It may be called again.
+func (r *Reader) Close() { r.stored.Close() }
 
-// fromDisk returns the next frame from disk, or nil when it had to pass over something.
-func (r *Reader) fromDisk(ctx context.Context, head uint64) (*Frame, error) {
-	if frame := r.fromFiles(head); frame != nil {
+// fromStore returns the next frame from the store, or nil when it had to pass over something.
+func (r *Reader) fromStore(ctx context.Context, head uint64) (*Frame, error) {
+	if frame := r.j.passed.at(r.next); frame != nil {
 		r.next++
 		return frame, nil
 	}
-	if len(r.ahead) == 0 {
-		var err error
-		if r.ahead, err = r.j.store().readFrom(ctx, r.next, nil); err != nil {
-			return nil, err
-		}
+	if r.at != r.next {
+		r.stored.Seek(r.next)
 	}
-	if len(r.ahead) == 0 {
-		// The engine says no more than that it gave nothing: it may be damage, or a file that could not be opened just now.
-		raw, err := r.j.store().findFrame(r.next)
-		if err != nil {
-			return nil, err
-		}
-		if raw == nil {
-			r.skipTo(head + 1)
-			return nil, nil
-		}
-		r.ahead = []rawFrame{*raw}
-	}
-	raw := r.ahead[0]
-	r.ahead = r.ahead[1:]
-	if raw.seq > r.next {
-		r.skipTo(raw.seq)
-	}
-	r.next = raw.seq + 1
-	frame, err := decodeFrame(raw.seq, raw.data)
-	if err != nil {
-		r.j.reportDamage(raw.seq, err)
+	raw, err := r.stored.Next(ctx)
+	switch {
+	case errors.Is(err, engine.ErrEnd):
+		r.skipTo(head + 1)
 		return nil, nil
+	case err != nil:
+		r.at = 0 // wherever it is now
+		return nil, err
+	case raw.Seq > r.next:
+		r.skipTo(raw.Seq)
 	}
-	return frame, nil
-}
-
-// fromFiles returns the next frame in the ordinary case, and nil where the engine must be asked.
-func (r *Reader) fromFiles(head uint64) *Frame {
-	if len(r.ahead) > 0 {
-		return nil
-	}
-	if frame := r.j.passed.at(r.next); frame != nil {
-		return frame
-	}
-	content := r.files.frame(r.dir, r.next, head)
-	if content == nil {
-		return nil
-	}
-	frame, err := decodeFrame(r.next, content)
+	r.next, r.at = raw.Seq+1, raw.Seq+1
+	frame, err := decoded(raw)
 	if err != nil {
-		return nil
+		r.j.reportDamage(raw.Seq, err)
+		return nil, nil
 	}
 	frame.decoded = nil
 	r.j.passed.add(frame)
-	return frame
+	return frame, nil
+}
+
+// decoded decodes a stored frame.
+func decoded(raw engine.Frame) (*Frame, error) {
+	if raw.Err != nil {
+		return nil, raw.Err
+	}
+	return decodeFrame(raw.Seq, raw.Data)
 }
 
 func (r *Reader) skipTo(seq uint64) {

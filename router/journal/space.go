@@ -1,10 +1,9 @@
 package journal
 
 import (
-	"fmt"
-	"syscall"
-
 	"go.uber.org/zap"
+
+	"aka/router/journal/engine"
 )
 
 // warnLevels are the percentages of journal.max_bytes at which the log warns, and rearmBelow how far the size must fall below
@@ -40,37 +39,17 @@ func (w *spaceWatch) tooLittle(free, promised uint64) bool {
 }
 
 // watchSpace warns of a journal or a disk that fills.
-func (j *Journal) watchSpace(w *spaceWatch, stats Stats) {
-	if percent := w.crossed(stats.Bytes, stats.MaxBytes); percent > 0 {
-		j.log.Warn("journal: it fills; when it is full, calls are answered 503: see which destination is behind, or raise journal.max_bytes",
-			zap.Int("percent_of_max_bytes", percent), zap.Uint64("bytes", stats.Bytes), zap.Uint64("max_bytes", stats.MaxBytes))
+func (j *Journal) watchSpace(w *spaceWatch, stats engine.Stats) {
+	if percent := w.crossed(stats.LogBytes, stats.LogMaxBytes); percent > 0 {
+		j.log.Warn("journal is filling up", zap.Int("percent_of_max_bytes", percent), zap.Uint64("bytes", stats.LogBytes),
+			zap.Uint64("max_bytes", stats.LogMaxBytes), zap.String("hint", "a destination is behind, or journal.max_bytes is too small; when it is full, calls are answered 503"))
 	}
-	free, err := diskFree(j.options.Dir)
-	if err != nil {
+	if stats.DiskFree == 0 {
 		return // a folder that is gone shows in the writes
 	}
-	j.metrics.free.Set(float64(free))
-	promised := stats.MaxBytes - min(stats.Bytes, stats.MaxBytes)
-	if w.tooLittle(free, promised) {
-		j.log.Warn("journal: the disk has less room than journal.max_bytes promises; make room, or lower it",
-			zap.Uint64("free", free), zap.Uint64("promised", promised))
+	promised := stats.LogMaxBytes - min(stats.LogBytes, stats.LogMaxBytes)
+	if w.tooLittle(stats.DiskFree, promised) {
+		j.log.Warn("disk is smaller than journal.max_bytes promises", zap.Uint64("free", stats.DiskFree), zap.Uint64("promised", promised),
+			zap.String("hint", "make room, or lower journal.max_bytes"))
 	}
-}
-
-// diskFree returns how many bytes the folder's disk has left for this process.
-func diskFree(dir string) (uint64, error) {
-	var s syscall.Statfs_t
-	if err := syscall.Statfs(dir, &s); err != nil {
-		return 0, err
-	}
-	return uint64(s.Bavail) * uint64(s.Bsize), nil
-}
-
-// diskIsFull is an error when the disk lacks the room for a write.
-func diskIsFull(dir string, size uint64) error {
-	free, err := diskFree(dir)
-	if err != nil || free > size {
-		return nil
-	}
-	return fmt.Errorf("the disk of %s is full: %d bytes are free", dir, free)
 }

@@ -2,89 +2,54 @@ package journal
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"time"
 
-	"aka/router/strictyaml"
+	"aka/router/journal/engine"
 )
 
-// messageOverhead is at least what the store adds to a frame.
-const messageOverhead = 256
-
-// failedWrite is the last write to the log, when it failed.
-type failedWrite struct {
-	err error
-	// room is what the log must have free for it to succeed, where it lacked that; else 0.
-	room uint64
-}
-
-// Writable returns nil when the journal may be expected to take calls. It writes nothing: the error says that the store
-// does not answer, that the disk or the log is full, or that the last write failed and the store has not been found well since.
+// Writable returns nil when the journal may be expected to take calls. It writes nothing: the error says that the log or the
+// disk is full, or that the last write failed and the store has not been found well since.
 func (j *Journal) Writable(ctx context.Context) error {
-	if full := diskIsFull(j.options.Dir, maxFrame); full != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, full)
-	}
-	stats, err := j.Stats(ctx)
-	if err != nil {
-		return fmt.Errorf("%w: the store does not answer: %w", ErrUnavailable, err)
+	if err := j.engine.Writable(ctx, maxFrame); err != nil {
+		return answerTo(err)
 	}
 	j.mu.Lock()
-	failed := j.failed
-	j.mu.Unlock()
-	switch {
-	case failed == nil:
-		return nil
-	case failed.room > 0:
-		return lacksRoom(stats, failed.room)
+	defer j.mu.Unlock()
+	if j.failed != nil {
+		return fmt.Errorf("%w: the last write failed: %w", ErrUnavailable, j.failed)
 	}
-	return fmt.Errorf("%w: the last write failed: %w", ErrUnavailable, failed.err)
-}
-
-func lacksRoom(stats Stats, room uint64) error {
-	if stats.Bytes+room <= stats.MaxBytes {
-		return nil
-	}
-	return fmt.Errorf("%w: %d of journal.max_bytes, %s, are taken", ErrFull, stats.Bytes, strictyaml.Size(stats.MaxBytes))
+	return nil
 }
 
 // writeFailed keeps what Writable must know of a write that failed, until one lands or the store is found well. It returns
-// the error to answer with: ErrFull when the log has no room for it, else ErrUnavailable.
-func (j *Journal) writeFailed(err error, size int) error {
-	failed := &failedWrite{err: err}
-	room := uint64(size) + messageOverhead
-	answer := fmt.Errorf("%w: %w", ErrUnavailable, err)
-	if full := j.fullFor(err, room); full != nil {
-		failed.room, answer = room, full
-	} else if full := diskIsFull(j.options.Dir, maxFrame); full != nil {
-		failed.err = full
-		answer = fmt.Errorf("%w: %w: %w", ErrUnavailable, full, err)
-	}
+// the error to answer with.
+func (j *Journal) writeFailed(err error) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.failed = failed
-	return answer
+	if isSure(err) {
+		return answerTo(err) // whether there is room is asked anew
+	}
+	j.failed = err
+	return answerTo(err)
 }
 
-// fullFor returns an ErrFull when a write failed because the log has reached its size. The engine gives the same code when
-// the disk refuses.
-func (j *Journal) fullFor(err error, room uint64) error {
-	if !isStoreFailed(err) {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	stats, err := j.Stats(ctx)
-	if err != nil {
-		return nil
-	}
-	return lacksRoom(stats, room)
+// isSure reports whether a write that failed is certainly not stored.
+func isSure(err error) bool {
+	return errors.Is(err, engine.ErrFull) || errors.Is(err, engine.ErrNoSpace)
 }
 
-// mended tells that the store answers again.
-func (j *Journal) mended() {
+// answerTo returns ErrFull for a log that has reached its limit, else ErrUnavailable.
+func answerTo(err error) error {
+	if errors.Is(err, engine.ErrFull) {
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// recovered says that the store is well again.
+func (j *Journal) recovered() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.failed != nil && j.failed.room == 0 {
-		j.failed = nil
-	}
+	j.failed = nil
 }

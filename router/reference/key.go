@@ -31,6 +31,7 @@ const (
 	Number   Kind = "number"
 	Duration Kind = "duration"
 	Size     Kind = "size"
+	AutoSize Kind = "size or `auto`"
 	List     Kind = "list"
 	Section  Kind = "section"
 	Named    Kind = "sections by name"
@@ -162,6 +163,8 @@ func (r *Reference) shape(k *Key, field reflect.StructField, value reflect.Value
 		k.Kind = Duration
 	case kind == reflect.TypeFor[strictyaml.Size]():
 		k.Kind = Size
+	case kind == reflect.TypeFor[strictyaml.AutoSize]():
+		k.Kind = AutoSize
 	case reflect.PointerTo(kind).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
 		k.Kind = Text
 	case kind.Kind() == reflect.Struct:

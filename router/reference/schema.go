@@ -99,6 +99,7 @@ const (
 	variable        = `\$\{`
 	durationPattern = `^(?:0|\+?(?:[0-9]+d)?(?:[0-9]+(?:\.[0-9]*)?(?:ns|us|µs|ms|s|m|h))*)$`
 	sizePattern     = `^ *[0-9]+ *(?:[KMGT]i?)?B? *$`
+	autoPattern     = `^auto$`
 )
 
 // valueOf is what may stand at a key. A value that is left empty, as null is written, means its default.
@@ -132,7 +133,9 @@ func bare(k *Key) *schema {
 			If: &schema{Type: []string{"integer"}}, Then: &schema{Enum: []any{0}, ErrorMessage: message},
 		}
 	case Size:
-		return &schema{Type: []string{"string", "integer", "null"}, Minimum: number("0"), Pattern: sizePattern + "|" + variable, PatternErrorMessage: "Expected a size such as 512KiB, 64MiB or 10GiB."}
+		return size(sizePattern, "Expected a size such as 512KiB, 64MiB or 10GiB.")
+	case AutoSize:
+		return size(autoPattern+"|"+sizePattern, "Expected auto, or a size such as 512KiB, 64MiB or 10GiB.")
 	case List:
 		return &schema{Type: []string{"array", "null"}, Items: bare(k.Of)}
 	case Section:
@@ -148,6 +151,11 @@ func bare(k *Key) *schema {
 		return named(section(k.Keys))
 	}
 	return &schema{Type: []string{"string", "number", "boolean", "null"}} // YAML takes 12 for a number, aka for a text
+}
+
+// size is a number of bytes, or a text that matches the pattern.
+func size(pattern, message string) *schema {
+	return &schema{Type: []string{"string", "integer", "null"}, Minimum: number("0"), Pattern: pattern + "|" + variable, PatternErrorMessage: message}
 }
 
 // choice is one of the words, or a variable.
@@ -218,7 +226,8 @@ func (k *Key) value() any {
 	if k.Default == "" || k.Kind == Named {
 		return nil
 	}
-	if k.Kind == Text || k.Kind == Choice || k.Kind == Duration || k.Kind == Size {
+	switch k.Kind {
+	case Text, Choice, Duration, Size, AutoSize:
 		return k.Default
 	}
 	var value any

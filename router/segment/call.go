@@ -63,6 +63,11 @@ type Header struct {
 	Timestamp time.Time
 	// ReceivedAt is when aka accepted it. UTC, never zero.
 	ReceivedAt time.Time
+	// FromDevice marks a call that a browser or a phone sent, not a server.
+	FromDevice bool
+	// DeviceTime is when it happened by the sender's own clock, uncorrected, in milliseconds since 1970 UTC; 0 where the call
+	// does not say.
+	DeviceTime int64
 }
 
 // IDs appends the call's distinct person ids (userId, anonymousId, previousId) to dst: those that order its delivery.

@@ -8,7 +8,7 @@ import (
 )
 
 func (p *parser) header(c *rawCall) (Header, *Error) {
-	h := Header{ReceivedAt: p.ReceivedAt}
+	h := Header{ReceivedAt: p.ReceivedAt, FromDevice: p.Device}
 	if problem := p.readType(&h, c); problem != nil {
 		return h, problem
 	}
@@ -25,7 +25,7 @@ func (p *parser) header(c *rawCall) (Header, *Error) {
 	if h.Type == Track && len(bytes.TrimSpace(unquote(c.event))) == 0 {
 		return h, errMissingEvent
 	}
-	h.Timestamp = p.timestamp(c)
+	p.readTimes(&h, c)
 	return h, nil
 }
 
@@ -92,7 +92,7 @@ func (p *parser) messageID(c *rawCall) ([]byte, *Error) {
 	return id, nil
 }
 
-func (p *parser) timestamp(c *rawCall) time.Time {
+func (p *parser) readTimes(h *Header, c *rawCall) {
 	original := c.originalTimestamp
 	if isBlank(original) {
 		original = c.timestamp
@@ -101,7 +101,11 @@ func (p *parser) timestamp(c *rawCall) time.Time {
 	if sent.IsZero() {
 		sent = p.sentAt
 	}
-	return correctSkew(p.time(original), sent, p.ReceivedAt)
+	happened := p.time(original)
+	if !happened.IsZero() {
+		h.DeviceTime = happened.UnixMilli()
+	}
+	h.Timestamp = correctSkew(happened, sent, p.ReceivedAt)
 }
 
 // time reads a time; zero is none.

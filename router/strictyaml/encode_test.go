@@ -104,6 +104,21 @@ func TestFormatDurationIsReadBack(t *testing.T) {
 	}
 }
 
+func TestASizeMayBeAuto(t *testing.T) {
+	for text, want := range map[string]AutoSize{"auto": Auto, "0": 0, "64MiB": AutoSize(64 * MiB)} {
+		var got AutoSize
+		if err := got.UnmarshalText([]byte(text)); err != nil || got != want || got.String() != text {
+			t.Errorf("%s: got %s, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "-1", "Auto", "auto ", "none"} {
+		var got AutoSize
+		if err := got.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q was read as %s", text, got)
+		}
+	}
+}
+
 func TestSize(t *testing.T) {
 	for text, want := range map[string]Size{
 		"0": 0, "512": 512, "512B": 512, "1KB": 1000, "1KiB": 1024, "64 MiB": 64 << 20, "10GiB": 10 << 30, "2TB": 2e12, " 1KiB ": 1024,

@@ -61,3 +61,36 @@ func splitUnit(text string) (number string, bytes Size) {
 	}
 	return text, 1
 }
+
+// AutoSize is a size that a config may leave to the program: it is Auto then.
+type AutoSize Size
+
+// Auto is written as the word auto.
+const Auto AutoSize = -1
+
+const autoWord = "auto"
+
+// String returns the word, or the size as Size does.
+func (s AutoSize) String() string {
+	if s == Auto {
+		return autoWord
+	}
+	return Size(s).String()
+}
+
+// MarshalText gives String.
+func (s AutoSize) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads the word, or what Size reads.
+func (s *AutoSize) UnmarshalText(text []byte) error {
+	if string(text) == autoWord {
+		*s = Auto
+		return nil
+	}
+	var size Size
+	if err := size.UnmarshalText(text); err != nil {
+		return fmt.Errorf("expected auto, or a size such as 512KiB, 64MiB or 10GiB, not %q", text)
+	}
+	*s = AutoSize(size)
+	return nil
+}

@@ -14,9 +14,10 @@ import (
 
 // Errors of an engine, to be tested with errors.Is.
 var (
-	// ErrFull means that there is no room: the log has reached its limit, or the disk is full. Nothing was stored. The same
-	// write succeeds once there is room.
-	ErrFull = errors.New("no room")
+	// ErrFull means that the log has reached its limit. Nothing was stored.
+	ErrFull = errors.New("the log is full")
+	// ErrNoSpace means that the disk is full. Nothing was stored.
+	ErrNoSpace = errors.New("the disk is full")
 	// ErrNotLast means that the log does not end where Append was told. Nothing was stored.
 	ErrNotLast = errors.New("the log ends elsewhere")
 	// ErrUnsure means that a write did not end well, and may be stored all the same. Bounds says whether frames were. Records
@@ -54,7 +55,8 @@ type View interface {
 type Engine interface {
 	View
 	// Append adds frames behind the frame at after, in order, and returns the sequence of the last of them once all are safe on
-	// disk. It is called by one goroutine at a time. The errors are ErrFull, ErrNotLast, ErrUnsure, ErrFailed and ErrClosed.
+	// disk. It is called by one goroutine at a time. The errors are ErrFull, ErrNoSpace, ErrNotLast, ErrUnsure, ErrFailed and
+	// ErrClosed.
 	Append(ctx context.Context, frames [][]byte, after uint64) (last uint64, err error)
 	// Apply makes all changes to a destination's records, or none, and returns once they are safe on disk. Of two changes to a
 	// key the later counts. What two concurrent calls change for one destination is applied in either order. The errors are
@@ -79,6 +81,8 @@ type Reader interface {
 	// Next returns the next frame, or ErrEnd when the log has none yet. A sequence that is not the one after the last shows
 	// that frames are gone. A frame that is there and cannot be read has Err set.
 	Next(ctx context.Context) (Frame, error)
+	// Seek makes the next frame the one at seq, or the first behind it that the log still has. A short way ahead it is cheap.
+	Seek(seq uint64)
 	// Close releases the reader's file. The reader can be used again, and opens it anew.
 	Close()
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"aka/router/journal/engine"
+	"aka/router/journal/engine/enginetest"
 	"aka/router/segment"
 )
 
@@ -115,49 +117,13 @@ func TestAForgottenDestinationIsANewOne(t *testing.T) {
 	}
 }
 
-func TestADestinationThatIsBeingForgottenAtACrashIsForgottenAfterIt(t *testing.T) {
-	for name, crash := range map[string]func(*Journal){
-		"before anything is gone": func(*Journal) {},
-		"without its progress":    func(j *Journal) { must(t, j.store().kv.Delete(t.Context(), "vero")) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			options := testOptions(t)
-			j := open(t, options)
-			load(t, j, "vero")
-			e := entry("u", 1)
-			_, err := j.Park(t.Context(), &Parked{Destination: "vero", Position: Position{Seq: 1}, Entry: e})
-			must(t, err)
-			appendEach(t, j, 1, 3)
-			_, _, err = j.Remove("vero")
-			must(t, err)
-			appendEach(t, j, 4, 5)
-			must(t, j.restamp(func(s *stamp) bool { s.find("vero").forgotten = true; return true }))
-			crash(j)
-			j.Close()
-
-			if report, err := Check(options.Dir); err != nil || !report.Sound {
-				t.Errorf("the folder says %+v, %v", report, err)
-			}
-			j = open(t, options)
-			if known := j.Known(); len(known) > 0 {
-				t.Errorf("%v are known", known)
-			}
-			p := load(t, j, "vero")
-			if p.Floor() != 6 || p.Ended() != 5 || p.Crashed() {
-				t.Errorf("a new one starts at %d behind %d calls, crashed %t", p.Floor(), p.Ended(), p.Crashed())
-			}
-			must(t, j.Parked(t.Context(), "vero", func(*Parked) { t.Error("a parked call is still there") }))
-		})
-	}
-}
-
 // Of a journal that was salvaged without its progress, any destination may be known to it.
 func TestWhatIsSaidOfADestinationStandsWhereAnyMayBeKnown(t *testing.T) {
 	options := testOptions(t)
 	j := open(t, options)
-	must(t, j.restamp(func(s *stamp) bool {
-		s.destinations = append(s.destinations, standing{name: anyDestination})
-		return true
+	must(t, j.records.change(t.Context(), anyDestination, func(_ *book, c *change) error {
+		j.setState(c, anyDestination, destinationState{})
+		return nil
 	}))
 	load(t, j, "vero")
 	must(t, j.Pause("vero", true))
@@ -210,13 +176,12 @@ func TestAPauseOutlivesARestart(t *testing.T) {
 	}
 }
 
-func TestAStandingThatANewerVersionWroteIsNotMisread(t *testing.T) {
-	options := testOptions(t)
-	j := open(t, options)
-	j.Close()
-	s := stamp{[]standing{{name: "vero upside-down"}}}
-	must(t, s.write(options.Dir))
-	if _, err := Open(t.Context(), options, zap.NewNop(), prometheus.NewRegistry()); !errors.Is(err, ErrOtherVersion) {
+func TestOpen_RefusesAStateThatANewerVersionWrote(t *testing.T) {
+	store := enginetest.NewMemory()
+	openOn(t, store)
+	newer := appendSum([]byte("\x01" + `{"paused":true,"upside_down":1}`))
+	must(t, store.Apply(t.Context(), "vero", []engine.Change{{Key: []byte{keyState}, Value: newer}}))
+	if _, err := OpenOn(t.Context(), store.Crash(), DefaultOptions, zap.NewNop(), prometheus.NewRegistry()); !errors.Is(err, ErrOtherVersion) {
 		t.Errorf("got %v", err)
 	}
 }

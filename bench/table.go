@@ -1,0 +1,162 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"text/tabwriter"
+)
+
+// section is a table of what one kind of scenario measured.
+type section struct {
+	head string // with tabs between, as in a row
+	rows []row
+}
+
+// row is a line: what it is of, in one column or several, and the figures.
+type row struct {
+	names   []string
+	figures []figure
+}
+
+// figure is a number and how it is shown.
+type figure struct {
+	value  float64
+	format string
+}
+
+// whole, tenths and hundredths show so many digits.
+func whole(value float64) figure      { return figure{value, "%.0f"} }
+func tenths(value float64) figure     { return figure{value, "%.1f"} }
+func hundredths(value float64) figure { return figure{value, "%.2f"} }
+
+// known is a figure that is shown as a dash where it was not measured.
+func known(value float64) figure {
+	if value == 0 {
+		return figure{0, "-"}
+	}
+	return hundredths(value)
+}
+
+func (f figure) String() string {
+	if !strings.Contains(f.format, "%") {
+		return f.format
+	}
+	return fmt.Sprintf(f.format, f.value)
+}
+
+// mebibytes shows bytes.
+func mebibytes(bytes int64) figure { return tenths(float64(bytes) / (1 << 20)) }
+
+// sections are all tables, also those without rows, always in the same order.
+func (r *Report) sections() []section {
+	accept := section{head: "accept\trequests/s\tcalls/s\tempty's/s\tof empty\tp50 ms\tp99\tp99.9\tlimit\tCPU s/100k\tempty's\tload's\tcalls/frame\tsync ms\tdisk calls/s\tMiB"}
+	for _, a := range r.Accept {
+		accept.add([]string{a.Name}, whole(a.Requests), whole(a.Calls), whole(a.EmptyRequests), figure{100 * a.OfEmpty, "%.0f %%"}, hundredths(a.P50), hundredths(a.P99),
+			hundredths(a.P999), hundredths(a.Limit), hundredths(a.CPU), hundredths(a.EmptyCPU), hundredths(a.LoadCPU), whole(a.CallsPerFrame), hundredths(a.Sync),
+			whole(a.DiskCalls), whole(float64(a.RSS)))
+	}
+	deliver := section{head: "deliver\tdeliveries/s\taccepted/s\tCPU s/100k\tbare client's\tratio\tkeeping's\tsink's\tMiB"}
+	for _, d := range r.Deliver {
+		deliver.add([]string{d.Name}, whole(d.Rate), whole(d.AcceptRate), hundredths(d.CPU), known(d.BareCPU), known(d.OfBare), hundredths(d.KeepCPU), hundredths(d.SinkCPU),
+			whole(float64(d.RSS)))
+	}
+	lag := section{head: "lag\tdestination\tanswers after ms\tcalls/s\tp50 ms\tp99"}
+	for _, l := range r.Lag {
+		lag.add([]string{l.Name, l.Destination}, whole(l.Delay), whole(l.Rate), tenths(l.P50), tenths(l.P99))
+	}
+	backlog := section{head: "backlog\taccepted/s\tCPU s/100k\tMiB\tpeak\tdisk MiB/1M\tstart s\tafter crash\tMiB\tdrained/s\tCPU s/100k\tleft\tpeak MiB"}
+	for _, b := range r.Backlog {
+		backlog.add([]string{b.Name}, whole(b.AcceptRate), hundredths(b.AcceptCPU), whole(float64(b.RSS)), whole(float64(b.Peak)), whole(b.DiskPerMillion), hundredths(b.Start),
+			hundredths(b.StartAfterCrash), whole(float64(b.RSSAfterStart)), whole(b.DrainRate), hundredths(b.DrainCPU), whole(float64(b.Left)), whole(float64(b.PeakAfterStart)))
+	}
+	disk := section{head: "disk\tcalls\tMiB of calls\twritten MiB\tper byte\tlargest folder MiB\tfolder MiB\tafter s"}
+	for _, d := range r.Disk {
+		disk.add([]string{d.Name}, whole(float64(d.Calls)), mebibytes(d.Bytes), mebibytes(d.Written), known(d.PerByte), mebibytes(d.Largest), mebibytes(d.Folder), tenths(d.Wait))
+	}
+	return []section{accept, deliver, lag, backlog, disk}
+}
+
+func (s *section) add(names []string, figures ...figure) {
+	s.rows = append(s.rows, row{names, figures})
+}
+
+// write shows the tables. Where another binary was measured too, each row is followed by the other's and by their ratio.
+func (r *Report) write(to io.Writer) {
+	fmt.Fprintf(to, "%d cores, %s/%s\n", r.Cores, runtime.GOOS, runtime.GOARCH)
+	other := make([]section, len(r.sections()))
+	if r.Beside != nil {
+		other = r.Beside.sections()
+	}
+	for i, s := range r.sections() {
+		s.write(to, other[i].rows, r.beside())
+	}
+	r.writeWrong(to, "")
+	if r.Beside != nil {
+		r.Beside.writeWrong(to, r.beside()+": ")
+	}
+}
+
+// beside is what the other binary is called.
+func (r *Report) beside() string {
+	if r.Beside == nil {
+		return ""
+	}
+	return r.Beside.Aka
+}
+
+func (r *Report) writeWrong(to io.Writer, of string) {
+	fmt.Fprintf(to, "\n%slost %d, out of order %d, delivered twice %d\n", of, r.Lost, r.Swapped, r.Repeated)
+	for _, text := range r.Wrong {
+		fmt.Fprintf(to, "%sWRONG: %s\n", of, text)
+	}
+}
+
+func (s *section) write(to io.Writer, other []row, beside string) {
+	if len(s.rows)+len(other) == 0 {
+		return
+	}
+	columns := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(columns, "\n%s\t\n", s.head)
+	for i := range max(len(s.rows), len(other)) {
+		if i < len(s.rows) {
+			s.rows[i].write(columns)
+		}
+		if i < len(other) {
+			other[i].named("  " + beside).write(columns)
+		}
+		if i < min(len(s.rows), len(other)) {
+			s.rows[i].by(other[i]).write(columns)
+		}
+	}
+	_ = columns.Flush()
+}
+
+func (r row) write(to io.Writer) {
+	fmt.Fprint(to, strings.Join(r.names, "\t"))
+	for _, f := range r.figures {
+		fmt.Fprintf(to, "\t%s", f)
+	}
+	fmt.Fprint(to, "\t\n")
+}
+
+// named is the row under another name.
+func (r row) named(name string) row {
+	names := make([]string, len(r.names))
+	names[0] = name
+	return row{names, r.figures}
+}
+
+// by has each figure divided by the other's.
+func (r row) by(other row) row {
+	ratio := r.named("  ratio")
+	ratio.figures = make([]figure, len(r.figures))
+	for i, f := range r.figures {
+		ratio.figures[i] = figure{0, "-"}
+		if o := other.figures[i].value; o != 0 {
+			ratio.figures[i] = hundredths(f.value / o)
+		}
+	}
+	return ratio
+}

@@ -1,0 +1,66 @@
+package keystore
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// closeWait bounds each of the two waits of Close.
+const closeWait = time.Second
+
+var errGaveUp = errors.New("gave up waiting; acknowledged records are safe")
+
+// Close ends the store. It waits up to a second for what is under way, and up to a second for Pebble. It does not wait for
+// room on a full disk: an Apply that waits for room fails. Nothing is written after it returns, and the folder can be opened
+// again. A store that has failed is left as it is.
+func (s *Store) Close() error {
+	s.close.Do(func() { s.close.err = s.end() })
+	return s.close.err
+}
+
+func (s *Store) end() error {
+	if s.fs == nil {
+		<-s.open.close()
+		return s.db.Close()
+	}
+	vacant := s.open.close()
+	s.tidy.stop()
+	s.fail.tell(func(error) { s.fs.seal(false) }) // the owner has no more use for it
+	s.fs.enter(closing)
+	defer s.fs.seal(true)
+	timer := time.NewTimer(closeWait)
+	defer timer.Stop()
+	select {
+	case <-vacant:
+	case <-s.fail.failed:
+	case <-timer.C:
+	}
+	return s.closePebble()
+}
+
+// closePebble closes the database, and leaves it behind where that takes too long or the store has failed.
+func (s *Store) closePebble() error {
+	if err := s.fail.reason(); err != nil {
+		return fmt.Errorf("close records in %s: %w", s.dir, err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.db.Close() }()
+	timer := time.NewTimer(closeWait)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return closeError(s.dir, err)
+	case <-s.fail.failed:
+		return closeError(s.dir, s.fail.reason())
+	case <-timer.C:
+		return closeError(s.dir, errGaveUp)
+	}
+}
+
+func closeError(dir string, err error) error {
+	if err != nil {
+		return fmt.Errorf("close records in %s: %w", dir, err)
+	}
+	return nil
+}

@@ -1,0 +1,61 @@
+package keystore
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// failure remembers why a store failed. The first reason counts.
+type failure struct {
+	failed chan struct{} // closed when it has failed
+
+	mu     sync.Mutex
+	err    error
+	onFail func(error)
+}
+
+func newFailure() *failure { return &failure{failed: make(chan struct{})} }
+
+// tell sets what is called with the reason, before failed is closed. A failure before that is not told.
+func (f *failure) tell(onFail func(error)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.onFail = onFail
+}
+
+func (f *failure) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil {
+		return
+	}
+	f.err = err
+	if f.onFail != nil {
+		f.onFail(err)
+	}
+	close(f.failed)
+}
+
+func (f *failure) reason() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
+
+func (f *failure) happened() bool {
+	select {
+	case <-f.failed:
+		return true
+	default:
+		return false
+	}
+}
+
+// raise sets v to n unless it is higher already.
+func raise(v *atomic.Uint64, n uint64) {
+	for old := v.Load(); old < n && !v.CompareAndSwap(old, n); old = v.Load() {
+	}
+}
+
+// forever blocks the goroutine that calls it. It is for those of Pebble that must not go on.
+func forever() { select {} }

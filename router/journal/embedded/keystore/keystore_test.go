@@ -1,0 +1,105 @@
+package keystore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"aka/router/journal/embedded/keystore"
+	"aka/router/journal/engine"
+)
+
+const folder = "journal/keys"
+
+func open(t testing.TB, fs vfs.FS, dir string) *keystore.Store {
+	t.Helper()
+	return openWith(t, dir, keystore.Options{FS: fs})
+}
+
+func openWith(t testing.TB, dir string, o keystore.Options) *keystore.Store {
+	t.Helper()
+	s, err := keystore.Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func set(key, value string) engine.Change {
+	return engine.Change{Key: []byte(key), Value: []byte(value)}
+}
+
+func remove(key string) engine.Change { return engine.Change{Key: []byte(key), Delete: true} }
+
+func apply(t testing.TB, s *keystore.Store, destination string, changes ...engine.Change) uint64 {
+	t.Helper()
+	number, err := s.Apply(context.Background(), destination, changes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return number
+}
+
+// scan returns the records of a destination as "key=value".
+func scan(t testing.TB, s keystore.Records, destination string, from, to []byte) (found []string) {
+	t.Helper()
+	err := s.Scan(context.Background(), destination, from, to, func(key, value []byte) (bool, error) {
+		found = append(found, fmt.Sprintf("%s=%s", key, value))
+		return true, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func want(t testing.TB, what string, got, want any) {
+	t.Helper()
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%s is %v, expected %v", what, got, want)
+	}
+}
+
+func TestRecordsAreThereAfterAReopen(t *testing.T) {
+	fs := vfs.NewMem()
+	s := open(t, fs, folder)
+	want(t, "first number", apply(t, s, "vero", set("b", "1"), set("a", "2"), set("b", "3")), 1)
+	want(t, "second number", apply(t, s, "iterable", set("b", "4")), 2)
+	want(t, "third number", apply(t, s, "vero", remove("a")), 3)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, fs, folder)
+	want(t, "number after the reopen", s.Number(), 3)
+	want(t, "records", scan(t, s, "vero", nil, nil), []string{"b=3"})
+	want(t, "next number", apply(t, s, "vero", set("c", "5")), 4)
+	value, err := s.Get(context.Background(), "iterable", []byte("b"))
+	if err != nil || string(value) != "4" {
+		t.Errorf("Get returns %q, %v", value, err)
+	}
+	if _, err := s.Get(context.Background(), "vero", []byte("a")); !errors.Is(err, engine.ErrNoRecord) {
+		t.Errorf("Get of a deleted record returns %v", err)
+	}
+}
+
+func TestDestinationsNeverCollide(t *testing.T) {
+	s := open(t, vfs.NewMem(), folder)
+	names := []string{"", "*", "a", "a\x00", "a\x00b", "ab", "\x01a", "\xff", "\xff\xff", string(make([]byte, 200))}
+	for _, name := range names {
+		apply(t, s, name, set("", "of "+name), set("b", "b of "+name), set("\xff\xff", "end of "+name))
+	}
+	for _, name := range names {
+		want(t, fmt.Sprintf("records of %q", name), scan(t, s, name, nil, nil),
+			[]string{"=of " + name, "b=b of " + name, "\xff\xff=end of " + name})
+	}
+	got, err := s.Destinations(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, "destinations", fmt.Sprintf("%q", got), fmt.Sprintf("%q", slices.Sorted(slices.Values(names))))
+}

@@ -1,0 +1,89 @@
+package keystore
+
+import (
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// lookFS is a file system that can only be read, and remembers which files were. Its lock excludes nobody.
+type lookFS struct {
+	vfs.FS
+	withoutWALs bool // in the listing of a folder
+
+	mu     sync.Mutex
+	opened []string
+}
+
+func (l *lookFS) Unwrap() vfs.FS { return l.FS }
+
+func (l *lookFS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	l.mu.Lock()
+	l.opened = append(l.opened, name)
+	l.mu.Unlock()
+	return l.FS.Open(name, opts...)
+}
+
+// walsRead returns the paths of the WALs that were opened, in their order.
+func (l *lookFS) walsRead() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var wals []string
+	for _, name := range l.opened {
+		if isWAL(name) && !slices.Contains(wals, name) {
+			wals = append(wals, name)
+		}
+	}
+	slices.Sort(wals)
+	return wals
+}
+
+// lastOpened returns the file that was opened last.
+func (l *lookFS) lastOpened() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.opened) == 0 {
+		return ""
+	}
+	return l.opened[len(l.opened)-1]
+}
+
+func (l *lookFS) List(dir string) ([]string, error) {
+	names, err := l.FS.List(dir)
+	if l.withoutWALs {
+		names = slices.DeleteFunc(names, isWAL)
+	}
+	return names, err
+}
+
+func isWAL(name string) bool { return strings.HasSuffix(name, ".log") }
+
+type noLock struct{}
+
+func (noLock) Close() error { return nil }
+
+func (l *lookFS) Lock(string) (io.Closer, error) { return noLock{}, nil }
+
+func (l *lookFS) Create(name string, _ vfs.DiskWriteCategory) (vfs.File, error) {
+	return nil, readOnly("create", name)
+}
+
+func (l *lookFS) OpenReadWrite(name string, _ vfs.DiskWriteCategory, _ ...vfs.OpenOption) (vfs.File, error) {
+	return nil, readOnly("open", name)
+}
+
+func (l *lookFS) ReuseForWrite(_, name string, _ vfs.DiskWriteCategory) (vfs.File, error) {
+	return nil, readOnly("reuse", name)
+}
+
+func (l *lookFS) Link(_, name string) error                { return readOnly("link", name) }
+func (l *lookFS) Rename(_, name string) error              { return readOnly("rename", name) }
+func (l *lookFS) Remove(name string) error                 { return readOnly("remove", name) }
+func (l *lookFS) RemoveAll(name string) error              { return readOnly("remove", name) }
+func (l *lookFS) MkdirAll(dir string, _ os.FileMode) error { return readOnly("mkdir", dir) }
+
+func readOnly(op, path string) error { return &os.PathError{Op: op, Path: path, Err: errReadOnly} }

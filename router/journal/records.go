@@ -1,0 +1,291 @@
+package journal
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+
+	"aka/router/journal/engine"
+)
+
+// The records of a destination, by the first byte of their keys. Numbers in keys are big-endian, so that keys are in the
+// numbers' order.
+const (
+	keyAccount    = 'a' // what there must be: see account
+	keyDead       = 'd' // + id: a dead letter
+	keyDeadIndex  = 'i' // + id: what dead letters are chosen and counted by: see deadIndex
+	keyDeadCall   = 'u' // + callKey: the id of the dead letter that a call is
+	keyParked     = 'k' // + id: a parked call, behind the key of its keyParkedCall
+	keyParkedCall = 'l' // + callKey: the id of the parked call that a call is
+	keyMerges     = 'm' // + block: a block of merges, behind the number of its save
+	keyProgress   = 'g' // the encoded Progress
+	keyHead       = 'h' // the end of the log when progress was saved: see head
+	keyState      = 's' // paused, removed: see destinationState
+)
+
+func recordKey(kind byte, number uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{kind}, number)
+}
+
+// numberIn returns the number in a key that recordKey made.
+func numberIn(key []byte) uint64 {
+	if len(key) != 9 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(key[1:])
+}
+
+// allOf are the bounds of a scan over all records of a kind.
+func allOf(kind byte) (from, to []byte) { return []byte{kind}, []byte{kind + 1} }
+
+// account is how many records of each kind a destination has. It is changed together with them, so that a start which finds
+// other numbers knows that something is gone.
+type account struct {
+	dead, parked, merges uint64
+	// lastDead and lastParked are the highest ids that were given, lastMerge the number of the last save of merges.
+	lastDead, lastParked, lastMerge uint64
+}
+
+const recordVersion = 1
+
+func (a *account) numbers() [6]*uint64 {
+	return [...]*uint64{&a.dead, &a.parked, &a.merges, &a.lastDead, &a.lastParked, &a.lastMerge}
+}
+
+func (a *account) encode() []byte {
+	out := []byte{recordVersion}
+	for _, n := range a.numbers() {
+		out = binary.AppendUvarint(out, *n)
+	}
+	return appendSum(out)
+}
+
+func decodeAccount(data []byte) (a account, err error) {
+	r, err := openRecord(data)
+	if err != nil {
+		return a, err
+	}
+	for _, n := range a.numbers() {
+		*n = r.uvarint()
+	}
+	return a, r.err
+}
+
+// openRecord checks a small record: its version, and the sum at its end.
+func openRecord(data []byte) (*recordReader, error) {
+	body, sound := cutSum(data)
+	if !sound || len(body) == 0 {
+		return nil, fmt.Errorf("%w: checksum", ErrDamaged)
+	}
+	if body[0] != recordVersion {
+		return nil, fmt.Errorf("%w: version %d, this program reads %d", ErrDamaged, body[0], recordVersion)
+	}
+	return &recordReader{data: body[1:]}, nil
+}
+
+// records are the keyed half of a journal, with what is known of them in memory. Changes to one destination follow one another.
+type records struct {
+	engine engine.Engine
+
+	mu       sync.Mutex
+	books    map[string]*book
+	lastDead uint64 // the highest id of a dead letter that was given, all destinations together
+}
+
+// book is what is known of one destination's records.
+type book struct {
+	// changing has one place: who has it changes the destination's records. Below belongs to it.
+	changing chan struct{}
+	account  account
+	// stale is set where a change may or may not be stored: the account must be read again before the next.
+	stale bool
+
+	// mu is held for no longer than it takes to look or to count.
+	mu    sync.Mutex
+	kinds map[DeadFilter]*deadSize
+}
+
+func newRecords() *records { return &records{books: map[string]*book{}} }
+
+// load reads the accounts and counts what there is of each kind. Where that is less, or more, it fails and says what.
+func (r *records) load(ctx context.Context, view engine.View) error {
+	destinations, err := view.Destinations(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range destinations {
+		b := newBook()
+		if err := b.load(ctx, view, name); err != nil {
+			return err
+		}
+		r.books[name] = b
+		r.lastDead = max(r.lastDead, b.account.lastDead)
+	}
+	return nil
+}
+
+func newBook() *book {
+	b := &book{changing: make(chan struct{}, 1), kinds: map[DeadFilter]*deadSize{}}
+	return b
+}
+
+func (b *book) load(ctx context.Context, view engine.View, destination string) error {
+	data, err := view.Get(ctx, destination, []byte{keyAccount})
+	switch {
+	case errors.Is(err, engine.ErrNoRecord):
+	case err != nil:
+		return fmt.Errorf("account of %s: %w", destination, err)
+	default:
+		if b.account, err = decodeAccount(data); err != nil {
+			return fmt.Errorf("account of %s: %w", destination, err)
+		}
+	}
+	dead, err := b.countDead(ctx, view, destination)
+	if err != nil {
+		return fmt.Errorf("dead letters of %s: %w", destination, err)
+	}
+	for _, kind := range []struct {
+		name        string
+		found, want uint64
+		key         byte
+	}{{"dead letters", dead, b.account.dead, 0}, {"parked calls", 0, b.account.parked, keyParked}, {"blocks of merges", 0, b.account.merges, keyMerges}} {
+		if kind.key != 0 {
+			if kind.found, err = countOf(ctx, view, destination, kind.key); err != nil {
+				return fmt.Errorf("%s of %s: %w", kind.name, destination, err)
+			}
+		}
+		if kind.found != kind.want {
+			return fmt.Errorf("%w: destination %s has %d %s, and had %d", ErrBroken, destination, kind.found, kind.name, kind.want)
+		}
+	}
+	return nil
+}
+
+func countOf(ctx context.Context, view engine.View, destination string, kind byte) (n uint64, err error) {
+	from, to := allOf(kind)
+	err = view.Scan(ctx, destination, from, to, func(_, _ []byte) (bool, error) {
+		n++
+		return true, nil
+	})
+	return n, err
+}
+
+// book returns what is known of a destination.
+func (r *records) book(destination string) *book {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b := r.books[destination]
+	if b == nil {
+		b = newBook()
+		r.books[destination] = b
+	}
+	return b
+}
+
+// names returns the destinations that have a book.
+func (r *records) names() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	names := make([]string, 0, len(r.books))
+	for name := range r.books {
+		names = append(names, name)
+	}
+	return names
+}
+
+// nextDead gives the id of a new dead letter.
+func (r *records) nextDead() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lastDead++
+	return r.lastDead
+}
+
+// change is one change of a destination's records on its way.
+type change struct {
+	account account
+	list    []engine.Change
+	// then is called once it is stored.
+	then []func()
+}
+
+func (c *change) set(key, value []byte) {
+	c.list = append(c.list, engine.Change{Key: key, Value: value})
+}
+
+func (c *change) remove(key []byte) {
+	c.list = append(c.list, engine.Change{Key: key, Delete: true})
+}
+
+// change has build say what to change, with no other change of the destination in between, and returns once that is stored.
+// Where there is nothing to change, nothing is written.
+func (r *records) change(ctx context.Context, destination string, build func(b *book, c *change) error) error {
+	b := r.book(destination)
+	select {
+	case b.changing <- struct{}{}:
+		defer func() { <-b.changing }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if b.stale {
+		if err := r.reload(ctx, destination, b); err != nil {
+			return err
+		}
+	}
+	c := &change{account: b.account}
+	if err := build(b, c); err != nil || len(c.list) == 0 {
+		return err
+	}
+	if c.account != b.account {
+		c.set([]byte{keyAccount}, c.account.encode())
+	}
+	if err := r.engine.Apply(ctx, destination, c.list); err != nil {
+		b.stale = errors.Is(err, engine.ErrUnsure)
+		return err
+	}
+	b.account = c.account
+	for _, then := range c.then {
+		then()
+	}
+	return nil
+}
+
+// reload reads a destination's account again.
+func (r *records) reload(ctx context.Context, destination string, b *book) error {
+	fresh := newBook()
+	if err := fresh.load(ctx, r.engine, destination); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.account, b.kinds, b.stale = fresh.account, fresh.kinds, false
+	return nil
+}
+
+// each visits the records of a kind from a number on, with copies of their values no longer good than the visit.
+func (r *records) each(ctx context.Context, destination string, kind byte, from uint64, visit func(number uint64, value []byte) (bool, error)) error {
+	_, to := allOf(kind)
+	return r.engine.Scan(ctx, destination, recordKey(kind, from), to, func(key, value []byte) (bool, error) {
+		return visit(numberIn(key), value)
+	})
+}
+
+// get returns a record's value, or engine.ErrNoRecord.
+func (r *records) get(ctx context.Context, destination string, key []byte) ([]byte, error) {
+	return r.engine.Get(ctx, destination, key)
+}
+
+// callKey names what is kept of a call beside the log, so that a second time is recognized: kind, position, and a hash of
+// what tells calls at one position apart. After frames were lost from the log's end, others take their places; and what is
+// stored anew after a dead letter of the same call is another.
+func callKey(kind byte, pos Position, hash [8]byte) []byte {
+	return append(callPrefix(kind, pos), hash[:]...)
+}
+
+func callPrefix(kind byte, pos Position) []byte {
+	key := binary.BigEndian.AppendUint64([]byte{kind}, pos.Seq)
+	return binary.BigEndian.AppendUint32(key, uint32(min(pos.Index, math.MaxUint32)))
+}

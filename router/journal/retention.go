@@ -1,0 +1,337 @@
+package journal
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"aka/router/journal/engine"
+)
+
+// DeadCount is how many dead letters there are of one kind, and what they take on disk.
+type DeadCount struct {
+	DeadFilter
+	Count, Bytes uint64
+}
+
+// deadSize is how many dead letters there are of one kind.
+type deadSize struct{ count, bytes uint64 }
+
+// countDead counts what there is of a destination's dead letters.
+func (b *book) countDead(ctx context.Context, view engine.View, destination string) (n uint64, err error) {
+	from, to := allOf(keyDeadIndex)
+	err = view.Scan(ctx, destination, from, to, func(_, value []byte) (bool, error) {
+		x, err := decodeDeadIndex(destination, value)
+		if err != nil {
+			return false, err
+		}
+		n++
+		b.countDeadLetter(&x, 1)
+		return true, nil
+	})
+	return n, err
+}
+
+// countDeadLetter adds a dead letter to the counts, or takes it out: by is 1 or -1.
+func (b *book) countDeadLetter(x *deadIndex, by int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	size := b.kinds[x.filter]
+	if size == nil {
+		size = &deadSize{}
+		b.kinds[x.filter] = size
+	}
+	size.count += uint64(by)
+	size.bytes += uint64(by) * x.size
+	if size.count == 0 {
+		delete(b.kinds, x.filter)
+	}
+}
+
+// deadTotal is how many dead letters a destination has.
+func (b *book) deadTotal() (total deadSize) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, size := range b.kinds {
+		total.count += size.count
+		total.bytes += size.bytes
+	}
+	return total
+}
+
+// DeadSummary returns the counts of all kinds of dead letters, by destination, reason, type and source.
+func (j *Journal) DeadSummary(context.Context) ([]DeadCount, error) {
+	var counts []DeadCount
+	for _, name := range j.records.names() {
+		b := j.records.book(name)
+		b.mu.Lock()
+		for filter, size := range b.kinds {
+			counts = append(counts, DeadCount{filter, size.count, size.bytes})
+		}
+		b.mu.Unlock()
+	}
+	slices.SortFunc(counts, func(a, b DeadCount) int { return strings.Compare(a.sortKey(), b.sortKey()) })
+	return counts, nil
+}
+
+func (c *DeadCount) sortKey() string {
+	return strings.Join([]string{c.Destination, c.Reason, c.Type.String(), c.Source}, "\x00")
+}
+
+// retention keeps the number and the age of dead letters within their limits.
+type retention struct {
+	j    *Journal
+	lost *prometheus.CounterVec
+	fill spaceWatch
+
+	// making is held while room is made.
+	making  sync.Mutex
+	pending uint64 // the bytes that are being written
+
+	mu     sync.Mutex
+	oldest map[string]time.Time // by destination
+}
+
+// Limits for which dead letters go that nobody has replayed or discarded.
+const (
+	limitAge   = "max_age"
+	limitBytes = "max_bytes"
+)
+
+func newRetention(j *Journal, reg prometheus.Registerer) *retention {
+	r := &retention{j: j, oldest: map[string]time.Time{}}
+	r.lost = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "aka", Subsystem: "dead_letters", Name: "lost_total",
+		Help: "Dead letters that went because of dead_letters.max_age or max_bytes: their calls are lost."}, []string{"destination", "limit"})
+	reg.MustRegister(r, r.lost)
+	return r
+}
+
+// registerMetrics makes a destination's metrics visible at zero.
+func (r *retention) registerMetrics(destination string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, limit := range []string{limitAge, limitBytes} {
+		r.lost.WithLabelValues(destination, limit)
+	}
+	if _, known := r.oldest[destination]; !known {
+		r.oldest[destination] = time.Time{}
+	}
+}
+
+// retentionInterval is how often the limits are enforced.
+const retentionInterval = 5 * time.Second
+
+// run enforces the limits until ctx ends.
+func (r *retention) run(ctx context.Context) {
+	tick := time.NewTicker(retentionInterval)
+	defer tick.Stop()
+	for {
+		if err := r.enforce(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			r.j.log.Warn("dead letter limits not enforced, retrying", zap.Error(err), zap.String("hint", "is the disk full?"))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (r *retention) enforce(ctx context.Context, now time.Time) error {
+	if err := r.expire(ctx, now); err != nil {
+		return err
+	}
+	if err := r.makeRoom(ctx, 0); err != nil {
+		return err
+	}
+	r.warn()
+	return r.findOldest(ctx)
+}
+
+// total returns the bytes of all dead letters, and the destination that has the most.
+func (r *retention) total() (bytes uint64, largest string) {
+	most := uint64(0)
+	for _, name := range r.j.records.names() {
+		size := r.j.records.book(name).deadTotal().bytes
+		bytes += size
+		if size > most {
+			most, largest = size, name
+		}
+	}
+	return bytes, largest
+}
+
+// roomStep is the part of max_bytes that is freed beyond what is needed, so that not each burial has to make room.
+const roomStep = 64
+
+// makeRoom removes dead letters until size bytes more have room, and keeps that free until madeUse. They are the oldest of
+// the destination that has the most: one that floods the room takes nothing from the others.
+func (r *retention) makeRoom(ctx context.Context, size uint64) error {
+	r.making.Lock()
+	defer r.making.Unlock()
+	limit := uint64(r.j.options.DeadLetters.MaxBytes)
+	bytes, largest := r.total()
+	if need := bytes + r.pending + size; need > limit {
+		free := need - limit + limit/roomStep
+		for free > 0 && largest != "" {
+			n, err := r.drop(ctx, limitBytes, largest, func(x *deadIndex) bool {
+				enough := free == 0
+				free -= min(free, x.size)
+				return !enough
+			})
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				break
+			}
+			_, largest = r.total()
+		}
+	}
+	r.pending += size
+	return nil
+}
+
+// madeUse says that what there was room for is written, or will not be.
+func (r *retention) madeUse(size uint64) {
+	r.making.Lock()
+	defer r.making.Unlock()
+	r.pending -= size
+}
+
+// expire removes those that are too old.
+func (r *retention) expire(ctx context.Context, now time.Time) error {
+	age := r.j.options.DeadLetters.MaxAge
+	if age == 0 {
+		return nil
+	}
+	for _, name := range r.j.records.names() {
+		for n := 1; n > 0; {
+			var err error
+			if n, err = r.drop(ctx, limitAge, name, func(x *deadIndex) bool { return now.Sub(x.stored) > age }); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// drop removes the oldest dead letters of a destination as long as they are too many, a batch at a time, says so, and
+// returns how many there were.
+func (r *retention) drop(ctx context.Context, limit, destination string, tooMany func(*deadIndex) bool) (n int, err error) {
+	if r.j.records.book(destination).deadTotal().count == 0 {
+		return 0, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	reasons := map[string]int{}
+	err = r.j.records.change(ctx, destination, func(b *book, c *change) error {
+		return r.j.records.each(ctx, destination, keyDeadIndex, 0, func(id uint64, value []byte) (bool, error) {
+			x, err := decodeDeadIndex(destination, value)
+			if err != nil {
+				return false, err
+			}
+			if n == runLetters || !tooMany(&x) {
+				return false, nil
+			}
+			n++
+			reasons[x.filter.Reason]++
+			return true, b.removeDead(c, destination, id, value)
+		})
+	})
+	if err != nil || n == 0 {
+		return 0, err
+	}
+	r.lost.WithLabelValues(destination, limit).Add(float64(n))
+	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
+		r.j.log.Error("dead letters removed, their calls are lost", zap.String("limit", "dead_letters."+limit),
+			zap.String("destination", destination), zap.String("reason", reason), zap.Int("count", reasons[reason]),
+			zap.String("hint", "replay or discard them in time, or raise the limit"))
+	}
+	return n, nil
+}
+
+// warn says when dead letters take up much of their room.
+func (r *retention) warn() {
+	limit := uint64(r.j.options.DeadLetters.MaxBytes)
+	bytes, _ := r.total()
+	if percent := r.fill.crossed(bytes, limit); percent > 0 {
+		r.j.log.Warn("dead letters take up much of their room", zap.Int("percent_of_max_bytes", percent), zap.Uint64("bytes", bytes),
+			zap.Uint64("max_bytes", limit), zap.String("hint", "replay or discard some, or raise dead_letters.max_bytes; when it is full the oldest are removed"))
+	}
+}
+
+// findOldest notes since when each destination has had its oldest.
+func (r *retention) findOldest(ctx context.Context) error {
+	for _, name := range r.j.records.names() {
+		at := time.Time{}
+		if r.j.records.book(name).deadTotal().count > 0 {
+			err := r.j.records.each(ctx, name, keyDeadIndex, 0, func(_ uint64, value []byte) (bool, error) {
+				x, err := decodeDeadIndex(name, value)
+				at = x.stored
+				return false, err
+			})
+			if err != nil {
+				return err
+			}
+		}
+		r.mu.Lock()
+		if _, known := r.oldest[name]; known || !at.IsZero() {
+			r.oldest[name] = at
+		}
+		r.mu.Unlock()
+	}
+	return nil
+}
+
+var (
+	deadCalls  = prometheus.NewDesc("aka_dead_letters", "Dead letters that are kept.", []string{"destination"}, nil)
+	deadBytes  = deadDesc("bytes", "Size of the dead letters on disk.", "destination")
+	deadOldest = deadDesc("oldest_seconds", "Age of the oldest dead letter, since it was stored; 0 when there is none.", "destination")
+	deadLimit  = deadDesc("max_bytes", "Size beyond which the oldest dead letters go (dead_letters.max_bytes).")
+)
+
+func deadDesc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("aka_dead_letters_"+name, help, labels, nil)
+}
+
+// Describe implements prometheus.Collector.
+func (r *retention) Describe(ch chan<- *prometheus.Desc) {
+	for _, desc := range []*prometheus.Desc{deadCalls, deadBytes, deadOldest, deadLimit} {
+		ch <- desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (r *retention) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
+	}
+	gauge(deadLimit, float64(r.j.options.DeadLetters.MaxBytes))
+	r.mu.Lock()
+	oldest := maps.Clone(r.oldest)
+	r.mu.Unlock()
+	for _, name := range r.j.records.names() {
+		if total := r.j.records.book(name).deadTotal(); total.count > 0 {
+			if _, known := oldest[name]; !known {
+				oldest[name] = time.Time{}
+			}
+		}
+	}
+	for destination, since := range oldest {
+		total := r.j.records.book(destination).deadTotal()
+		gauge(deadCalls, float64(total.count), destination)
+		gauge(deadBytes, float64(total.bytes), destination)
+		age := 0.0
+		if !since.IsZero() {
+			age = max(time.Since(since).Seconds(), 0)
+		}
+		gauge(deadOldest, age, destination)
+	}
+}
