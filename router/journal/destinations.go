@@ -65,17 +65,28 @@ func (s *states) load(ctx context.Context, view engine.View) error {
 		return err
 	}
 	for _, name := range destinations {
-		data, err := view.Get(ctx, name, []byte{keyState})
-		if errors.Is(err, engine.ErrNoRecord) {
-			continue
-		}
-		if err == nil {
-			s.known[name], err = decodeState(data)
-		}
-		if err != nil {
-			return fmt.Errorf("state of destination %s: %w", name, err)
+		if err := s.read(ctx, view, name); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// read takes over a destination's state as it is stored.
+func (s *states) read(ctx context.Context, view engine.View, name string) error {
+	data, err := view.Get(ctx, name, []byte{keyState})
+	if errors.Is(err, engine.ErrNoRecord) {
+		s.remove(name)
+		return nil
+	}
+	var state destinationState
+	if err == nil {
+		state, err = decodeState(data)
+	}
+	if err != nil {
+		return fmt.Errorf("state of destination %s: %w", name, err)
+	}
+	s.set(name, state)
 	return nil
 }
 

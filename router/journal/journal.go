@@ -112,7 +112,8 @@ type content struct {
 }
 
 func newContent() *content {
-	return &content{records: newRecords(), states: &states{known: map[string]destinationState{}}}
+	s := &states{known: map[string]destinationState{}}
+	return &content{records: newRecords(s), states: s}
 }
 
 // load fails when there is less than there was.

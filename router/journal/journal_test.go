@@ -556,15 +556,17 @@ func appendCalls(t testing.TB, j *Journal, duplicates int, entries ...Entry) {
 func readAll(t testing.TB, j *Journal, from uint64) (frames []*Frame) {
 	t.Helper()
 	r := j.ReadFrom(from)
-	_, end := j.Head()
-	for r.next < end.Seq {
-		f, err := r.Next(t.Context())
+	defer r.Close()
+	for {
+		f, _, err := r.tryNext(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
+		if f == nil {
+			return frames
+		}
 		frames = append(frames, f)
 	}
-	return frames
 }
 
 func TestParkedCallsAreKeptInOrderUntilTheyAreRemoved(t *testing.T) {

@@ -51,24 +51,33 @@ func (j *Journal) ReadFrom(seq uint64) *Reader {
 // context, or the store's.
 func (r *Reader) Next(ctx context.Context) (*Frame, error) {
 	for {
+		frame, arrived, err := r.tryNext(ctx)
+		if frame != nil || err != nil {
+			return frame, err
+		}
+		select {
+		case <-arrived:
+		case <-ctx.Done():
+			r.Close()
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// tryNext returns the next frame, or nil and what closes when there may be one.
+func (r *Reader) tryNext(ctx context.Context) (frame *Frame, arrived <-chan struct{}, err error) {
+	for {
 		frame, head, arrived := r.j.lookup(r.next)
 		if frame != nil {
 			r.next++
 			r.Close()
-			return frame, nil
+			return frame, nil, nil
 		}
 		if r.next > head {
-			select {
-			case <-arrived:
-				continue
-			case <-ctx.Done():
-				r.Close()
-				return nil, ctx.Err()
-			}
+			return nil, arrived, nil
 		}
-		frame, err := r.fromStore(ctx, head)
-		if err != nil || frame != nil {
-			return frame, err
+		if frame, err = r.fromStore(ctx, head); frame != nil || err != nil {
+			return frame, nil, err
 		}
 	}
 }

@@ -89,6 +89,7 @@ func openRecord(data []byte) (*recordReader, error) {
 // records are the keyed half of a journal, with what is known of them in memory. Changes to one destination follow one another.
 type records struct {
 	engine engine.Engine
+	states *states
 
 	mu       sync.Mutex
 	books    map[string]*book
@@ -108,7 +109,7 @@ type book struct {
 	kinds map[DeadFilter]*deadSize
 }
 
-func newRecords() *records { return &records{books: map[string]*book{}} }
+func newRecords(s *states) *records { return &records{states: s, books: map[string]*book{}} }
 
 // load reads the accounts and counts what there is of each kind. Where that is less, or more, it fails and says what.
 func (r *records) load(ctx context.Context, view engine.View) error {
@@ -253,10 +254,13 @@ func (r *records) change(ctx context.Context, destination string, build func(b *
 	return nil
 }
 
-// reload reads a destination's account again.
+// reload reads what is known of a destination in memory again.
 func (r *records) reload(ctx context.Context, destination string, b *book) error {
 	fresh := newBook()
 	if err := fresh.load(ctx, r.engine, destination); err != nil {
+		return err
+	}
+	if err := r.states.read(ctx, r.engine, destination); err != nil {
 		return err
 	}
 	b.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"slices"
+	"time"
 
 	"aka/router/journal/embedded"
 	"aka/router/journal/engine"
@@ -159,8 +160,11 @@ func (b *salvagedBook) takeDead(destination string, key, value []byte) error {
 		return err
 	}
 	d.Entry = entry
-	id := numberIn(key)
-	index := deadIndex{DeadFilter{destination, d.Reason, entry.Type, entry.Source}, d.Last, uint64(len(value)) + deadOverhead, d.callKey()}
+	id, stored := numberIn(key), d.Last
+	if stored.IsZero() {
+		stored = time.Now()
+	}
+	index := deadIndex{DeadFilter{destination, d.Reason, entry.Type, entry.Source}, stored, uint64(len(value)) + deadOverhead, d.callKey()}
 	b.change.set(key, value)
 	b.change.set(recordKey(keyDeadIndex, id), index.encode())
 	b.change.set(index.callKey, binary.BigEndian.AppendUint64(nil, id))

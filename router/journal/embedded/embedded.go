@@ -100,15 +100,19 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 }
 
 func open(o Options) (*Engine, error) {
-	state, err := lookAt(o.Dir)
-	if err != nil {
-		return nil, err
+	if _, err := lookAt(o.Dir); err != nil {
+		return nil, err // before anything is written there
 	}
 	lock, err := takeFolder(o.Dir)
 	if err != nil {
 		return nil, err
 	}
 	e := &Engine{options: o, lock: lock}
+	state, err := lookAt(o.Dir) // again: who had the folder until now may have made a journal there
+	if err != nil {
+		_ = e.Close()
+		return nil, err
+	}
 	if state == folderNew {
 		err = e.create()
 	} else {
@@ -138,13 +142,18 @@ func (e *Engine) create() error {
 			return err
 		}
 	}
+	// From now on an empty log has a file that must be there.
+	empty, err := seglog.Create(e.options.logPath(), 1, e.logOptions())
+	if err == nil {
+		err = empty.Finish(1, 0)
+	}
+	if err != nil {
+		return err
+	}
 	if err := e.openForWriting(nil); err != nil {
 		return err
 	}
-	if err := writeIdentity(e.options.Dir); err != nil {
-		return err
-	}
-	return os.Remove(creating)
+	return endCreation(e.options.Dir)
 }
 
 // whatNext ends every refusal.
@@ -152,10 +161,8 @@ const whatNext = `put the files back, or see "aka journal check" and "aka journa
 
 // openParts opens what a folder holds, after a look at all of it that changes nothing.
 func (e *Engine) openParts() error {
-	for _, path := range []string{e.options.logPath(), e.options.recordPath()} {
-		if _, err := os.Stat(path); err != nil {
-			return fmt.Errorf("%w: %s is missing; %s", ErrBroken, path, whatNext)
-		}
+	if missing := missingParts(e.fs(), e.options.Dir); len(missing) > 0 {
+		return refused(missing[0])
 	}
 	log, err := seglog.OpenReadOnly(e.options.logPath(), e.logOptions())
 	if err != nil {
@@ -237,7 +244,7 @@ func (e *Engine) Append(_ context.Context, frames [][]byte, after uint64) (uint6
 	last, err := e.log.Append(frames, after, e.records.Number())
 	switch {
 	case errors.Is(err, engine.ErrFull):
-		return 0, fmt.Errorf("%w: %w", engine.ErrNoSpace, err)
+		return 0, fmt.Errorf("%w: %v", engine.ErrNoSpace, err) // not engine.ErrFull, which is the limit
 	case err == nil, errors.Is(err, engine.ErrNotLast), errors.Is(err, engine.ErrClosed):
 		return last, err
 	}
@@ -345,8 +352,11 @@ func (e *Engine) Writable(_ context.Context, bytes int) error {
 // Backup implements engine.Engine. The copy takes no room for the segments of the log that are complete, as long as both are
 // on one disk: they are hard links.
 func (e *Engine) Backup(ctx context.Context, dir string) error {
-	if state, err := lookAt(dir); err != nil || state != folderNew {
-		return fmt.Errorf("backup to %s: expected a new or empty folder: %w", dir, errors.Join(err, ErrInUse))
+	switch state, err := lookAt(dir); {
+	case err != nil:
+		return fmt.Errorf("backup to %s: expected a new or empty folder: %w", dir, err)
+	case state != folderNew:
+		return fmt.Errorf("backup to %s: expected a new or empty folder: it holds a journal", dir)
 	}
 	if err := os.MkdirAll(filepath.Join(dir, logFolder), 0o700); err != nil {
 		return fmt.Errorf("backup: %w", err)

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // What lies in a journal's folder.
@@ -121,6 +123,35 @@ func checkIdentity(dir string) error {
 			ErrOtherVersion, path, strings.TrimSuffix(body, "\n"), folderVersion)
 	}
 	return nil
+}
+
+// parts are what a journal has from its creation on.
+var parts = []string{logFolder, logFolder + "/state", recordFolder, recordFolder + "/KEYSTORE"}
+
+// missingParts returns an error for each part that is not there. Without the small files the packages below would take an
+// emptied folder for a new one.
+func missingParts(files vfs.FS, dir string) (missing []error) {
+	for _, part := range parts {
+		path := filepath.Join(dir, part)
+		if _, err := files.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			missing = append(missing, fmt.Errorf("%w: %s is missing", ErrBroken, path))
+		} else if err != nil {
+			missing = append(missing, err)
+		}
+	}
+	return missing
+}
+
+// endCreation makes a folder that is being created a journal, in one step: a crash leaves one or the other.
+func endCreation(dir string) error {
+	creating := filepath.Join(dir, creatingFile)
+	if err := writeDurably(creating, []byte(identity())); err != nil {
+		return err
+	}
+	if err := os.Rename(creating, filepath.Join(dir, identityFile)); err != nil {
+		return err
+	}
+	return syncFolder(dir)
 }
 
 // writeIdentity makes the folder a journal, also after a power cut.

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"aka/router/journal/embedded/keystore"
 	"aka/router/journal/embedded/seglog"
 	"aka/router/journal/engine"
@@ -53,16 +55,15 @@ func Inspect(dir string, visit func(engine.Frame)) (*Inspection, error) {
 func (i *Inspection) problem(err error) { i.Problems = append(i.Problems, err.Error()) }
 
 func (i *Inspection) look(dir string, visit func(engine.Frame)) (err error) {
-	log := filepath.Join(dir, logFolder)
-	i.Log, err = seglog.Check(log, seglog.Options{}, visit)
-	if errors.Is(err, fs.ErrNotExist) {
-		i.problem(fmt.Errorf("%w: %s is missing", ErrBroken, log))
-	} else if err != nil {
+	for _, missing := range missingParts(vfs.Default, dir) {
+		i.problem(missing)
+	}
+	i.Log, err = seglog.Check(filepath.Join(dir, logFolder), seglog.Options{}, visit)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	records := filepath.Join(dir, recordFolder)
 	if _, err := os.Stat(records); err != nil {
-		i.problem(fmt.Errorf("%w: %s is missing", ErrBroken, records))
 		return nil
 	}
 	if i.store, err = keystore.OpenReadOnly(records, keystore.Options{}); err != nil {
@@ -144,10 +145,7 @@ func (t *Target) Apply(ctx context.Context, destination string, changes []engine
 func (t *Target) Finish(next uint64) error {
 	err := t.log.Finish(next, t.records.Number())
 	if err == nil {
-		err = writeIdentity(t.dir)
-	}
-	if err == nil {
-		err = os.Remove(filepath.Join(t.dir, creatingFile))
+		err = endCreation(t.dir)
 	}
 	return errors.Join(err, t.records.Close())
 }

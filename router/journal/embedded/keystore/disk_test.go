@@ -30,8 +30,10 @@ type disk struct {
 	tries chan struct{}             // gets something for each operation that failed, as long as it takes it
 }
 
-func newDisk() *disk {
-	d := &disk{mem: vfs.NewCrashableMem(), room: -1, tries: make(chan struct{}, 1)}
+func newDisk() *disk { return diskOn(vfs.NewCrashableMem()) }
+
+func diskOn(mem *vfs.MemFS) *disk {
+	d := &disk{mem: mem, room: -1, tries: make(chan struct{}, 1)}
 	d.FS = errorfs.Wrap(d.mem, errorfs.InjectorFunc(d.inject))
 	return d
 }
@@ -82,13 +84,18 @@ func (d *disk) Create(name string, category vfs.DiskWriteCategory) (vfs.File, er
 	if err != nil {
 		return nil, err
 	}
-	return &diskFile{File: f, disk: d}, nil
+	return &diskFile{File: f, disk: d, name: name}, nil
 }
 
 // diskFile writes as much as there is room for.
 type diskFile struct {
 	vfs.File
 	disk *disk
+	name string
+}
+
+func (f *diskFile) Close() error {
+	return errors.Join(f.disk.inject(errorfs.Op{Kind: errorfs.OpFileClose, Path: f.name}), f.File.Close())
 }
 
 func (f *diskFile) Write(p []byte) (int, error) {
@@ -320,7 +327,8 @@ func TestOpenOnAFullDiskSaysSo(t *testing.T) {
 			o.OnFailed = func(err error) { t.Errorf("OnFailed is called with %v", err) }
 			s := openWith(t, folder, o)
 			apply(t, s, "vero", set("a", "1"))
-			d.FS = errorfs.Wrap(d.afterPowerCut(), errorfs.InjectorFunc(d.inject)) // the first store keeps the old one
+			d = diskOn(d.afterPowerCut())
+			o.FS = d
 			d.breakWith(fault)
 			if _, err := keystore.Open(folder, o); !errors.Is(err, syscall.ENOSPC) {
 				t.Fatalf("Open without room returns %v", err)

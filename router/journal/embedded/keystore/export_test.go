@@ -1,7 +1,6 @@
 package keystore
 
 import (
-	"context"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -9,11 +8,6 @@ import (
 
 // Flush writes what is in memory into a table.
 func (s *Store) Flush() error { return s.db.Flush() }
-
-// Compact merges all tables.
-func (s *Store) Compact() error {
-	return s.db.Compact(context.Background(), []byte{0}, []byte{0xff}, false)
-}
 
 // Adjusted returns options with which Pebble's are changed.
 func (o Options) Adjusted(adjust func(*pebble.Options)) Options {
@@ -24,6 +18,12 @@ func (o Options) Adjusted(adjust func(*pebble.Options)) Options {
 // Polling returns options with which a write that waits for room tries again after d.
 func (o Options) Polling(d time.Duration) Options {
 	o.poll = d
+	return o
+}
+
+// TidyingAfter returns options with which the space of deleted records is asked back after d.
+func (o Options) TidyingAfter(d time.Duration) Options {
+	o.tidyAfter = d
 	return o
 }
 

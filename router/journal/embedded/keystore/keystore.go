@@ -31,8 +31,9 @@ type Options struct {
 	// number of its last Apply. An error refuses the open: the records are not what they should be. A new store is not verified.
 	Verify func(records Records, number uint64) error
 
-	adjust func(*pebble.Options) // for tests
-	poll   time.Duration
+	// for tests
+	adjust          func(*pebble.Options)
+	poll, tidyAfter time.Duration
 }
 
 // Records is the reading half of a store. Its methods are those of engine.View.
@@ -51,6 +52,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.poll == 0 {
 		o.poll = poll
+	}
+	if o.tidyAfter == 0 {
+		o.tidyAfter = tidyAfter
 	}
 	if o.adjust == nil {
 		o.adjust = func(*pebble.Options) {}

@@ -99,7 +99,7 @@ func (s *Store) start(o Options, number uint64) error {
 		return fmt.Errorf("%w: the last Apply is %d after opening, and was %d before", engine.ErrDamaged, d.number, number)
 	}
 	s.adopt(d)
-	s.tidy = newTidier(s)
+	s.tidy = s.newTidier(o.tidyAfter)
 	s.fail.tell(func(err error) {
 		s.fs.seal(false)
 		if o.OnFailed != nil {

@@ -41,7 +41,7 @@ func recordSize(data []byte) int64 { return recordHead + int64(len(data)) }
 
 // Append adds frames behind the one at after, and returns the sequence of the last of them once all are safe on disk. mark is a
 // number of the caller that is stored with each frame; the log raises it to the highest that it knows. After an error none of
-// the frames is in the log, as long as the process lives; after a crash they may be. The errors are engine.ErrFull,
+// the frames is in the log, as long as the process runs; after a crash they may be. The errors are engine.ErrFull,
 // engine.ErrNotLast, engine.ErrClosed, and others that say what failed. A later Append can succeed after each of them.
 func (l *Log) Append(frames [][]byte, after, mark uint64) (last uint64, err error) {
 	l.appending.Lock()

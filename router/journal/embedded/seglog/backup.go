@@ -31,9 +31,6 @@ func (l *Log) Backup(dir string) (last uint64, err error) {
 		}
 	}
 	if err == nil {
-		err = syncDir(files, dir)
-	}
-	if err == nil {
 		err = writeState(files, dir, s) // last: without it the folder is no log
 	}
 	if err != nil {

@@ -27,7 +27,7 @@ func TestABackupIsTheLogAtOneMoment(t *testing.T) {
 		t.Fatal("no error")
 	}
 	// Where there are no links, files are copied.
-	for dir, fail := range map[string]func(errorfs.Op) error{"/linked": nil, "/deep/copied": only(errorfs.OpLink, syscall.EXDEV)} {
+	for dir, fail := range map[string]func(errorfs.Op) error{"/linked": trimWaits(t, l), "/deep/copied": only(errorfs.OpLink, syscall.EXDEV)} {
 		d.failing(fail)
 		last, err := l.Backup(dir)
 		if err != nil || last != 100 {
@@ -55,6 +55,17 @@ func TestABackupIsTheLogAtOneMoment(t *testing.T) {
 	must(t, l.Close())
 	if _, err := l.Backup("/closed"); !errors.Is(err, engine.ErrClosed) {
 		t.Error(err)
+	}
+}
+
+// trimWaits fails when files could be removed while they are linked.
+func trimWaits(t *testing.T, l *Log) func(errorfs.Op) error {
+	return func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpLink && l.trimming.TryLock() {
+			l.trimming.Unlock()
+			t.Error("Trim does not wait")
+		}
+		return nil
 	}
 }
 

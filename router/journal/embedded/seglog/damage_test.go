@@ -198,6 +198,24 @@ func TestDamageIsCountedByTheSequencesAroundIt(t *testing.T) {
 	wantFrames(t, l, 1, 100, cut.seq, cut.seq+1, cut.seq+2)
 }
 
+// Between damage and a gap nothing tells how many frames were damaged. They are not more than there was room for.
+func TestDamageBesideAGapIsNotCountedAsAllOfIt(t *testing.T) {
+	files := vfs.NewMem()
+	w, err := Create(testDir, 1, Options{FS: files})
+	must(t, err)
+	for _, seq := range []uint64{1, 2, 1_000_000, 1_000_001} {
+		must(t, w.WriteFrame(seq, frameOf(seq)))
+	}
+	must(t, w.Finish(1_000_002, 0))
+	c := contentOf(t, files, testDir)
+	b := c[segmentName(1)]
+	l := openLog(t, Options{FS: c.with(segmentName(1), flipped(b, 8*int(placesIn(t, b)[1].at))).fs(t)})
+	sound, broken := readFrom(t, l, 1)
+	if !slices.Equal(sound, []uint64{1, 1_000_000, 1_000_001}) || len(broken) == 0 || broken[0] != 2 || len(broken) > 20 {
+		t.Errorf("sound %v, damaged %v", sound, broken)
+	}
+}
+
 func TestAMissingFileIsRefusedByName(t *testing.T) {
 	c := reopened(t, someLog(t, 100), 10)
 	for _, name := range slices.Sorted(maps.Keys(c)) {
@@ -220,6 +238,12 @@ func TestFilesInThePlaceOfOthersAreRefused(t *testing.T) {
 	wantRefused(t, c.with(segmentName(1000), other[segments[2]]), segmentName(1000))
 	stranger := newHeader(1000, 0, link{first: 900, last: 999, end: dataStart})
 	wantRefused(t, c.with(segmentName(1000), stranger.encode()), segmentName(900))
+	newest, _ := parseName(c.lastSegment())
+	for _, wrong := range []link{{newest, 1000, dataStart}, {newest, 100, 5}, {newest - 1, newest, dataStart}} {
+		wantRefused(t, c.with(segmentName(101), newHeader(101, 0, wrong).encode()), c.lastSegment())
+	}
+	alone := content{stateName: state{first: 1, newest: 1}.encode(), segmentName(1): c[segments[1]]}
+	wantRefused(t, alone, segmentName(1))
 }
 
 func TestALastSegmentWithoutAHeader(t *testing.T) {
@@ -242,7 +266,7 @@ func TestALastSegmentWithoutAHeader(t *testing.T) {
 		wantRefused(t, c.with(next, make([]byte, dataStart+1)), next)
 	})
 	t.Run("which was in use is refused", func(t *testing.T) {
-		wantRefused(t, c.with(c.lastSegment(), nil), c.lastSegment())
+		wantRefused(t, c.with(c.lastSegment(), nil), c.lastSegment()+": damaged: both copies of the header")
 	})
 	t.Run("which is not the last is refused", func(t *testing.T) {
 		wantRefused(t, c.with(c.segments()[1], nil), c.segments()[1])
@@ -330,6 +354,10 @@ func TestTheEndOfTheLastSegment(t *testing.T) {
 			wantFindings(t, l, false, nil)
 			if !bytes.Equal(contentOf(t, files, testDir)[name], test.content) {
 				t.Fatal("an old segment was written")
+			}
+			report, err := Check(testDir, Options{FS: files}, func(engine.Frame) {})
+			if err != nil || len(report.Findings) != len(test.damaged) || len(report.Problems) > 0 {
+				t.Errorf("the check found %+v, %v", report, err)
 			}
 		})
 	}

@@ -173,3 +173,22 @@ func (f *folder) checkSegments() {
 		}
 	}
 }
+
+// settle makes safe what a process that was killed may have left unsynced: frames, before they are acted on, and the state file,
+// before the files are removed that the log does not need any more.
+func (f *folder) settle() error {
+	if n := len(f.files); n > 0 {
+		if err := syncFile(f.fs, f.files[n-1].path); err != nil {
+			return err
+		}
+	}
+	if err := syncDir(f.fs, f.dir); err != nil {
+		return err
+	}
+	for _, name := range f.stale {
+		if err := f.fs.Remove(f.path(name)); err != nil {
+			return fmt.Errorf("remove %s: %w", f.path(name), err)
+		}
+	}
+	return nil
+}

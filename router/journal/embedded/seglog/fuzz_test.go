@@ -15,8 +15,8 @@ func FuzzSegment(f *testing.F) {
 	small := vfs.NewMem()
 	l, err := Open(testDir, Options{FS: small, SegmentBytes: 1})
 	must(f, err)
-	for seq := range uint64(3) {
-		_, err := l.Append([][]byte{[]byte("frame"), nil}, 2*seq, seq)
+	for seq := range uint64(2) {
+		_, err := l.Append([][]byte{[]byte("frame"), nil, []byte("another frame"), nil}, 4*seq, seq)
 		must(f, err)
 	}
 	c := contentOf(f, small, testDir)
@@ -25,6 +25,12 @@ func FuzzSegment(f *testing.F) {
 		f.Add(b, b, false)
 		f.Add(b[min(len(b), dataStart):], b[min(len(b), dataStart):], true)
 	}
+	var disorder []byte // sequences that cannot be
+	for _, seq := range []uint64{3, 1, 2, 99, 4, 4} {
+		disorder = key{}.appendRecord(disorder, recordHeader{seq: seq}, []byte("frame"))
+	}
+	f.Add(disorder, disorder, true)
+	f.Add(disorder, []byte(nil), true)
 	f.Fuzz(func(t *testing.T, head, tail []byte, seal bool) {
 		if seal {
 			end := int64(dataStart + len(head))
@@ -68,17 +74,18 @@ func fuzzOpen(t *testing.T, files vfs.FS) {
 	defer func() { _ = l.Close() }()
 	r := l.Reader(1)
 	defer r.Close()
-	frames := 0
-	for {
+	_, last := l.Bounds()
+	before := uint64(0)
+	for frames := 0; ; frames++ {
 		f, err := r.Next(context.Background())
 		if err != nil {
 			break
 		}
-		if frames++; f.Err == nil && len(f.Data) > 1<<20 || frames > 1<<20 {
-			t.Fatalf("frame %d: %d bytes", frames, len(f.Data))
+		if f.Seq <= before || f.Seq > last || len(f.Data) > 1<<20 || frames > 1<<20 {
+			t.Fatalf("frame %d comes behind frame %d of %d: %d bytes", f.Seq, before, last, len(f.Data))
 		}
+		before = f.Seq
 	}
-	_, last := l.Bounds()
 	if _, err := l.Append([][]byte{{1}}, last, 0); err != nil {
 		t.Fatal(err)
 	}

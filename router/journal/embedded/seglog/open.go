@@ -35,11 +35,10 @@ func open(dir string, o Options, readOnly bool) (*Log, error) {
 	if err := l.adopt(f); err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	if readOnly {
-		return l, nil
-	}
-	if err := l.settle(f); err != nil {
-		return nil, fmt.Errorf("open log: %w", err)
+	if !readOnly {
+		if err := f.settle(); err != nil {
+			return nil, fmt.Errorf("open log: %w", err)
+		}
 	}
 	return l, nil
 }
@@ -106,23 +105,4 @@ func (it item) finding(path string) engine.Finding {
 		f.First, f.Last = it.first, it.last
 	}
 	return f
-}
-
-// settle makes safe what a process that was killed may have written without, before anybody acts on it. Then it removes files
-// that the log does not need any more.
-func (l *Log) settle(f *folder) error {
-	if n := len(l.segments); n > 0 {
-		if err := syncFile(l.options.FS, l.segments[n-1].path); err != nil {
-			return err
-		}
-		if err := syncDir(l.options.FS, l.dir); err != nil {
-			return err
-		}
-	}
-	for _, name := range f.stale {
-		if err := l.options.FS.Remove(l.path(name)); err != nil {
-			return fmt.Errorf("remove %s: %w", l.path(name), err)
-		}
-	}
-	return nil
 }

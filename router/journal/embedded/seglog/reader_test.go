@@ -244,7 +244,7 @@ func TestAReaderFindsItsPlaceByTheIndex(t *testing.T) {
 			t.Errorf("frame %d: %d reads", seq, n)
 		}
 	}
-	if n := reads(c, 3100, func(l *Log) {
+	if n := reads(c, 3450, func(l *Log) {
 		for last := uint64(3000); last < 3500; {
 			var err error
 			last, err = l.Append(slices.Repeat([][]byte{frame}, 20), last, 0)

@@ -85,7 +85,7 @@ func (s *scanner) step() (item, error) {
 	case s.at+h.size() > s.end || h.footer:
 		it := item{kind: torn, at: s.at, size: s.end - s.at}
 		if h.footer {
-			it.kind, it.first, it.mark = footer, h.seq, h.mark
+			it.kind, it.first = footer, h.seq
 		}
 		s.at = s.end
 		return it, nil

@@ -36,11 +36,11 @@ func TestTrimRemovesWholeSegments(t *testing.T) {
 
 func TestALogOfWhichAllIsTrimmedIsSmall(t *testing.T) {
 	files := vfs.NewMem()
-	o := Options{FS: files, SegmentBytes: smallSegment}
+	o := Options{FS: files, SegmentBytes: 4 * smallSegment}
 	l := openLog(t, o)
 	last := uint64(0)
 	for range 5 {
-		for last = appendFrames(t, l, 1); l.active.end <= smallSegment/4; last = appendFrames(t, l, 1) {
+		for last = appendFrames(t, l, 1); l.active.end <= smallSegment; last = appendFrames(t, l, 1) {
 			must(t, l.Trim(last+1, 3))
 			if _, _, segments := l.Size(); segments != 1 {
 				t.Fatalf("a last segment of %d bytes was removed", l.active.end)
@@ -110,6 +110,35 @@ func TestAPowerCutWhileFilesAreRemoved(t *testing.T) {
 		must(t, l.Trim(below, 0))
 		if removes < 2 {
 			t.Fatalf("%d files were removed", removes)
+		}
+	}
+}
+
+// Open removes files because the state file says so. The process that wrote it may have been killed before that was safe.
+func TestOpenMakesTheStateSafeBeforeItRemovesFiles(t *testing.T) {
+	for _, below := range []uint64{100, 201} {
+		files := vfs.NewCrashableMem()
+		d := newDisk(files)
+		l := openLog(t, Options{FS: d, SegmentBytes: smallSegment})
+		appendFrames(t, l, 200)
+		d.failing(only(errorfs.OpOpenDir, errDisk))
+		if err := l.Trim(below, 0); !errors.Is(err, errDisk) {
+			t.Fatal(err)
+		}
+		removes := 0
+		d.failing(func(op errorfs.Op) error {
+			if op.Kind == errorfs.OpRemove {
+				removes++
+				cut := openLog(t, Options{FS: files.CrashClone(vfs.CrashCloneCfg{})})
+				if first, last := cut.Bounds(); first < 80 || last != 200 {
+					t.Errorf("bounds are %d and %d", first, last)
+				}
+			}
+			return nil
+		})
+		openLog(t, Options{FS: d, SegmentBytes: smallSegment})
+		if removes < 2 {
+			t.Errorf("%d files were removed", removes)
 		}
 	}
 }

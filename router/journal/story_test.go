@@ -1,0 +1,287 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"aka/router/journal/engine/enginetest"
+)
+
+var (
+	storyCount = flag.Int("journal.stories", 60, "random stories over an engine whose writes are not atomic over log and records")
+	storySeed  = flag.Uint64("journal.seed", 1, "seed of the stories")
+)
+
+// story is a journal over an engine that fails and crashes at random, with what was promised of it so far.
+type story struct {
+	t       *testing.T
+	rng     *rand.Rand
+	store   *enginetest.Memory
+	j       *Journal
+	steps   []string
+	next    int
+	logged  []string        // calls whose Append succeeded, in order
+	maybe   map[string]bool // calls whose Append failed: the log may have them
+	letters map[uint64]string
+	parked  map[uint64]string
+	gone    map[string]bool // what was removed, or may have been
+	paused  map[string]bool
+}
+
+var storyDestinations = []string{"vero", "mixpanel"}
+
+// Whatever fails, and wherever a crash comes: what was acknowledged is there, in order, once; what was not is there once or
+// not at all; and the journal opens.
+func TestJournal_KeepsWhatItPromisesOverAnEngineThatFails(t *testing.T) {
+	for n := range *storyCount {
+		seed := *storySeed + uint64(n)
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			s := &story{t: t, rng: rand.New(rand.NewPCG(seed, 7)), store: enginetest.NewMemory(), maybe: map[string]bool{},
+				letters: map[uint64]string{}, parked: map[uint64]string{}, gone: map[string]bool{}, paused: map[string]bool{}}
+			s.open()
+			for range 120 {
+				s.step()
+			}
+			s.check()
+		})
+	}
+}
+
+func (s *story) note(format string, args ...any) {
+	s.steps = append(s.steps, fmt.Sprintf(format, args...))
+}
+
+func (s *story) fail(format string, args ...any) {
+	s.t.Helper()
+	s.t.Fatalf("%s\nafter %v", fmt.Sprintf(format, args...), s.steps)
+}
+
+func (s *story) open() {
+	o := DefaultOptions
+	o.Dir = ""
+	j, err := OpenOn(s.t.Context(), s.store, o, zap.NewNop(), prometheus.NewRegistry())
+	if err != nil {
+		s.fail("the journal does not open: %v", err)
+	}
+	s.j = j
+	for _, name := range storyDestinations {
+		if _, err := j.LoadProgress(s.t.Context(), name); err != nil {
+			s.fail("progress of %s: %v", name, err)
+		}
+	}
+	s.store.FailWrites(func(enginetest.Write) enginetest.Fault {
+		switch s.rng.IntN(8) {
+		case 0:
+			return enginetest.Lost
+		case 1:
+			return enginetest.Stored
+		}
+		return enginetest.None
+	})
+}
+
+func (s *story) crash() {
+	s.store.FailWrites(nil)
+	store := s.store.Crash()
+	s.j.Close()
+	s.store = store
+	s.open()
+}
+
+func (s *story) step() {
+	name := storyDestinations[s.rng.IntN(2)]
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	defer cancel()
+	switch s.rng.IntN(10) {
+	case 0, 1, 2:
+		s.append(ctx)
+	case 3:
+		s.saveProgress(ctx, name)
+	case 4, 5:
+		s.bury(ctx, name)
+	case 6:
+		s.park(ctx, name)
+	case 7:
+		s.remove(ctx, name)
+	case 8:
+		paused := s.rng.IntN(2) == 0
+		err := s.j.Pause(name, paused)
+		s.note("pause %s %t: %v", name, paused, err)
+		if delete(s.paused, name); err == nil {
+			s.paused[name] = paused
+		}
+	case 9:
+		if s.rng.IntN(3) == 0 {
+			s.note("crash")
+			s.crash()
+			s.check()
+		}
+	}
+}
+
+func (s *story) call() Entry {
+	s.next++
+	return entry("u", s.next)
+}
+
+func (s *story) append(ctx context.Context) {
+	e := s.call()
+	_, err := s.j.Append(ctx, []Entry{e})
+	s.note("append %s: %v", e.MessageID, err)
+	switch {
+	case err == nil:
+		s.logged = append(s.logged, e.MessageID)
+	case errors.Is(err, ErrUnavailable):
+		s.maybe[e.MessageID] = true
+	default:
+		s.fail("append: %v", err)
+	}
+}
+
+func (s *story) saveProgress(ctx context.Context, name string) {
+	p := NewProgress(Position{Seq: 1}, 0)
+	s.note("save %s: %v", name, s.j.SaveProgress(ctx, name, p.Encode(true)))
+}
+
+func (s *story) bury(ctx context.Context, name string) {
+	e := s.call()
+	d := &DeadLetter{Destination: name, Reason: "refused", Position: Position{Seq: uint64(s.next)}, Entry: e}
+	var err error
+	for range 1 + s.rng.IntN(3) { // as callers do, again until it succeeds
+		if err = s.j.Bury(ctx, []*DeadLetter{d}); err == nil {
+			break
+		}
+	}
+	s.note("bury %s: %v", e.MessageID, err)
+	if err == nil {
+		if other, taken := s.letters[d.ID]; taken {
+			s.fail("the id of %s is also that of %s", e.MessageID, other)
+		}
+		s.letters[d.ID] = e.MessageID
+	} else {
+		s.gone[e.MessageID] = true
+	}
+}
+
+func (s *story) park(ctx context.Context, name string) {
+	if name != "vero" {
+		return // ids are those of one destination
+	}
+	e := s.call()
+	id, err := s.j.Park(ctx, &Parked{Destination: name, Position: Position{Seq: uint64(s.next)}, Entry: e})
+	s.note("park %s: %v", e.MessageID, err)
+	if err == nil {
+		s.parked[id] = e.MessageID
+	} else {
+		s.gone[e.MessageID] = true
+	}
+}
+
+// remove discards a dead letter, or unparks a call.
+func (s *story) remove(ctx context.Context, name string) {
+	kept, remove := s.letters, func(id uint64) error { return s.j.Discard(ctx, id) }
+	if name == "vero" {
+		kept, remove = s.parked, func(id uint64) error { return s.j.Unpark(ctx, "vero", id) }
+	}
+	if len(kept) == 0 {
+		return
+	}
+	id := slices.Sorted(maps.Keys(kept))[s.rng.IntN(len(kept))]
+	err := remove(id)
+	s.note("remove %s: %v", kept[id], err)
+	if errors.Is(err, ErrNoDeadLetter) {
+		s.fail("%s is not there", kept[id])
+	}
+	s.gone[kept[id]] = true
+	delete(kept, id)
+}
+
+// check compares the journal with what was promised.
+func (s *story) check() {
+	s.t.Helper()
+	s.store.FailWrites(nil)
+	s.checkCalls()
+	letters := map[uint64]string{}
+	must(s.t, s.j.DeadLetters(s.t.Context(), DeadFilter{}, 0, func(d *DeadLetter) bool {
+		letters[d.ID] = d.Entry.MessageID
+		return true
+	}))
+	s.checkKept("dead letter", letters, s.letters)
+	parked := map[uint64]string{}
+	must(s.t, s.j.Parked(s.t.Context(), "vero", func(p *Parked) { parked[p.ID] = p.Entry.MessageID }))
+	s.checkKept("parked call", parked, s.parked)
+	counts, err := s.j.DeadSummary(s.t.Context())
+	must(s.t, err)
+	counted := uint64(0)
+	for _, c := range counts {
+		counted += c.Count
+	}
+	if stale := s.isStale(); !stale && counted != uint64(len(letters)) {
+		s.fail("%d dead letters are counted, and %d are there", counted, len(letters))
+	}
+	for name, paused := range s.paused {
+		if s.j.Paused(name) != paused {
+			s.fail("%s: paused is %t", name, !paused)
+		}
+	}
+	s.j.engine.(*enginetest.Memory).FailWrites(nil)
+}
+
+// isStale reports whether an account is yet to be read again.
+func (s *story) isStale() bool {
+	for _, name := range s.j.records.names() {
+		if s.j.records.book(name).stale {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *story) checkCalls() {
+	s.t.Helper()
+	if _, err := s.j.Append(s.t.Context(), []Entry{s.call()}); err != nil {
+		s.fail("the journal does not take calls again: %v", err)
+	}
+	s.logged = append(s.logged, entry("u", s.next).MessageID)
+	var certain []string
+	seen := map[string]bool{}
+	for _, id := range messageIDs(readAll(s.t, s.j, 1)) {
+		if seen[id] {
+			s.fail("%s is there twice", id)
+		}
+		seen[id] = true
+		if !s.maybe[id] {
+			certain = append(certain, id)
+		}
+	}
+	if !slices.Equal(certain, s.logged) {
+		s.fail("the log has %v\nand accepted %v", certain, s.logged)
+	}
+	if calls, _ := s.j.Head(); calls != uint64(len(seen)) {
+		s.fail("Head counts %d calls, and %d are there", calls, len(seen))
+	}
+}
+
+func (s *story) checkKept(what string, found, promised map[uint64]string) {
+	s.t.Helper()
+	for id, messageID := range promised {
+		if found[id] != messageID {
+			s.fail("%s %d is %q, and %s was stored", what, id, found[id], messageID)
+		}
+	}
+	for id, messageID := range found {
+		if promised[id] == "" && !s.gone[messageID] {
+			s.fail("%s %d is there, and was removed", what, id)
+		}
+	}
+}
