@@ -8,22 +8,25 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
+	"aka/destinations/simulator"
+	"aka/e2e/crowd"
 	"aka/e2e/process"
 )
 
 // diskScenarios are those of a disk that is full or not to be written to, for which they need one of their own, and of one
-// that is slow or fails, which strace makes of any.
+// that is slow, which strace makes of any.
 func diskScenarios() []scenario {
 	return []scenario{
 		{name: "disk-full", does: "the disk fills up under load, and there is room again", run: onDisk(diskFull)},
 		{name: "disk-full-killed", does: "the same, and aka is killed while there is none", run: onDisk(diskFullKilled)},
+		{name: "disk-full-stopped", does: "the same, and aka is asked to stop while there is none", run: onDisk(diskFullStopped)},
 		{name: "disk-full-at-start", does: "aka is started on a disk that is full", run: onDisk(diskFullAtStart)},
 		{name: "disk-read-only", does: "aka is started on a disk that is read-only", run: onDisk(diskReadOnly)},
 		{name: "disk-slow", does: "every fsync takes half a second", run: onTracedDisk(diskSlow)},
-		{name: "disk-failing", does: "every fsync fails, and succeeds again", run: onTracedDisk(diskFailing)},
 	}
 }
 
@@ -80,64 +83,140 @@ func (d disk) fill() error {
 	return nil
 }
 
+// fillBut leaves this much room.
+func (d disk) fillBut(bytes int64) error {
+	if err := d.fill(); err != nil {
+		return err
+	}
+	info, err := os.Stat(d.ballast())
+	if err != nil {
+		return err
+	}
+	return os.Truncate(d.ballast(), info.Size()-bytes)
+}
+
 func (d disk) clear() error { return os.RemoveAll(d.ballast()) }
 
 func (d disk) ballast() string { return filepath.Join(d.path, "ballast") }
 
-// diskFull fills the disk under load and makes room again. Aka goes on by itself.
+// shutdownTimeout is the config's shutdown_timeout where that counts. The rest is for what closes after it.
+const (
+	shutdownTimeout = 5 * time.Second
+	shutdownRest    = 3 * time.Second
+)
+
+// diskFull fills the disk under load and makes room again. Aka delivers all the while, and goes on by itself.
 func diskFull(w *world, d disk, r *Result) error {
-	l, err := w.fillUnderLoad(d, r)
+	l, faults, err := w.fillUnderLoad(d, r)
 	if err != nil {
 		return err
 	}
-	return w.afterRoom(l, d, r, expectation{})
+	return w.afterRoom(l, d, r, expectation{faults: faults, dead: true})
 }
 
 // diskFullKilled kills aka while the disk is full. What it has delivered since then is delivered again.
 func diskFullKilled(w *world, d disk, r *Result) error {
-	l, err := w.fillUnderLoad(d, r)
+	l, faults, err := w.fillUnderLoad(d, r)
 	if err != nil {
 		return err
 	}
 	w.process.Kill()
-	ends := []time.Time{time.Now().Add(lateReads)}
-	if err := w.startOnFull(r); err != nil {
-		return err
-	}
-	return w.afterRoom(l, d, r, expectation{crashes: ends, repeatable: time.Minute})
+	return w.goOnFromFull(l, d, r, faults)
 }
 
-func (w *world) fillUnderLoad(d disk, r *Result) (*load, error) {
-	if _, err := w.start(); err != nil {
-		return nil, err
+// diskFullStopped stops aka in order while the disk is full. It does not wait for room: the progress stays as it was.
+func diskFullStopped(w *world, d disk, r *Result) error {
+	if err := w.configure(plan{delivery: quick, more: fmt.Sprintf("shutdown_timeout: %s\n", shutdownTimeout)}); err != nil {
+		return err
+	}
+	l, faults, err := w.fillUnderLoad(d, r)
+	if err != nil {
+		return err
+	}
+	took, err := w.stop()
+	if err != nil {
+		return err
+	}
+	if took > shutdownTimeout+shutdownRest {
+		r.wrong("on the full disk aka took %s to stop; its shutdown_timeout is %s", took, shutdownTimeout)
+	}
+	r.measured("on the full disk aka stops %s after a SIGTERM", took.Round(time.Millisecond))
+	return w.goOnFromFull(l, d, r, faults)
+}
+
+// goOnFromFull starts aka, which has just ended, on the full disk, and again where there is room.
+func (w *world) goOnFromFull(l *load, d disk, r *Result, faults []simulator.Fault) error {
+	ends := []time.Time{time.Now().Add(lateReads)}
+	if err := w.startWithVerdict(r, onFullDisk); err != nil {
+		return err
+	}
+	return w.afterRoom(l, d, r, expectation{crashes: ends, repeatable: time.Minute, faults: faults, dead: true})
+}
+
+// fillUnderLoad fills the disk while one vendor is away and another refuses some calls, so that there are dead letters to be
+// kept. The one that was away comes back on the full disk, and gets everything, as does the third.
+func (w *world) fillUnderLoad(d disk, r *Result) (*load, []simulator.Fault, error) {
+	const away, refuses = "mixpanel", "vero"
+	faults := []simulator.Fault{{Status: http.StatusServiceUnavailable}, refusal()}
+	err := w.account(away).AddFaults(faults[0])
+	if err == nil {
+		err = w.account(refuses).AddFaults(faults[1])
+	}
+	if err == nil {
+		err = w.startWithoutReserve(d)
+	}
+	if err != nil {
+		return nil, nil, err
 	}
 	l := startLoad(w, w.h.rate)
 	if err := l.untilAcked(w, once/2); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	begin := time.Now()
 	if err := w.untilFull(l, d); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	r.measured("once the disk is full, calls are answered 503 after %s", time.Since(begin).Round(time.Millisecond))
-	return l, nil
+	return l, faults, w.deliverOnFull(r, away, third)
 }
 
-// startOnFull starts aka where nothing can be written: it may refuse to start, and say why, or refuse calls.
-func (w *world) startOnFull(r *Result) error {
-	if err := w.launch(); err != nil {
+// startWithoutReserve starts aka so that its records have no room in advance, which would keep them for long from noticing
+// that the disk is full.
+func (w *world) startWithoutReserve(d disk) error {
+	const tooLittleToReserve = 1 << 20
+	if err := d.fillBut(tooLittleToReserve); err != nil {
 		return err
 	}
-	err := w.process.Ready(startTimeout)
-	switch {
-	case err == nil:
-		r.measured("on the full disk aka starts and refuses calls")
-	case errors.Is(err, process.ErrEnded):
-		r.measured("on the full disk aka does not start: %s", w.lastLine())
-	default:
-		return w.process.Explained(err)
+	if _, err := w.start(); err != nil {
+		return err
 	}
+	return d.clear()
+}
+
+// deliverOnFull ends a vendor's faults, and waits until it and another have all calls that were taken.
+func (w *world) deliverOnFull(r *Result, away, other string) error {
+	waiting, err := w.metric("aka_backlog_calls", of(away))
+	if err != nil {
+		return err
+	}
+	begin := time.Now()
+	w.account(away).ClearFaults()
+	if err := w.untilAllEnded(away, other); err != nil {
+		return err
+	}
+	r.measured("on the full disk %.0f calls that waited were delivered within %s", waiting, time.Since(begin).Round(time.Millisecond))
 	return nil
+}
+
+// refusedStep is the call of every tenth person that a refusal is about. It is an event.
+const refusedStep = 2
+
+// refusal has a vendor refuse some calls for good, which become dead letters.
+func refusal() simulator.Fault {
+	return simulator.Fault{Status: http.StatusBadRequest, Match: func(x simulator.Exchange) bool {
+		all, err := crowd.Deliveries([]simulator.Exchange{x}, func(simulator.Exchange) bool { return true })
+		return err == nil && slices.ContainsFunc(all, func(d crowd.Delivery) bool { return d.Person%10 == 0 && d.Step == refusedStep })
+	}}
 }
 
 // diskFullAtStart starts aka where nothing can be written.
@@ -145,7 +224,7 @@ func diskFullAtStart(w *world, d disk, r *Result) error {
 	if err := d.fill(); err != nil {
 		return err
 	}
-	if err := w.startOnFull(r); err != nil {
+	if err := w.startWithVerdict(r, onFullDisk); err != nil {
 		return err
 	}
 	return w.afterRoom(nil, d, r, expectation{restarted: true})
@@ -164,6 +243,12 @@ func (w *world) afterRoom(l *load, d disk, r *Result, e expectation) error {
 			return err
 		}
 	default:
+		if w.process.API != "" {
+			break
+		}
+		if err := w.process.Explained(w.process.Ready(startTimeout)); err != nil {
+			return err
+		}
 	}
 	if l == nil {
 		l = startLoad(w, w.h.rate)

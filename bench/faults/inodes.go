@@ -15,6 +15,12 @@ import (
 // fewInodes are enough for a journal and its recovery, and soon used up.
 const fewInodes = 150
 
+// Where a start may not succeed.
+const (
+	onFullDisk    = "on the full disk"
+	withoutInodes = "without a free inode"
+)
+
 // A start that cannot succeed says why within verdictTimeout, and ends within signalTimeout of a SIGTERM.
 const (
 	verdictTimeout = 10 * time.Second
@@ -35,7 +41,7 @@ func inodesAtStart(w *world, d disk, r *Result) error {
 	if err := d.fillInodes(); err != nil {
 		return err
 	}
-	if err := w.startWithVerdict(r); err != nil {
+	if err := w.startWithVerdict(r, withoutInodes); err != nil {
 		return err
 	}
 	if err := w.endBySignal(r); err != nil {
@@ -65,26 +71,26 @@ func (d disk) fillInodes() error {
 	return fmt.Errorf("%d files could be made where there are as many inodes", fewInodes)
 }
 
-// startWithVerdict starts aka, which must be ready or end with an error within verdictTimeout.
-func (w *world) startWithVerdict(r *Result) error {
+// startWithVerdict starts aka where it may not succeed: it must be ready, or end with an error, within verdictTimeout.
+func (w *world) startWithVerdict(r *Result, where string) error {
 	if err := w.launch(); err != nil {
 		return err
 	}
 	err := w.process.Ready(verdictTimeout)
 	switch {
 	case err == nil:
-		r.measured("without a free inode aka starts")
+		r.measured("%s aka starts", where)
 	case errors.Is(err, process.ErrNotReady):
-		r.wrong("without a free inode aka is neither ready nor has it ended after %s; its log is %q", verdictTimeout, w.process.Log.String())
+		r.wrong("%s aka is neither ready nor has it ended after %s; its log is %q", where, verdictTimeout, w.process.Log.String())
 	case errors.Is(err, process.ErrEnded):
 		code, err := w.process.Wait(verdictTimeout)
 		if err != nil {
 			return err
 		}
 		if code != 1 || !strings.HasPrefix(w.lastLine(), "aka: ") {
-			r.wrong("without a free inode aka ends with the code %d and no error; its log is %q", code, w.process.Log.String())
+			r.wrong("%s aka ends with the code %d and no error; its log is %q", where, code, w.process.Log.String())
 		}
-		r.measured("without a free inode aka does not start: %s", w.lastLine())
+		r.measured("%s aka does not start: %s", where, w.lastLine())
 	default:
 		return err
 	}

@@ -33,7 +33,8 @@ type load struct {
 // ack is a call that was answered 200.
 type ack struct {
 	crowd.Place
-	began, at time.Time
+	// began is when it was sent first, sent when for the last time, and at when it was answered 200.
+	began, sent, at time.Time
 }
 
 // mostPeople bounds who is under way at once. Those who come later wait at the door.
@@ -103,18 +104,20 @@ func (l *load) tell(person int, steps []int) bool {
 	}
 	body := `{"batch":[` + strings.Join(calls, ",") + `]}`
 	began := time.Now()
+	sent := began
 	for !l.send(body) {
 		select {
 		case <-time.After(patience):
 		case <-l.ctx.Done():
 			return false
 		}
+		sent = time.Now()
 	}
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, step := range steps {
-		l.acks = append(l.acks, ack{Place: crowd.Place{Person: person, Step: step}, began: began, at: now})
+		l.acks = append(l.acks, ack{Place: crowd.Place{Person: person, Step: step}, began: began, sent: sent, at: now})
 	}
 	l.acked.Add(int64(len(steps)))
 	return true

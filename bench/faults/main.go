@@ -39,8 +39,10 @@ type scenario struct {
 var scenarios = slices.Concat([]scenario{
 	{name: "sigkill", does: "aka is killed at random moments, while it starts too, and started again", run: sigkill},
 	{name: "sigterm", does: "aka is asked to stop under load, and started again", run: sigterm},
-}, steerScenarios(), diskScenarios(), []scenario{
+}, steerScenarios(), diskScenarios(), failingScenarios(), []scenario{
 	{name: "inodes-at-start", does: "aka is started where no inode is left", run: onDiskOf(disk{inodes: fewInodes}, inodesAtStart)},
+	{name: "flip-at-start", does: "a bit of a file of the journal flips while aka is stopped", run: flipAtStart},
+	{name: "old-folder", does: "aka is started on the journal of an aka before the segment log", run: oldFolder},
 }, vendorScenarios(), []scenario{
 	{name: "isolation", does: "one vendor hangs and one fails, and the third is measured", run: isolation},
 	{name: "backlog", does: "a million calls wait for vendors that are away", longOnly: true, run: backlog},
@@ -54,6 +56,7 @@ type options struct {
 	short bool
 	calls int
 	aka   string
+	old   string
 	json  string
 	only  string
 }
@@ -68,6 +71,7 @@ func run() int {
 	flag.BoolVar(&o.short, "short", false, "the short form: about a minute")
 	flag.IntVar(&o.calls, "calls", 1_000_000, "how many calls are the backlog")
 	flag.StringVar(&o.aka, "aka", "", "the aka to run (default: the one whose source this is)")
+	flag.StringVar(&o.old, "old-aka", "", "an aka before the segment log, which makes the folder of old-folder (default: one that looks like it)")
 	flag.StringVar(&o.json, "json", "", "a file to write the results to, as JSON")
 	flag.StringVar(&o.only, "only", "", "the scenarios to run, with commas between: "+strings.Join(names(), ", "))
 	flag.Parse()

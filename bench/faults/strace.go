@@ -29,18 +29,31 @@ func onTracedDisk(run func(w *world, r *Result) error) func(*harness, *Result) e
 	}
 }
 
-// tracer does something to each of a process's fsyncs while it is there.
+// tracing is what strace does to some of a process's calls to the system.
+type tracing struct {
+	calls  string   // to the system, with commas between
+	inject string   // strace's inject, such as delay_enter=500000
+	paths  []string // the files and folders of which the calls are; where there are none, of all
+}
+
+// everyFsync is a tracing of all of a process's fsyncs.
+func everyFsync(inject string) tracing { return tracing{calls: "fsync,fdatasync", inject: inject} }
+
+// tracer carries out a tracing while it is there.
 type tracer struct {
 	command *exec.Cmd
-	fsyncs  atomic.Int64 // that it has met
+	met     atomic.Int64              // calls to the system that it has met
+	first   atomic.Pointer[time.Time] // when it was seen to have met one
 	ended   chan struct{}
 }
 
-// trace attaches to aka. What it does is strace's inject, such as delay_enter=500000.
-func (w *world) trace(inject string) (*tracer, error) {
-	const calls = "fsync,fdatasync"
-	t := &tracer{ended: make(chan struct{})}
-	t.command = exec.Command("strace", "-f", "-e", "trace="+calls, "-e", "inject="+calls+":"+inject, "-p", strconv.Itoa(w.process.PID()))
+// trace attaches to aka.
+func (w *world) trace(what tracing) (*tracer, error) {
+	args := []string{"-f", "-e", "trace=" + what.calls, "-e", "inject=" + what.calls + ":" + what.inject, "-p", strconv.Itoa(w.process.PID())}
+	for _, path := range what.paths {
+		args = append(args, "-P", path)
+	}
+	t := &tracer{ended: make(chan struct{}), command: exec.Command("strace", args...)}
 	out, err := t.command.StderrPipe()
 	if err != nil {
 		return nil, err
@@ -56,9 +69,12 @@ func (w *world) trace(inject string) (*tracer, error) {
 func (t *tracer) follow(out io.Reader) {
 	defer close(t.ended)
 	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if strings.Contains(lines.Text(), "sync(") {
-			t.fsyncs.Add(1)
+		if text := lines.Text(); !strings.HasSuffix(text, "(INJECTED)") && !strings.HasSuffix(text, "(DELAYED)") {
+			continue
 		}
+		now := time.Now()
+		t.first.CompareAndSwap(nil, &now)
+		t.met.Add(1)
 	}
 	_ = t.command.Wait()
 }
@@ -78,7 +94,7 @@ func diskSlow(w *world, r *Result) error {
 	if err != nil {
 		return err
 	}
-	t, err := w.trace("delay_enter=500000")
+	t, err := w.trace(everyFsync("delay_enter=500000"))
 	if err != nil {
 		return err
 	}
@@ -86,13 +102,13 @@ func diskSlow(w *world, r *Result) error {
 	if w.h.short {
 		calls = once / 2
 	}
-	if err := w.until("some fsyncs were slow", t.met); err != nil {
+	if err := w.until("some fsyncs were slow", t.metEnough); err != nil {
 		return err
 	}
 	if err := l.untilAcked(w, l.acked.Load()+int64(calls)); err != nil {
 		return err
 	}
-	r.Runs = int(t.fsyncs.Load())
+	r.Runs = int(t.met.Load())
 	var accepts []time.Duration
 	for _, a := range l.taken() {
 		if a.began.After(begin) {
@@ -108,37 +124,6 @@ func diskSlow(w *world, r *Result) error {
 	return w.verify(r, l, expectation{})
 }
 
-// diskFailing makes every fsync fail under load. Nothing is answered 200 meanwhile, and aka goes on by itself.
-func diskFailing(w *world, r *Result) error {
-	l, err := w.underLoad()
-	if err != nil {
-		return err
-	}
-	t, err := w.trace("error=EIO")
-	if err != nil {
-		return err
-	}
-	refused := l.refused.Load()
-	if err := w.until("calls are refused", func() (bool, error) { return l.refused.Load() >= refused+fewestMet, t.gone() }); err != nil {
-		return err
-	}
-	r.Runs = int(t.fsyncs.Load())
-	before := l.acked.Load()
-	t.detach()
-	begin := time.Now()
-	if err := l.untilAcked(w, before+1); err != nil {
-		return err
-	}
-	r.measured("when it fails no more, a call is taken after %s", time.Since(begin).Round(time.Millisecond))
-	if err := l.untilAcked(w, before+once/2); err != nil {
-		return err
-	}
-	if err := l.end(w); err != nil {
-		return err
-	}
-	return w.verify(r, l, expectation{})
-}
-
 func (w *world) underLoad() (*load, error) {
 	if _, err := w.start(); err != nil {
 		return nil, err
@@ -147,7 +132,7 @@ func (w *world) underLoad() (*load, error) {
 	return l, l.untilAcked(w, once/2)
 }
 
-func (t *tracer) met() (bool, error) { return t.fsyncs.Load() >= slowFsyncs, t.gone() }
+func (t *tracer) metEnough() (bool, error) { return t.met.Load() >= slowFsyncs, t.gone() }
 
 // gone tells that strace could not attach, or has ended.
 func (t *tracer) gone() error {

@@ -263,25 +263,35 @@ func (w *world) verifyJournal(r *Result, acks []ack) error {
 
 // journaled counts the calls in the journal by their messageId.
 func (w *world) journaled() (map[string]int, error) {
+	times := map[string]int{}
+	return times, w.eachCall(func(_ uint64, messageID string) error {
+		times[messageID]++
+		return nil
+	})
+}
+
+// eachCall reads the journal, on which nothing runs.
+func (w *world) eachCall(visit func(seq uint64, messageID string) error) error {
 	ctx, cancel := context.WithTimeout(w.ctx, time.Minute)
 	defer cancel()
 	options := journal.DefaultOptions
 	options.Dir = w.journal
 	log, err := journal.Open(ctx, options, zap.NewNop(), prometheus.NewRegistry())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer log.Close()
-	times := map[string]int{}
 	_, head := log.Head()
 	for reader, seq := log.ReadFrom(1), uint64(1); seq < head.Seq; seq++ {
 		frame, err := reader.Next(ctx)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, entry := range frame.Entries {
-			times[entry.MessageID]++
+			if err := visit(frame.Seq, entry.MessageID); err != nil {
+				return err
+			}
 		}
 	}
-	return times, nil
+	return nil
 }

@@ -3,13 +3,13 @@ package journal
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
 	"aka/router/journal/embedded"
 	"aka/router/journal/embedded/keystore"
 	"aka/router/journal/engine"
+	"aka/router/journal/records"
 )
 
 // Report is what Check has found in a journal's folder.
@@ -89,10 +89,7 @@ func Check(dir string) (*Report, error) {
 }
 
 // checker reads a journal.
-type checker struct {
-	report Report
-	head   head // the latest that was saved with progress
-}
+type checker struct{ report Report }
 
 func (c *checker) problem(format string, args ...any) {
 	c.report.Problems = append(c.report.Problems, fmt.Sprintf(format, args...))
@@ -119,26 +116,31 @@ func (c *checker) log(i *embedded.Inspection) {
 	c.report.Problems = append(slices.Clone(i.Problems), i.Log.Problems...)
 }
 
-func (c *checker) records(ctx context.Context, records keystore.Records) {
-	names, err := records.Destinations(ctx)
+func (c *checker) records(ctx context.Context, view keystore.Records) {
+	names, err := view.Destinations(ctx)
 	if err != nil {
 		c.problem("records: %s", err)
 		return
 	}
+	latest := uint64(0)
 	for _, name := range names {
-		d := DestinationReport{Name: name}
-		kept, err := c.destination(ctx, records, &d)
+		d, err := records.Inspect(ctx, view, name)
 		if err != nil {
 			c.problem("destination %s: %s", name, err)
 		}
-		if kept && name != anyDestination {
-			c.report.Destinations = append(c.report.Destinations, d)
+		if d.Lost {
+			c.problem("the progress of %s is lost: it gets the calls of the log again", name)
+		}
+		latest = max(latest, d.Head.Seq)
+		if d.Kept && !d.IsAny() {
+			c.report.Destinations = append(c.report.Destinations, DestinationReport{Name: name, Floor: d.Floor, Lost: d.Lost,
+				DeadLetters: d.DeadLetters, Parked: d.Parked, Merges: d.Merges, Unreadable: d.Unreadable, Paused: d.Paused, Removed: d.Removed})
 		}
 	}
-	if last := c.report.Calls.Last; last < c.head.seq {
-		c.problem("the log of calls ends at frame %d, and frame %d was there when progress was saved", last, c.head.seq)
-		c.report.Calls.Missing += c.head.seq - last
-		c.report.Calls.Last = c.head.seq
+	if last := c.report.Calls.Last; last < latest {
+		c.problem("the log of calls ends at frame %d, and frame %d was there when progress was saved", last, latest)
+		c.report.Calls.Missing += latest - last
+		c.report.Calls.Last = latest
 	}
 	next := c.report.Calls.Last + 1
 	for i := range c.report.Destinations {
@@ -146,65 +148,4 @@ func (c *checker) records(ctx context.Context, records keystore.Records) {
 		d.Behind = next - min(next, max(d.Floor, c.report.Calls.First))
 	}
 	slices.SortFunc(c.report.Destinations, func(a, b DestinationReport) int { return cmp.Compare(a.Name, b.Name) })
-}
-
-// destination reads all records of one. kept is false for one that was forgotten, of which only its account is left.
-func (c *checker) destination(ctx context.Context, records keystore.Records, d *DestinationReport) (kept bool, err error) {
-	var want account
-	hasProgress, hasState := false, false
-	err = records.Scan(ctx, d.Name, nil, nil, func(key, value []byte) (bool, error) {
-		if len(key) == 0 {
-			return true, nil
-		}
-		var err error
-		switch key[0] {
-		case keyAccount:
-			want, err = decodeAccount(value)
-		case keyDead:
-			_, err = readMeta(value, &DeadLetter{})
-			count(&d.DeadLetters, err)
-		case keyParked:
-			var call []byte
-			if _, call, err = splitParked(value); err == nil {
-				_, err = readMeta(call, &Parked{})
-			}
-			count(&d.Parked, err)
-		case keyMerges:
-			d.Merges++
-		case keyProgress:
-			var p *Progress
-			if p, err = DecodeProgress(value); err == nil {
-				d.Floor, hasProgress = p.floor, true
-			}
-		case keyHead:
-			var h head
-			if h, err = decodeHead(value); h.seq > c.head.seq {
-				c.head = h
-			}
-		case keyState:
-			var state destinationState
-			state, err = decodeState(value)
-			d.Paused, d.Removed, hasState = state.Paused, state.RemovedAt > 0, true
-		}
-		if err != nil {
-			d.Unreadable++
-		}
-		return true, nil
-	})
-	if hasState && !hasProgress && d.Name != anyDestination {
-		d.Lost = true
-		c.problem("the progress of %s is lost: it gets the calls of the log again", d.Name)
-	}
-	there := d.DeadLetters + d.Parked + d.Merges + d.Unreadable
-	if there < want.dead+want.parked+want.merges {
-		err = errors.Join(err, fmt.Errorf("%d dead letters, %d parked calls and %d blocks of merges are there; %d, %d and %d were",
-			d.DeadLetters, d.Parked, d.Merges, want.dead, want.parked, want.merges))
-	}
-	return hasState || there > 0, err
-}
-
-func count(n *uint64, err error) {
-	if err == nil {
-		*n++
-	}
 }

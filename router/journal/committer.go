@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"aka/router/journal/engine"
+	"aka/router/journal/frame"
 )
 
 const (
@@ -98,7 +99,7 @@ type openFrame struct {
 	waiting  []*request // those whose last call is in it
 }
 
-// size is how large the frame is, but for what frameOverhead stands for.
+// size is how large the frame is, but for what frame.Overhead stands for.
 func (f *openFrame) size() int { return len(f.data) + binary.MaxVarintLen16*(len(f.requests)+1) }
 
 func newCommitter(j *Journal) *committer {
@@ -144,12 +145,12 @@ func (c *committer) await(ctx context.Context, r *request) (duplicates int, err 
 func (r *request) encode(entries []Entry, hasher keyHasher) error {
 	size := 0
 	for i := range entries {
-		size += recordBound(&entries[i])
+		size += frame.RecordBound(&entries[i])
 	}
 	r.entries, r.keys, r.ends, r.records = entries, r.keys[:0], r.ends[:0], slices.Grow(r.records[:0], size)
 	for i := range entries {
 		e := &entries[i]
-		r.records = appendRecord(r.records, e)
+		r.records = frame.AppendRecord(r.records, e)
 		r.ends = append(r.ends, len(r.records))
 		r.keys = append(r.keys, hasher.entry(e))
 		if size := len(r.record(i)); size > MaxEntry {
@@ -228,7 +229,7 @@ func (c *committer) commit(first *request) {
 	// Those who are about to ask for a write shall be in this one: fewer are cheaper, and nobody waits for anything to come.
 	runtime.Gosched()
 	c.take(first)
-	for more := true; more && len(c.frame.data) < maxFrame; {
+	for more := true; more && len(c.frame.data) < frame.MaxSize; {
 		select {
 		case next, open := <-c.queue:
 			if more = open; open {
@@ -251,13 +252,13 @@ func (c *committer) take(r *request) {
 	c.frame.requests = append(c.frame.requests, 0)
 	for i := range r.entries {
 		record := r.record(i)
-		if len(c.frame.data) > 0 && c.frame.size()+len(record) > maxFrame-frameOverhead {
+		if len(c.frame.data) > 0 && c.frame.size()+len(record) > frame.MaxSize-frame.Overhead {
 			if err := c.flush(); err != nil {
 				r.answer(err)
 				return
 			}
 		}
-		if r.entries[i].isOnce() {
+		if r.entries[i].IsOnce() {
 			if !c.seen.add(r.keys[i], now) {
 				r.duplicates++
 				continue
@@ -265,7 +266,7 @@ func (c *committer) take(r *request) {
 			c.frame.keys = append(c.frame.keys, r.keys[i])
 		}
 		if len(c.frame.data) == 0 {
-			c.frame.data = beginFrame(c.frame.data, c.j.head.calls)
+			c.frame.data = frame.Begin(c.frame.data, c.j.head.Calls)
 		}
 		if len(c.frame.requests) == 0 { // it was flushed
 			c.frame.requests = append(c.frame.requests, 0)
@@ -301,15 +302,15 @@ func (c *committer) write(f *openFrame) error {
 	if c.unsure {
 		return fmt.Errorf("%w: the write before failed", ErrUnavailable)
 	}
-	before, start := c.j.head.calls, c.now()
+	before, start := c.j.head.Calls, c.now()
 	committed := start
 	if committed.Before(c.committed) {
 		committed = c.committed
 	}
-	f.data = endFrame(f.data, frameFields{committed: committed, requests: f.requests})
+	f.data = frame.End(f.data, frame.Fields{Committed: committed, Requests: f.requests})
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
-	seq, err := c.j.engine.Append(ctx, [][]byte{f.data}, c.j.head.seq)
+	seq, err := c.j.engine.Append(ctx, [][]byte{f.data}, c.j.head.Seq)
 	if err != nil {
 		// Only a write that was refused is certain not to be in the log.
 		c.unsure = !isSure(err)
@@ -322,10 +323,10 @@ func (c *committer) write(f *openFrame) error {
 	c.committed = committed
 	c.j.metrics.wrote(c.now().Sub(start), len(f.entries))
 	c.windows.mark(seq, committed, c.j.options.Dedupe)
-	numberRequests(f.entries, f.requests)
-	frame := newFrame(seq, before, ownEntries(f.entries), len(f.data))
-	frame.Committed = committed
-	c.j.landed(frame)
+	frame.NumberRequests(f.entries, f.requests)
+	written := frame.New(seq, before, frame.Own(f.entries), len(f.data))
+	written.Committed = committed
+	c.j.landed(written)
 	return nil
 }
 
@@ -341,9 +342,9 @@ func (c *committer) catchUp() error {
 	if err != nil {
 		return err
 	}
-	reader := c.j.engine.Reader(c.j.head.seq + 1)
+	reader := c.j.engine.Reader(c.j.head.Seq + 1)
 	defer reader.Close()
-	for c.j.head.seq < last {
+	for c.j.head.Seq < last {
 		raw, err := reader.Next(ctx)
 		if err != nil {
 			return err
@@ -356,19 +357,19 @@ func (c *committer) catchUp() error {
 
 // takeIn makes a frame that was found in the log one of ours.
 func (c *committer) takeIn(raw engine.Frame) {
-	frame, err := decoded(raw)
+	f, err := decoded(raw)
 	if err != nil {
 		c.j.reportDamage(raw.Seq, err)
-		frame = newFrame(raw.Seq, c.j.head.calls, nil, 0)
+		f = frame.New(raw.Seq, c.j.head.Calls, nil, 0)
 	}
 	now := c.now()
-	for i := range frame.Entries {
-		if e := &frame.Entries[i]; e.isOnce() {
+	for i := range f.Entries {
+		if e := &f.Entries[i]; e.IsOnce() {
 			c.seen.add(c.hasher.entry(e), now)
 		}
 	}
-	c.j.metrics.calls.Add(float64(len(frame.Entries)))
-	c.j.landed(frame)
+	c.j.metrics.calls.Add(float64(len(f.Entries)))
+	c.j.landed(f)
 }
 
 // windowStart returns the sequence from which on the log is needed to read the dedupe window back.

@@ -2,9 +2,7 @@ package journal
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -53,21 +51,21 @@ func TestACallThatDiesAgainKeepsItsHistory(t *testing.T) {
 	appendCalls(t, j, 0, entry("u", 1))
 	first := time.Unix(100, 5).UTC()
 	d := &DeadLetter{Destination: "vero", Reason: "refused", Attempts: 3, Status: 400, First: first, Last: first.Add(time.Hour),
-		Position: Position{1, 0}, Entry: entry("u", 1)}
+		Position: Position{Seq: 1, Index: 0}, Entry: entry("u", 1)}
 	for death := range 3 {
 		must(t, j.Bury(t.Context(), []*DeadLetter{d}))
 		j.Close()
 		j = open(t, options)
 		kept, err := j.DeadLetter(t.Context(), d.ID)
 		must(t, err)
-		if kept.Attempts != 3*(death+1) || kept.First != first || kept.Replays() != death || kept.Accepted() != (Position{1, 0}) || kept.Position != d.Position {
+		if kept.Attempts != 3*(death+1) || kept.First != first || kept.Replays() != death || kept.Accepted() != (Position{Seq: 1, Index: 0}) || kept.Position != d.Position {
 			t.Fatalf("death %d: %+v, replays %d, accepted at %s", death, kept, kept.Replays(), kept.Accepted())
 		}
 		must(t, j.Replay(t.Context(), d.ID))
 		frames := readAll(t, j, 1)
 		last := frames[len(frames)-1]
 		d = &DeadLetter{Destination: "vero", Reason: "refused", Attempts: 3, Status: 500, First: first.Add(24 * time.Hour), Last: first.Add(25 * time.Hour),
-			Position: Position{last.Seq, 0}, Entry: last.Entries[0]}
+			Position: Position{Seq: last.Seq, Index: 0}, Entry: last.Entries[0]}
 	}
 }
 
@@ -80,7 +78,7 @@ func TestAReplayThatACrashInterruptedIsRecognized(t *testing.T) {
 	kept, err := j.DeadLetter(t.Context(), 1)
 	must(t, err)
 	must(t, j.Replay(t.Context(), 1))
-	must(t, j.Bury(t.Context(), []*DeadLetter{{Destination: "vero", Reason: "refused", Position: Position{9, 0}, Entry: kept.Entry}}))
+	must(t, j.Bury(t.Context(), []*DeadLetter{{Destination: "vero", Reason: "refused", Position: Position{Seq: 9, Index: 0}, Entry: kept.Entry}}))
 	replayed := readAll(t, j, 1)[0].Entries[0]
 	replayed.Replayed.Letter = 3 // as if that had been what was replayed
 	_, err = j.Append(t.Context(), []Entry{replayed})
@@ -106,7 +104,7 @@ func TestReplaysOfACallThatDiedAgainAreNoDuplicates(t *testing.T) {
 	for _, destination := range []string{"vero", "mixpanel"} {
 		e := entry("u", 1)
 		for n := range 3 {
-			d := &DeadLetter{Destination: destination, Reason: "refused", Position: Position{uint64(n + 1), 0}, Entry: e}
+			d := &DeadLetter{Destination: destination, Reason: "refused", Position: Position{Seq: uint64(n + 1), Index: 0}, Entry: e}
 			must(t, j.Bury(t.Context(), []*DeadLetter{d}))
 			must(t, j.Replay(t.Context(), d.ID))
 			frames := readAll(t, j, 1)
@@ -169,11 +167,11 @@ func TestDeadLettersThatAreTooOldGoAndAreCounted(t *testing.T) {
 		bury(t, j, uint64(i+1), "vero", "refused", "website", segment.Track)
 	}
 	bury(t, j, 501, "mixpanel", "too_old", "website", segment.Track)
-	must(t, j.retention.enforce(t.Context(), time.Now().Add(59*time.Minute)))
+	must(t, j.Enforce(t.Context(), time.Now().Add(59*time.Minute)))
 	if left := letterIDs(t, j, DeadFilter{}, 0); len(left) != 501 {
 		t.Fatalf("%d are left before their time", len(left))
 	}
-	must(t, j.retention.enforce(t.Context(), time.Now().Add(61*time.Minute)))
+	must(t, j.Enforce(t.Context(), time.Now().Add(61*time.Minute)))
 	if left := letterIDs(t, j, DeadFilter{}, 0); len(left) != 0 {
 		t.Fatalf("%d are left", len(left))
 	}
@@ -213,16 +211,16 @@ aka_dead_letters_lost_total{destination="vero",limit="max_bytes"} 0
 	for i := 0; i < buried; i += 8 {
 		var letters []*DeadLetter
 		for n := range 8 {
-			letters = append(letters, &DeadLetter{Destination: "vero", Reason: "refused", Position: Position{uint64(i + 1), n}, Entry: e})
+			letters = append(letters, &DeadLetter{Destination: "vero", Reason: "refused", Position: Position{Seq: uint64(i + 1), Index: n}, Entry: e})
 		}
 		must(t, j.Bury(t.Context(), letters))
 		if letters[7].ID != uint64(i+8) {
 			t.Fatalf("the id is %d", letters[7].ID)
 		}
-		if bytes, _ := j.retention.total(); bytes > uint64(strictyaml.MiB) {
+		if bytes := deadBytes(t, j); bytes > uint64(strictyaml.MiB) {
 			t.Fatalf("%d bytes after %d", bytes, i)
 		}
-		must(t, j.retention.enforce(t.Context(), time.Now()))
+		must(t, j.Enforce(t.Context(), time.Now()))
 	}
 	left := letterIDs(t, j, DeadFilter{}, 0)
 	if len(left) < 16 || left[len(left)-1] != buried || left[0] != buried-uint64(len(left))+1 {
@@ -249,8 +247,8 @@ func TestAFloodOfDeadLettersTakesNoRoomFromTheOthers(t *testing.T) {
 	e.JSON = []byte(`{"type":"track","event":"` + strings.Repeat("x", 50_000) + `"}`)
 	bury := func(destination string, seq int) {
 		t.Helper()
-		must(t, j.Bury(t.Context(), []*DeadLetter{{Destination: destination, Reason: "refused", Position: Position{uint64(seq), 0}, Entry: e}}))
-		must(t, j.retention.enforce(t.Context(), time.Now()))
+		must(t, j.Bury(t.Context(), []*DeadLetter{{Destination: destination, Reason: "refused", Position: Position{Seq: uint64(seq), Index: 0}, Entry: e}}))
+		must(t, j.Enforce(t.Context(), time.Now()))
 	}
 	for i := range 4 {
 		bury("mixpanel", i+1)
@@ -273,38 +271,33 @@ func TestALowerLimitIsCountedToo(t *testing.T) {
 	e := entry("u", 0)
 	e.JSON = []byte(`{"type":"track","event":"` + strings.Repeat("x", 500_000) + `"}`)
 	for i := range 4 {
-		must(t, j.Bury(t.Context(), []*DeadLetter{{Destination: "vero", Reason: "refused", Position: Position{uint64(i + 1), 0}, Entry: e}}))
+		must(t, j.Bury(t.Context(), []*DeadLetter{{Destination: "vero", Reason: "refused", Position: Position{Seq: uint64(i + 1), Index: 0}, Entry: e}}))
 	}
 	j.Close()
 	options.DeadLetters.MaxBytes = strictyaml.MiB
 	j, registry, _ := openWatched(t, options)
-	must(t, j.retention.enforce(t.Context(), time.Now()))
+	must(t, j.Enforce(t.Context(), time.Now()))
 	if left := letterIDs(t, j, DeadFilter{}, 0); !slices.Equal(left, []uint64{3, 4}) {
 		t.Errorf("%v are left", left)
 	}
 	wantMetric(t, registry, "aka_dead_letters_lost_total", "\naka_dead_letters_lost_total{destination=\"vero\",limit=\"max_bytes\"} 2\n")
 }
 
-func TestDeadIndex_ReadsBackAndSeesEveryFlippedBit(t *testing.T) {
-	want := deadIndex{DeadFilter{"vero", "too_old", segment.Alias, "web-site_1"}, time.UnixMilli(1234), 99, []byte("key")}
-	data := want.encode()
-	if got, err := decodeDeadIndex("vero", data); err != nil || !reflect.DeepEqual(got, want) {
-		t.Fatalf("got %+v, %v", got, err)
+func deadBytes(t *testing.T, j *Journal) (bytes uint64) {
+	t.Helper()
+	counts, err := j.DeadSummary(t.Context())
+	must(t, err)
+	for _, c := range counts {
+		bytes += c.Bytes
 	}
-	for bit := range len(data) * 8 {
-		damaged := slices.Clone(data)
-		damaged[bit/8] ^= 1 << (bit % 8)
-		if _, err := decodeDeadIndex("vero", damaged); !errors.Is(err, ErrDamaged) {
-			t.Fatalf("bit %d: %v", bit, err)
-		}
-	}
+	return bytes
 }
 
 func bury(t testing.TB, j *Journal, seq uint64, destination, reason, source string, kind segment.Type) {
 	t.Helper()
 	e := entry("u", int(seq))
 	e.Source, e.Type = source, kind
-	must(t, j.Bury(t.Context(), []*DeadLetter{{Destination: destination, Reason: reason, Position: Position{seq, 0}, Entry: e}}))
+	must(t, j.Bury(t.Context(), []*DeadLetter{{Destination: destination, Reason: reason, Position: Position{Seq: seq, Index: 0}, Entry: e}}))
 }
 
 func letterIDs(t testing.TB, j *Journal, filter DeadFilter, after uint64) (ids []uint64) {

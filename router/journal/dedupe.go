@@ -30,9 +30,6 @@ func (h keyHasher) entry(e *Entry) messageKey {
 	return h.key(e.Source, e.MessageID)
 }
 
-// isOnce tells whether a second one with its key is a duplicate.
-func (e *Entry) isOnce() bool { return e.Target == "" || e.Replayed != nil }
-
 // dedupe remembers which calls the log has accepted lately. It keeps them in two generations that take turns, so that an
 // id is remembered for at least the window and at most twice as long. It belongs to the committer: the one place that
 // makes the log's order is the one that decides what came first.

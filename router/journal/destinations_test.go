@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"aka/router/journal/codec"
 	"aka/router/journal/engine"
 	"aka/router/journal/engine/enginetest"
 	"aka/router/segment"
@@ -119,20 +120,16 @@ func TestAForgottenDestinationIsANewOne(t *testing.T) {
 
 // Of a journal that was salvaged without its progress, any destination may be known to it.
 func TestWhatIsSaidOfADestinationStandsWhereAnyMayBeKnown(t *testing.T) {
-	options := testOptions(t)
-	j := open(t, options)
-	must(t, j.records.change(t.Context(), anyDestination, func(_ *book, c *change) error {
-		j.setState(c, anyDestination, destinationState{})
-		return nil
-	}))
+	store := enginetest.NewMemory()
+	must(t, store.Apply(t.Context(), "*", []engine.Change{{Key: []byte("s"), Value: codec.AppendSum([]byte("\x01{}"))}}))
+	j := openOn(t, store)
 	load(t, j, "vero")
 	must(t, j.Pause("vero", true))
 	appendEach(t, j, 1, 2)
 	_, _, err := j.Remove("vero")
 	must(t, err)
 	appendEach(t, j, 3, 4)
-	j.Close()
-	j = open(t, options)
+	j = reopenOn(t, store)
 	if !j.Paused("vero") {
 		t.Error("it is paused no more")
 	}
@@ -179,8 +176,8 @@ func TestAPauseOutlivesARestart(t *testing.T) {
 func TestOpen_RefusesAStateThatANewerVersionWrote(t *testing.T) {
 	store := enginetest.NewMemory()
 	openOn(t, store)
-	newer := appendSum([]byte("\x01" + `{"paused":true,"upside_down":1}`))
-	must(t, store.Apply(t.Context(), "vero", []engine.Change{{Key: []byte{keyState}, Value: newer}}))
+	newer := codec.AppendSum([]byte("\x01" + `{"paused":true,"upside_down":1}`))
+	must(t, store.Apply(t.Context(), "vero", []engine.Change{{Key: []byte("s"), Value: newer}}))
 	if _, err := OpenOn(t.Context(), store.Crash(), DefaultOptions, zap.NewNop(), prometheus.NewRegistry()); !errors.Is(err, ErrOtherVersion) {
 		t.Errorf("got %v", err)
 	}

@@ -1,3 +1,8 @@
+// Package journal is the durable, ordered log of accepted calls, and what is kept beside it. Append returns once the calls are
+// safe on disk; readers get them back in order, from any position, as often as they like.
+//
+// The pieces, from the bottom: codec (bytes), frame (calls in frames, progress), engine (the seam to what stores them;
+// embedded is the one in this process), records (what is kept for each destination), and here the log itself.
 package journal
 
 import (
@@ -12,6 +17,7 @@ import (
 
 	"aka/router/journal/embedded"
 	"aka/router/journal/engine"
+	"aka/router/journal/records"
 )
 
 // Errors of Append. Nothing of the request is promised then: the client sends it again, and what was stored all the same
@@ -25,24 +31,19 @@ var (
 	ErrUnavailable = errors.New("journal: unavailable")
 )
 
-// Journal is the open log. It is safe for concurrent use.
+// Journal is the open log, and what is kept for each destination beside it (records.Store). It is safe for concurrent use.
 type Journal struct {
-	options   Options
-	log       *zap.Logger
-	metrics   *metrics
-	engine    engine.Engine
-	records   *records
-	states    *states
-	commits   *committer
-	retention *retention
-	passed    passedFrames
+	*records.Store
 
-	// removing is held by those who write calls that are meant for one destination, and by who takes one out.
-	removing sync.RWMutex
+	options Options
+	log     *zap.Logger
+	metrics *metrics
+	engine  engine.Engine
+	commits *committer
+	passed  passedFrames
 
 	mu      sync.Mutex
-	head    head
-	saved   head // the latest end that was saved with any progress
+	head    records.Head
 	recent  recentFrames
 	arrived chan struct{} // closed and replaced when the head moves
 	failed  error         // of the last write; nil when it landed
@@ -51,23 +52,17 @@ type Journal struct {
 	stop       context.CancelFunc
 }
 
-// head is the end of the log.
-type head struct {
-	seq   uint64 // the last frame; 0 when there never was one
-	calls uint64 // how many calls the log has accepted up to it
-}
-
-// requestTimeout bounds one change of records.
+// requestTimeout bounds a trim.
 const requestTimeout = 5 * time.Second
 
-// Errors of Open about the folder itself. The first two are the embedded engine's.
+// Errors of Open about the folder itself.
 var (
 	// ErrNoJournal means that a folder holds something else.
 	ErrNoJournal = embedded.ErrNoJournal
 	// ErrOtherVersion means that another version of aka wrote the folder.
-	ErrOtherVersion = embedded.ErrOtherVersion
+	ErrOtherVersion = records.ErrOtherVersion
 	// ErrBroken means that a part of the journal is missing, or not as it must be.
-	ErrBroken = embedded.ErrBroken
+	ErrBroken = records.ErrBroken
 	// ErrInUse means that another process has the folder.
 	ErrInUse = embedded.ErrInUse
 )
@@ -76,10 +71,10 @@ var (
 // process has the folder (ErrInUse), when that holds something else (ErrNoJournal, ErrOtherVersion), and when something is
 // missing (ErrBroken): then it has changed nothing. A frame that is damaged is counted when it is read.
 func Open(ctx context.Context, options Options, log *zap.Logger, reg prometheus.Registerer) (*Journal, error) {
-	found := newContent()
+	found := records.NewContent()
 	e, err := embedded.Open(ctx, embedded.Options{
 		Dir: options.Dir, MaxBytes: int64(options.MaxBytes), Log: log,
-		Verify: func(view engine.View) error { return found.load(ctx, view) },
+		Verify: func(view engine.View) error { return found.Load(ctx, view) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open journal %s: %w", options.Dir, err)
@@ -97,65 +92,29 @@ func Open(ctx context.Context, options Options, log *zap.Logger, reg prometheus.
 
 // OpenOn opens the journal that an engine holds. The journal closes the engine.
 func OpenOn(ctx context.Context, e engine.Engine, options Options, log *zap.Logger, reg prometheus.Registerer) (*Journal, error) {
-	found := newContent()
-	if err := found.load(ctx, e); err != nil {
+	found := records.NewContent()
+	if err := found.Load(ctx, e); err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
 	return start(ctx, e, found, options, log, reg)
 }
 
-// content is what a journal holds beside its frames, as it is read and checked before anything is changed.
-type content struct {
-	records *records
-	states  *states
-	head    head // the latest end of the log that was saved
-}
-
-func newContent() *content {
-	s := &states{known: map[string]destinationState{}}
-	return &content{records: newRecords(s), states: s}
-}
-
-// load fails when there is less than there was.
-func (c *content) load(ctx context.Context, view engine.View) error {
-	if err := c.records.load(ctx, view); err != nil {
-		return err
-	}
-	if err := c.states.load(ctx, view); err != nil {
-		return err
-	}
-	saved, destination, err := savedHead(ctx, view)
-	if err != nil {
-		return err
-	}
-	c.head = saved
-	_, last, err := view.Bounds(ctx)
-	if err != nil {
-		return err
-	}
-	if last < saved.seq {
-		return fmt.Errorf("%w: the log of calls ends at frame %d, and frame %d was there when the progress of %s was saved", ErrBroken, last, saved.seq, destination)
-	}
-	return nil
-}
-
-func start(ctx context.Context, e engine.Engine, found *content, options Options, log *zap.Logger, reg prometheus.Registerer) (*Journal, error) {
-	j := &Journal{options: options, log: log, engine: e, records: found.records, states: found.states, arrived: make(chan struct{})}
-	j.records.engine = e
+func start(ctx context.Context, e engine.Engine, found *records.Content, options Options, log *zap.Logger, reg prometheus.Registerer) (*Journal, error) {
+	j := &Journal{options: options, log: log, engine: e, arrived: make(chan struct{})}
 	j.metrics = newMetrics(reg, options)
-	j.retention = newRetention(j, reg)
 	j.commits = newCommitter(j)
-	for _, name := range j.Known() {
-		j.retention.registerMetrics(name)
-	}
-	if err := j.recover(ctx, found.head); err != nil {
+	j.Store = found.Open(e, records.Options{
+		Limits: records.Limits{MaxAge: options.DeadLetters.MaxAge, MaxBytes: uint64(options.DeadLetters.MaxBytes)},
+		Head:   j.Head, Damaged: j.metrics.damaged.Inc, Log: log, Registry: reg,
+	})
+	if err := j.recover(ctx, found.SavedHead()); err != nil {
 		return nil, err
 	}
 	background, stop := context.WithCancel(context.Background())
 	j.stop = stop
 	j.background.Go(func() { j.commits.run() })
 	j.background.Go(func() { j.refreshStats(background) })
-	j.background.Go(func() { j.retention.run(background) })
+	j.background.Go(func() { j.Run(background) })
 	return j, nil
 }
 
@@ -172,13 +131,13 @@ func (j *Journal) reportFinding(f engine.Finding) {
 }
 
 // recover finds the log's end and the dedupe window: clients retry exactly after a crash.
-func (j *Journal) recover(ctx context.Context, saved head) error {
+func (j *Journal) recover(ctx context.Context, saved records.Head) error {
 	first, last, err := j.engine.Bounds(ctx)
 	if err != nil {
 		return err
 	}
-	j.head.seq, j.saved = last, saved
-	if j.head.calls, err = j.acceptedUpTo(ctx, first, last, saved); err != nil {
+	j.head.Seq = last
+	if j.head.Calls, err = j.acceptedUpTo(ctx, first, last, saved); err != nil {
 		return err
 	}
 	return j.commits.recoverWindow(ctx, first, last)
@@ -189,17 +148,17 @@ const maxUnreadable = 1000
 
 // acceptedUpTo returns how many calls the log has accepted: by its last frame, or where that is damaged by the one before,
 // and where there is none by what was saved with the progress.
-func (j *Journal) acceptedUpTo(ctx context.Context, first, last uint64, saved head) (calls uint64, err error) {
+func (j *Journal) acceptedUpTo(ctx context.Context, first, last uint64, saved records.Head) (calls uint64, err error) {
 	for seq := last; seq >= max(first, 1) && last-seq < maxUnreadable; seq-- {
 		frame, err := j.read(ctx, seq)
 		if err != nil {
 			return 0, err
 		}
 		if frame != nil {
-			return max(frame.Before+uint64(len(frame.Entries)), saved.calls), nil
+			return max(frame.Before+uint64(len(frame.Entries)), saved.Calls), nil
 		}
 	}
-	return saved.calls, nil
+	return saved.Calls, nil
 }
 
 // read returns the frame at exactly seq, or nil when it is missing or damaged.
@@ -253,14 +212,14 @@ func (j *Journal) Append(ctx context.Context, entries []Entry) (duplicates int, 
 func (j *Journal) Head() (calls uint64, next Position) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.head.calls, Position{Seq: j.head.seq + 1}
+	return j.head.Calls, Position{Seq: j.head.Seq + 1}
 }
 
 // landed makes a frame that is on disk visible to readers.
 func (j *Journal) landed(f *Frame) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.head = head{seq: f.Seq, calls: f.Before + uint64(len(f.Entries))}
+	j.head = records.Head{Seq: f.Seq, Calls: f.Before + uint64(len(f.Entries))}
 	j.recent.add(f)
 	j.failed = nil
 	close(j.arrived)
@@ -272,12 +231,12 @@ func (j *Journal) landed(f *Frame) {
 func (j *Journal) Purge(ctx context.Context, floor uint64) error {
 	keep := min(floor, j.commits.windowStart())
 	j.mu.Lock()
-	last := j.head.seq
-	if j.saved.seq == last {
+	last := j.head.Seq
+	j.mu.Unlock()
+	if j.Saved().Seq == last {
 		last++
 	}
 	keep = min(keep, last)
-	j.mu.Unlock()
 	if keep <= 1 {
 		return nil
 	}
@@ -302,7 +261,7 @@ func (j *Journal) Stats(ctx context.Context) (Stats, error) {
 func (j *Journal) refreshStats(ctx context.Context) {
 	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()
-	var watch spaceWatch
+	var watch records.FillWatch
 	for {
 		if stats, err := j.engine.Stats(ctx); err == nil {
 			j.metrics.bytes.Set(float64(stats.LogBytes))
@@ -327,4 +286,46 @@ func (j *Journal) reportGap(from, to uint64) {
 	j.metrics.missing.Add(float64(to - from))
 	j.log.Error("frames are missing, their calls are lost", zap.Uint64("from", from), zap.Uint64("to", to-1),
 		zap.String("hint", "check the disk, and what else writes to the folder"))
+}
+
+// watchSpace warns of a journal or a disk that fills.
+func (j *Journal) watchSpace(w *records.FillWatch, stats engine.Stats) {
+	if percent := w.Crossed(stats.LogBytes, stats.LogMaxBytes); percent > 0 {
+		j.log.Warn("journal is filling up", zap.Int("percent_of_max_bytes", percent), zap.Uint64("bytes", stats.LogBytes),
+			zap.Uint64("max_bytes", stats.LogMaxBytes), zap.String("hint", "a destination is behind, or journal.max_bytes is too small; when it is full, calls are answered 503"))
+	}
+	if stats.DiskFree == 0 {
+		return // a folder that is gone shows in the writes
+	}
+	promised := stats.LogMaxBytes - min(stats.LogBytes, stats.LogMaxBytes)
+	if w.TooLittle(stats.DiskFree, promised) {
+		j.log.Warn("disk is smaller than journal.max_bytes promises", zap.Uint64("free", stats.DiskFree), zap.Uint64("promised", promised),
+			zap.String("hint", "make room, or lower journal.max_bytes"))
+	}
+}
+
+// Replay appends a dead letter's call to the log again, for its destination only, with its messageId, and then removes the
+// dead letter. A crash in between leaves both. To replay it again then, within the dedupe window, only removes it; later
+// than that the call goes twice: delivery is at least once.
+func (j *Journal) Replay(ctx context.Context, id uint64) error {
+	d, err := j.DeadLetter(ctx, id)
+	if err != nil {
+		return err
+	}
+	return j.WhileConfigured(d.Destination, func() error { return j.replay(ctx, d) })
+}
+
+func (j *Journal) replay(ctx context.Context, d *DeadLetter) error {
+	e := d.Entry
+	e.Target = d.Destination
+	e.Replayed = &Replayed{Letter: d.ID, Position: d.Accepted(), Times: d.Replays() + 1, Attempts: d.Attempts, First: d.First}
+	again, err := j.Append(ctx, []Entry{e})
+	if err != nil {
+		return err
+	}
+	err = j.Discard(ctx, d.ID)
+	if errors.Is(err, ErrNoDeadLetter) && again == 0 {
+		return nil // its time was up just now
+	}
+	return err
 }

@@ -58,7 +58,7 @@ func BenchmarkAppend(b *testing.B) {
 			})
 			calls, _ := j.Head()
 			b.ReportMetric(float64(calls)/b.Elapsed().Seconds(), "calls/s")
-			b.ReportMetric(float64(calls)/float64(j.head.seq), "calls/frame")
+			b.ReportMetric(float64(calls)/float64(j.head.Seq), "calls/frame")
 		})
 	}
 }

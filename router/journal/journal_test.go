@@ -285,25 +285,6 @@ func TestADestinationThatWasNotConfiguredGoesOnBehindWhatWasPurged(t *testing.T)
 	}
 }
 
-func TestProgressStaysSmallBehindACallThatWaits(t *testing.T) {
-	p := NewProgress(Position{Seq: 1}, 0)
-	calls := make([]Entry, 100)
-	for seq := range uint64(60_000) {
-		p.Begin(NewFrame(seq+1, seq*100, calls))
-		for i := range calls {
-			if seq%10_000 > 0 || i > 0 {
-				p.End(Position{seq + 1, i})
-			}
-		}
-	}
-	if size := len(p.Encode(false)); size > 500 {
-		t.Fatalf("progress over 60,000 frames with six calls waiting is %d bytes", size)
-	}
-	if p.Ended() != 6_000_000-6 {
-		t.Fatalf("%d calls ended", p.Ended())
-	}
-}
-
 func TestTooManyBytesInTheQueueAreRefused(t *testing.T) {
 	j := open(t, testOptions(t))
 	j.commits.queued.Store(queueBytes - 10)
@@ -403,7 +384,7 @@ func TestDeadLettersAreKeptListedReplayedAndDiscarded(t *testing.T) {
 	appendCalls(t, j, 0, entry("u", 1), entry("u", 2))
 	for i, destination := range []string{"vero", "vero", "mixpanel"} {
 		d := &DeadLetter{Destination: destination, Reason: "refused", Detail: "no", Attempts: 3, Status: 400,
-			First: time.Unix(1, 0).UTC(), Last: time.Unix(2, 0).UTC(), Position: Position{1, i}, Entry: entry("u", i)}
+			First: time.Unix(1, 0).UTC(), Last: time.Unix(2, 0).UTC(), Position: Position{Seq: 1, Index: i}, Entry: entry("u", i)}
 		for range 2 { // the second time as after a crash
 			if err := j.Bury(t.Context(), []*DeadLetter{d}); err != nil {
 				t.Fatal(err)
@@ -574,7 +555,7 @@ func TestParkedCallsAreKeptInOrderUntilTheyAreRemoved(t *testing.T) {
 	j := open(t, options)
 	ids := map[string]uint64{}
 	for i, destination := range []string{"vero", "mixpanel", "vero", "vero"} {
-		p := &Parked{Destination: destination, Position: Position{5, i}, Attempts: i, First: time.Unix(1, 0).UTC(), Ambiguous: true, Entry: entry("u", i)}
+		p := &Parked{Destination: destination, Position: Position{Seq: 5, Index: i}, Attempts: i, First: time.Unix(1, 0).UTC(), Ambiguous: true, Entry: entry("u", i)}
 		for range 2 { // the second time as after a crash
 			id, err := j.Park(t.Context(), p)
 			if err != nil {
@@ -607,7 +588,7 @@ func TestParkedCallsAreKeptInOrderUntilTheyAreRemoved(t *testing.T) {
 // Within the time in which a repeated write is recognized, a call may die, be tried again in its place, and die again.
 func TestACallThatDiesAgainIsStoredAgain(t *testing.T) {
 	j := open(t, testOptions(t))
-	e, pos := entry("u", 1), Position{1, 0}
+	e, pos := entry("u", 1), Position{Seq: 1, Index: 0}
 	letter := &DeadLetter{Destination: "vero", Reason: "refused", Position: pos, Entry: e}
 	must(t, j.Bury(t.Context(), []*DeadLetter{letter}))
 	first := letter.ID

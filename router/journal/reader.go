@@ -1,36 +1,16 @@
 package journal
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"sync"
+	"time"
 	"unsafe"
 	"weak"
 
 	"aka/router/journal/engine"
+	"aka/router/journal/frame"
 )
-
-// Position is a call's place in the log. Positions are ordered as the calls were accepted.
-type Position struct {
-	// Seq is the frame's sequence, Index the call's place in it.
-	Seq   uint64
-	Index int
-}
-
-// Before tells whether p stands before q.
-func (p Position) Before(q Position) bool {
-	return p.Seq < q.Seq || p.Seq == q.Seq && p.Index < q.Index
-}
-
-// Compare orders positions as the calls were accepted.
-func (p Position) Compare(q Position) int {
-	return cmp.Or(cmp.Compare(p.Seq, q.Seq), cmp.Compare(p.Index, q.Index))
-}
-
-// String returns "seq.index".
-func (p Position) String() string { return fmt.Sprintf("%d.%d", p.Seq, p.Index) }
 
 // Reader gives a log's frames in order. It belongs to one goroutine, which closes it.
 type Reader struct {
@@ -51,9 +31,9 @@ func (j *Journal) ReadFrom(seq uint64) *Reader {
 // context, or the store's.
 func (r *Reader) Next(ctx context.Context) (*Frame, error) {
 	for {
-		frame, arrived, err := r.tryNext(ctx)
-		if frame != nil || err != nil {
-			return frame, err
+		f, arrived, err := r.tryNext(ctx)
+		if f != nil || err != nil {
+			return f, err
 		}
 		select {
 		case <-arrived:
@@ -65,19 +45,19 @@ func (r *Reader) Next(ctx context.Context) (*Frame, error) {
 }
 
 // tryNext returns the next frame, or nil and what closes when there may be one.
-func (r *Reader) tryNext(ctx context.Context) (frame *Frame, arrived <-chan struct{}, err error) {
+func (r *Reader) tryNext(ctx context.Context) (f *Frame, arrived <-chan struct{}, err error) {
 	for {
-		frame, head, arrived := r.j.lookup(r.next)
-		if frame != nil {
+		f, head, arrived := r.j.lookup(r.next)
+		if f != nil {
 			r.next++
 			r.Close()
-			return frame, nil, nil
+			return f, nil, nil
 		}
 		if r.next > head {
 			return nil, arrived, nil
 		}
-		if frame, err = r.fromStore(ctx, head); frame != nil || err != nil {
-			return frame, nil, err
+		if f, err = r.fromStore(ctx, head); f != nil || err != nil {
+			return f, nil, err
 		}
 	}
 }
@@ -87,9 +67,9 @@ func (r *Reader) Close() { r.stored.Close() }
 
 // fromStore returns the next frame from the store, or nil when it had to pass over something.
 func (r *Reader) fromStore(ctx context.Context, head uint64) (*Frame, error) {
-	if frame := r.j.passed.at(r.next); frame != nil {
+	if f := r.j.passed.at(r.next); f != nil {
 		r.next++
-		return frame, nil
+		return f, nil
 	}
 	if r.at != r.next {
 		r.stored.Seek(r.next)
@@ -106,14 +86,14 @@ func (r *Reader) fromStore(ctx context.Context, head uint64) (*Frame, error) {
 		r.skipTo(raw.Seq)
 	}
 	r.next, r.at = raw.Seq+1, raw.Seq+1
-	frame, err := decoded(raw)
+	f, err := decoded(raw)
 	if err != nil {
 		r.j.reportDamage(raw.Seq, err)
 		return nil, nil
 	}
-	frame.decoded = nil
-	r.j.passed.add(frame)
-	return frame, nil
+	f.Unshare()
+	r.j.passed.add(f)
+	return f, nil
 }
 
 // decoded decodes a stored frame.
@@ -121,7 +101,7 @@ func decoded(raw engine.Frame) (*Frame, error) {
 	if raw.Err != nil {
 		return nil, raw.Err
 	}
-	return decodeFrame(raw.Seq, raw.Data)
+	return frame.Decode(raw.Seq, raw.Data)
 }
 
 func (r *Reader) skipTo(seq uint64) {
@@ -133,7 +113,7 @@ func (r *Reader) skipTo(seq uint64) {
 func (j *Journal) lookup(seq uint64) (f *Frame, head uint64, arrived <-chan struct{}) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.recent.at(seq), j.head.seq, j.arrived
+	return j.recent.at(seq), j.head.Seq, j.arrived
 }
 
 // recentFrames keeps the newest frames, decoded, for the readers at the head of the log.
@@ -151,9 +131,9 @@ func (c *recentFrames) add(f *Frame) {
 		c.frames, c.size = nil, 0
 	}
 	c.frames = append(c.frames, f)
-	c.size += f.size
+	c.size += f.Size()
 	for c.size > maxRecent && len(c.frames) > 1 {
-		c.size -= c.frames[0].size
+		c.size -= c.frames[0].Size()
 		c.frames[0] = nil
 		c.frames = c.frames[1:]
 	}
@@ -179,6 +159,7 @@ const maxPassed = 256
 // passedFrame is a frame without its entries.
 type passedFrame struct {
 	seq, before uint64
+	committed   time.Time
 	size        int
 	first       weak.Pointer[Entry]
 	entries     int
@@ -188,7 +169,7 @@ func (p *passedFrames) add(f *Frame) {
 	if len(f.Entries) == 0 {
 		return
 	}
-	passed := passedFrame{f.Seq, f.Before, f.size, weak.Make(&f.Entries[0]), len(f.Entries)}
+	passed := passedFrame{f.Seq, f.Before, f.Committed, f.Size(), weak.Make(&f.Entries[0]), len(f.Entries)}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.frames[f.Seq%maxPassed] = passed
@@ -207,5 +188,5 @@ func (p *passedFrames) at(seq uint64) *Frame {
 	if first == nil {
 		return nil
 	}
-	return &Frame{Seq: f.seq, Before: f.before, Entries: unsafe.Slice(first, f.entries), size: f.size}
+	return frame.Unshared(f.seq, f.before, f.committed, unsafe.Slice(first, f.entries), f.size)
 }

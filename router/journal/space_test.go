@@ -12,29 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-func TestEachLevelIsWarnedOfOncePerWayUp(t *testing.T) {
-	var w spaceWatch
-	for _, step := range []struct{ used, want int }{
-		{49, 0}, {50, 50}, {51, 0}, {49, 0}, {50, 0}, {44, 0}, {50, 50}, {97, 95}, {92, 0}, {96, 0}, {89, 0}, {95, 95}, {0, 0}, {85, 80},
-	} {
-		if got := w.crossed(uint64(step.used), 100); got != step.want {
-			t.Fatalf("at %d %%: got %d, want %d", step.used, got, step.want)
-		}
-	}
-}
-
-func TestADiskWithTooLittleRoomIsWarnedOfOnce(t *testing.T) {
-	var w spaceWatch
-	for _, step := range []struct {
-		free uint64
-		want bool
-	}{{100, false}, {99, true}, {98, false}, {101, false}, {99, false}, {105, false}, {99, true}} {
-		if got := w.tooLittle(step.free, 100); got != step.want {
-			t.Fatalf("%d free of 100 promised: got %v", step.free, got)
-		}
-	}
-}
-
 // A disk of its own that fills: needs the right to mount.
 func TestAFullDiskRefusesCallsAndServiceComesBackWithRoom(t *testing.T) {
 	dir := t.TempDir()

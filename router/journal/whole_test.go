@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"encoding/binary"
 	"errors"
 	"io/fs"
 	"maps"
@@ -14,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap"
 
+	"aka/router/journal/codec"
 	"aka/router/journal/engine"
 	"aka/router/journal/engine/enginetest"
 	"aka/router/strictyaml"
@@ -90,15 +92,20 @@ func wantRecords(t *testing.T, j *Journal) {
 	}
 }
 
+// recordKey is the key of a numbered record: see package records.
+func recordKey(kind byte, number uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{kind}, number)
+}
+
 func TestOpen_RefusesLessThanThereWas(t *testing.T) {
 	remove := func(key []byte) []engine.Change { return []engine.Change{{Key: key, Delete: true}} }
-	letter := recordKey(keyDeadIndex, 3)
+	letter := recordKey('i', 3)
 	for name, changes := range map[string][]engine.Change{
 		"5 dead letters, and had 6":     remove(letter),
-		"5 parked calls, and had 6":     remove(recordKey(keyParked, 2)),
-		"2 blocks of merges, and had 3": remove(recordKey(keyMerges, 1)),
-		"the log of calls ends at frame 60, and frame 61 was there when the progress of vero was saved": {{Key: []byte{keyHead}, Value: head{61, 61}.encode()}},
-		"checksum": {{Key: []byte{keyAccount}, Value: []byte("\x01?")}},
+		"5 parked calls, and had 6":     remove(recordKey('k', 2)),
+		"2 blocks of merges, and had 3": remove(recordKey('m', 1)),
+		"the log of calls ends at frame 60, and frame 61 was there when the progress of vero was saved": {{Key: []byte("h"), Value: codec.AppendSum([]byte{1, 61, 61})}},
+		"checksum": {{Key: []byte("a"), Value: []byte("\x01?")}},
 	} {
 		store := enginetest.NewMemory()
 		fillWhole(t, openOn(t, store))

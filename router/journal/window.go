@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"aka/router/journal/engine"
+	"aka/router/journal/frame"
 )
 
 // recoverWindow reads the dedupe window back from the log: the frames that were written within it, as far back as the keys of
@@ -30,11 +31,11 @@ func (c *committer) recoverWindow(ctx context.Context, first, last uint64) error
 	go func() { failed <- c.readWindow(ctx, from, last, frames) }()
 	now := c.now()
 	for raw := range frames {
-		_, records, fields, err := openedFrame(raw.Data)
+		_, records, fields, err := frame.Unpack(raw.Data)
 		if err != nil {
 			continue // counted when a destination comes to it
 		}
-		c.windows.mark(raw.Seq, fields.committed, c.j.options.Dedupe)
+		c.windows.mark(raw.Seq, fields.Committed, c.j.options.Dedupe)
 		c.hasher.each(records, func(k messageKey) { c.seen.add(k, now) })
 	}
 	return <-failed
@@ -73,7 +74,7 @@ func (c *committer) readWindow(ctx context.Context, from, to uint64, frames chan
 // remembered. Both times and counts rise along the log.
 func (c *committer) windowBegin(ctx context.Context, first, last uint64) (seq uint64, err error) {
 	oldest := c.now().Add(-c.j.options.Dedupe)
-	calls := c.j.head.calls - min(c.j.head.calls, uint64(c.seen.maxKeys))
+	calls := c.j.head.Calls - min(c.j.head.Calls, uint64(c.seen.maxKeys))
 	n := sort.Search(int(last-first)+1, func(i int) bool {
 		before, committed, ok := c.frameAt(ctx, first+uint64(i))
 		return !ok || !committed.Before(oldest) && before >= calls
@@ -93,8 +94,8 @@ func (c *committer) frameAt(ctx context.Context, seq uint64) (before uint64, com
 		if raw.Err != nil {
 			continue
 		}
-		if before, _, fields, err := openedFrame(raw.Data); err == nil {
-			return before, fields.committed, true
+		if before, _, fields, err := frame.Unpack(raw.Data); err == nil {
+			return before, fields.Committed, true
 		}
 	}
 	return 0, time.Time{}, false
@@ -107,40 +108,12 @@ func (c *committer) committedAt(ctx context.Context, seq uint64) time.Time {
 
 // each calls visit for the key of each call in a frame's records that is looked for when another comes.
 func (h keyHasher) each(records []byte, visit func(messageKey)) {
-	r := recordReader{data: records}
-	for len(r.data) > 0 {
-		one := recordReader{data: r.bytes(r.uvarint())}
-		key, once := one.key(h)
-		if r.err != nil || one.err != nil {
-			return
+	frame.EachID(records, func(id frame.ID) {
+		switch {
+		case id.Replayed:
+			visit(h.key("\x00"+string(id.Target), strconv.FormatUint(id.Letter, 10)))
+		case len(id.Target) == 0:
+			visit(keyOf(h, id.Source, id.MessageID))
 		}
-		if once {
-			visit(key)
-		}
-	}
-}
-
-// key reads a record as far as its key needs: see keyHasher.entry and Entry.isOnce.
-func (r *recordReader) key(h keyHasher) (key messageKey, once bool) {
-	replayed, letter := r.byte()&flagReplayed != 0, uint64(0)
-	r.skip(4) // two times
-	if replayed {
-		letter = r.uvarint()
-		r.skip(6)
-	}
-	source, target, messageID := r.bytes(r.uvarint()), r.bytes(r.uvarint()), r.bytes(r.uvarint())
-	switch {
-	case replayed:
-		return h.key("\x00"+string(target), strconv.FormatUint(letter, 10)), true
-	case len(target) > 0:
-		return key, false
-	}
-	return keyOf(h, source, messageID), true
-}
-
-// skip passes over so many numbers.
-func (r *recordReader) skip(numbers int) {
-	for range numbers {
-		r.uvarint()
-	}
+	})
 }

@@ -7,22 +7,23 @@ import (
 	"time"
 
 	"aka/router/journal/engine/enginetest"
+	"aka/router/journal/frame"
 )
 
 func TestKeyHasher_FindsTheKeysOfAFramesCalls(t *testing.T) {
 	replayed, again := entry("u", 3), entry("u", 4)
-	replayed.Target, replayed.Replayed = "vero", &Replayed{Letter: 70_000, Position: Position{9, 8}, Times: 2, First: time.Now()}
+	replayed.Target, replayed.Replayed = "vero", &Replayed{Letter: 70_000, Position: Position{Seq: 9, Index: 8}, Times: 2, First: time.Now()}
 	again.Target = "vero" // as a call for one destination that is no replay
 	h := newKeyHasher()
-	data := beginFrame(nil, 300)
+	data := frame.Begin(nil, 300)
 	var want []messageKey
 	for _, e := range []Entry{entry("u", 1), entry("another", 2), replayed, again, entry("u", 5)} {
-		data = appendRecord(data, &e)
-		if e.isOnce() {
+		data = frame.AppendRecord(data, &e)
+		if e.IsOnce() {
 			want = append(want, h.entry(&e))
 		}
 	}
-	_, records, _, err := openedFrame(endFrame(data, frameFields{}))
+	_, records, _, err := frame.Unpack(frame.End(data, frame.Fields{}))
 	must(t, err)
 	var got []messageKey
 	collect := func(k messageKey) { got = append(got, k) }

@@ -6,12 +6,13 @@ import (
 	"fmt"
 
 	"aka/router/journal/engine"
+	"aka/router/journal/frame"
 )
 
 // Writable returns nil when the journal may be expected to take calls. It writes nothing: the error says that the log or the
 // disk is full, or that the last write failed and the store has not been found well since.
 func (j *Journal) Writable(ctx context.Context) error {
-	if err := j.engine.Writable(ctx, maxFrame); err != nil {
+	if err := j.engine.Writable(ctx, frame.MaxSize); err != nil {
 		return answerTo(err)
 	}
 	j.mu.Lock()

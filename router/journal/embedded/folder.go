@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"aka/router/journal/engine"
 )
 
 // What lies in a journal's folder.
@@ -34,9 +36,9 @@ var (
 	// ErrNoJournal means that a folder holds something else.
 	ErrNoJournal = errors.New("no journal")
 	// ErrOtherVersion means that another version of aka wrote the folder.
-	ErrOtherVersion = errors.New("another version")
+	ErrOtherVersion = engine.ErrOtherVersion
 	// ErrBroken means that a part of the journal is missing, or not as it must be.
-	ErrBroken = errors.New("the journal is not whole")
+	ErrBroken = engine.ErrBroken
 	// ErrInUse means that another process has the folder.
 	ErrInUse = errors.New("in use by another aka")
 )

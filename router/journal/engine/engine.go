@@ -31,6 +31,10 @@ var (
 	ErrNoRecord = errors.New("no such record")
 	// ErrDamaged means that something is stored and cannot be read.
 	ErrDamaged = errors.New("damaged")
+	// ErrBroken means that what is stored is not whole: a part is missing, or there is less than there was.
+	ErrBroken = errors.New("the journal is not whole")
+	// ErrOtherVersion means that another version of aka wrote what is stored.
+	ErrOtherVersion = errors.New("another version")
 	// ErrEnd means that a reader is at the end of the log.
 	ErrEnd = errors.New("end of the log")
 )

@@ -167,8 +167,13 @@ func (f *chunkFile) isTrailer(b []byte) bool {
 
 // sumFits reports whether a chunk has its checksum.
 func sumFits(c []byte) bool {
-	sum := crc32.Checksum(c[6:], castagnoli)
-	return binary.LittleEndian.Uint32(c) == sum>>15|sum<<17+0xa282ead8
+	return binary.LittleEndian.Uint32(c) == checksum(c[6:])
+}
+
+// checksum is the one that Pebble uses everywhere.
+func checksum(b []byte) uint32 {
+	sum := crc32.Checksum(b, castagnoli)
+	return (sum>>15 | sum<<17) + 0xa282ead8
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -300,7 +300,7 @@ func TestDamageWhileRunning(t *testing.T) {
 	random := rand.New(rand.NewPCG(*seed, 5))
 	whole, h := madeStore(t, random)
 	told := 0
-	for range 30 {
+	for range 6 {
 		fs := whole.disk(t, folder)
 		core, logs := observer.New(zap.ErrorLevel)
 		o := keystore.Options{FS: fs, Log: zap.New(core)}.Adjusted(func(p *pebble.Options) { p.DisableAutomaticCompactions = true })

@@ -1,13 +1,15 @@
-package journal
+package frame
 
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"testing"
 	"time"
 
+	"aka/router/journal/codec"
 	"aka/router/segment"
 )
 
@@ -20,12 +22,12 @@ func TestAFrameReadsBackAsItWasWritten(t *testing.T) {
 			Timestamp: time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), ReceivedAt: at}, JSON: []byte(`{}`)}},
 		{Request: 3, Message: segment.Message{Header: segment.Header{Type: segment.Track, DeviceTime: -5, Timestamp: at, ReceivedAt: at}}},
 	}
-	data := beginFrame(nil, 41)
+	data := Begin(nil, 41)
 	for i := range entries {
-		data = appendRecord(data, &entries[i])
+		data = AppendRecord(data, &entries[i])
 	}
 	committed := time.UnixMilli(1767323046123).UTC()
-	frame, err := decodeFrame(7, endFrame(data, frameFields{committed: committed, requests: []uint32{1, 1, 0, 1}}))
+	frame, err := Decode(7, End(data, Fields{Committed: committed, Requests: []uint32{1, 1, 0, 1}}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,17 +38,17 @@ func TestAFrameReadsBackAsItWasWritten(t *testing.T) {
 
 // A program that does not know a tag passes over it, and writes a call's again.
 func TestFrame_KeepsUnknownTags(t *testing.T) {
-	unknown := appendField(nil, 77, []byte("later"))
+	unknown := codec.AppendField(nil, 77, []byte("later"))
 	e := entry("u", 1)
 	e.FromDevice, e.fields = true, unknown
-	data := appendRecord(beginFrame(nil, 3), &e)
-	body := appendField(data, 99, []byte("a frame's")) // as endFrame would, with a tag of its own
+	data := AppendRecord(Begin(nil, 3), &e)
+	body := codec.AppendField(data, 99, []byte("a frame's")) // as endFrame would, with a tag of its own
 	body = binary.LittleEndian.AppendUint32(body, uint32(len(body)-len(data)))
-	frame, err := decodeFrame(1, appendSum(body))
+	frame, err := Decode(1, codec.AppendSum(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := readMeta(withMeta([]byte("{}"), &frame.Entries[0]), &struct{}{})
+	again, err := ReadMeta(WithMeta([]byte("{}"), &frame.Entries[0]), &struct{}{})
 	if err != nil || !reflect.DeepEqual(again, e) {
 		t.Fatalf("got %+v, %v\nwant %+v", again, err, e)
 	}
@@ -54,17 +56,17 @@ func TestFrame_KeepsUnknownTags(t *testing.T) {
 
 func TestEveryFlippedBitIsSeen(t *testing.T) {
 	e := entry("u", 1)
-	data := endFrame(appendRecord(beginFrame(nil, 3), &e), frameFields{committed: time.Now(), requests: []uint32{1, 0}})
+	data := End(AppendRecord(Begin(nil, 3), &e), Fields{Committed: time.Now(), Requests: []uint32{1, 0}})
 	for bit := range len(data) * 8 {
 		damaged := append([]byte(nil), data...)
 		damaged[bit/8] ^= 1 << (bit % 8)
-		if _, err := decodeFrame(1, damaged); !errors.Is(err, ErrDamaged) {
-			t.Fatalf("bit %d: got %v, want ErrDamaged", bit, err)
+		if _, err := Decode(1, damaged); !errors.Is(err, codec.ErrDamaged) {
+			t.Fatalf("bit %d: got %v, want codec.ErrDamaged", bit, err)
 		}
 	}
 	for cut := range len(data) {
-		if _, err := decodeFrame(1, data[:cut]); !errors.Is(err, ErrDamaged) {
-			t.Fatalf("cut at %d: got %v, want ErrDamaged", cut, err)
+		if _, err := Decode(1, data[:cut]); !errors.Is(err, codec.ErrDamaged) {
+			t.Fatalf("cut at %d: got %v, want codec.ErrDamaged", cut, err)
 		}
 	}
 }
@@ -72,14 +74,14 @@ func TestEveryFlippedBitIsSeen(t *testing.T) {
 func TestEveryFlippedBitOfWhatIsKeptBesideTheLogIsSeen(t *testing.T) {
 	e := entry("u", 1)
 	p := NewProgress(Position{Seq: 4}, 100)
-	p.Begin(NewFrame(4, 100, make([]Entry, 70)))
+	p.Begin(New(4, 100, make([]Entry, 70), 0))
 	p.End(Position{4, 69})
 	for name, kept := range map[string]struct {
 		data []byte
 		read func([]byte) error
 	}{
-		"a dead letter": {withMeta([]byte(`{"destination":"vero"}`), &e), func(data []byte) error {
-			_, err := readMeta(data, &DeadLetter{})
+		"a dead letter": {WithMeta([]byte(`{"destination":"vero"}`), &e), func(data []byte) error {
+			_, err := ReadMeta(data, &struct{ Destination string }{})
 			return err
 		}},
 		"progress": {p.Encode(true), func(data []byte) error {
@@ -102,27 +104,27 @@ func TestEveryFlippedBitOfWhatIsKeptBesideTheLogIsSeen(t *testing.T) {
 
 func FuzzDecodeFrame(f *testing.F) {
 	e := entry("u", 1)
-	f.Add(appendRecord(beginFrame(nil, 3), &e))
-	f.Add([]byte{frameVersion, 0, 200, 1})
-	whole := endFrame(appendRecord(beginFrame(nil, 3), &e), frameFields{committed: time.Unix(1, 0), requests: []uint32{1, 0}})
+	f.Add(AppendRecord(Begin(nil, 3), &e))
+	f.Add([]byte{version, 0, 200, 1})
+	whole := End(AppendRecord(Begin(nil, 3), &e), Fields{Committed: time.Unix(1, 0), Requests: []uint32{1, 0}})
 	f.Add(whole[:len(whole)-4])
 	f.Fuzz(func(t *testing.T, body []byte) {
 		// Past the checksum, so that the fields themselves are fuzzed.
-		frame, err := decodeFrame(1, appendSum(append([]byte(nil), body...)))
+		frame, err := Decode(1, codec.AppendSum(append([]byte(nil), body...)))
 		if err != nil {
-			if !errors.Is(err, ErrDamaged) {
-				t.Fatalf("not an ErrDamaged: %v", err)
+			if !errors.Is(err, codec.ErrDamaged) {
+				t.Fatalf("not an codec.ErrDamaged: %v", err)
 			}
 			return
 		}
-		again := beginFrame(nil, frame.Before)
+		again := Begin(nil, frame.Before)
 		for i := range frame.Entries {
-			again = appendRecord(again, &frame.Entries[i])
+			again = AppendRecord(again, &frame.Entries[i])
 		}
 		for i := range frame.Entries {
 			frame.Entries[i].Request = 0
 		}
-		second, err := decodeFrame(1, endFrame(again, frameFields{}))
+		second, err := Decode(1, End(again, Fields{}))
 		if err != nil || !reflect.DeepEqual(frame.Entries, second.Entries) {
 			t.Fatalf("does not read back: %v", err)
 		}
@@ -140,7 +142,7 @@ func TestProgressKeepsExactlyWhatEnded(t *testing.T) {
 		ended := map[Position]bool{}
 		begun := 0
 		begin := func() {
-			p.Begin(NewFrame(uint64(begun+1), sum(sizes[:begun]), make([]Entry, sizes[begun])))
+			p.Begin(New(uint64(begun+1), sum(sizes[:begun]), make([]Entry, sizes[begun]), 0))
 			begun++
 		}
 		for range 400 {
@@ -196,7 +198,7 @@ func sum(sizes []int) (total uint64) {
 
 func FuzzDecodeProgress(f *testing.F) {
 	p := NewProgress(Position{Seq: 4}, 100)
-	p.Begin(NewFrame(4, 100, make([]Entry, 70)))
+	p.Begin(New(4, 100, make([]Entry, 70), 0))
 	p.End(Position{4, 69})
 	f.Add(p.Encode(false))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -204,10 +206,37 @@ func FuzzDecodeProgress(f *testing.F) {
 		if err != nil {
 			return
 		}
-		p.Begin(NewFrame(p.Floor(), 0, make([]Entry, 3)))
+		p.Begin(New(p.Floor(), 0, make([]Entry, 3), 0))
 		p.End(Position{p.Floor(), 1})
 		if _, err := DecodeProgress(p.Encode(false)); err != nil {
 			t.Fatal(err)
 		}
 	})
+}
+
+func entry(user string, n int) Entry {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 123456789, time.UTC)
+	return Entry{Source: "website", Message: segment.Message{
+		Header: segment.Header{Type: segment.Track, MessageID: fmt.Sprintf("%s-%d", user, n), UserID: user, Timestamp: at, ReceivedAt: at},
+		JSON:   []byte(`{"type":"track","event":"Clicked"}`),
+	}}
+}
+
+func TestProgressStaysSmallBehindACallThatWaits(t *testing.T) {
+	p := NewProgress(Position{Seq: 1}, 0)
+	calls := make([]Entry, 100)
+	for seq := range uint64(60_000) {
+		p.Begin(New(seq+1, seq*100, calls, 0))
+		for i := range calls {
+			if seq%10_000 > 0 || i > 0 {
+				p.End(Position{seq + 1, i})
+			}
+		}
+	}
+	if size := len(p.Encode(false)); size > 500 {
+		t.Fatalf("progress over 60,000 frames with six calls waiting is %d bytes", size)
+	}
+	if p.Ended() != 6_000_000-6 {
+		t.Fatalf("%d calls ended", p.Ended())
+	}
 }

@@ -1,4 +1,4 @@
-package journal
+package frame
 
 import (
 	"encoding/binary"
@@ -8,6 +8,8 @@ import (
 	"math/bits"
 	"slices"
 	"sort"
+
+	"aka/router/journal/codec"
 )
 
 // Progress is how far one destination has come: which calls have ended there. It belongs to one goroutine.
@@ -163,6 +165,9 @@ const (
 	flagStopped     = 1
 )
 
+// SetCrashed makes it progress whose run did not stop in order.
+func (p *Progress) SetCrashed() { p.crashed = true }
+
 // Crashed tells that the run before this one did not stop in order, or could not: calls that have not ended may have been
 // sent.
 func (p *Progress) Crashed() bool { return p.crashed }
@@ -190,7 +195,7 @@ func (p *Progress) Encode(stopped bool) []byte {
 	for seq, marks := range p.saved {
 		out = p.appendMarks(out, seq, marks)
 	}
-	return appendSum(out)
+	return codec.AppendSum(out)
 }
 
 // appendMarks writes a frame's distance from the floor, the number of its words, and these.
@@ -214,7 +219,7 @@ var errProgress = errors.New("saved progress cannot be read")
 
 // DecodeProgress reads what Encode wrote.
 func DecodeProgress(data []byte) (*Progress, error) {
-	data, sound := cutSum(data)
+	data, sound := codec.CutSum(data)
 	if !sound || len(data) < 2 {
 		return nil, fmt.Errorf("%w: checksum", errProgress)
 	}
@@ -255,8 +260,8 @@ func DecodeProgress(data []byte) (*Progress, error) {
 	return p, nil
 }
 
-// dropBelow moves the floor up to first: what stands below is not in the log any more.
-func (p *Progress) dropBelow(first uint64) {
+// DropBelow moves the floor up to first: what stands below is not in the log any more.
+func (p *Progress) DropBelow(first uint64) {
 	p.floor = first
 	maps.DeleteFunc(p.saved, func(saved uint64, _ []uint64) bool { return saved < first })
 	p.savedRuns = slices.DeleteFunc(p.savedRuns, func(r frameRun) bool { return r.end() <= first })
@@ -265,9 +270,9 @@ func (p *Progress) dropBelow(first uint64) {
 	}
 }
 
-// skip takes the frames from one up to another, where calls were accepted in all by then, for ended. Nothing that is saved lies
+// Skip takes the frames from one up to another, where calls were accepted in all by then, for ended. Nothing that is saved lies
 // behind the first of them.
-func (p *Progress) skip(from, to, calls uint64) {
+func (p *Progress) Skip(from, to, calls uint64) {
 	switch {
 	case from >= to:
 	case p.floor >= from:
@@ -277,8 +282,8 @@ func (p *Progress) skip(from, to, calls uint64) {
 	}
 }
 
-// reached returns the last frame of which saved progress says that a call has ended; 0 when there is none.
-func (p *Progress) reached() uint64 {
+// Reached returns the last frame of which saved progress says that a call has ended; 0 when there is none.
+func (p *Progress) Reached() uint64 {
 	last := max(p.floor, 1) - 1
 	for seq := range p.saved {
 		last = max(last, seq)
@@ -289,8 +294,8 @@ func (p *Progress) reached() uint64 {
 	return last
 }
 
-// cutAt forgets everything at seq and after: those frames are not in the log, and others will take their places.
-func (p *Progress) cutAt(seq uint64) {
+// CutAt forgets everything at seq and after: those frames are not in the log, and others will take their places.
+func (p *Progress) CutAt(seq uint64) {
 	p.floor = min(p.floor, seq)
 	maps.DeleteFunc(p.saved, func(saved uint64, _ []uint64) bool { return saved >= seq })
 	p.savedRuns = slices.DeleteFunc(p.savedRuns, func(r frameRun) bool { return r.seq >= seq })

@@ -1,4 +1,4 @@
-package journal
+package records
 
 import (
 	"context"
@@ -66,10 +66,10 @@ func (b *book) deadTotal() (total deadSize) {
 }
 
 // DeadSummary returns the counts of all kinds of dead letters, by destination, reason, type and source.
-func (j *Journal) DeadSummary(context.Context) ([]DeadCount, error) {
+func (s *deadLetters) DeadSummary(context.Context) ([]DeadCount, error) {
 	var counts []DeadCount
-	for _, name := range j.records.names() {
-		b := j.records.book(name)
+	for _, name := range s.t.names() {
+		b := s.t.book(name)
 		b.mu.Lock()
 		for filter, size := range b.kinds {
 			counts = append(counts, DeadCount{filter, size.count, size.bytes})
@@ -84,11 +84,20 @@ func (c *DeadCount) sortKey() string {
 	return strings.Join([]string{c.Destination, c.Reason, c.Type.String(), c.Source}, "\x00")
 }
 
+// Limits bound the dead letters.
+type Limits struct {
+	// MaxAge is how long one is kept; 0 is for ever. MaxBytes bounds what all take on disk.
+	MaxAge   time.Duration
+	MaxBytes uint64
+}
+
 // retention keeps the number and the age of dead letters within their limits.
 type retention struct {
-	j    *Journal
-	lost *prometheus.CounterVec
-	fill spaceWatch
+	t      *table
+	log    *zap.Logger
+	limits Limits
+	lost   *prometheus.CounterVec
+	fill   FillWatch
 
 	// making is held while room is made.
 	making  sync.Mutex
@@ -104,11 +113,11 @@ const (
 	limitBytes = "max_bytes"
 )
 
-func newRetention(j *Journal, reg prometheus.Registerer) *retention {
-	r := &retention{j: j, oldest: map[string]time.Time{}}
+func newRetention(o Options, t *table) *retention {
+	r := &retention{t: t, log: o.Log, limits: o.Limits, oldest: map[string]time.Time{}}
 	r.lost = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "aka", Subsystem: "dead_letters", Name: "lost_total",
 		Help: "Dead letters that went because of dead_letters.max_age or max_bytes: their calls are lost."}, []string{"destination", "limit"})
-	reg.MustRegister(r, r.lost)
+	o.Registry.MustRegister(r, r.lost)
 	return r
 }
 
@@ -133,7 +142,7 @@ func (r *retention) run(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		if err := r.enforce(ctx, time.Now()); err != nil && ctx.Err() == nil {
-			r.j.log.Warn("dead letter limits not enforced, retrying", zap.Error(err), zap.String("hint", "is the disk full?"))
+			r.log.Warn("dead letter limits not enforced, retrying", zap.Error(err), zap.String("hint", "is the disk full?"))
 		}
 		select {
 		case <-ctx.Done():
@@ -157,8 +166,8 @@ func (r *retention) enforce(ctx context.Context, now time.Time) error {
 // total returns the bytes of all dead letters, and the destination that has the most.
 func (r *retention) total() (bytes uint64, largest string) {
 	most := uint64(0)
-	for _, name := range r.j.records.names() {
-		size := r.j.records.book(name).deadTotal().bytes
+	for _, name := range r.t.names() {
+		size := r.t.book(name).deadTotal().bytes
 		bytes += size
 		if size > most {
 			most, largest = size, name
@@ -175,7 +184,7 @@ const roomStep = 64
 func (r *retention) makeRoom(ctx context.Context, size uint64) error {
 	r.making.Lock()
 	defer r.making.Unlock()
-	limit := uint64(r.j.options.DeadLetters.MaxBytes)
+	limit := r.limits.MaxBytes
 	bytes, largest := r.total()
 	if need := bytes + r.pending + size; need > limit {
 		free := need - limit + limit/roomStep
@@ -207,11 +216,11 @@ func (r *retention) madeUse(size uint64) {
 
 // expire removes those that are too old.
 func (r *retention) expire(ctx context.Context, now time.Time) error {
-	age := r.j.options.DeadLetters.MaxAge
+	age := r.limits.MaxAge
 	if age == 0 {
 		return nil
 	}
-	for _, name := range r.j.records.names() {
+	for _, name := range r.t.names() {
 		for n := 1; n > 0; {
 			var err error
 			if n, err = r.drop(ctx, limitAge, name, func(x *deadIndex) bool { return now.Sub(x.stored) > age }); err != nil {
@@ -225,14 +234,14 @@ func (r *retention) expire(ctx context.Context, now time.Time) error {
 // drop removes the oldest dead letters of a destination as long as they are too many, a batch at a time, says so, and
 // returns how many there were.
 func (r *retention) drop(ctx context.Context, limit, destination string, tooMany func(*deadIndex) bool) (n int, err error) {
-	if r.j.records.book(destination).deadTotal().count == 0 {
+	if r.t.book(destination).deadTotal().count == 0 {
 		return 0, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	reasons := map[string]int{}
-	err = r.j.records.change(ctx, destination, func(b *book, c *change) error {
-		return r.j.records.each(ctx, destination, keyDeadIndex, 0, func(id uint64, value []byte) (bool, error) {
+	err = r.t.change(ctx, destination, func(b *book, c *change) error {
+		return r.t.each(ctx, destination, keyDeadIndex, 0, func(id uint64, value []byte) (bool, error) {
 			x, err := decodeDeadIndex(destination, value)
 			if err != nil {
 				return false, err
@@ -250,7 +259,7 @@ func (r *retention) drop(ctx context.Context, limit, destination string, tooMany
 	}
 	r.lost.WithLabelValues(destination, limit).Add(float64(n))
 	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
-		r.j.log.Error("dead letters removed, their calls are lost", zap.String("limit", "dead_letters."+limit),
+		r.log.Error("dead letters removed, their calls are lost", zap.String("limit", "dead_letters."+limit),
 			zap.String("destination", destination), zap.String("reason", reason), zap.Int("count", reasons[reason]),
 			zap.String("hint", "replay or discard them in time, or raise the limit"))
 	}
@@ -259,20 +268,20 @@ func (r *retention) drop(ctx context.Context, limit, destination string, tooMany
 
 // warn says when dead letters take up much of their room.
 func (r *retention) warn() {
-	limit := uint64(r.j.options.DeadLetters.MaxBytes)
+	limit := r.limits.MaxBytes
 	bytes, _ := r.total()
-	if percent := r.fill.crossed(bytes, limit); percent > 0 {
-		r.j.log.Warn("dead letters take up much of their room", zap.Int("percent_of_max_bytes", percent), zap.Uint64("bytes", bytes),
+	if percent := r.fill.Crossed(bytes, limit); percent > 0 {
+		r.log.Warn("dead letters take up much of their room", zap.Int("percent_of_max_bytes", percent), zap.Uint64("bytes", bytes),
 			zap.Uint64("max_bytes", limit), zap.String("hint", "replay or discard some, or raise dead_letters.max_bytes; when it is full the oldest are removed"))
 	}
 }
 
 // findOldest notes since when each destination has had its oldest.
 func (r *retention) findOldest(ctx context.Context) error {
-	for _, name := range r.j.records.names() {
+	for _, name := range r.t.names() {
 		at := time.Time{}
-		if r.j.records.book(name).deadTotal().count > 0 {
-			err := r.j.records.each(ctx, name, keyDeadIndex, 0, func(_ uint64, value []byte) (bool, error) {
+		if r.t.book(name).deadTotal().count > 0 {
+			err := r.t.each(ctx, name, keyDeadIndex, 0, func(_ uint64, value []byte) (bool, error) {
 				x, err := decodeDeadIndex(name, value)
 				at = x.stored
 				return false, err
@@ -313,19 +322,19 @@ func (r *retention) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 	}
-	gauge(deadLimit, float64(r.j.options.DeadLetters.MaxBytes))
+	gauge(deadLimit, float64(r.limits.MaxBytes))
 	r.mu.Lock()
 	oldest := maps.Clone(r.oldest)
 	r.mu.Unlock()
-	for _, name := range r.j.records.names() {
-		if total := r.j.records.book(name).deadTotal(); total.count > 0 {
+	for _, name := range r.t.names() {
+		if total := r.t.book(name).deadTotal(); total.count > 0 {
 			if _, known := oldest[name]; !known {
 				oldest[name] = time.Time{}
 			}
 		}
 	}
 	for destination, since := range oldest {
-		total := r.j.records.book(destination).deadTotal()
+		total := r.t.book(destination).deadTotal()
 		gauge(deadCalls, float64(total.count), destination)
 		gauge(deadBytes, float64(total.bytes), destination)
 		age := 0.0

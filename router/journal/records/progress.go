@@ -1,4 +1,4 @@
-package journal
+package records
 
 import (
 	"context"
@@ -8,37 +8,39 @@ import (
 
 	"go.uber.org/zap"
 
+	"aka/router/journal/codec"
 	"aka/router/journal/engine"
+	"aka/router/journal/frame"
 )
 
 // LoadProgress returns the destination's saved progress. A destination that is new starts at the log's end, which is saved
 // before it returns: from then on every call is meant for it. One that was removed goes on with what it had, and gets what is
 // accepted from now on. One whose progress is lost starts at the log's beginning: some calls go twice, none is lost.
-func (j *Journal) LoadProgress(ctx context.Context, destination string) (*Progress, error) {
-	j.retention.registerMetrics(destination)
-	p, err := j.savedProgress(ctx, destination)
+func (s *destinations) LoadProgress(ctx context.Context, destination string) (*frame.Progress, error) {
+	s.retention.registerMetrics(destination)
+	p, err := s.savedProgress(ctx, destination)
 	if errors.Is(err, engine.ErrNoRecord) {
-		return j.firstProgress(ctx, destination)
+		return s.firstProgress(ctx, destination)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := j.restore(ctx, destination, p); err != nil {
+	if err := s.restore(ctx, destination, p); err != nil {
 		return nil, err
 	}
-	if err := j.skipPurged(ctx, destination, p); err != nil {
+	if err := s.skipPurged(ctx, destination, p); err != nil {
 		return nil, err
 	}
-	_, next := j.Head()
-	p.cutAt(max(next.Seq, p.floor))
+	_, next := s.end()
+	p.CutAt(max(next.Seq, p.Floor()))
 	return p, nil
 }
 
 // savedProgress returns engine.ErrNoRecord when there is none.
-func (j *Journal) savedProgress(ctx context.Context, destination string) (p *Progress, err error) {
-	saved, err := j.records.get(ctx, destination, []byte{keyProgress})
+func (s *destinations) savedProgress(ctx context.Context, destination string) (p *frame.Progress, err error) {
+	saved, err := s.t.get(ctx, destination, []byte{keyProgress})
 	if err == nil {
-		p, err = DecodeProgress(saved)
+		p, err = frame.DecodeProgress(saved)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load progress of %s: %w", destination, err)
@@ -47,27 +49,27 @@ func (j *Journal) savedProgress(ctx context.Context, destination string) (p *Pro
 }
 
 // firstProgress is that of a destination which has none.
-func (j *Journal) firstProgress(ctx context.Context, destination string) (*Progress, error) {
-	calls, next := j.Head()
-	p := NewProgress(next, calls)
-	_, hadProgress := j.states.of(destination)
-	_, anyMayHave := j.states.of(anyDestination)
+func (s *destinations) firstProgress(ctx context.Context, destination string) (*frame.Progress, error) {
+	calls, next := s.end()
+	p := frame.NewProgress(next, calls)
+	_, hadProgress := s.t.states.of(destination)
+	_, anyMayHave := s.t.states.of(anyDestination)
 	if hadProgress || anyMayHave {
-		first, _, err := j.engine.Bounds(ctx)
+		first, _, err := s.t.engine.Bounds(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("load progress of %s: %w", destination, err)
 		}
-		j.log.Error("progress of a destination is lost", zap.String("destination", destination), zap.Uint64("from", first),
+		s.log.Error("progress of a destination is lost", zap.String("destination", destination), zap.Uint64("from", first),
 			zap.String("hint", "it starts where the log does, and gets calls again; check the disk"))
-		p = NewProgress(Position{Seq: max(first, 1)}, 0)
-		p.crashed = true
+		p = frame.NewProgress(frame.Position{Seq: max(first, 1)}, 0)
+		p.SetCrashed()
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	err := j.records.change(ctx, destination, func(_ *book, c *change) error {
-		j.setProgress(c, p.Encode(!p.crashed))
-		state, _ := j.states.of(destination)
-		j.setState(c, destination, state)
+	err := s.t.change(ctx, destination, func(_ *book, c *change) error {
+		s.setProgress(c, p.Encode(!p.Crashed()))
+		state, _ := s.t.states.of(destination)
+		s.setState(c, destination, state)
 		return nil
 	})
 	if err != nil {
@@ -77,26 +79,26 @@ func (j *Journal) firstProgress(ctx context.Context, destination string) (*Progr
 }
 
 // skipPurged moves the floor up to what the log still has.
-func (j *Journal) skipPurged(ctx context.Context, destination string, p *Progress) error {
-	first, _, err := j.engine.Bounds(ctx)
+func (s *destinations) skipPurged(ctx context.Context, destination string, p *frame.Progress) error {
+	first, _, err := s.t.engine.Bounds(ctx)
 	if err != nil {
 		return fmt.Errorf("load progress of %s: %w", destination, err)
 	}
-	if p.floor >= first {
+	if p.Floor() >= first {
 		return nil
 	}
-	j.log.Warn("destination skips calls that were purged", zap.String("destination", destination),
-		zap.Uint64("from", p.floor), zap.Uint64("to", first-1), zap.String("hint", "nothing kept them while it was not configured"))
-	p.dropBelow(first)
+	s.log.Warn("destination skips calls that were purged", zap.String("destination", destination),
+		zap.Uint64("from", p.Floor()), zap.Uint64("to", first-1), zap.String("hint", "nothing kept them while it was not configured"))
+	p.DropBelow(first)
 	return nil
 }
 
 // SaveProgress keeps a destination's progress on disk, as Encode gave it, and with it where the log ended then.
-func (j *Journal) SaveProgress(ctx context.Context, destination string, encoded []byte) error {
+func (s *destinations) SaveProgress(ctx context.Context, destination string, encoded []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	err := j.records.change(ctx, destination, func(_ *book, c *change) error {
-		j.setProgress(c, encoded)
+	err := s.t.change(ctx, destination, func(_ *book, c *change) error {
+		s.setProgress(c, encoded)
 		return nil
 	})
 	if err != nil {
@@ -106,36 +108,36 @@ func (j *Journal) SaveProgress(ctx context.Context, destination string, encoded 
 }
 
 // setProgress puts progress, and the end of the log, into a change.
-func (j *Journal) setProgress(c *change, encoded []byte) {
+func (s *destinations) setProgress(c *change, encoded []byte) {
 	c.set([]byte{keyProgress}, encoded)
-	calls, next := j.Head()
-	end := head{next.Seq - 1, calls}
+	calls, next := s.end()
+	end := Head{next.Seq - 1, calls}
 	c.set([]byte{keyHead}, end.encode())
 	c.then = append(c.then, func() {
-		j.mu.Lock()
-		defer j.mu.Unlock()
-		if end.seq > j.saved.seq {
-			j.saved = end
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if end.Seq > s.saved.Seq {
+			s.saved = end
 		}
 	})
 }
 
 // encode is the head as it stands outside the log, so that a start finds out when the log has lost its end.
-func (h head) encode() []byte {
-	return appendSum(binary.AppendUvarint(binary.AppendUvarint([]byte{recordVersion}, h.seq), h.calls))
+func (h Head) encode() []byte {
+	return codec.AppendSum(binary.AppendUvarint(binary.AppendUvarint([]byte{recordVersion}, h.Seq), h.Calls))
 }
 
-func decodeHead(data []byte) (h head, err error) {
+func decodeHead(data []byte) (h Head, err error) {
 	r, err := openRecord(data)
 	if err != nil {
 		return h, err
 	}
-	h = head{r.uvarint(), r.uvarint()}
-	return h, r.err
+	h = Head{r.Uvarint(), r.Uvarint()}
+	return h, r.Err
 }
 
 // savedHead returns the latest end of the log that was saved with any progress, and with whose.
-func savedHead(ctx context.Context, view engine.View) (latest head, destination string, err error) {
+func savedHead(ctx context.Context, view engine.View) (latest Head, destination string, err error) {
 	destinations, err := view.Destinations(ctx)
 	if err != nil {
 		return latest, "", err
@@ -145,14 +147,14 @@ func savedHead(ctx context.Context, view engine.View) (latest head, destination 
 		if errors.Is(err, engine.ErrNoRecord) {
 			continue
 		}
-		var h head
+		var h Head
 		if err == nil {
 			h, err = decodeHead(data)
 		}
 		if err != nil {
 			return latest, "", fmt.Errorf("head of %s: %w", name, err)
 		}
-		if h.seq > latest.seq || destination == "" {
+		if h.Seq > latest.Seq || destination == "" {
 			latest, destination = h, name
 		}
 	}

@@ -1,4 +1,4 @@
-package journal
+package records
 
 import (
 	"bytes"
@@ -12,7 +12,9 @@ import (
 
 	"go.uber.org/zap"
 
+	"aka/router/journal/codec"
 	"aka/router/journal/engine"
+	"aka/router/journal/frame"
 	"aka/router/segment"
 )
 
@@ -36,13 +38,13 @@ type DeadLetter struct {
 	// again; 0 when there was none.
 	Earlier uint64 `json:"earlier,omitempty"`
 	// Position is the call's place in the log.
-	Position Position `json:"position"`
+	Position frame.Position `json:"position"`
 	// Entry is the call itself.
-	Entry Entry `json:"-"`
+	Entry frame.Entry `json:"-"`
 }
 
 // Accepted is the place in the log where the call was accepted, before any replay.
-func (d *DeadLetter) Accepted() Position {
+func (d *DeadLetter) Accepted() frame.Position {
 	if d.Entry.Replayed != nil {
 		return d.Entry.Replayed.Position
 	}
@@ -63,22 +65,29 @@ var ErrNoDeadLetter = errors.New("no such dead letter")
 // ErrRemoved tells that a dead letter's destination is not configured any more: nobody would take the call.
 var ErrRemoved = errors.New("the destination is not configured any more")
 
+// deadLetters are those of all destinations.
+type deadLetters struct {
+	t         *table
+	log       *zap.Logger
+	retention *retention
+}
+
 // Bury stores dead letters, in order, and returns once all are safe on disk, with their ids. When it fails, some may be. A
 // second burial of the same call by the same destination, as after a failure or a crash, is recognized while the first is
 // there, and gives its id. Where there is no room, the oldest go of the destination that has the most.
-func (j *Journal) Bury(ctx context.Context, letters []*DeadLetter) error {
+func (s *deadLetters) Bury(ctx context.Context, letters []*DeadLetter) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	for len(letters) > 0 {
-		run, err := j.nextRun(letters)
+		run, err := s.nextRun(letters)
 		if err != nil {
 			return err
 		}
-		if err := j.retention.makeRoom(ctx, run.size); err != nil {
+		if err := s.retention.makeRoom(ctx, run.size); err != nil {
 			return err
 		}
-		err = run.store(ctx, j.records)
-		j.retention.madeUse(run.size)
+		err = run.store(ctx, s.t)
+		s.retention.madeUse(run.size)
 		if err != nil {
 			return fmt.Errorf("store dead letters of %s: %w", run.destination, err)
 		}
@@ -102,7 +111,7 @@ type deadRun struct {
 }
 
 // nextRun encodes as many dead letters as are to be stored at once, at least one.
-func (j *Journal) nextRun(letters []*DeadLetter) (*deadRun, error) {
+func (s *deadLetters) nextRun(letters []*DeadLetter) (*deadRun, error) {
 	run := &deadRun{destination: letters[0].Destination}
 	for i, d := range letters {
 		if d.Destination != run.destination || i == runLetters {
@@ -112,9 +121,9 @@ func (j *Journal) nextRun(letters []*DeadLetter) (*deadRun, error) {
 		if err != nil {
 			return nil, err
 		}
-		body := withMeta(meta, &d.Entry)
+		body := frame.WithMeta(meta, &d.Entry)
 		size := run.size + uint64(len(body)) + deadOverhead
-		if i > 0 && size > uint64(j.options.DeadLetters.MaxBytes)/runShare {
+		if i > 0 && size > uint64(s.retention.limits.MaxBytes)/runShare {
 			break
 		}
 		run.letters, run.bodies, run.size = letters[:i+1], append(run.bodies, body), size
@@ -122,7 +131,7 @@ func (j *Journal) nextRun(letters []*DeadLetter) (*deadRun, error) {
 	return run, nil
 }
 
-func (run *deadRun) store(ctx context.Context, r *records) error {
+func (run *deadRun) store(ctx context.Context, r *table) error {
 	ids := make([]uint64, len(run.letters))
 	err := r.change(ctx, run.destination, func(b *book, c *change) error {
 		inRun := map[string]uint64{}
@@ -169,7 +178,7 @@ func (run *deadRun) add(b *book, c *change, id uint64, callKey []byte, i int) {
 }
 
 // storedID returns the id that is stored for a call; 0 when none is.
-func storedID(ctx context.Context, r *records, destination string, key []byte) (uint64, error) {
+func storedID(ctx context.Context, r *table, destination string, key []byte) (uint64, error) {
 	value, err := r.get(ctx, destination, key)
 	switch {
 	case errors.Is(err, engine.ErrNoRecord):
@@ -177,7 +186,7 @@ func storedID(ctx context.Context, r *records, destination string, key []byte) (
 	case err != nil:
 		return 0, err
 	case len(value) != 8:
-		return 0, fmt.Errorf("%w: id of %d bytes", ErrDamaged, len(value))
+		return 0, fmt.Errorf("%w: id of %d bytes", codec.ErrDamaged, len(value))
 	}
 	return binary.BigEndian.Uint64(value), nil
 }
@@ -188,7 +197,7 @@ func (d *DeadLetter) callKey() []byte {
 }
 
 // callHash tells calls at one position apart, and what is stored anew after a dead letter of the same call.
-func callHash(e *Entry, dead string, letter uint64) (hash [8]byte) {
+func callHash(e *frame.Entry, dead string, letter uint64) (hash [8]byte) {
 	text := fmt.Sprintf("%s\x00%s\x00%s\x00%d", e.Source, e.MessageID, dead, letter)
 	sum := sha256.Sum256([]byte(text))
 	copy(hash[:], sum[:])
@@ -233,7 +242,7 @@ func (x *deadIndex) encode() []byte {
 	for _, text := range [...]string{x.filter.Reason, x.filter.Source, string(x.callKey)} {
 		out = append(binary.AppendUvarint(out, uint64(len(text))), text...)
 	}
-	return appendSum(out)
+	return codec.AppendSum(out)
 }
 
 func decodeDeadIndex(destination string, data []byte) (x deadIndex, err error) {
@@ -241,30 +250,30 @@ func decodeDeadIndex(destination string, data []byte) (x deadIndex, err error) {
 	if err != nil {
 		return x, err
 	}
-	x.filter = DeadFilter{Destination: destination, Type: segment.Type(r.byte())}
-	x.stored = time.UnixMilli(r.varint())
-	x.size = r.uvarint()
-	x.filter.Reason, x.filter.Source = string(r.bytes(r.uvarint())), string(r.bytes(r.uvarint()))
-	x.callKey = bytes.Clone(r.bytes(r.uvarint()))
-	return x, r.err
+	x.filter = DeadFilter{Destination: destination, Type: segment.Type(r.Byte())}
+	x.stored = time.UnixMilli(r.Varint())
+	x.size = r.Uvarint()
+	x.filter.Reason, x.filter.Source = string(r.Bytes(r.Uvarint())), string(r.Bytes(r.Uvarint()))
+	x.callKey = bytes.Clone(r.Bytes(r.Uvarint()))
+	return x, r.Err
 }
 
 // DeadLetters calls visit for the dead letters after the id that match, oldest first, until visit returns false. What the
 // filter leaves out costs next to nothing, a visit some ten microseconds. What cannot be read is logged and passed over; it can
 // be discarded.
-func (j *Journal) DeadLetters(ctx context.Context, filter DeadFilter, after uint64, visit func(*DeadLetter) bool) error {
-	list := j.listDead(filter, after)
+func (s *deadLetters) DeadLetters(ctx context.Context, filter DeadFilter, after uint64, visit func(*DeadLetter) bool) error {
+	list := s.listDead(filter, after)
 	for {
 		destination, id, err := list.next(ctx)
 		if err != nil || id == 0 {
 			return err
 		}
-		d, err := j.deadLetter(ctx, destination, id)
+		d, err := s.deadLetter(ctx, destination, id)
 		switch {
 		case errors.Is(err, ErrNoDeadLetter):
 			continue
-		case errors.Is(err, ErrDamaged), errors.Is(err, engine.ErrDamaged):
-			j.log.Error("dead letter is unreadable", zap.Uint64("id", id), zap.String("destination", destination), zap.Error(err),
+		case errors.Is(err, codec.ErrDamaged), errors.Is(err, engine.ErrDamaged):
+			s.log.Error("dead letter is unreadable", zap.Uint64("id", id), zap.String("destination", destination), zap.Error(err),
 				zap.String("hint", "discard it by its id, and check the disk"))
 			continue
 		case err != nil:
@@ -278,9 +287,9 @@ func (j *Journal) DeadLetters(ctx context.Context, filter DeadFilter, after uint
 
 // deadList gives the ids of dead letters, over all destinations, in their order.
 type deadList struct {
-	records *records
-	filter  DeadFilter
-	parts   []*deadPart
+	table  *table
+	filter DeadFilter
+	parts  []*deadPart
 }
 
 // deadPart are the ids of one destination that were read ahead.
@@ -294,9 +303,9 @@ type deadPart struct {
 // deadAhead is how many ids of each destination are read at once.
 const deadAhead = 512
 
-func (j *Journal) listDead(filter DeadFilter, after uint64) *deadList {
-	l := &deadList{records: j.records, filter: filter}
-	for _, name := range j.records.names() {
+func (s *deadLetters) listDead(filter DeadFilter, after uint64) *deadList {
+	l := &deadList{table: s.t, filter: filter}
+	for _, name := range s.t.names() {
 		if filter.Destination == "" || filter.Destination == name {
 			l.parts = append(l.parts, &deadPart{destination: name, from: after + 1})
 		}
@@ -326,7 +335,7 @@ func (l *deadList) next(ctx context.Context) (destination string, id uint64, err
 
 func (l *deadList) read(ctx context.Context, part *deadPart) error {
 	part.ids, part.end = part.ids[:0], true
-	return l.records.each(ctx, part.destination, keyDeadIndex, part.from, func(id uint64, value []byte) (bool, error) {
+	return l.table.each(ctx, part.destination, keyDeadIndex, part.from, func(id uint64, value []byte) (bool, error) {
 		part.from = id + 1
 		// One that cannot be read is given, so that its reader says so.
 		if x, err := decodeDeadIndex(part.destination, value); err != nil || l.filter.matches(&x.filter) {
@@ -341,9 +350,9 @@ func (l *deadList) read(ctx context.Context, part *deadPart) error {
 }
 
 // DeadLetter returns the one of that id, or ErrNoDeadLetter.
-func (j *Journal) DeadLetter(ctx context.Context, id uint64) (*DeadLetter, error) {
-	for _, destination := range j.records.names() {
-		d, err := j.deadLetter(ctx, destination, id)
+func (s *deadLetters) DeadLetter(ctx context.Context, id uint64) (*DeadLetter, error) {
+	for _, destination := range s.t.names() {
+		d, err := s.deadLetter(ctx, destination, id)
 		if !errors.Is(err, ErrNoDeadLetter) {
 			return d, err
 		}
@@ -351,8 +360,8 @@ func (j *Journal) DeadLetter(ctx context.Context, id uint64) (*DeadLetter, error
 	return nil, ErrNoDeadLetter
 }
 
-func (j *Journal) deadLetter(ctx context.Context, destination string, id uint64) (*DeadLetter, error) {
-	data, err := j.records.get(ctx, destination, recordKey(keyDead, id))
+func (s *deadLetters) deadLetter(ctx context.Context, destination string, id uint64) (*DeadLetter, error) {
+	data, err := s.t.get(ctx, destination, recordKey(keyDead, id))
 	if errors.Is(err, engine.ErrNoRecord) {
 		return nil, ErrNoDeadLetter
 	}
@@ -360,7 +369,7 @@ func (j *Journal) deadLetter(ctx context.Context, destination string, id uint64)
 		return nil, fmt.Errorf("read dead letter %d: %w", id, err)
 	}
 	d := &DeadLetter{}
-	entry, err := readMeta(data, d)
+	entry, err := frame.ReadMeta(data, d)
 	if err != nil {
 		return nil, fmt.Errorf("read dead letter %d: %w", id, err)
 	}
@@ -369,9 +378,9 @@ func (j *Journal) deadLetter(ctx context.Context, destination string, id uint64)
 }
 
 // Discard removes a dead letter for good, or returns ErrNoDeadLetter.
-func (j *Journal) Discard(ctx context.Context, id uint64) error {
-	for _, destination := range j.records.names() {
-		found, err := j.discard(ctx, destination, id)
+func (s *deadLetters) Discard(ctx context.Context, id uint64) error {
+	for _, destination := range s.t.names() {
+		found, err := s.discard(ctx, destination, id)
 		if err != nil {
 			return fmt.Errorf("discard dead letter %d: %w", id, err)
 		}
@@ -382,9 +391,9 @@ func (j *Journal) Discard(ctx context.Context, id uint64) error {
 	return ErrNoDeadLetter
 }
 
-func (j *Journal) discard(ctx context.Context, destination string, id uint64) (found bool, err error) {
-	err = j.records.change(ctx, destination, func(b *book, c *change) error {
-		value, err := j.records.get(ctx, destination, recordKey(keyDeadIndex, id))
+func (s *deadLetters) discard(ctx context.Context, destination string, id uint64) (found bool, err error) {
+	err = s.t.change(ctx, destination, func(b *book, c *change) error {
+		value, err := s.t.get(ctx, destination, recordKey(keyDeadIndex, id))
 		if errors.Is(err, engine.ErrNoRecord) {
 			return nil
 		}
@@ -409,31 +418,4 @@ func (b *book) removeDead(c *change, destination string, id uint64, index []byte
 	c.account.dead--
 	c.then = append(c.then, func() { b.countDeadLetter(&x, -1) })
 	return nil
-}
-
-// Replay appends a dead letter's call to the log again, for its destination only, with its messageId, and then removes the
-// dead letter. A crash in between leaves both. To replay it again then, within the dedupe window, only removes it; later
-// than that the call goes twice: delivery is at least once.
-func (j *Journal) Replay(ctx context.Context, id uint64) error {
-	d, err := j.DeadLetter(ctx, id)
-	if err != nil {
-		return err
-	}
-	j.removing.RLock()
-	defer j.removing.RUnlock()
-	if j.isRemoved(d.Destination) {
-		return fmt.Errorf("%w: %s", ErrRemoved, d.Destination)
-	}
-	e := d.Entry
-	e.Target = d.Destination
-	e.Replayed = &Replayed{Letter: id, Position: d.Accepted(), Times: d.Replays() + 1, Attempts: d.Attempts, First: d.First}
-	again, err := j.Append(ctx, []Entry{e})
-	if err != nil {
-		return err
-	}
-	err = j.Discard(ctx, id)
-	if errors.Is(err, ErrNoDeadLetter) && again == 0 {
-		return nil // its time was up just now
-	}
-	return err
 }

@@ -1,4 +1,4 @@
-package journal
+package records
 
 import (
 	"bytes"
@@ -9,22 +9,26 @@ import (
 	"fmt"
 	"slices"
 
+	"aka/router/journal/codec"
 	"aka/router/journal/engine"
 )
 
 // What a destination remembers of its merges lies in numbered blocks of bytes that say nothing to the journal: the newest is
 // written again as it grows, the oldest are dropped. A block stands behind the number of its save.
 
+// mergeBlocks are those of all destinations.
+type mergeBlocks struct{ t *table }
+
 // Merges calls visit for a destination's blocks, in the order in which they were last saved.
-func (j *Journal) Merges(ctx context.Context, destination string, visit func(block uint64, data []byte)) error {
+func (s *mergeBlocks) Merges(ctx context.Context, destination string, visit func(block uint64, data []byte)) error {
 	type saved struct {
 		number, block uint64
 		data          []byte
 	}
 	var blocks []saved
-	err := j.records.each(ctx, destination, keyMerges, 0, func(block uint64, value []byte) (bool, error) {
+	err := s.t.each(ctx, destination, keyMerges, 0, func(block uint64, value []byte) (bool, error) {
 		if len(value) < 8 {
-			return false, fmt.Errorf("%w: block %d has %d bytes", ErrDamaged, block, len(value))
+			return false, fmt.Errorf("%w: block %d has %d bytes", codec.ErrDamaged, block, len(value))
 		}
 		blocks = append(blocks, saved{binary.BigEndian.Uint64(value), block, bytes.Clone(value[8:])})
 		return true, nil
@@ -40,9 +44,9 @@ func (j *Journal) Merges(ctx context.Context, destination string, visit func(blo
 }
 
 // SaveMerges stores a block, in place of what it held, and returns once that is safe on disk.
-func (j *Journal) SaveMerges(ctx context.Context, destination string, block uint64, data []byte) error {
+func (s *mergeBlocks) SaveMerges(ctx context.Context, destination string, block uint64, data []byte) error {
 	key := recordKey(keyMerges, block)
-	err := j.changeMerges(ctx, destination, key, func(c *change, exists bool) {
+	err := s.changeMerges(ctx, destination, key, func(c *change, exists bool) {
 		if !exists {
 			c.account.merges++
 		}
@@ -56,9 +60,9 @@ func (j *Journal) SaveMerges(ctx context.Context, destination string, block uint
 }
 
 // DropMerges removes a block for good. One that is gone already is no error.
-func (j *Journal) DropMerges(ctx context.Context, destination string, block uint64) error {
+func (s *mergeBlocks) DropMerges(ctx context.Context, destination string, block uint64) error {
 	key := recordKey(keyMerges, block)
-	err := j.changeMerges(ctx, destination, key, func(c *change, exists bool) {
+	err := s.changeMerges(ctx, destination, key, func(c *change, exists bool) {
 		if exists {
 			c.account.merges--
 			c.remove(key)
@@ -70,11 +74,11 @@ func (j *Journal) DropMerges(ctx context.Context, destination string, block uint
 	return nil
 }
 
-func (j *Journal) changeMerges(ctx context.Context, destination string, key []byte, build func(c *change, exists bool)) error {
+func (s *mergeBlocks) changeMerges(ctx context.Context, destination string, key []byte, build func(c *change, exists bool)) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	return j.records.change(ctx, destination, func(_ *book, c *change) error {
-		_, err := j.records.get(ctx, destination, key)
+	return s.t.change(ctx, destination, func(_ *book, c *change) error {
+		_, err := s.t.get(ctx, destination, key)
 		if err != nil && !errors.Is(err, engine.ErrNoRecord) {
 			return err
 		}

@@ -1,4 +1,4 @@
-package journal
+package records
 
 import (
 	"bytes"
@@ -12,11 +12,27 @@ import (
 
 	"go.uber.org/zap"
 
+	"aka/router/journal/codec"
 	"aka/router/journal/engine"
+	"aka/router/journal/frame"
 )
 
 // A destination that leaves the config keeps what it has waiting, until it is forgotten or comes back. What is accepted in the
 // meantime is not meant for it. That, and whether its operator has paused it, is the destination's state.
+
+// destinations are the progress and the states of all.
+type destinations struct {
+	t         *table
+	log       *zap.Logger
+	retention *retention
+	end       func() (calls uint64, next frame.Position)
+
+	// removing is held by those who write calls that are meant for one destination, and by who takes one out.
+	removing sync.RWMutex
+
+	mu    sync.Mutex
+	saved Head // the latest end of the log that was saved
+}
 
 // destinationState is what the journal knows of a destination beside its progress. A destination that has one had progress.
 type destinationState struct {
@@ -36,7 +52,7 @@ func (s destinationState) encode() []byte {
 	if err != nil {
 		panic(err) // numbers and a bool
 	}
-	return appendSum(append([]byte{recordVersion}, data...))
+	return codec.AppendSum(append([]byte{recordVersion}, data...))
 }
 
 // decodeState refuses what it does not know: a newer version wrote it, and it must not be misread.
@@ -45,7 +61,7 @@ func decodeState(data []byte) (s destinationState, err error) {
 	if err != nil {
 		return s, err
 	}
-	d := json.NewDecoder(bytes.NewReader(r.data))
+	d := json.NewDecoder(bytes.NewReader(r.Data))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&s); err != nil {
 		return s, fmt.Errorf("%w: %w", ErrOtherVersion, err)
@@ -116,31 +132,31 @@ func (s *states) names() []string {
 }
 
 // setState puts a new state into a change.
-func (j *Journal) setState(c *change, destination string, state destinationState) {
+func (s *destinations) setState(c *change, destination string, state destinationState) {
 	c.set([]byte{keyState}, state.encode())
-	c.then = append(c.then, func() { j.states.set(destination, state) })
+	c.then = append(c.then, func() { s.t.states.set(destination, state) })
 }
 
 // Known returns the destinations whose progress the journal keeps, whether they are configured or not, sorted.
-func (j *Journal) Known() []string {
-	return slices.DeleteFunc(j.states.names(), func(name string) bool { return name == anyDestination })
+func (s *destinations) Known() []string {
+	return slices.DeleteFunc(s.t.states.names(), func(name string) bool { return name == anyDestination })
 }
 
 // Paused reports whether a destination was paused, by this process or one before.
-func (j *Journal) Paused(destination string) bool {
-	state, _ := j.states.of(destination)
+func (s *destinations) Paused(destination string) bool {
+	state, _ := s.t.states.of(destination)
 	return state.Paused
 }
 
 // Pause notes that a destination is paused, or no longer is, and returns once that is safe on disk.
-func (j *Journal) Pause(destination string, paused bool) error {
+func (s *destinations) Pause(destination string, paused bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
-	err := j.records.change(ctx, destination, func(_ *book, c *change) error {
-		state, known := j.states.of(destination)
+	err := s.t.change(ctx, destination, func(_ *book, c *change) error {
+		state, known := s.t.states.of(destination)
 		if known && state.Paused != paused {
 			state.Paused = paused
-			j.setState(c, destination, state)
+			s.setState(c, destination, state)
 		}
 		return nil
 	})
@@ -152,73 +168,90 @@ func (j *Journal) Pause(destination string, paused bool) error {
 
 // Remove notes that a destination is not configured any more: what is accepted from now on is not meant for it. To remove it
 // again changes nothing. It returns the destination's end of the log, as Head does.
-func (j *Journal) Remove(destination string) (calls uint64, next Position, err error) {
-	j.removing.Lock()
-	defer j.removing.Unlock()
+func (s *destinations) Remove(destination string) (calls uint64, next frame.Position, err error) {
+	s.removing.Lock()
+	defer s.removing.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
-	calls, next = j.Head()
-	err = j.records.change(ctx, destination, func(_ *book, c *change) error {
-		state, known := j.states.of(destination)
+	calls, next = s.end()
+	err = s.t.change(ctx, destination, func(_ *book, c *change) error {
+		state, known := s.t.states.of(destination)
 		switch {
 		case !known:
 		case state.RemovedAt > 0:
-			calls, next = state.CallsBefore, Position{Seq: state.RemovedAt}
+			calls, next = state.CallsBefore, frame.Position{Seq: state.RemovedAt}
 		default:
 			state.RemovedAt, state.CallsBefore = next.Seq, calls
-			j.setState(c, destination, state)
+			s.setState(c, destination, state)
 		}
 		return nil
 	})
 	return calls, next, err
 }
 
+// WhileConfigured calls do, unless the destination was removed: then it returns ErrRemoved. It is not removed meanwhile.
+func (s *destinations) WhileConfigured(destination string, do func() error) error {
+	s.removing.RLock()
+	defer s.removing.RUnlock()
+	if s.isRemoved(destination) {
+		return fmt.Errorf("%w: %s", ErrRemoved, destination)
+	}
+	return do()
+}
+
+// Saved returns the latest end of the log that was saved with any progress.
+func (s *destinations) Saved() Head {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.saved
+}
+
 // isRemoved reports whether a destination was removed.
-func (j *Journal) isRemoved(destination string) bool {
-	state, _ := j.states.of(destination)
+func (s *destinations) isRemoved(destination string) bool {
+	state, _ := s.t.states.of(destination)
 	return state.RemovedAt > 0
 }
 
 // Kept returns the progress of a destination that was removed. It does not make it a configured one.
-func (j *Journal) Kept(ctx context.Context, destination string) (*Progress, error) {
-	p, err := j.savedProgress(ctx, destination)
+func (s *destinations) Kept(ctx context.Context, destination string) (*frame.Progress, error) {
+	p, err := s.savedProgress(ctx, destination)
 	if err != nil {
 		return nil, err
 	}
-	return p, j.skipPurged(ctx, destination, p)
+	return p, s.skipPurged(ctx, destination, p)
 }
 
 // restore takes a destination back that was removed: it goes on behind what was accepted meanwhile.
-func (j *Journal) restore(ctx context.Context, destination string, p *Progress) error {
-	state, _ := j.states.of(destination)
+func (s *destinations) restore(ctx context.Context, destination string, p *frame.Progress) error {
+	state, _ := s.t.states.of(destination)
 	if state.RemovedAt == 0 {
 		return nil
 	}
-	calls, next := j.Head()
-	p.skip(state.RemovedAt, next.Seq, calls)
+	calls, next := s.end()
+	p.Skip(state.RemovedAt, next.Seq, calls)
 	state.RemovedAt, state.CallsBefore = 0, 0
-	err := j.records.change(ctx, destination, func(_ *book, c *change) error {
-		j.setProgress(c, p.Encode(!p.crashed))
-		j.setState(c, destination, state)
+	err := s.t.change(ctx, destination, func(_ *book, c *change) error {
+		s.setProgress(c, p.Encode(!p.Crashed()))
+		s.setState(c, destination, state)
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("restore %s: %w", destination, err)
 	}
-	j.log.Info("removed destination is back", zap.String("destination", destination),
+	s.log.Info("removed destination is back", zap.String("destination", destination),
 		zap.String("hint", "it goes on with what it had, without what was accepted meanwhile"))
 	return nil
 }
 
 // Forget removes everything that the journal keeps for a destination, but its dead letters, at once. It must not be running.
 // One of that name is a new one afterwards.
-func (j *Journal) Forget(ctx context.Context, destination string) error {
+func (s *destinations) Forget(ctx context.Context, destination string) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	err := j.records.change(ctx, destination, func(_ *book, c *change) error {
+	err := s.t.change(ctx, destination, func(_ *book, c *change) error {
 		for _, kind := range []byte{keyParked, keyParkedCall, keyMerges, keyProgress, keyHead, keyState} {
 			from, to := allOf(kind)
-			err := j.records.engine.Scan(ctx, destination, from, to, func(key, _ []byte) (bool, error) {
+			err := s.t.engine.Scan(ctx, destination, from, to, func(key, _ []byte) (bool, error) {
 				c.remove(bytes.Clone(key))
 				return true, nil
 			})
@@ -227,7 +260,7 @@ func (j *Journal) Forget(ctx context.Context, destination string) error {
 			}
 		}
 		c.account.parked, c.account.merges = 0, 0
-		c.then = append(c.then, func() { j.states.remove(destination) })
+		c.then = append(c.then, func() { s.t.states.remove(destination) })
 		return nil
 	})
 	if err != nil {

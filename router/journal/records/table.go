@@ -1,4 +1,4 @@
-package journal
+package records
 
 import (
 	"context"
@@ -8,7 +8,9 @@ import (
 	"math"
 	"sync"
 
+	"aka/router/journal/codec"
 	"aka/router/journal/engine"
+	"aka/router/journal/frame"
 )
 
 // The records of a destination, by the first byte of their keys. Numbers in keys are big-endian, so that keys are in the
@@ -60,7 +62,7 @@ func (a *account) encode() []byte {
 	for _, n := range a.numbers() {
 		out = binary.AppendUvarint(out, *n)
 	}
-	return appendSum(out)
+	return codec.AppendSum(out)
 }
 
 func decodeAccount(data []byte) (a account, err error) {
@@ -69,25 +71,13 @@ func decodeAccount(data []byte) (a account, err error) {
 		return a, err
 	}
 	for _, n := range a.numbers() {
-		*n = r.uvarint()
+		*n = r.Uvarint()
 	}
-	return a, r.err
+	return a, r.Err
 }
 
-// openRecord checks a small record: its version, and the sum at its end.
-func openRecord(data []byte) (*recordReader, error) {
-	body, sound := cutSum(data)
-	if !sound || len(body) == 0 {
-		return nil, fmt.Errorf("%w: checksum", ErrDamaged)
-	}
-	if body[0] != recordVersion {
-		return nil, fmt.Errorf("%w: version %d, this program reads %d", ErrDamaged, body[0], recordVersion)
-	}
-	return &recordReader{data: body[1:]}, nil
-}
-
-// records are the keyed half of a journal, with what is known of them in memory. Changes to one destination follow one another.
-type records struct {
+// table is the records of all destinations, with what is known of them in memory. Changes to one destination follow one another.
+type table struct {
 	engine engine.Engine
 	states *states
 
@@ -109,10 +99,10 @@ type book struct {
 	kinds map[DeadFilter]*deadSize
 }
 
-func newRecords(s *states) *records { return &records{states: s, books: map[string]*book{}} }
+func newTable(s *states) *table { return &table{states: s, books: map[string]*book{}} }
 
 // load reads the accounts and counts what there is of each kind. Where that is less, or more, it fails and says what.
-func (r *records) load(ctx context.Context, view engine.View) error {
+func (t *table) load(ctx context.Context, view engine.View) error {
 	destinations, err := view.Destinations(ctx)
 	if err != nil {
 		return err
@@ -122,8 +112,8 @@ func (r *records) load(ctx context.Context, view engine.View) error {
 		if err := b.load(ctx, view, name); err != nil {
 			return err
 		}
-		r.books[name] = b
-		r.lastDead = max(r.lastDead, b.account.lastDead)
+		t.books[name] = b
+		t.lastDead = max(t.lastDead, b.account.lastDead)
 	}
 	return nil
 }
@@ -175,34 +165,34 @@ func countOf(ctx context.Context, view engine.View, destination string, kind byt
 }
 
 // book returns what is known of a destination.
-func (r *records) book(destination string) *book {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	b := r.books[destination]
+func (t *table) book(destination string) *book {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	b := t.books[destination]
 	if b == nil {
 		b = newBook()
-		r.books[destination] = b
+		t.books[destination] = b
 	}
 	return b
 }
 
 // names returns the destinations that have a book.
-func (r *records) names() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	names := make([]string, 0, len(r.books))
-	for name := range r.books {
+func (t *table) names() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	names := make([]string, 0, len(t.books))
+	for name := range t.books {
 		names = append(names, name)
 	}
 	return names
 }
 
 // nextDead gives the id of a new dead letter.
-func (r *records) nextDead() uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.lastDead++
-	return r.lastDead
+func (t *table) nextDead() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lastDead++
+	return t.lastDead
 }
 
 // change is one change of a destination's records on its way.
@@ -223,8 +213,8 @@ func (c *change) remove(key []byte) {
 
 // change has build say what to change, with no other change of the destination in between, and returns once that is stored.
 // Where there is nothing to change, nothing is written.
-func (r *records) change(ctx context.Context, destination string, build func(b *book, c *change) error) error {
-	b := r.book(destination)
+func (t *table) change(ctx context.Context, destination string, build func(b *book, c *change) error) error {
+	b := t.book(destination)
 	select {
 	case b.changing <- struct{}{}:
 		defer func() { <-b.changing }()
@@ -232,7 +222,7 @@ func (r *records) change(ctx context.Context, destination string, build func(b *
 		return ctx.Err()
 	}
 	if b.stale {
-		if err := r.reload(ctx, destination, b); err != nil {
+		if err := t.reload(ctx, destination, b); err != nil {
 			return err
 		}
 	}
@@ -243,7 +233,7 @@ func (r *records) change(ctx context.Context, destination string, build func(b *
 	if c.account != b.account {
 		c.set([]byte{keyAccount}, c.account.encode())
 	}
-	if err := r.engine.Apply(ctx, destination, c.list); err != nil {
+	if err := t.engine.Apply(ctx, destination, c.list); err != nil {
 		b.stale = errors.Is(err, engine.ErrUnsure)
 		return err
 	}
@@ -255,12 +245,12 @@ func (r *records) change(ctx context.Context, destination string, build func(b *
 }
 
 // reload reads what is known of a destination in memory again.
-func (r *records) reload(ctx context.Context, destination string, b *book) error {
+func (t *table) reload(ctx context.Context, destination string, b *book) error {
 	fresh := newBook()
-	if err := fresh.load(ctx, r.engine, destination); err != nil {
+	if err := fresh.load(ctx, t.engine, destination); err != nil {
 		return err
 	}
-	if err := r.states.read(ctx, r.engine, destination); err != nil {
+	if err := t.states.read(ctx, t.engine, destination); err != nil {
 		return err
 	}
 	b.mu.Lock()
@@ -270,26 +260,26 @@ func (r *records) reload(ctx context.Context, destination string, b *book) error
 }
 
 // each visits the records of a kind from a number on, with copies of their values no longer good than the visit.
-func (r *records) each(ctx context.Context, destination string, kind byte, from uint64, visit func(number uint64, value []byte) (bool, error)) error {
+func (t *table) each(ctx context.Context, destination string, kind byte, from uint64, visit func(number uint64, value []byte) (bool, error)) error {
 	_, to := allOf(kind)
-	return r.engine.Scan(ctx, destination, recordKey(kind, from), to, func(key, value []byte) (bool, error) {
+	return t.engine.Scan(ctx, destination, recordKey(kind, from), to, func(key, value []byte) (bool, error) {
 		return visit(numberIn(key), value)
 	})
 }
 
 // get returns a record's value, or engine.ErrNoRecord.
-func (r *records) get(ctx context.Context, destination string, key []byte) ([]byte, error) {
-	return r.engine.Get(ctx, destination, key)
+func (t *table) get(ctx context.Context, destination string, key []byte) ([]byte, error) {
+	return t.engine.Get(ctx, destination, key)
 }
 
 // callKey names what is kept of a call beside the log, so that a second time is recognized: kind, position, and a hash of
 // what tells calls at one position apart. After frames were lost from the log's end, others take their places; and what is
 // stored anew after a dead letter of the same call is another.
-func callKey(kind byte, pos Position, hash [8]byte) []byte {
+func callKey(kind byte, pos frame.Position, hash [8]byte) []byte {
 	return append(callPrefix(kind, pos), hash[:]...)
 }
 
-func callPrefix(kind byte, pos Position) []byte {
+func callPrefix(kind byte, pos frame.Position) []byte {
 	key := binary.BigEndian.AppendUint64([]byte{kind}, pos.Seq)
 	return binary.BigEndian.AppendUint32(key, uint32(min(pos.Index, math.MaxUint32)))
 }

@@ -1,8 +1,10 @@
-// Package journal is the durable, ordered log of accepted calls. Append returns once the calls are safe on disk; readers
-// get them back in order, from any position, as often as they like.
-package journal
+// Package frame is what the journal stores: calls, in the frames that one write commits, and how far a destination has come
+// with them.
+package frame
 
 import (
+	"cmp"
+	"fmt"
 	"time"
 
 	"aka/router/segment"
@@ -23,6 +25,9 @@ type Entry struct {
 	fields []byte // tagged fields that this program does not know: see appendFields
 }
 
+// IsOnce reports whether a second call with its key is a duplicate.
+func (e *Entry) IsOnce() bool { return e.Target == "" || e.Replayed != nil }
+
 // Replayed is what a call went through before it was replayed.
 type Replayed struct {
 	// Letter is the id of the dead letter that it was.
@@ -33,3 +38,23 @@ type Replayed struct {
 	Times, Attempts int
 	First           time.Time
 }
+
+// Position is a call's place in the log. Positions are ordered as the calls were accepted.
+type Position struct {
+	// Seq is the frame's sequence, Index the call's place in it.
+	Seq   uint64
+	Index int
+}
+
+// Before tells whether p stands before q.
+func (p Position) Before(q Position) bool {
+	return p.Seq < q.Seq || p.Seq == q.Seq && p.Index < q.Index
+}
+
+// Compare orders positions as the calls were accepted.
+func (p Position) Compare(q Position) int {
+	return cmp.Or(cmp.Compare(p.Seq, q.Seq), cmp.Compare(p.Index, q.Index))
+}
+
+// String returns "seq.index".
+func (p Position) String() string { return fmt.Sprintf("%d.%d", p.Seq, p.Index) }

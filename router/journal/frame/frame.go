@@ -1,16 +1,14 @@
-package journal
+package frame
 
 import (
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"hash/crc32"
-	"math/bits"
 	"slices"
 	"sync/atomic"
 	"time"
 
+	"aka/router/journal/codec"
 	"aka/router/segment"
 )
 
@@ -21,15 +19,15 @@ import (
 // Frames and records end in tagged fields: a tag, a length, and so many bytes. A reader passes over tags that it does not
 // know, and keeps those of a record, so that they are there again when the call is written again. New fields need no new version.
 const (
-	frameVersion = 2
-	// maxFrame keeps a frame under NATS' default max_payload of 1 MiB, so that any server takes it.
-	maxFrame = 900 << 10
+	version = 2
+	// MaxSize keeps a frame under NATS' default max_payload of 1 MiB, so that any server takes it.
+	MaxSize = 900 << 10
 	// fieldsLength is the size of the length of a frame's fields.
 	fieldsLength = 4
-	// frameOverhead is what a frame needs beside its records and its list of requests, at the most.
-	frameOverhead = 1 + binary.MaxVarintLen64 + 3*binary.MaxVarintLen64 + 2*binary.MaxVarintLen32 + fieldsLength + crc32.Size
+	// Overhead is what a frame needs beside its records and its list of requests, at the most.
+	Overhead = 1 + binary.MaxVarintLen64 + 3*binary.MaxVarintLen64 + 2*binary.MaxVarintLen32 + fieldsLength + codec.SumSize
 	// MaxEntry is the largest call, header and JSON together, that fits a frame.
-	MaxEntry = maxFrame - frameOverhead - 2*binary.MaxVarintLen64
+	MaxEntry = MaxSize - Overhead - 2*binary.MaxVarintLen64
 )
 
 // Tags of a frame's fields.
@@ -46,11 +44,6 @@ const (
 	tagFromDevice = 1 // empty
 	tagDeviceTime = 2 // milliseconds since 1970 (varint)
 )
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// ErrDamaged is what a frame that fails its checks is.
-var ErrDamaged = errors.New("damaged frame")
 
 // Frame is a run of calls that were committed together, at one sequence of the log.
 type Frame struct {
@@ -85,24 +78,25 @@ func (f *Frame) Call(i int) (*segment.Call, error) {
 	return call, err
 }
 
-// NewFrame makes a frame that is in no log, for tests of what reads frames.
-func NewFrame(seq, before uint64, entries []Entry) *Frame { return newFrame(seq, before, entries, 0) }
-
-// NewSizedFrame is NewFrame for a frame that takes so many bytes.
-func NewSizedFrame(seq, before uint64, entries []Entry, size int) *Frame {
-	return newFrame(seq, before, entries, size)
-}
-
 // Size is how large the frame is on disk, in bytes; 0 for one that is in no log.
 func (f *Frame) Size() int { return f.size }
 
-func newFrame(seq, before uint64, entries []Entry, size int) *Frame {
+// New makes a frame that takes so many bytes of the log; 0 for one that is in no log. Its readers share what they decode.
+func New(seq, before uint64, entries []Entry, size int) *Frame {
 	return &Frame{Seq: seq, Before: before, Entries: entries, size: size, decoded: make([]atomic.Pointer[decodedCall], len(entries))}
 }
 
-// ownEntries returns copies whose bytes stand in one block, of no more than they need. Those of a request are parts of its body,
+// Unshared makes a frame of which each reader decodes the calls for itself.
+func Unshared(seq, before uint64, committed time.Time, entries []Entry, size int) *Frame {
+	return &Frame{Seq: seq, Before: before, Committed: committed, Entries: entries, size: size}
+}
+
+// Unshare makes each reader decode the calls for itself: else they are in memory for as long as the frame.
+func (f *Frame) Unshare() { f.decoded = nil }
+
+// Own returns copies whose bytes stand in one block, of no more than they need. Those of a request are parts of its body,
 // which may be far larger than what was taken of it.
-func ownEntries(entries []Entry) []Entry {
+func Own(entries []Entry) []Entry {
 	size := 0
 	for i := range entries {
 		size += len(entries[i].Routing) + len(entries[i].JSON)
@@ -122,60 +116,39 @@ func ownEntries(entries []Entry) []Entry {
 	return own
 }
 
-// beginFrame starts a frame in dst.
-func beginFrame(dst []byte, before uint64) []byte {
-	return binary.AppendUvarint(append(dst, frameVersion), before)
+// Begin starts a frame in dst.
+func Begin(dst []byte, before uint64) []byte {
+	return binary.AppendUvarint(append(dst, version), before)
 }
 
 // frameFields are what a frame says beside its calls.
-type frameFields struct {
-	committed time.Time
-	requests  []uint32 // how many calls each request brought; nil where all are one request's
+type Fields struct {
+	Committed time.Time
+	Requests  []uint32 // how many calls each request brought; nil where all are one request's
 }
 
-// endFrame closes a frame whose version, count and records fill data.
-func endFrame(data []byte, fields frameFields) []byte {
+// End closes a frame whose version, count and records fill data.
+func End(data []byte, fields Fields) []byte {
 	start := len(data)
-	if !fields.committed.IsZero() {
+	if !fields.Committed.IsZero() {
 		var number [binary.MaxVarintLen64]byte
-		data = appendField(data, tagCommitted, binary.AppendVarint(number[:0], fields.committed.UnixMilli()))
+		data = codec.AppendField(data, tagCommitted, binary.AppendVarint(number[:0], fields.Committed.UnixMilli()))
 	}
-	if len(fields.requests) > 1 {
+	if len(fields.Requests) > 1 {
 		size := 0
-		for _, calls := range fields.requests {
-			size += uvarintLen(uint64(calls))
+		for _, calls := range fields.Requests {
+			size += codec.UvarintLen(uint64(calls))
 		}
 		data = binary.AppendUvarint(append(data, tagRequests), uint64(size))
-		for _, calls := range fields.requests {
+		for _, calls := range fields.Requests {
 			data = binary.AppendUvarint(data, uint64(calls))
 		}
 	}
-	return appendSum(binary.LittleEndian.AppendUint32(data, uint32(len(data)-start)))
+	return codec.AppendSum(binary.LittleEndian.AppendUint32(data, uint32(len(data)-start)))
 }
 
-func appendField(dst []byte, tag uint64, value []byte) []byte {
-	dst = binary.AppendUvarint(dst, tag)
-	return append(binary.AppendUvarint(dst, uint64(len(value))), value...)
-}
-
-func uvarintLen(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
-
-// appendSum adds a CRC-32C of data at its end.
-func appendSum(data []byte) []byte {
-	return binary.LittleEndian.AppendUint32(data, crc32.Checksum(data, castagnoli))
-}
-
-// cutSum takes off what appendSum has put at the end, and reports whether it is right.
-func cutSum(data []byte) (body []byte, sound bool) {
-	if len(data) < crc32.Size {
-		return nil, false
-	}
-	body = data[:len(data)-crc32.Size]
-	return body, crc32.Checksum(body, castagnoli) == binary.LittleEndian.Uint32(data[len(body):])
-}
-
-// recordBound is at least what appendRecord appends for an entry.
-func recordBound(e *Entry) int {
+// RecordBound is at least what AppendRecord appends for an entry.
+func RecordBound(e *Entry) int {
 	size := 1 + 4*binary.MaxVarintLen64 + binary.MaxVarintLen32 + len(e.Routing) + len(e.JSON)
 	for _, s := range e.texts() {
 		size += binary.MaxVarintLen32 + len(s)
@@ -191,11 +164,11 @@ func (e *Entry) texts() [7]string {
 	return [...]string{e.Source, e.Target, e.MessageID, e.UserID, e.AnonymousID, e.PreviousID, e.GroupID}
 }
 
-// appendRecord encodes an entry behind its length.
-func appendRecord(dst []byte, e *Entry) []byte {
+// AppendRecord encodes an entry behind its length.
+func AppendRecord(dst []byte, e *Entry) []byte {
 	start := len(dst)
 	// The length is written once it is known, in as many bytes as the upper bound needs.
-	dst = binary.AppendUvarint(dst, uint64(recordBound(e)))
+	dst = binary.AppendUvarint(dst, uint64(RecordBound(e)))
 	lengthBytes := len(dst) - start
 	body := len(dst)
 
@@ -207,8 +180,8 @@ func appendRecord(dst []byte, e *Entry) []byte {
 		kind |= flagReplayed
 	}
 	dst = append(dst, kind)
-	dst = appendTime(dst, e.ReceivedAt)
-	dst = appendTime(dst, e.Timestamp)
+	dst = codec.AppendTime(dst, e.ReceivedAt)
+	dst = codec.AppendTime(dst, e.Timestamp)
 	if e.Replayed != nil {
 		dst = appendReplayed(dst, e.Replayed)
 	}
@@ -248,7 +221,7 @@ func appendFields(dst []byte, e *Entry) []byte {
 	}
 	if e.DeviceTime != 0 {
 		var number [binary.MaxVarintLen64]byte
-		known = appendField(known, tagDeviceTime, binary.AppendVarint(number[:0], e.DeviceTime))
+		known = codec.AppendField(known, tagDeviceTime, binary.AppendVarint(number[:0], e.DeviceTime))
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(known)+len(e.fields)))
 	return append(append(dst, known...), e.fields...)
@@ -258,7 +231,7 @@ func appendReplayed(dst []byte, r *Replayed) []byte {
 	for _, n := range [...]uint64{r.Letter, r.Position.Seq, uint64(r.Position.Index), uint64(r.Times), uint64(r.Attempts)} {
 		dst = binary.AppendUvarint(dst, n)
 	}
-	return appendTime(dst, r.First)
+	return codec.AppendTime(dst, r.First)
 }
 
 // putPaddedUvarint fills all of dst with v, which must fit: longer than need be, but readable by Uvarint.
@@ -270,81 +243,76 @@ func putPaddedUvarint(dst []byte, v uint64) {
 	dst[len(dst)-1] &= 0x7f
 }
 
-func appendTime(dst []byte, t time.Time) []byte {
-	dst = binary.AppendVarint(dst, t.Unix())
-	return binary.AppendUvarint(dst, uint64(t.Nanosecond()))
-}
-
-// decodeFrame reads a frame back. The frame keeps data. Every failure is an ErrDamaged.
-func decodeFrame(seq uint64, data []byte) (*Frame, error) {
-	before, records, fields, err := openedFrame(data)
+// Decode reads a frame back. The frame keeps data. Every failure is an codec.ErrDamaged.
+func Decode(seq uint64, data []byte) (*Frame, error) {
+	before, records, fields, err := Unpack(data)
 	if err != nil {
 		return nil, err
 	}
-	r := recordReader{data: records}
+	r := readerOf(records)
 	entries := make([]Entry, 0, countRecords(records))
-	for r.err == nil && len(r.data) > 0 {
+	for r.Err == nil && len(r.Data) > 0 {
 		entries = append(entries, r.entry())
 	}
-	if r.err != nil {
-		return nil, r.err
+	if r.Err != nil {
+		return nil, r.Err
 	}
-	f := newFrame(seq, before, entries, len(data))
-	f.Committed = fields.committed
-	numberRequests(entries, fields.requests)
+	f := New(seq, before, entries, len(data))
+	f.Committed = fields.Committed
+	NumberRequests(entries, fields.Requests)
 	return f, nil
 }
 
-// openedFrame checks a frame and returns its parts, the records undecoded.
-func openedFrame(data []byte) (before uint64, records []byte, fields frameFields, err error) {
-	if len(data) < 1+fieldsLength+crc32.Size {
-		return 0, nil, fields, fmt.Errorf("%w: %d bytes", ErrDamaged, len(data))
+// Unpack checks a frame and returns its parts, the records undecoded.
+func Unpack(data []byte) (before uint64, records []byte, fields Fields, err error) {
+	if len(data) < 1+fieldsLength+codec.SumSize {
+		return 0, nil, fields, fmt.Errorf("%w: %d bytes", codec.ErrDamaged, len(data))
 	}
-	body, sound := cutSum(data)
+	body, sound := codec.CutSum(data)
 	if !sound {
-		return 0, nil, fields, fmt.Errorf("%w: checksum", ErrDamaged)
+		return 0, nil, fields, fmt.Errorf("%w: checksum", codec.ErrDamaged)
 	}
-	if body[0] != frameVersion {
-		return 0, nil, fields, fmt.Errorf("%w: version %d, this program reads %d", ErrDamaged, body[0], frameVersion)
+	if body[0] != version {
+		return 0, nil, fields, fmt.Errorf("%w: version %d, this program reads %d", codec.ErrDamaged, body[0], version)
 	}
 	split := len(body) - fieldsLength
 	size := binary.LittleEndian.Uint32(body[split:])
 	if uint64(size) > uint64(split-1) {
-		return 0, nil, fields, fmt.Errorf("%w: fields of %d bytes", ErrDamaged, size)
+		return 0, nil, fields, fmt.Errorf("%w: fields of %d bytes", codec.ErrDamaged, size)
 	}
-	r := recordReader{data: body[split-int(size) : split]}
+	r := readerOf(body[split-int(size) : split])
 	fields = r.frameFields()
-	head := recordReader{data: body[1 : split-int(size)]}
-	before = head.uvarint()
-	if r.err == nil {
-		r.err = head.err
+	head := readerOf(body[1 : split-int(size)])
+	before = head.Uvarint()
+	if r.Err == nil {
+		r.Err = head.Err
 	}
-	return before, head.data, fields, r.err
+	return before, head.Data, fields, r.Err
 }
 
 // frameFields reads the fields of a frame, which fill the reader.
-func (r *recordReader) frameFields() (fields frameFields) {
-	for len(r.data) > 0 {
-		tag := r.uvarint()
-		value := recordReader{data: r.bytes(r.uvarint())}
+func (r *recordReader) frameFields() (fields Fields) {
+	for len(r.Data) > 0 {
+		tag := r.Uvarint()
+		value := readerOf(r.Bytes(r.Uvarint()))
 		switch tag {
 		case tagCommitted:
-			fields.committed = time.UnixMilli(value.varint()).UTC()
+			fields.Committed = time.UnixMilli(value.Varint()).UTC()
 		case tagRequests:
-			fields.requests = make([]uint32, 0, len(value.data))
-			for len(value.data) > 0 {
-				fields.requests = append(fields.requests, uint32(value.uvarint()))
+			fields.Requests = make([]uint32, 0, len(value.Data))
+			for len(value.Data) > 0 {
+				fields.Requests = append(fields.Requests, uint32(value.Uvarint()))
 			}
 		}
-		if value.err != nil {
-			r.fail("field %d", tag)
+		if value.Err != nil {
+			r.Fail("field %d", tag)
 		}
 	}
 	return fields
 }
 
-// numberRequests says of each call which of the frame's requests brought it.
-func numberRequests(entries []Entry, calls []uint32) {
+// NumberRequests says of each call which of the frame's requests brought it.
+func NumberRequests(entries []Entry, calls []uint32) {
 	for request, n := range calls {
 		for i := range entries[:min(int(n), len(entries))] {
 			entries[i].Request = request
@@ -366,170 +334,113 @@ func countRecords(data []byte) (n int) {
 	return n
 }
 
-// recordReader reads off the front of data.
-type recordReader struct {
-	data []byte
-	err  error
-}
+// recordReader reads off the front of a frame.
+type recordReader struct{ codec.Reader }
+
+func readerOf(data []byte) recordReader { return recordReader{codec.Reader{Data: data}} }
 
 func (r *recordReader) entry() Entry {
-	size := r.uvarint()
-	if size > uint64(len(r.data)) {
-		r.fail("record of %d bytes", size)
+	size := r.Uvarint()
+	if size > uint64(len(r.Data)) {
+		r.Fail("record of %d bytes", size)
 		return Entry{}
 	}
 	// The record is read by a reader of its own, so that a wrong length inside cannot reach into the next.
-	inner := recordReader{data: r.data[:size:size]}
-	r.data = r.data[size:]
+	inner := readerOf(r.Data[:size:size])
+	r.Data = r.Data[size:]
 	e := inner.record()
-	if inner.err != nil {
-		r.err = inner.err
+	if inner.Err != nil {
+		r.Err = inner.Err
 	}
 	return e
 }
 
 func (r *recordReader) record() (e Entry) {
-	record := r.data
-	kind := r.byte()
+	record := r.Data
+	kind := r.Byte()
 	e.Type = segment.Type(kind & typeMask)
 	e.PreviousIDDefaulted = kind&flagDefaulted != 0
-	e.ReceivedAt = r.time()
-	e.Timestamp = r.time()
+	e.ReceivedAt = r.Time()
+	e.Timestamp = r.Time()
 	if kind&flagReplayed != 0 {
 		e.Replayed = &Replayed{
-			Letter: r.uvarint(), Position: Position{r.uvarint(), int(r.uvarint())},
-			Times: int(r.uvarint()), Attempts: int(r.uvarint()), First: r.time(),
+			Letter: r.Uvarint(), Position: Position{r.Uvarint(), int(r.Uvarint())},
+			Times: int(r.Uvarint()), Attempts: int(r.Uvarint()), First: r.Time(),
 		}
 	}
 	strings := [...]*string{&e.Source, &e.Target, &e.MessageID, &e.UserID, &e.AnonymousID, &e.PreviousID, &e.GroupID}
 	var ends, lengths [len(strings)]int
 	for i := range strings {
-		lengths[i] = len(r.bytes(r.uvarint()))
-		ends[i] = len(record) - len(r.data)
+		lengths[i] = len(r.Bytes(r.Uvarint()))
+		ends[i] = len(record) - len(r.Data)
 	}
 	// One string for all of them, which keeps neither the JSON nor the rest of the frame in memory.
-	text := string(record[:len(record)-len(r.data)])
+	text := string(record[:len(record)-len(r.Data)])
 	for i, s := range strings {
-		if r.err == nil {
+		if r.Err == nil {
 			*s = text[ends[i]-lengths[i] : ends[i]]
 		}
 	}
-	fields := recordReader{data: r.bytes(r.uvarint())}
+	fields := readerOf(r.Bytes(r.Uvarint()))
 	fields.entryFields(&e)
-	if fields.err != nil {
-		r.fail("fields")
+	if fields.Err != nil {
+		r.Fail("fields")
 	}
-	e.Routing = r.bytes(r.uvarint())
-	e.JSON = r.bytes(uint64(len(r.data)))
-	if r.err == nil && e.Type.String() == "" {
-		r.fail("type %d", e.Type)
+	e.Routing = r.Bytes(r.Uvarint())
+	e.JSON = r.Bytes(uint64(len(r.Data)))
+	if r.Err == nil && e.Type.String() == "" {
+		r.Fail("type %d", e.Type)
 	}
 	return e
 }
 
 // entryFields reads the tagged fields of a record, which fill the reader, and keeps those that it does not know.
 func (r *recordReader) entryFields(e *Entry) {
-	for len(r.data) > 0 {
-		start := r.data
-		tag := r.uvarint()
-		value := recordReader{data: r.bytes(r.uvarint())}
+	for len(r.Data) > 0 {
+		start := r.Data
+		tag := r.Uvarint()
+		value := readerOf(r.Bytes(r.Uvarint()))
 		switch tag {
 		case tagFromDevice:
 			e.FromDevice = true
 		case tagDeviceTime:
-			e.DeviceTime = value.varint()
+			e.DeviceTime = value.Varint()
 		default:
-			e.fields = append(e.fields, start[:len(start)-len(r.data)]...)
+			e.fields = append(e.fields, start[:len(start)-len(r.Data)]...)
 		}
-		if value.err != nil {
-			r.err = value.err
+		if value.Err != nil {
+			r.Err = value.Err
 		}
 	}
 }
 
-func (r *recordReader) varint() int64 {
-	v, n := binary.Varint(r.data)
-	return v + int64(r.advance(n))
-}
-
-func (r *recordReader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.data)
-	return v + r.advance(n)
-}
-
-func (r *recordReader) time() time.Time {
-	seconds, n := binary.Varint(r.data)
-	r.advance(n)
-	nanos := r.uvarint()
-	if nanos >= uint64(time.Second) {
-		r.fail("%d nanoseconds", nanos)
-	}
-	return time.Unix(seconds, int64(nanos)).UTC()
-}
-
-func (r *recordReader) byte() byte {
-	if b := r.bytes(1); b != nil {
-		return b[0]
-	}
-	return 0
-}
-
-func (r *recordReader) bytes(n uint64) []byte {
-	if n > uint64(len(r.data)) {
-		r.fail("field of %d bytes", n)
-	}
-	if r.err != nil || n == 0 {
-		return nil
-	}
-	b := r.data[:n:n]
-	r.data = r.data[n:]
-	return b
-}
-
-// advance drops n bytes as binary.Uvarint returns it, where n <= 0 is a failure. It returns 0.
-func (r *recordReader) advance(n int) uint64 {
-	if n <= 0 {
-		r.fail("number")
-		return 0
-	}
-	r.data = r.data[n:]
-	return 0
-}
-
-func (r *recordReader) fail(format string, args ...any) {
-	if r.err == nil {
-		r.err = fmt.Errorf("%w: bad "+format, append([]any{ErrDamaged}, args...)...)
-	}
-	r.data = nil
-}
-
-// withMeta puts a JSON object before an entry's frame, and a CRC-32C of all behind it: how a single call is kept beside the
+// WithMeta puts a JSON object before an entry's frame, and a CRC-32C of all behind it: how a single call is kept beside the
 // log.
-func withMeta(meta []byte, e *Entry) []byte {
+func WithMeta(meta []byte, e *Entry) []byte {
 	data := append(binary.AppendUvarint(nil, uint64(len(meta))), meta...)
-	frame := endFrame(appendRecord(beginFrame(nil, 0), e), frameFields{})
-	return appendSum(append(data, frame...))
+	frame := End(AppendRecord(Begin(nil, 0), e), Fields{})
+	return codec.AppendSum(append(data, frame...))
 }
 
-// readMeta reads what withMeta wrote. Every failure is an ErrDamaged.
-func readMeta(data []byte, meta any) (Entry, error) {
-	body, sound := cutSum(data)
+// ReadMeta reads what WithMeta wrote. Every failure is an codec.ErrDamaged.
+func ReadMeta(data []byte, meta any) (Entry, error) {
+	body, sound := codec.CutSum(data)
 	if !sound {
-		return Entry{}, fmt.Errorf("%w: checksum", ErrDamaged)
+		return Entry{}, fmt.Errorf("%w: checksum", codec.ErrDamaged)
 	}
 	size, n := binary.Uvarint(body)
 	if n <= 0 || size > uint64(len(body)-n) {
-		return Entry{}, fmt.Errorf("%w: bad length", ErrDamaged)
+		return Entry{}, fmt.Errorf("%w: bad length", codec.ErrDamaged)
 	}
 	if err := json.Unmarshal(body[n:n+int(size)], meta); err != nil {
-		return Entry{}, fmt.Errorf("%w: %w", ErrDamaged, err)
+		return Entry{}, fmt.Errorf("%w: %w", codec.ErrDamaged, err)
 	}
-	frame, err := decodeFrame(0, body[n+int(size):])
+	frame, err := Decode(0, body[n+int(size):])
 	if err != nil {
 		return Entry{}, err
 	}
 	if len(frame.Entries) != 1 {
-		return Entry{}, fmt.Errorf("%w: %d calls instead of one", ErrDamaged, len(frame.Entries))
+		return Entry{}, fmt.Errorf("%w: %d calls instead of one", codec.ErrDamaged, len(frame.Entries))
 	}
 	return frame.Entries[0], nil
 }

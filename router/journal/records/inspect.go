@@ -1,0 +1,91 @@
+package records
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"aka/router/journal/frame"
+)
+
+// Reader is what an inspection needs of an engine's reading half.
+type Reader interface {
+	Destinations(ctx context.Context) ([]string, error)
+	Scan(ctx context.Context, destination string, from, to []byte, visit func(key, value []byte) (more bool, err error)) error
+}
+
+// Summary is what is kept for a destination, as far as it can be read.
+type Summary struct {
+	Name string
+	// Floor is the first frame that may hold a call that has not ended.
+	Floor uint64
+	// Lost means that there was progress once.
+	Lost bool
+	// Kept is false for a destination that was forgotten, of which only an account is left.
+	Kept                        bool
+	DeadLetters, Parked, Merges uint64
+	Unreadable                  uint64
+	Paused, Removed             bool
+	Head                        Head // the end of the log when its progress was saved
+	hasProgress, hasState       bool
+	account                     account
+}
+
+// IsAny reports whether it stands for destinations of any name: see the wildcard that salvage writes.
+func (d *Summary) IsAny() bool { return d.Name == anyDestination }
+
+// Inspect reads all records of a destination. The error says what is missing; the summary is of use all the same.
+func Inspect(ctx context.Context, records Reader, destination string) (*Summary, error) {
+	d := &Summary{Name: destination}
+	err := records.Scan(ctx, destination, nil, nil, func(key, value []byte) (bool, error) {
+		if len(key) > 0 && d.take(key, value) != nil {
+			d.Unreadable++
+		}
+		return true, nil
+	})
+	d.Lost = d.hasState && !d.hasProgress && !d.IsAny()
+	there := d.DeadLetters + d.Parked + d.Merges + d.Unreadable
+	if want := d.account; there < want.dead+want.parked+want.merges {
+		err = errors.Join(err, fmt.Errorf("%d dead letters, %d parked calls and %d blocks of merges are there; %d, %d and %d were",
+			d.DeadLetters, d.Parked, d.Merges, want.dead, want.parked, want.merges))
+	}
+	d.Kept = d.hasState || there > 0
+	return d, err
+}
+
+// take takes in one record.
+func (d *Summary) take(key, value []byte) (err error) {
+	switch key[0] {
+	case keyAccount:
+		d.account, err = decodeAccount(value)
+	case keyDead:
+		_, err = frame.ReadMeta(value, &DeadLetter{})
+		count(&d.DeadLetters, err)
+	case keyParked:
+		var call []byte
+		if _, call, err = splitParked(value); err == nil {
+			_, err = frame.ReadMeta(call, &Parked{})
+		}
+		count(&d.Parked, err)
+	case keyMerges:
+		d.Merges++
+	case keyProgress:
+		var p *frame.Progress
+		if p, err = frame.DecodeProgress(value); err == nil {
+			d.Floor, d.hasProgress = p.Floor(), true
+		}
+	case keyHead:
+		d.Head, err = decodeHead(value)
+	case keyState:
+		var state destinationState
+		state, err = decodeState(value)
+		d.Paused, d.Removed, d.hasState = state.Paused, state.RemovedAt > 0, true
+	}
+	return err
+}
+
+func count(n *uint64, err error) {
+	if err == nil {
+		*n++
+	}
+}
