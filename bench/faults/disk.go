@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -153,14 +154,14 @@ func (w *world) goOnFromFull(l *load, d disk, r *Result, faults []simulator.Faul
 	return w.afterRoom(l, d, r, expectation{crashes: ends, repeatable: time.Minute, faults: faults, dead: true})
 }
 
-// fillUnderLoad fills the disk while one vendor is away and another refuses some calls, so that there are dead letters to be
-// kept. The one that was away comes back on the full disk, and gets everything, as does the third.
+// fillUnderLoad fills the disk while two vendors are away. Both come back on the full disk: one gets everything, the other
+// refuses some calls, which are to be kept as dead letters and wait for room.
 func (w *world) fillUnderLoad(d disk, r *Result) (*load, []simulator.Fault, error) {
-	const away, refuses = "mixpanel", "vero"
+	const away, refusing = "mixpanel", "vero"
 	faults := []simulator.Fault{{Status: http.StatusServiceUnavailable}, refusal()}
 	err := w.account(away).AddFaults(faults[0])
 	if err == nil {
-		err = w.account(refuses).AddFaults(faults[1])
+		err = w.account(refusing).AddFaults(faults[0])
 	}
 	if err == nil {
 		err = w.startWithoutReserve(d)
@@ -177,7 +178,29 @@ func (w *world) fillUnderLoad(d disk, r *Result) (*load, []simulator.Fault, erro
 		return nil, nil, err
 	}
 	r.measured("once the disk is full, calls are answered 503 after %s", time.Since(begin).Round(time.Millisecond))
-	return l, faults, w.deliverOnFull(r, away, third)
+	w.account(refusing).ClearFaults()
+	if err := w.account(refusing).AddFaults(faults[1]); err != nil {
+		return nil, nil, err
+	}
+	if err := w.deliverOnFull(r, away, third); err != nil {
+		return nil, nil, err
+	}
+	return l, faults, w.untilRecordsWait()
+}
+
+// untilRecordsWait waits until records wait for room; in the long form, until some have waited for so long that it counts as
+// a failure.
+func (w *world) untilRecordsWait() error {
+	err := w.until("records wait for room", func() (bool, error) {
+		return strings.Contains(w.process.Log.String(), "records wait for room"), nil
+	})
+	if err != nil || w.h.short {
+		return err
+	}
+	return w.until("progress cannot be saved", func() (bool, error) {
+		failures, err := w.metric("aka_progress_save_failures_total")
+		return failures >= fewestMet, err
+	})
 }
 
 // startWithoutReserve starts aka so that its records have no room in advance, which would keep them for long from noticing
@@ -208,14 +231,14 @@ func (w *world) deliverOnFull(r *Result, away, other string) error {
 	return nil
 }
 
-// refusedStep is the call of every tenth person that a refusal is about. It is an event.
+// refusedStep is the call of every second person that a refusal is about. It is an event.
 const refusedStep = 2
 
 // refusal has a vendor refuse some calls for good, which become dead letters.
 func refusal() simulator.Fault {
 	return simulator.Fault{Status: http.StatusBadRequest, Match: func(x simulator.Exchange) bool {
 		all, err := crowd.Deliveries([]simulator.Exchange{x}, func(simulator.Exchange) bool { return true })
-		return err == nil && slices.ContainsFunc(all, func(d crowd.Delivery) bool { return d.Person%10 == 0 && d.Step == refusedStep })
+		return err == nil && slices.ContainsFunc(all, func(d crowd.Delivery) bool { return d.Person%2 == 0 && d.Step == refusedStep })
 	}}
 }
 

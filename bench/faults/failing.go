@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,11 +22,25 @@ func failingScenarios() []scenario {
 }
 
 // failures are the calls to the system that fail, one tracing after the other.
-var failures = []string{"fsync,fdatasync", "write,fsync,fdatasync"}
+func (h *harness) failures() []string {
+	all := []string{"fsync,fdatasync", "write,fsync,fdatasync"}
+	if h.short {
+		return all
+	}
+	return slices.Repeat(all, 5)
+}
+
+// refusals is how many calls are refused before the log fails no more.
+func (h *harness) refusals() int64 {
+	if h.short {
+		return fewestMet
+	}
+	return 100
+}
 
 // fail makes such calls fail for what is in a part of the journal's folder: its files, those of one kind if that is named, and
 // the folder itself, without which no file can be made in it.
-func (w *world) fail(calls, part string, kinds ...string) (*tracer, error) {
+func (w *world) fail(calls, inject, part string, kinds ...string) (*tracer, error) {
 	folder := filepath.Join(w.journal, part)
 	paths := []string{folder}
 	for _, kind := range kinds {
@@ -35,10 +50,18 @@ func (w *world) fail(calls, part string, kinds ...string) (*tracer, error) {
 		}
 		paths = append(paths, files...)
 	}
-	return w.trace(tracing{calls: calls, inject: "error=EIO", paths: paths})
+	return w.trace(tracing{calls: calls, inject: inject, paths: paths})
 }
 
-func (w *world) failLog(calls string) (*tracer, error) { return w.fail(calls, "log", "*.seg") }
+// How often they fail: always, or one in so many of a thread's.
+const (
+	always     = "error=EIO"
+	nowAndThen = "error=EIO:when=1+5"
+)
+
+func (w *world) failLog(calls, inject string) (*tracer, error) {
+	return w.fail(calls, inject, "log", "*.seg")
+}
 
 // logFailing makes the log fail under load. Nothing is answered 200 meanwhile, and aka goes on by itself.
 func logFailing(w *world, r *Result) error {
@@ -46,8 +69,13 @@ func logFailing(w *world, r *Result) error {
 	if err != nil {
 		return err
 	}
-	for _, calls := range failures {
+	for _, calls := range w.h.failures() {
 		if err := w.logFailsOnce(l, r, calls); err != nil {
+			return err
+		}
+	}
+	for _, calls := range w.h.failures() {
+		if err := w.logFailsNowAndThen(l, r, calls); err != nil {
 			return err
 		}
 	}
@@ -57,8 +85,27 @@ func logFailing(w *world, r *Result) error {
 	return w.verify(r, l, expectation{})
 }
 
+// logFailsNowAndThen makes some writes fail and others not. Each that fails ends a segment of the log.
+func (w *world) logFailsNowAndThen(l *load, r *Result, calls string) error {
+	t, err := w.failLog(calls, nowAndThen)
+	if err != nil {
+		return err
+	}
+	if err := w.until("some writes failed", t.metSome); err != nil {
+		return err
+	}
+	if err := l.untilAcked(w, l.acked.Load()+once/4); err != nil {
+		return err
+	}
+	t.detach()
+	r.Runs += int(t.met.Load())
+	return nil
+}
+
+func (t *tracer) metSome() (bool, error) { return t.met.Load() >= fewestMet, t.gone() }
+
 func (w *world) logFailsOnce(l *load, r *Result, calls string) error {
-	t, err := w.failLog(calls)
+	t, err := w.failLog(calls, always)
 	if err != nil {
 		return err
 	}
@@ -81,7 +128,7 @@ func (w *world) logFailsOnce(l *load, r *Result, calls string) error {
 func (w *world) untilRefused(l *load, t *tracer) error {
 	refused := l.refused.Load()
 	return w.until("calls are refused", func() (bool, error) {
-		return l.refused.Load() >= refused+fewestMet && t.met.Load() >= fewestMet, t.gone()
+		return l.refused.Load() >= refused+w.h.refusals() && t.met.Load() >= fewestMet, t.gone()
 	})
 }
 
@@ -102,25 +149,38 @@ func logFailingKilled(w *world, r *Result) error {
 	}
 	stalls := watchStalls(w)
 	var ends []time.Time
-	for _, calls := range failures {
-		t, err := w.failLog(calls)
-		if err != nil {
-			return err
-		}
-		if err := w.untilRefused(l, t); err != nil {
-			return err
-		}
-		w.process.Kill()
-		ends = append(ends, time.Now().Add(lateReads))
-		r.Runs++
-		if err := w.goOn(l); err != nil {
-			return err
+	for _, inject := range []string{always, nowAndThen} {
+		for _, calls := range w.h.failures() {
+			if err := w.killWhileLogFails(l, calls, inject); err != nil {
+				return err
+			}
+			ends = append(ends, time.Now().Add(lateReads))
+			r.Runs++
+			if err := w.goOn(l); err != nil {
+				return err
+			}
 		}
 	}
 	if err := l.end(w); err != nil {
 		return err
 	}
 	return w.verify(r, l, expectation{crashes: ends, repeatable: saved + 4*stalls()})
+}
+
+func (w *world) killWhileLogFails(l *load, calls, inject string) error {
+	t, err := w.failLog(calls, inject)
+	if err != nil {
+		return err
+	}
+	if inject == always {
+		err = w.untilRefused(l, t)
+	} else {
+		err = w.until("some writes failed", t.metSome)
+	}
+	if err == nil {
+		w.process.Kill()
+	}
+	return err
 }
 
 // goOn starts aka, which has ended, as a supervisor does, and has it take calls.
@@ -146,7 +206,7 @@ func recordsFailing(w *world, r *Result) error {
 	stalls := watchStalls(w)
 	var ends []time.Time
 	longest := time.Duration(0)
-	for _, calls := range failures {
+	for _, calls := range w.h.failures() {
 		dead, err := w.someDead()
 		if err != nil {
 			return err
@@ -176,7 +236,7 @@ const failedTimeout = 5 * time.Second
 
 // recordsFailOnce makes the records fail until aka has ended, and returns how long that took.
 func (w *world) recordsFailOnce(l *load, r *Result, calls string) (took time.Duration, err error) {
-	t, err := w.fail(calls, "records", "*.log", "MANIFEST-*")
+	t, err := w.fail(calls, always, "records", "*.log", "MANIFEST-*")
 	if err != nil {
 		return 0, err
 	}

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"math/rand/v2"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -126,6 +130,85 @@ func TestWhatComesBeforeRetryAfterIsFound(t *testing.T) {
 		checkRetryAfter(r, c.all, forms, date)
 		if r.failed() == c.fine {
 			t.Errorf("%s: wrong %v", c.name, r.Wrong)
+		}
+	}
+}
+
+func TestACallThatIsTakenWhileTheLogFailsIsFound(t *testing.T) {
+	begin, end := time.Unix(100, 0), time.Unix(200, 0)
+	for _, c := range []struct {
+		name     string
+		sent, at int64
+		fine     bool
+	}{
+		{"before", 98, 99, true},
+		{"sent before, answered meanwhile", 99, 101, true},
+		{"sent meanwhile, answered afterwards", 199, 201, true},
+		{"sent and answered meanwhile", 101, 102, false},
+	} {
+		r := &Result{}
+		verifyNoneTaken(r, []ack{{sent: time.Unix(c.sent, 0), at: time.Unix(c.at, 0)}}, begin, end)
+		if r.failed() == c.fine {
+			t.Errorf("%s: wrong %v", c.name, r.Wrong)
+		}
+	}
+}
+
+func TestTheLogMustSayOnceThatRecordsFailed(t *testing.T) {
+	const line = `{"level":"error","msg":"journal store has failed","error":"write 1.log: EIO","hint":"start it again"}` + "\n"
+	const bare = `{"level":"error","msg":"journal store has failed","error":"write 1.log: EIO"}` + "\n"
+	for log, fine := range map[string]bool{"": false, "aka: serve\n" + line: true, line + line: false, bare: false} {
+		r := &Result{}
+		if verifyToldOnce(r, log); r.failed() == fine {
+			t.Errorf("%q: wrong %v", log, r.Wrong)
+		}
+	}
+}
+
+func TestAFolderThatHasChangedIsFound(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) map[string][]byte {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		all, err := contents(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	first := write("state", "1")
+	if name, same := sameContents(first, write("lock", "7")); !same {
+		t.Errorf("%s has changed", name)
+	}
+	second := write("state", "2")
+	third := write("more", "")
+	for _, now := range []map[string][]byte{second, third} {
+		if _, same := sameContents(first, now); same {
+			t.Errorf("%v is taken for %v", now, first)
+		}
+	}
+	if name, same := sameContents(third, second); same || filepath.Base(name) != "more" {
+		t.Errorf("a file is gone, and what is found is %q", name)
+	}
+}
+
+func TestAFlipChangesOneBitOfOneFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "state")
+	for _, kind := range []flipKind{{files: "state"}, {files: "state", from: -3}} {
+		before := bytes.Repeat([]byte{0xaa}, 16)
+		if err := os.WriteFile(path, before, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		file, at, err := kind.flipBit(dir, rand.New(rand.NewPCG(1, 0)))
+		if err != nil || file != "state" || at/8 < (16+kind.from)%16 {
+			t.Fatalf("%s, bit %d, %v", file, at, err)
+		}
+		before[at/8] ^= 1 << (at % 8)
+		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, before) {
+			t.Errorf("got %x, %v", now, err)
 		}
 	}
 }

@@ -31,6 +31,8 @@ type Options struct {
 	// FS is how log and records reach their files; nil is the operating system. The folder's identity and lock go past it.
 	FS  vfs.FS
 	Log *zap.Logger
+
+	segmentBytes int64 // for tests; 0 goes by MaxBytes
 }
 
 func (o *Options) logPath() string    { return filepath.Join(o.Dir, logFolder) }
@@ -107,15 +109,19 @@ func open(o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	return openLocked(o, lock)
+}
+
+// openLocked opens the folder, which this process has taken. The look before that is out of date: the process that had the
+// folder may have made a journal there.
+func openLocked(o Options, lock *os.File) (*Engine, error) {
 	e := &Engine{options: o, lock: lock}
-	state, err := lookAt(o.Dir) // again: who had the folder until now may have made a journal there
-	if err != nil {
-		_ = e.Close()
-		return nil, err
-	}
-	if state == folderNew {
+	state, err := lookAt(o.Dir)
+	switch {
+	case err != nil:
+	case state == folderNew:
 		err = e.create()
-	} else {
+	default:
 		err = e.openParts()
 	}
 	if err != nil {
@@ -180,9 +186,13 @@ func (e *Engine) openParts() error {
 	})
 }
 
+// refused says what to do about a folder that is not whole.
 func refused(err error) error {
 	if errors.Is(err, engine.ErrDamaged) && !errors.Is(err, ErrBroken) {
 		err = fmt.Errorf("%w: %w", ErrBroken, err)
+	}
+	if !errors.Is(err, ErrBroken) {
+		return err // as a full disk
 	}
 	return fmt.Errorf("%w; %s", err, whatNext)
 }
@@ -200,6 +210,9 @@ func (e *Engine) openForWriting(verify func(keystore.Records, uint64) error) (er
 }
 
 func (e *Engine) logOptions() seglog.Options {
+	if e.options.segmentBytes > 0 {
+		return seglog.Options{SegmentBytes: e.options.segmentBytes, FS: e.options.FS}
+	}
 	size := int64(maxSegment)
 	if e.options.MaxBytes > 0 {
 		size = min(size, max(e.options.MaxBytes/segmentsInLog, minSegment))

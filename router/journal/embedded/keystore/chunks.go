@@ -15,7 +15,8 @@ import (
 //	checksum (4), length (2), type (1), log number (4)                 in the first WAL of a store, and at the end of a WAL
 //	checksum (4), length (2), type (1), log number (4), synced (8)     in a WAL
 //
-// The checksum covers all from the type on. synced is how far the file was synced when the chunk was written.
+// The checksum covers all from the type on. synced is how far the file was synced when the chunk was written, or less: Pebble
+// counts too little after a record of more than a block.
 // https://github.com/cockroachdb/pebble/blob/v2.1.7/record/record.go
 const (
 	blockBytes = 32 << 10
@@ -93,6 +94,47 @@ func (f *chunkFile) walk(visit func(record []byte) error) (closed bool, err erro
 		}
 	}
 	return false, nil
+}
+
+// rescue calls visit for each record that is whole, also behind places that are not. It returns how many such places there are.
+func (f *chunkFile) rescue(visit func(record []byte)) (gaps int) {
+	var record []byte
+	open := false // a record was begun, and nothing of it is missing so far
+	for off := 0; off < len(f.data); {
+		c, v := f.at(off)
+		switch v {
+		case padding:
+			off = blockEnd(off)
+			continue
+		case trailer:
+			return gaps
+		case cut, bad:
+			gaps++
+			open = false
+			off = f.nextGood(off)
+			continue
+		}
+		off = c.end
+		if c.kind == wholeChunk || c.kind == firstChunk {
+			record, open = record[:0], true
+		}
+		record = append(record, c.payload...)
+		if open && (c.kind == wholeChunk || c.kind == lastChunk) {
+			visit(record)
+			open = false
+		}
+	}
+	return gaps
+}
+
+// nextGood returns the offset of the next whole chunk, or the end of the file.
+func (f *chunkFile) nextGood(off int) int {
+	for off++; off < len(f.data); off++ {
+		if _, v := f.at(off); v == good {
+			return off
+		}
+	}
+	return off
 }
 
 func blockEnd(off int) int { return (off/blockBytes + 1) * blockBytes }

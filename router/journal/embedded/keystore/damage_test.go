@@ -25,7 +25,7 @@ import (
 )
 
 var (
-	flips = flag.Int("flips", 500, "how many bits TestOneFlippedBit flips, one at a time")
+	flips = flag.Int("flips", 300, "how many bits TestOneFlippedBit flips, one at a time")
 	seed  = flag.Uint64("seed", 1, "seed of the random tests")
 )
 
@@ -111,10 +111,8 @@ func TestOneFlippedBit(t *testing.T) {
 	random := rand.New(rand.NewPCG(*seed, 1))
 	whole, h := madeStore(t, random)
 	byKind := make(map[string][]string)
-	for _, name := range slices.Sorted(maps.Keys(whole)) {
-		if len(whole[name]) > 0 { // markers have a name and nothing else
-			byKind[kindOf(name)] = append(byKind[kindOf(name)], name)
-		}
+	for _, name := range whole.names() {
+		byKind[kindOf(name)] = append(byKind[kindOf(name)], name)
 	}
 	kinds := slices.Sorted(maps.Keys(byKind))
 	outcomes := make(map[string]int)

@@ -78,6 +78,8 @@ type looker struct {
 	dir   string
 	o     Options
 	names []string // of the files in it
+	// lenient opens a database that lacks tables.
+	lenient bool
 }
 
 func (l *looker) path(name string) string { return l.o.FS.PathJoin(l.dir, name) }
@@ -177,7 +179,7 @@ func (l *looker) options() error {
 
 // numberInTables returns the number of the last Apply that is in tables. The WALs go on from there.
 func (l *looker) numberInTables() (uint64, error) {
-	db, err := l.open(&lookFS{FS: l.o.FS, withoutWALs: true})
+	db, err := l.open(&lookFS{FS: l.o.FS, hidden: isWAL})
 	if err != nil {
 		return 0, err
 	}
@@ -189,6 +191,7 @@ func (l *looker) numberInTables() (uint64, error) {
 func (l *looker) open(fs *lookFS) (*pebble.DB, error) {
 	options := l.o.pebble(fs)
 	options.ReadOnly = true
+	options.DisableConsistencyCheck = l.lenient
 	db, err := recovered(func() (*pebble.DB, error) { return pebble.Open(l.dir, options) })
 	if err != nil {
 		return nil, fmt.Errorf("after opening %s: %w", fs.lastOpened(), err)
@@ -228,16 +231,10 @@ func (l *looker) wals(fs *lookFS, number uint64, db *pebble.DB) error {
 
 // readWAL reads a WAL and calls visit with the number of each Apply in it. It returns whether the WAL was closed.
 func (l *looker) readWAL(path string, visit func(number uint64) error) (closed bool, err error) {
-	data, err := readFile(l.o.FS, path)
+	file, err := l.openWAL(path)
 	if err != nil {
-		return false, fmt.Errorf("%s: %w", path, err)
+		return false, err
 	}
-	name := l.o.FS.PathBase(path)
-	log, err := strconv.ParseUint(strings.TrimSuffix(name, ".log"), 10, 64)
-	if err != nil {
-		return false, fmt.Errorf("%w: %s: not the name of a WAL", engine.ErrDamaged, path)
-	}
-	file := chunkFile{data: data, wal: true, log: uint32(log)}
 	closed, err = file.walk(func(batch []byte) error {
 		number, ok, err := numberOf(batch)
 		if err != nil || !ok {
@@ -249,6 +246,18 @@ func (l *looker) readWAL(path string, visit func(number uint64) error) (closed b
 		return false, fmt.Errorf("%s: %w", path, err)
 	}
 	return closed, nil
+}
+
+func (l *looker) openWAL(path string) (*chunkFile, error) {
+	log, err := strconv.ParseUint(strings.TrimSuffix(l.o.FS.PathBase(path), ".log"), 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: not the name of a WAL", engine.ErrDamaged, path)
+	}
+	data, err := readFile(l.o.FS, path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &chunkFile{data: data, wal: true, log: uint32(log)}, nil
 }
 
 // numberOf returns the number of the Apply that a batch is, and whether it is one.

@@ -13,7 +13,7 @@ import (
 // lookFS is a file system that can only be read, and remembers which files were. Its lock excludes nobody.
 type lookFS struct {
 	vfs.FS
-	withoutWALs bool // in the listing of a folder
+	hidden func(name string) bool // which files a listing leaves out; nil is none
 
 	mu     sync.Mutex
 	opened []string
@@ -54,8 +54,8 @@ func (l *lookFS) lastOpened() string {
 
 func (l *lookFS) List(dir string) ([]string, error) {
 	names, err := l.FS.List(dir)
-	if l.withoutWALs {
-		names = slices.DeleteFunc(names, isWAL)
+	if l.hidden != nil {
+		names = slices.DeleteFunc(names, l.hidden)
 	}
 	return names, err
 }

@@ -188,3 +188,13 @@ func (f files) write(t testing.TB, dir string) {
 		}
 	}
 }
+
+// names returns the files that are not empty, sorted. Markers are, for instance.
+func (f files) names() (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(f)) {
+		if len(f[name]) > 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}

@@ -21,6 +21,7 @@ type Memory struct {
 	frames  []engine.Frame
 	records map[string]map[string][]byte
 	fault   func(write Write) Fault
+	changed chan struct{} // closed and replaced when fault changes
 	failed  chan struct{}
 	closed  bool
 	// MaxBytes bounds the log; 0 does not.
@@ -48,7 +49,7 @@ const (
 	Lost
 	// Stored fails with engine.ErrUnsure, and is stored all the same.
 	Stored
-	// NoSpace fails with engine.ErrNoSpace.
+	// NoSpace makes an Append fail with engine.ErrNoSpace, and an Apply wait until FailWrites is called again.
 	NoSpace
 )
 
@@ -56,7 +57,7 @@ var errInjected = errors.New("injected fault")
 
 // NewMemory makes an empty engine.
 func NewMemory() *Memory {
-	return &Memory{first: 1, records: map[string]map[string][]byte{}, failed: make(chan struct{})}
+	return &Memory{first: 1, records: map[string]map[string][]byte{}, changed: make(chan struct{}), failed: make(chan struct{})}
 }
 
 // FailWrites asks fault how each write is to end; nil ends that.
@@ -64,13 +65,20 @@ func (m *Memory) FailWrites(fault func(Write) Fault) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.fault = fault
+	m.wake()
+}
+
+// wake lets what waits look again. It is called with mu held.
+func (m *Memory) wake() {
+	close(m.changed)
+	m.changed = make(chan struct{})
 }
 
 // Crash ends this engine, as a crash would, and returns one that has what it had stored.
 func (m *Memory) Crash() *Memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.closed = true
+	m.close()
 	next := NewMemory()
 	next.first, next.frames, next.MaxBytes = m.first, slices.Clone(m.frames), m.MaxBytes
 	for name, records := range m.records {
@@ -88,8 +96,8 @@ func (m *Memory) DamageFrame(seq uint64) {
 
 // begin returns how a write is to end. It is called with mu held.
 func (m *Memory) begin(w Write) (Fault, error) {
-	if m.closed {
-		return None, engine.ErrClosed
+	if err := m.open(); err != nil {
+		return None, err
 	}
 	fault := None
 	if m.fault != nil {
@@ -110,6 +118,9 @@ func (m *Memory) last() uint64 { return m.first + uint64(len(m.frames)) - 1 }
 func (m *Memory) Append(_ context.Context, frames [][]byte, after uint64) (uint64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.open(); err != nil {
+		return 0, err
+	}
 	if after != m.last() {
 		return 0, fmt.Errorf("%w: at %d, not %d", engine.ErrNotLast, m.last(), after)
 	}
@@ -137,10 +148,10 @@ func (m *Memory) bytes() (size uint64) {
 }
 
 // Apply implements engine.Engine.
-func (m *Memory) Apply(_ context.Context, destination string, changes []engine.Change) error {
+func (m *Memory) Apply(ctx context.Context, destination string, changes []engine.Change) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	fault, err := m.begin(ApplyWrite)
+	fault, err := m.beginApply(ctx)
 	if err != nil && fault != Stored {
 		return err
 	}
@@ -157,6 +168,26 @@ func (m *Memory) Apply(_ context.Context, destination string, changes []engine.C
 		}
 	}
 	return err
+}
+
+// beginApply waits while there is no space. It is called with mu held, which it gives back meanwhile.
+func (m *Memory) beginApply(ctx context.Context) (Fault, error) {
+	for {
+		fault, err := m.begin(ApplyWrite)
+		if fault != NoSpace {
+			return fault, err
+		}
+		changed := m.changed
+		m.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+		m.mu.Lock()
+		if ctx.Err() != nil {
+			return Lost, fmt.Errorf("%w: %w", engine.ErrUnsure, ctx.Err())
+		}
+	}
 }
 
 // Trim implements engine.Engine.
@@ -185,6 +216,9 @@ func (m *Memory) Bounds(context.Context) (first, last uint64, err error) {
 func (m *Memory) Destinations(context.Context) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.open(); err != nil {
+		return nil, err
+	}
 	var names []string
 	for name, records := range m.records {
 		if len(records) > 0 {
@@ -199,6 +233,9 @@ func (m *Memory) Destinations(context.Context) ([]string, error) {
 func (m *Memory) Get(_ context.Context, destination string, key []byte) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.open(); err != nil {
+		return nil, err
+	}
 	value, ok := m.records[destination][string(key)]
 	if !ok {
 		return nil, engine.ErrNoRecord
@@ -209,8 +246,11 @@ func (m *Memory) Get(_ context.Context, destination string, key []byte) ([]byte,
 // Scan implements engine.View.
 func (m *Memory) Scan(_ context.Context, destination string, from, to []byte, visit func(key, value []byte) (bool, error)) error {
 	m.mu.Lock()
-	records := maps.Clone(m.records[destination])
+	records, err := maps.Clone(m.records[destination]), m.open()
 	m.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	for _, key := range slices.Sorted(maps.Keys(records)) {
 		if key < string(from) || to != nil && key >= string(to) {
 			continue
@@ -234,10 +274,7 @@ func (m *Memory) Stats(context.Context) (engine.Stats, error) {
 func (m *Memory) Writable(context.Context, int) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed {
-		return engine.ErrClosed
-	}
-	return nil
+	return m.open()
 }
 
 // Backup implements engine.Engine: there is nowhere to write one.
@@ -252,7 +289,20 @@ func (m *Memory) Failed() <-chan struct{} { return m.failed }
 func (m *Memory) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.close()
+	return nil
+}
+
+func (m *Memory) close() {
 	m.closed = true
+	m.wake()
+}
+
+// open returns engine.ErrClosed for an engine that is closed. It is called with mu held.
+func (m *Memory) open() error {
+	if m.closed {
+		return engine.ErrClosed
+	}
 	return nil
 }
 
@@ -267,6 +317,9 @@ type memoryReader struct {
 func (r *memoryReader) Next(context.Context) (engine.Frame, error) {
 	r.m.mu.Lock()
 	defer r.m.mu.Unlock()
+	if err := r.m.open(); err != nil {
+		return engine.Frame{}, err
+	}
 	r.next = max(r.next, r.m.first)
 	if r.next > r.m.last() {
 		return engine.Frame{}, engine.ErrEnd
