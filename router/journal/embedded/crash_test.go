@@ -170,7 +170,7 @@ func (a *acks) snapshot() (frame, trimmed uint64, applies map[string]uint64) {
 	return a.frame, a.trimmed, maps.Clone(a.applies)
 }
 
-// wantAcked fails unless an engine has what was acknowledged. damage tells that frames behind it may be damaged.
+// wantAcked fails unless an engine has what was acknowledged. Where damage is set, frames behind them may be damaged.
 func wantAcked(t testing.TB, v engine.View, frame, trimmed uint64, applies map[string]uint64, damage bool) {
 	t.Helper()
 	doubtful := uint64(1 << 63)
@@ -187,7 +187,8 @@ func wantAcked(t testing.TB, v engine.View, frame, trimmed uint64, applies map[s
 	}
 }
 
-// load writes to an engine until done, or until a write fails. It calls the acks before each Trim and after each other write.
+// load writes to an engine until done is closed, or until a write fails. It calls trim before each Trim, and the others after each
+// write that was acknowledged.
 type load struct {
 	e       engine.Engine
 	done    <-chan struct{}
@@ -332,7 +333,7 @@ func killAChild(t *testing.T, dir string, a *acks, after time.Duration) {
 		case slices.Contains(destinations, what):
 			a.applies[what] = n
 		default:
-			t.Fatalf("the child says %q", line)
+			t.Fatalf("the child prints %q", line)
 		}
 	}
 	_ = cmd.Wait()

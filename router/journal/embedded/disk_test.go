@@ -168,7 +168,7 @@ func (p *place) crash(t *testing.T, e engine.Engine) {
 	must(t, os.RemoveAll(old))
 }
 
-// store is the place for the conformance suite.
+// store returns the place as the conformance suite needs it.
 func (p *place) store() enginetest.Store {
 	s := enginetest.Store{
 		Open:    p.open,
@@ -220,7 +220,7 @@ func (f *faulty) hold(which func(errorfs.Op) bool) (waits <-chan struct{}, relea
 	}
 }
 
-// fill leaves the place no room. The disk says so itself, where it can.
+// fill leaves the place no room. A file system of its own is made smaller; for others the error is injected.
 func (p *place) fill(t *testing.T) (free func()) {
 	t.Helper()
 	if p.size == "" {

@@ -40,21 +40,15 @@ func kindOf(name string) string {
 // reported as damaged; or the folder is refused by the file's name and not changed. It cannot see that the last Applies are
 // missing when no frame was appended after them: here one was.
 func TestOneFlippedBit(t *testing.T) {
-	b := build(t)
-	byKind := map[string][]string{}
-	for name, content := range b.files {
-		if len(content) > 0 {
-			byKind[kindOf(name)] = append(byKind[kindOf(name)], name)
-		}
-	}
-	kinds := slices.Sorted(maps.Keys(byKind))
+	closed := build(t)
+	killed := closed
+	killed.files = closed.killed
 	random := rand.New(rand.NewPCG(*seed, 5))
 	outcomes := map[string]int{}
 	disk, _ := ownDisk(t)
 	for i := range *flips {
-		names := byKind[kinds[i%len(kinds)]]
-		slices.Sort(names)
-		name := names[random.IntN(len(names))]
+		b := []built{closed, killed}[random.IntN(2)]
+		name := b.someFile(i, random)
 		content := []byte(b.files[name])
 		bit := random.IntN(len(content) * 8)
 		content[bit/8] ^= 1 << (bit % 8)
@@ -71,6 +65,19 @@ func TestOneFlippedBit(t *testing.T) {
 	for _, what := range slices.Sorted(maps.Keys(outcomes)) {
 		t.Logf("%4d %s", outcomes[what], what)
 	}
+}
+
+// someFile returns the name of a file with contents: of each kind in turn.
+func (b built) someFile(turn int, random *rand.Rand) string {
+	byKind := map[string][]string{}
+	for _, name := range slices.Sorted(maps.Keys(b.files)) {
+		if len(b.files[name]) > 0 {
+			byKind[kindOf(name)] = append(byKind[kindOf(name)], name)
+		}
+	}
+	kinds := slices.Sorted(maps.Keys(byKind))
+	names := byKind[kinds[turn%len(kinds)]]
+	return names[random.IntN(len(names))]
 }
 
 // outcome opens a folder of these files, in which one was flipped, and returns what came of it. An error is an outcome that must
@@ -93,8 +100,6 @@ func (b built) outcome(t *testing.T, dir, flipped string) (string, error) {
 	switch {
 	case frames > 1 || frames > 0 && records > 0:
 		return "", fmt.Errorf("%d frames and %d destinations are damaged", frames, records)
-	case frames > 0 && len(e.Findings())+frames == 0:
-		return "", errors.New("a damaged frame is no finding")
 	case frames > 0:
 		return "one frame damaged", nil
 	case records > 0:

@@ -24,6 +24,7 @@ import (
 // built is what a folder that build has made holds.
 type built struct {
 	files
+	killed  files             // as they were before the engine was closed
 	last    uint64            // frame
 	applies map[string]uint64 // of each destination
 }
@@ -40,7 +41,7 @@ func build(t testing.TB) built {
 	}
 	dir := newFolder(t)
 	b := built{applies: map[string]uint64{}}
-	for range 3 {
+	for run := range 3 {
 		e := openAt(t, dir) // puts the records of the run before into a table
 		for range 30 {
 			for _, name := range destinations {
@@ -54,6 +55,11 @@ func build(t testing.TB) built {
 			last, err := e.Append(context.Background(), frames, b.last)
 			must(t, err)
 			b.last = last
+		}
+		if run == 2 {
+			copied := newFolder(t)
+			copyAsItIs(t, dir, copied)
+			b.killed = filesOf(t, copied)
 		}
 		must(t, e.Close())
 	}
@@ -403,7 +409,7 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestOpenOnAFullDiskSaysSo(t *testing.T) {
+func TestOpenOnAFullDiskReturnsThatError(t *testing.T) {
 	p := onDisk(t)
 	b := build(t)
 	b.put(t, p.dir)

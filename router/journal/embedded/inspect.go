@@ -86,20 +86,13 @@ func (i *Inspection) Close() {
 }
 
 // EachRecord calls visit for every record that can be read in a folder, in no order, also where the records cannot be
-// opened. The problems say what could not be read.
+// opened: see keystore.Salvage. The problems say what could not be read.
 func EachRecord(dir string, visit func(destination string, key, value []byte) error) (problems []string, err error) {
-	store, err := keystore.OpenReadOnly(filepath.Join(dir, recordFolder), keystore.Options{})
-	if err != nil {
+	path := filepath.Join(dir, recordFolder)
+	if _, err := os.Stat(path); err != nil {
 		return []string{err.Error()}, nil
 	}
-	defer func() { _ = store.Close() }()
-	names, err := store.Destinations(context.Background())
-	for _, name := range names {
-		if err == nil {
-			err = store.Scan(context.Background(), name, nil, nil, func(key, value []byte) (bool, error) { return true, visit(name, key, value) })
-		}
-	}
-	return nil, err
+	return keystore.Salvage(path, keystore.Options{}, visit)
 }
 
 // Target is a new journal that is made of what can be read of another.

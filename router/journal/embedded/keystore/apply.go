@@ -11,7 +11,7 @@ import (
 
 // Apply makes all changes to a destination's records, or none, and returns the number of this Apply once they are safe on
 // disk. The numbers are 1, 2, 3 and so on over all destinations, and go on after a restart. Of two changes to a key the later
-// counts. Where the disk is full it waits for room as long as ctx lasts.
+// counts. Where the disk is full it waits for room as long as ctx lasts. Reads may see the changes before Apply returns.
 //
 // The errors are engine.ErrUnsure, engine.ErrFailed and engine.ErrClosed. An Apply that was under way when the store failed has
 // both of the first two. After engine.ErrUnsure the changes may still appear, but never after those of a later Apply.

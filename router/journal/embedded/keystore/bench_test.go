@@ -49,7 +49,7 @@ func BenchmarkOpen(b *testing.B) {
 	}
 	b.Run("look", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := keystore.Verify(context.Background(), dir, keystore.Options{}); err != nil {
+			if _, err := keystore.Verify(dir, keystore.Options{}); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -3,6 +3,8 @@ package keystore
 import (
 	"context"
 	"fmt"
+
+	"aka/router/journal/engine"
 )
 
 // Checkpoint writes a copy of the store into a new folder, as it is after the last Apply that has returned or is about to.
@@ -71,7 +73,7 @@ func (s *Store) await(ctx context.Context, done <-chan error) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-s.fail.failed:
-		return s.fail.reason()
+		return fmt.Errorf("%w: %w", engine.ErrFailed, s.fail.reason())
 	}
 }
 

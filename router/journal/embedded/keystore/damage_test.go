@@ -33,7 +33,7 @@ var (
 // some Applies. The second result is what it held after each Apply.
 func madeStore(t testing.TB, random *rand.Rand) (files, history) {
 	t.Helper()
-	fs := vfs.NewMem()
+	fs := vfs.NewCrashableMem()
 	h := newHistory()
 	// many small tables that stay
 	o := keystore.Options{FS: fs}.Adjusted(func(p *pebble.Options) { p.DisableAutomaticCompactions = true })
@@ -61,7 +61,7 @@ func madeStore(t testing.TB, random *rand.Rand) (files, history) {
 		t.Fatal(err)
 	}
 	some(30)
-	found := readFiles(t, fs, folder)
+	found := readFiles(t, afterKill(fs), folder)
 	delete(found, "LOCK") // is of no account, and not in a checkpoint
 	return found, h
 }
@@ -229,7 +229,7 @@ func storeWithWALs(t *testing.T) (files, history) {
 		}
 		some()
 	}
-	found := readFiles(t, d.mem, folder)
+	found := readFiles(t, afterKill(d.mem), folder)
 	d.breakWith(nil)
 	delete(found, "LOCK")
 	return found, h
@@ -282,7 +282,7 @@ func TestReadingOnlyChangesNothing(t *testing.T) {
 			t.Error("Apply returns nil")
 		}
 	}
-	if number, err := keystore.Verify(context.Background(), folder, keystore.Options{FS: fs}); err != nil || number != h.last() {
+	if number, err := keystore.Verify(folder, keystore.Options{FS: fs}); err != nil || number != h.last() {
 		t.Errorf("Verify returns %d, %v", number, err)
 	}
 	if err := whole.equal(readFiles(t, fs, folder)); err != nil {
@@ -356,34 +356,57 @@ func TestAFolderOfALaterFormatIsRefused(t *testing.T) {
 	}
 }
 
-// TestAnInterruptedCreationIsMadeAgain stops the making of a store after each of its writes.
-func TestAnInterruptedCreationIsMadeAgain(t *testing.T) {
-	for n, done := 0, false; !done; n++ {
-		d := newDisk()
-		o, _ := observed(d)
-		left := n
-		d.breakWith(func(op errorfs.Op) error {
-			if full(op) == nil {
-				return nil
-			}
-			left--
-			if left < 0 {
-				return syscall.EIO
-			}
-			return nil
-		})
-		_, err := keystore.Open(folder, o)
-		done = err == nil
-		for _, percent := range []int{0, 50, 100} {
-			random := rand.New(rand.NewPCG(*seed, uint64(n)))
-			fs := d.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: random})
-			s, err := keystore.Open(folder, keystore.Options{FS: fs})
-			if err != nil {
-				t.Errorf("after %d writes, with %d %%: %v", n, percent, err)
-				continue
-			}
-			want(t, "number", apply(t, s, "vero", set("a", "1")), 1)
-			_ = s.Close()
+// TestAnInterruptedOpenLosesNothing stops the making of a store, and the opening of one, after each of its writes, and cuts the
+// power then.
+func TestAnInterruptedOpenLosesNothing(t *testing.T) {
+	made := newDisk()
+	o, _ := observed(made)
+	s := openWith(t, folder, o)
+	apply(t, s, "vero", set("a", "1"))
+	for _, before := range []*vfs.MemFS{vfs.NewCrashableMem(), made.afterPowerCut()} {
+		n := 0
+		for !interruptedOpen(t, before, n) {
+			n++
 		}
+		t.Logf("there were %d writes", n)
 	}
+}
+
+// interruptedOpen opens a folder on a disk that breaks after n writes, and reports whether that was enough.
+func interruptedOpen(t *testing.T, before *vfs.MemFS, n int) (done bool) {
+	d := diskOn(before.CrashClone(vfs.CrashCloneCfg{}))
+	o, _ := observed(d)
+	left := n
+	d.breakWith(func(op errorfs.Op) error {
+		if full(op) == nil {
+			return nil
+		}
+		if left--; left < 0 {
+			return syscall.EIO
+		}
+		return nil
+	})
+	s, err := keystore.Open(folder, o)
+	number := uint64(0)
+	if before, err := keystore.Verify(folder, keystore.Options{FS: before}); err == nil {
+		number = before
+	}
+	for _, percent := range []int{0, 50, 100} {
+		random := rand.New(rand.NewPCG(*seed, uint64(n)))
+		fs := d.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: random})
+		s, err := keystore.Open(folder, keystore.Options{FS: fs})
+		if err != nil {
+			t.Errorf("after %d writes, with %d %%: %v", n, percent, err)
+			continue
+		}
+		want(t, "number", apply(t, s, "vero", set("b", "2")), number+1)
+		if number > 0 {
+			want(t, "records", scan(t, s, "vero", nil, nil), []string{"a=1", "b=2"})
+		}
+		_ = s.Close()
+	}
+	if err == nil {
+		_ = s.Close()
+	}
+	return err == nil
 }

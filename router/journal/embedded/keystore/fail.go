@@ -23,15 +23,20 @@ func (f *failure) tell(onFail func(error)) {
 	f.onFail = onFail
 }
 
+// fail fails the store, unless it has failed already.
 func (f *failure) fail(err error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.err != nil {
+	again := f.err != nil
+	if !again {
+		f.err = err
+	}
+	onFail := f.onFail
+	f.mu.Unlock()
+	if again {
 		return
 	}
-	f.err = err
-	if f.onFail != nil {
-		f.onFail(err)
+	if onFail != nil {
+		onFail(err)
 	}
 	close(f.failed)
 }
@@ -40,15 +45,6 @@ func (f *failure) reason() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.err
-}
-
-func (f *failure) happened() bool {
-	select {
-	case <-f.failed:
-		return true
-	default:
-		return false
-	}
 }
 
 // raise sets v to n unless it is higher already.

@@ -38,8 +38,19 @@ func TestAFailedWriteFailsTheStore(t *testing.T) {
 			o, _ := observed(d)
 			o = o.Adjusted(func(p *pebble.Options) { p.MaxManifestFileSize = 1 }) // a new one for every flush
 			var calls atomic.Int32
-			o.OnFailed = func(error) { calls.Add(1) }
-			s := openWith(t, folder, o)
+			var s *keystore.Store
+			o.OnFailed = func(err error) {
+				calls.Add(1)
+				select {
+				case <-s.Failed():
+					t.Error("Failed is closed before OnFailed is called")
+				default:
+				}
+				if !errors.Is(s.Err(), err) {
+					t.Errorf("Err returns %v, and OnFailed gets %v", s.Err(), err)
+				}
+			}
+			s = openWith(t, folder, o)
 			apply(t, s, "vero", set("a", "1"))
 			d.breakWith(fault)
 			done := applying(context.Background(), s, "vero", set("a", "2"), set("b", "2"))

@@ -25,10 +25,11 @@ type Options struct {
 	// Log gets warnings about the disk and about damage that is found while the store runs. Nil is none. Its lines are bounded in
 	// number.
 	Log *zap.Logger
-	// OnFailed is called once when the store fails, before Failed is closed. It must not call the store.
+	// OnFailed is called once when the store fails, before Failed is closed. A failure of Open or Close is only returned.
 	OnFailed func(error)
 	// Verify is called by Open and OpenReadOnly of a store that exists, before anything is written, with its records and the
 	// number of its last Apply. An error refuses the open: the records are not what they should be. A new store is not verified.
+	// The records can be read until Verify returns.
 	Verify func(records Records, number uint64) error
 
 	// for tests
@@ -88,15 +89,11 @@ type Store struct {
 
 // Open opens the store in dir for writing, and creates it where there is none. It first looks at the folder without writing:
 // where something is damaged or missing, the error wraps engine.ErrDamaged and has the path of the file, and the folder is
-// unchanged. A full disk is an error of Open, too; it does not wait.
+// unchanged. A full disk is an error of Open, too; it does not wait. One store at a time has a folder open for writing.
 func Open(dir string, o Options) (*Store, error) {
 	o = o.withDefaults()
 	dir = o.FS.PathJoin(dir) // as Pebble writes it
-	found, err := look(dir, o, lookAtTables)
-	if err != nil {
-		return nil, fmt.Errorf("open records in %s: %w", dir, err)
-	}
-	s, err := openForWriting(dir, o, found)
+	s, err := open(dir, o)
 	if err != nil {
 		return nil, fmt.Errorf("open records in %s: %w", dir, err)
 	}

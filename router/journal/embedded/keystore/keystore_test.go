@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -102,4 +103,77 @@ func TestDestinationsNeverCollide(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, "destinations", fmt.Sprintf("%q", got), fmt.Sprintf("%q", slices.Sorted(slices.Values(names))))
+}
+
+func TestALargeApply(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	s := open(t, fs, folder)
+	large := strings.Repeat("0123456789abcdef", 90_000)
+	apply(t, s, "vero", set("before", "1"), set("large", large), set("after", "2"))
+	apply(t, s, "vero", set("more", large), remove("before"))
+	for range 2 {
+		for _, key := range []string{"large", "more"} {
+			value, err := s.Get(context.Background(), "vero", []byte(key))
+			if err != nil || string(value) != large {
+				t.Errorf("Get of %s returns %d B, %v", key, len(value), err)
+			}
+		}
+		want(t, "number", s.Number(), 2)
+		s = open(t, afterKill(fs), folder)
+	}
+}
+
+func TestAnOpenStoreIsNotOpenedTwice(t *testing.T) {
+	for name, fs := range map[string]vfs.FS{"memory": vfs.NewMem(), "disk": vfs.Default} {
+		t.Run(name, func(t *testing.T) {
+			dir := folder
+			if name == "disk" {
+				dir = t.TempDir()
+			}
+			s := open(t, fs, dir)
+			apply(t, s, "vero", set("a", "1"))
+			if _, err := keystore.Open(dir, keystore.Options{FS: fs}); err == nil || errors.Is(err, engine.ErrDamaged) {
+				t.Errorf("the second Open returns %v", err)
+			}
+			apply(t, s, "vero", set("b", "2"))
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			want(t, "records", scan(t, open(t, fs, dir), "vero", nil, nil), []string{"a=1", "b=2"})
+		})
+	}
+}
+
+func TestScanKeepsToItsBounds(t *testing.T) {
+	s := open(t, vfs.NewMem(), folder)
+	apply(t, s, "vero", set("a", "1"), set("b", "2"), set("b\x00", "3"), set("c", "4"))
+	apply(t, s, "verp", set("a", "other"))
+	for _, c := range []struct {
+		from, to string
+		want     []string
+	}{
+		{"", "b", []string{"a=1"}},
+		{"b", "c", []string{"b=2", "b\x00=3"}},
+		{"b\x00", "\xff", []string{"b\x00=3", "c=4"}},
+		{"d", "z", nil},
+		{"c", "a", nil},
+	} {
+		want(t, fmt.Sprintf("scan from %q to %q", c.from, c.to), scan(t, s, "vero", []byte(c.from), []byte(c.to)), c.want)
+	}
+	want(t, "scan without an end", scan(t, s, "vero", []byte("c"), nil), []string{"c=4"})
+	stop := errors.New("stop")
+	if err := s.Scan(context.Background(), "vero", nil, nil, func(_, _ []byte) (bool, error) { return true, stop }); err != stop {
+		t.Errorf("Scan returns %v", err)
+	}
+	n := 0
+	_ = s.Scan(context.Background(), "vero", nil, nil, func(_, _ []byte) (bool, error) { n++; return n < 2, nil })
+	want(t, "visits", n, 2)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.Scan(ctx, "vero", nil, nil, func(_, _ []byte) (bool, error) { return true, nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("Scan with a context that has ended returns %v", err)
+	}
+	apply(t, s, "verp", remove("a"))
+	names, err := s.Destinations(context.Background())
+	want(t, "destinations", fmt.Sprint(names, err), "[vero] <nil>")
 }

@@ -1,7 +1,6 @@
 package keystore
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/batchrepr"
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/atomicfs"
 
 	"aka/router/journal/engine"
@@ -177,6 +175,8 @@ func (l *looker) options() error {
 	return nil
 }
 
+func isOptions(name string) bool { return strings.HasPrefix(name, "OPTIONS-") }
+
 // numberInTables returns the number of the last Apply that is in tables. The WALs go on from there.
 func (l *looker) numberInTables() (uint64, error) {
 	db, err := l.open(&lookFS{FS: l.o.FS, hidden: isWAL})
@@ -321,8 +321,8 @@ func (l *looker) marks(r records, d directory) error {
 }
 
 // Verify looks at the store in dir as Open does before it writes, and changes nothing. It returns the number of the last Apply,
-// and the error with which Open would refuse the folder.
-func Verify(_ context.Context, dir string, o Options) (number uint64, err error) {
+// or the error with which Open would refuse the folder.
+func Verify(dir string, o Options) (number uint64, err error) {
 	o = o.withDefaults()
 	found, err := look(o.FS.PathJoin(dir), o, lookAtTables)
 	if err != nil {
@@ -330,5 +330,3 @@ func Verify(_ context.Context, dir string, o Options) (number uint64, err error)
 	}
 	return found.directory.number, nil
 }
-
-var _ vfs.FS = (*lookFS)(nil)

@@ -8,8 +8,6 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -179,14 +177,9 @@ func (f files) without(name string) files {
 	return g
 }
 
-// write puts the files into a folder of the machine.
-func (f files) write(t testing.TB, dir string) {
-	t.Helper()
-	for name, data := range f {
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+// afterKill returns the disk as it is after a kill now: everything that was written is there.
+func afterKill(fs *vfs.MemFS) *vfs.MemFS {
+	return fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
 }
 
 // names returns the files that are not empty, sorted. Markers are, for instance.

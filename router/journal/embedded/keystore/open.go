@@ -1,17 +1,38 @@
 package keystore
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"aka/router/journal/engine"
 )
 
-// openForWriting opens a folder that was looked at. Pebble tries a flush that fails again and again, and some errors make it
-// stop without a return, so the opening is left behind where one of them comes up.
-func openForWriting(dir string, o Options, found found) (*Store, error) {
+// open opens a folder for writing. From the look on it has the folder's lock, if there is one.
+func open(dir string, o Options) (*Store, error) {
 	fs := newWaitFS(dir, newFailure(), o)
+	if err := fs.lockFolder(); err != nil {
+		return nil, err
+	}
+	found, err := look(dir, o, lookAtTables)
+	var s *Store
+	if err == nil {
+		s, err = openAside(dir, o, fs, found)
+	}
+	if err != nil {
+		fs.seal(true)
+		return nil, err
+	}
+	return s, nil
+}
+
+// openAside opens a folder that was looked at. Pebble tries a flush that fails again and again, and some errors make it stop
+// without a return, so the opening is left behind where one of them comes up.
+func openAside(dir string, o Options, fs *waitFS, found found) (*Store, error) {
 	type opened struct {
 		s   *Store
 		err error
@@ -21,17 +42,12 @@ func openForWriting(dir string, o Options, found found) (*Store, error) {
 		s, err := openStore(dir, o, fs, found)
 		done <- opened{s, err}
 	}()
-	var r opened
 	select {
-	case r = <-done:
+	case r := <-done:
+		return r.s, r.err
 	case <-fs.fail.failed:
-		r.err = fs.fail.reason()
+		return nil, fs.fail.reason()
 	}
-	if r.err != nil {
-		fs.seal(true)
-		return nil, r.err
-	}
-	return r.s, nil
 }
 
 func openStore(dir string, o Options, fs *waitFS, found found) (*Store, error) {
@@ -57,6 +73,9 @@ func openStore(dir string, o Options, fs *waitFS, found found) (*Store, error) {
 // create makes an empty store. Pebble writes the first WAL of a database in an older format, without the offsets that tell
 // damage from a torn end, so the database is opened once without a use.
 func create(dir string, o Options, l *listener) error {
+	if err := clearBeginnings(l.fs, dir); err != nil {
+		return err
+	}
 	db, err := openPebble(dir, o, l)
 	if err != nil {
 		return err
@@ -65,6 +84,25 @@ func create(dir string, o Options, l *listener) error {
 		return err
 	}
 	return writeFormat(l.fs, dir)
+}
+
+// clearBeginnings removes what an interrupted create has left. The look has seen that there is no record in it. After a power cut, Pebble
+// may be unable to go on from it.
+func clearBeginnings(fs vfs.FS, dir string) error {
+	names, err := fs.List(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for _, name := range names {
+		if err == nil && isBeginning(name) {
+			err = fs.Remove(fs.PathJoin(dir, name))
+		}
+	}
+	return err
+}
+
+func isBeginning(name string) bool {
+	return critical(name) || isOptions(name) || strings.HasSuffix(name, ".dbtmp") || name == formatFile+".tmp"
 }
 
 // openPebble opens the database for writing.

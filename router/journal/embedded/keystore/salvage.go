@@ -82,8 +82,6 @@ func (v version) newer(w version) bool {
 	return v.source.number > w.source.number // the later table was made of the earlier
 }
 
-func isOptions(name string) bool { return strings.HasPrefix(name, "OPTIONS-") }
-
 func (s *salvage) problem(err error) { s.problems = append(s.problems, err.Error()) }
 
 // findSources finds what to read: what the database uses, if its manifest is whole, and else every table and WAL.

@@ -106,7 +106,12 @@ func (f *waitFile) syncTable(op func() error) error {
 	return err
 }
 
+// Close closes the file. There is no second try.
 func (f *waitFile) Close() error {
 	f.unsynced = nil
-	return f.fs.once(f.path, f.File.Close)
+	err := f.fs.once(f.path, f.File.Close)
+	if err != nil && critical(f.path) && f.fs.current() != opening {
+		f.fs.stop(f.path, err)
+	}
+	return err
 }

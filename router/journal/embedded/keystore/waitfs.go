@@ -2,6 +2,7 @@ package keystore
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -262,15 +263,29 @@ func (w *waitFS) RemoveAll(name string) error {
 	return w.try(name, func() error { return w.FS.RemoveAll(name) })
 }
 
-// Lock takes the folder's lock. The store can give it back even if Pebble cannot be closed.
-func (w *waitFS) Lock(name string) (io.Closer, error) {
-	lock, err := w.FS.Lock(name)
-	if err != nil {
-		return nil, err
+// lockFolder takes the lock of a folder that has a lock file.
+func (w *waitFS) lockFolder() error {
+	path := w.FS.PathJoin(w.dir, lockFile)
+	if _, err := w.FS.Stat(path); err != nil {
+		return nil // there is nothing to exclude others from, or the look says what is wrong
 	}
+	_, err := w.Lock(path)
+	return err
+}
+
+const lockFile = "LOCK" // as Pebble calls it
+
+// Lock takes the folder's lock, unless it is taken already. The store can give it back even if Pebble cannot be closed.
+func (w *waitFS) Lock(name string) (io.Closer, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.lock = lock
+	if w.lock == nil {
+		lock, err := w.FS.Lock(name)
+		if err != nil {
+			return nil, fmt.Errorf("lock %s, which one process at a time can have: %w", name, err)
+		}
+		w.lock = lock
+	}
 	return unlocker{w}, nil
 }
 

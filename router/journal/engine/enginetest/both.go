@@ -9,7 +9,7 @@ import (
 var bothCases = map[string]func(*story){
 	"records need no frames, and frames no records": oneWithoutTheOther,
 	"a crash keeps what was acknowledged":           crashKeepsWhatWasAcknowledged,
-	"a closed engine says so":                       closedEngineSaysSo,
+	"a closed engine returns ErrClosed":             closedEngineReturnsErrClosed,
 	"Stats are those of what is stored":             statsOfWhatIsStored,
 	"Writable reports what Append will do":          writableReports,
 }
@@ -46,7 +46,7 @@ func crashKeepsWhatWasAcknowledged(s *story) {
 	}
 }
 
-func closedEngineSaysSo(s *story) {
+func closedEngineReturnsErrClosed(s *story) {
 	s.append(10)
 	s.apply("vero", set("a", "1"))
 	r := s.Reader(1)

@@ -278,7 +278,7 @@ func brokenRecords(s *story) {
 	select {
 	case <-s.Engine.Failed():
 	case <-within(s.T).Done():
-		s.Fatal("the engine does not say that it has failed")
+		s.Fatal("Failed is not closed")
 	}
 	s.wantError(s.Apply(s.Context(), "iterable", changes), engine.ErrFailed)
 	s.wantError(s.try(s.frame(10)), engine.ErrFailed)

@@ -110,7 +110,7 @@ func (s *story) wantError(err error, wanted ...error) {
 
 func (s *story) last() uint64 { return uint64(len(s.frames)) }
 
-// closes the engine. It must be opened again.
+// close closes the engine. It must be opened again.
 func (s *story) close() {
 	s.Helper()
 	s.must(s.Engine.Close())
