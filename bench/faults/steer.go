@@ -549,6 +549,11 @@ func forgets(h *harness, r *Result) error {
 		if err := s.reload(); err != nil {
 			return err
 		}
+		if err := s.until("the guest, which has come again, gets something", func() (bool, error) {
+			return len(s.account(guest).Exchanges()) > had, nil
+		}); err != nil {
+			return err
+		}
 		if _, err := s.liveFor(l, 100*time.Millisecond+h.moment()); err != nil {
 			return err
 		}

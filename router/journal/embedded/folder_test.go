@@ -488,6 +488,9 @@ func TestASalvagedJournalCanBeOpened(t *testing.T) {
 	target, err := CreateTarget(dir, 5)
 	must(t, err)
 	must(t, target.Frame(5, frameOf(5)))
+	if _, err := Open(t.Context(), Options{Dir: dir, Log: zap.NewNop()}); !errors.Is(err, ErrBroken) {
+		t.Errorf("a target that is not finished opens: %v", err)
+	}
 	must(t, target.Frame(7, frameOf(7)))
 	must(t, target.Apply(t.Context(), "vero", changesOf("vero", 1)))
 	must(t, target.Finish(10))

@@ -102,7 +102,8 @@ type Target struct {
 	records *keystore.Store
 }
 
-// CreateTarget begins a journal in a folder that does not exist or is empty. first is the sequence of its first frame.
+// CreateTarget begins a journal in a folder that does not exist or is empty. first is the sequence of its first frame. Until
+// Finish, the folder is refused as one that is not whole.
 func CreateTarget(dir string, first uint64) (*Target, error) {
 	state, err := lookAt(dir)
 	if err != nil {
@@ -113,9 +114,6 @@ func CreateTarget(dir string, first uint64) (*Target, error) {
 	}
 	t := &Target{dir: dir}
 	if err := os.MkdirAll(filepath.Join(dir, logFolder), 0o700); err != nil {
-		return nil, err
-	}
-	if err := writeDurably(filepath.Join(dir, creatingFile), nil); err != nil {
 		return nil, err
 	}
 	if t.log, err = seglog.Create(filepath.Join(dir, logFolder), first, seglog.Options{}); err != nil {
@@ -138,7 +136,7 @@ func (t *Target) Apply(ctx context.Context, destination string, changes []engine
 func (t *Target) Finish(next uint64) error {
 	err := t.log.Finish(next, t.records.Number())
 	if err == nil {
-		err = endCreation(t.dir)
+		err = writeIdentity(t.dir)
 	}
 	return errors.Join(err, t.records.Close())
 }

@@ -2,7 +2,7 @@
 // engine knows numbered frames and keyed records, as bytes. Nothing above this package knows files.
 //
 // An engine makes two kinds of writes: Append adds frames to the log, Apply changes the records of one destination. Each is
-// atomic and durable by itself. Nothing is atomic over both, and nothing over two destinations: after a crash, either may be
+// durable by itself, and a frame, and an Apply, are there as a whole or not at all. Nothing is atomic over both, and nothing over two destinations: after a crash, either may be
 // ahead of the other. Package enginetest holds every engine to this.
 package engine
 
@@ -59,8 +59,9 @@ type View interface {
 type Engine interface {
 	View
 	// Append adds frames behind the frame at after, in order, and returns the sequence of the last of them once all are safe on
-	// disk. It is called by one goroutine at a time. The errors are ErrFull, ErrNoSpace, ErrNotLast, ErrUnsure, ErrFailed and
-	// ErrClosed.
+	// disk. It is called by one goroutine at a time. After an error other than ErrUnsure none of them is in the log of this
+	// process; a crash right after it may leave the first of them. The errors are ErrFull, ErrNoSpace, ErrNotLast, ErrUnsure,
+	// ErrFailed and ErrClosed.
 	Append(ctx context.Context, frames [][]byte, after uint64) (last uint64, err error)
 	// Apply makes all changes to a destination's records, or none, and returns once they are safe on disk. Of two changes to a
 	// key the later counts. What two concurrent calls change for one destination is applied in either order. The errors are
