@@ -2,8 +2,8 @@
 // engine knows numbered frames and keyed records, as bytes. Nothing above this package knows files.
 //
 // An engine makes two kinds of writes: Append adds frames to the log, Apply changes the records of one destination. Each is
-// durable by itself, and a frame, and an Apply, are there as a whole or not at all. Nothing is atomic over both, and nothing over two destinations: after a crash, either may be
-// ahead of the other. Package enginetest holds every engine to this.
+// durable by itself. A frame is there as a whole or not at all, and so is an Apply. Nothing is atomic over both, and nothing
+// over two destinations: after a crash, either may be ahead of the other. Package enginetest holds every engine to this.
 package engine
 
 import (
