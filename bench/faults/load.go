@@ -40,8 +40,12 @@ type ack struct {
 // mostPeople bounds who is under way at once. Those who come later wait at the door.
 const mostPeople = 5000
 
-// patience is how long somebody waits before sending again.
-const patience = 20 * time.Millisecond
+// patience is how long somebody waits before sending again. It doubles up to mostPatience: all who wait together must leave the
+// processors to what they wait for.
+const (
+	patience     = 20 * time.Millisecond
+	mostPatience = 16 * patience
+)
 
 // startLoad has people come, so that they make so many calls a second.
 func startLoad(w *world, rate float64) *load {
@@ -105,9 +109,9 @@ func (l *load) tell(person int, steps []int) bool {
 	body := `{"batch":[` + strings.Join(calls, ",") + `]}`
 	began := time.Now()
 	sent := began
-	for !l.send(body) {
+	for wait := patience; !l.send(body); wait = min(2*wait, mostPatience) {
 		select {
-		case <-time.After(patience):
+		case <-time.After(wait):
 		case <-l.ctx.Done():
 			return false
 		}

@@ -48,7 +48,7 @@ const (
 	// slowWrite is how long a write may take before the engine is not writable.
 	slowWrite = 4 * time.Second
 	// minSegment and maxSegment bound a segment of the log. The log is trimmed by whole ones, so a small log has small ones.
-	minSegment, maxSegment = 1 << 20, 16 << 20
+	minSegment, maxSegment = 1 << 20, 64 << 20
 	segmentsInLog          = 8
 )
 

@@ -60,7 +60,7 @@ func madeStore(t testing.TB, random *rand.Rand) (files, history) {
 	if err := s.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	some(30)
+	some(60) // more than a block of the WAL
 	found := readFiles(t, afterKill(fs), folder)
 	delete(found, "LOCK") // is of no account, and not in a checkpoint
 	return found, h
@@ -356,6 +356,23 @@ func TestAFolderOfALaterFormatIsRefused(t *testing.T) {
 	}
 }
 
+func TestABeginningIsMadeAgain(t *testing.T) {
+	beginning := files{"marker.manifest.000001.MANIFEST-000001": nil, "000002.log": nil, "OPTIONS-000003": []byte("[Ver")}
+	s := open(t, beginning.disk(t, folder), folder)
+	want(t, "number", apply(t, s, "vero", set("a", "1")), 1)
+}
+
+func TestAForeignFolderIsLeftAlone(t *testing.T) {
+	foreign := files{"nginx.log": []byte("GET /"), "notes.txt": []byte("do not lose")}
+	fs := foreign.disk(t, folder)
+	if _, err := keystore.Open(folder, keystore.Options{FS: fs}); err == nil || !strings.Contains(err.Error(), "nginx.log") {
+		t.Errorf("Open returns %v", err)
+	}
+	if err := foreign.equal(readFiles(t, fs, folder)); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestAnInterruptedOpenLosesNothing stops the making of a store, and the opening of one, after each of its writes, and cuts the
 // power then.
 func TestAnInterruptedOpenLosesNothing(t *testing.T) {
@@ -391,8 +408,8 @@ func interruptedOpen(t *testing.T, before *vfs.MemFS, n int) (done bool) {
 	if before, err := keystore.Verify(folder, keystore.Options{FS: before}); err == nil {
 		number = before
 	}
+	random := rand.New(rand.NewPCG(*seed, uint64(n)))
 	for _, percent := range []int{0, 50, 100} {
-		random := rand.New(rand.NewPCG(*seed, uint64(n)))
 		fs := d.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: random})
 		s, err := keystore.Open(folder, keystore.Options{FS: fs})
 		if err != nil {

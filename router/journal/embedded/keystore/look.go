@@ -104,9 +104,6 @@ func (l *looker) store(depth depth) (f found, err error) {
 	if err := l.manifest(); err != nil {
 		return found{}, err
 	}
-	if err := l.options(); err != nil {
-		return found{}, err
-	}
 	inTables, err := l.numberInTables()
 	if err != nil {
 		return found{}, err
@@ -148,29 +145,6 @@ func (l *looker) manifest() error {
 	file := chunkFile{data: data}
 	if _, err := file.walk(func([]byte) error { return nil }); err != nil {
 		return fmt.Errorf("%s: %w", l.path(name), err)
-	}
-	return nil
-}
-
-// options checks the newest OPTIONS file, which Pebble reads.
-func (l *looker) options() error {
-	newest, last := "", -1
-	for _, name := range l.names {
-		number, ok := strings.CutPrefix(name, "OPTIONS-")
-		if n, err := strconv.Atoi(number); ok && err == nil && n > last {
-			newest, last = l.path(name), n
-		}
-	}
-	if newest == "" {
-		return fmt.Errorf("%w: %s: missing", engine.ErrDamaged, l.path("OPTIONS-*"))
-	}
-	text, err := readFile(l.o.FS, newest)
-	if err != nil {
-		return fmt.Errorf("%s: %w", newest, err)
-	}
-	ours := l.o.pebble(l.o.FS)
-	if err := ours.CheckCompatibility(l.dir, string(text)); err != nil {
-		return fmt.Errorf("%s: %w", newest, err)
 	}
 	return nil
 }

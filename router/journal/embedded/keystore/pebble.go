@@ -96,12 +96,8 @@ func (l *listener) backgroundError(err error) {
 	if flushes == 0 {
 		return
 	}
-	opening := l.fs.current() == opening
-	if opening || flushes >= maxFlushErrors {
+	if l.fs.current() == opening || flushes >= maxFlushErrors {
 		l.fs.fail.fail(fmt.Errorf("flush of records: %w", err))
-	}
-	if opening {
-		forever() // or Pebble would try again, and its Open would not return
 	}
 }
 
