@@ -33,7 +33,7 @@ func (p *Pipeline) nextChore() {
 	}
 	p.busy = true
 	do := p.chores[0].begin()
-	go func() { p.chored <- do(context.Background()) }()
+	go func() { p.chored <- do(p.storing) }()
 }
 
 func (p *Pipeline) choreDone(err error) {

@@ -134,10 +134,14 @@ type Pipeline struct {
 	savedEnded atomic.Uint64 // how many calls had ended when the last save was made
 	stop       context.CancelFunc
 	background sync.WaitGroup
-	stopped    chan struct{}
+	stopped    chan struct{} // closed when the loop has ended
+	finished   chan struct{} // closed when the progress is saved, too
 	ending     bool          // nothing is begun any more
 	deadline   chan struct{} // closed when what is in flight is not waited for any more
 	outOfTime  sync.Once
+	// storing ends when what is being stored is not waited for any more; lastSave does for the last save of progress.
+	storing, lastSave       context.Context
+	stopStoring, stopSaving context.CancelFunc
 }
 
 // New makes a pipeline that is not running.
@@ -161,10 +165,13 @@ func New(config Config) *Pipeline {
 		saved:     make(chan struct{}, 1),
 		nudged:    make(chan struct{}, 1),
 		stopped:   make(chan struct{}),
+		finished:  make(chan struct{}),
 		deadline:  make(chan struct{}),
 	}
 	p.gate = newGate(config.Options.Breaker, p.stateChanged)
 	p.share.Store(int64(config.MaxBytes))
+	p.storing, p.stopStoring = context.WithCancel(context.Background())
+	p.lastSave, p.stopSaving = context.WithCancel(context.Background())
 	return p
 }
 
@@ -210,16 +217,28 @@ func (p *Pipeline) Start(ctx context.Context) error {
 	p.background.Go(func() { p.read(running, progress.Floor()) })
 	p.background.Go(p.save)
 	go p.loop(running)
+	go func() {
+		<-p.stopped
+		p.background.Wait()
+		close(p.finished)
+	}()
 	return nil
 }
 
-// Stop ends reading and sending, and returns once what is in flight has ended or ctx has, and the progress is saved. What
-// did not end stays in the journal. It may be called again.
+// lastSaveGrace is how much longer than its Stop may wait a pipeline has for its last save of progress.
+const lastSaveGrace = time.Second
+
+// Stop ends reading and sending, and returns once what is in flight has ended or ctx has, and the progress is saved. A disk
+// that is full or hangs keeps it for lastSaveGrace more. What did not end stays in the journal. It may be called again.
 func (p *Pipeline) Stop(ctx context.Context) {
 	if !p.Finish(ctx) {
-		p.outOfTime.Do(func() { close(p.deadline) })
-		<-p.stopped
-		p.wrapUp()
+		p.outOfTime.Do(func() {
+			close(p.deadline)
+			p.stopStoring()
+			time.AfterFunc(lastSaveGrace, p.stopSaving)
+		})
+		<-p.finished
+		p.closeSender()
 	}
 }
 
@@ -227,17 +246,16 @@ func (p *Pipeline) Stop(ctx context.Context) {
 func (p *Pipeline) Finish(ctx context.Context) bool {
 	p.stop()
 	select {
-	case <-p.stopped:
-		p.wrapUp()
+	case <-p.finished:
+		p.closeSender()
 		return true
 	case <-ctx.Done():
 		return false
 	}
 }
 
-// wrapUp waits until the progress is saved, and closes the connections.
-func (p *Pipeline) wrapUp() {
-	p.background.Wait()
+// closeSender closes the connections.
+func (p *Pipeline) closeSender() {
 	if sender, ok := p.Sender.(io.Closer); ok {
 		_ = sender.Close()
 	}

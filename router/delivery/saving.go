@@ -23,10 +23,11 @@ type savePoint struct {
 	encoded []byte
 	floor   uint64
 	ended   uint64
+	last    bool // no more follow
 }
 
 func (p *Pipeline) savePoint(stopped bool) savePoint {
-	return savePoint{p.progress.Encode(stopped), p.progress.Floor(), p.progress.Ended()}
+	return savePoint{encoded: p.progress.Encode(stopped), floor: p.progress.Floor(), ended: p.progress.Ended()}
 }
 
 // saveSoon hands the progress to the goroutine that saves it, unless that is still busy.
@@ -64,7 +65,9 @@ func (p *Pipeline) saveFirst(ctx context.Context) {
 }
 
 func (p *Pipeline) saveLast() {
-	p.saves <- p.savePoint(!p.inDoubt())
+	last := p.savePoint(!p.inDoubt())
+	last.last = true
+	p.saves <- last
 	close(p.saves)
 }
 
@@ -75,7 +78,11 @@ func (p *Pipeline) inDoubt() bool {
 
 func (p *Pipeline) save() {
 	for point := range p.saves {
-		if err := p.Journal.SaveProgress(context.Background(), p.Destination.Name, point.encoded); err != nil {
+		ctx := p.storing
+		if point.last {
+			ctx = p.lastSave
+		}
+		if err := p.Journal.SaveProgress(ctx, p.Destination.Name, point.encoded); err != nil {
 			p.saveFailed(err)
 			continue
 		}

@@ -236,6 +236,48 @@ func TestReader_CountsADamagedFrameAndPassesOverIt(t *testing.T) {
 	}
 }
 
+// Whatever is lost, where the rest has ended nothing waits: a drain comes to its end.
+func TestReader_DamageLeavesNothingWaiting(t *testing.T) {
+	for _, damaged := range [][]uint64{{1}, {3}, {5}, {2, 3}, {4, 5}, {1, 2, 3, 4, 5}} {
+		for _, name := range []string{"each as it comes", "all at the end"} {
+			store := enginetest.NewMemory()
+			j := openOn(t, store)
+			load(t, j, "vero")
+			for i := range 5 {
+				appendCalls(t, j, 0, entry("u", i), entry("v", i))
+			}
+			must(t, j.SaveProgress(t.Context(), "vero", NewProgress(Position{Seq: 1}, 0).Encode(true)))
+			for _, seq := range damaged {
+				store.DamageFrame(seq)
+			}
+			j = reopenOn(t, store)
+			p, r := load(t, j, "vero"), j.ReadFrom(1)
+			var late []Position
+			for f, _, err := r.tryNext(t.Context()); f != nil; f, _, err = r.tryNext(t.Context()) {
+				must(t, err)
+				p.Begin(f)
+				for i := range f.Entries {
+					if pos := (Position{Seq: f.Seq, Index: i}); name == "all at the end" {
+						late = append(late, pos)
+					} else {
+						p.End(pos)
+					}
+				}
+			}
+			for _, pos := range late {
+				p.End(pos)
+			}
+			if calls, next := j.Head(); p.Ended() != calls || p.Floor() != next.Seq {
+				t.Errorf("%v damaged, %s: %d of %d calls have ended, the floor is %d of %d", damaged, name, p.Ended(), calls, p.Floor(), next.Seq)
+			}
+			again, err := DecodeProgress(p.Encode(true))
+			if calls, _ := j.Head(); err != nil || again.Ended() != calls {
+				t.Errorf("%v damaged, %s: it reads back with %d calls, %v", damaged, name, again.Ended(), err)
+			}
+		}
+	}
+}
+
 func TestHead_SurvivesADamagedEndOfTheLog(t *testing.T) {
 	store := enginetest.NewMemory()
 	j := openOn(t, store)
@@ -546,7 +588,9 @@ func readAll(t testing.TB, j *Journal, from uint64) (frames []*Frame) {
 		if f == nil {
 			return frames
 		}
-		frames = append(frames, f)
+		if len(f.Entries) > 0 {
+			frames = append(frames, f)
+		}
 	}
 }
 

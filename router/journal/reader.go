@@ -10,6 +10,7 @@ import (
 
 	"aka/router/journal/engine"
 	"aka/router/journal/frame"
+	"aka/router/journal/records"
 )
 
 // Reader gives a log's frames in order. It belongs to one goroutine, which closes it.
@@ -18,6 +19,7 @@ type Reader struct {
 	next   uint64
 	stored engine.Reader
 	at     uint64 // the frame that stored gives next
+	lost   bool   // frames were passed over since the last that was given
 }
 
 // ReadFrom returns a reader whose first frame is the one at seq, or the first one after it that the log still has.
@@ -27,8 +29,8 @@ func (j *Journal) ReadFrom(seq uint64) *Reader {
 }
 
 // Next returns the next frame, waiting for it if need be. Recent frames come from memory and are shared by all readers;
-// older ones are read from the store. What cannot be read any more is counted, logged and passed over. The error is that of the
-// context, or the store's.
+// older ones are read from the store. What cannot be read any more is counted, logged and passed over; where that was the
+// log's end, an empty frame stands for it. The error is that of the context, or the store's.
 func (r *Reader) Next(ctx context.Context) (*Frame, error) {
 	for {
 		f, arrived, err := r.tryNext(ctx)
@@ -48,15 +50,21 @@ func (r *Reader) Next(ctx context.Context) (*Frame, error) {
 func (r *Reader) tryNext(ctx context.Context) (f *Frame, arrived <-chan struct{}, err error) {
 	for {
 		f, head, arrived := r.j.lookup(r.next)
-		if f != nil {
-			r.next++
+		switch {
+		case f != nil:
+			r.next, r.lost = r.next+1, false
 			r.Close()
 			return f, nil, nil
-		}
-		if r.next > head {
+		case r.next > head.Seq && r.lost:
+			r.lost = false
+			return frame.New(head.Seq, head.Calls, nil, 0), nil, nil
+		case r.next > head.Seq:
 			return nil, arrived, nil
 		}
-		if f, err = r.fromStore(ctx, head); f != nil || err != nil {
+		if f, err = r.fromStore(ctx, head.Seq); f != nil {
+			r.lost = false
+		}
+		if f != nil || err != nil {
 			return f, nil, err
 		}
 	}
@@ -89,6 +97,7 @@ func (r *Reader) fromStore(ctx context.Context, head uint64) (*Frame, error) {
 	f, err := decoded(raw)
 	if err != nil {
 		r.j.reportDamage(raw.Seq, err)
+		r.lost = true
 		return nil, nil
 	}
 	f.Unshare()
@@ -106,14 +115,14 @@ func decoded(raw engine.Frame) (*Frame, error) {
 
 func (r *Reader) skipTo(seq uint64) {
 	r.j.reportGap(r.next, seq)
-	r.next = seq
+	r.next, r.lost = seq, true
 }
 
-// lookup returns the frame at seq if it is recent, the log's last sequence, and what closes when that moves.
-func (j *Journal) lookup(seq uint64) (f *Frame, head uint64, arrived <-chan struct{}) {
+// lookup returns the frame at seq if it is recent, the log's end, and what closes when that moves.
+func (j *Journal) lookup(seq uint64) (f *Frame, head records.Head, arrived <-chan struct{}) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.recent.at(seq), j.head.Seq, j.arrived
+	return j.recent.at(seq), j.head, j.arrived
 }
 
 // recentFrames keeps the newest frames, decoded, for the readers at the head of the log.

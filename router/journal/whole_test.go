@@ -194,9 +194,11 @@ func TestDamage_IsToldRefusedAndSalvaged(t *testing.T) {
 		"the log is missing":      {refused: "log", missing: seqs(1, 60), damage: func(dir string) error { return os.RemoveAll(filepath.Join(dir, "log")) }},
 		"the records are":         {refused: "records", again: true, records: true, damage: func(dir string) error { return os.RemoveAll(filepath.Join(dir, "records")) }},
 		"the manifest is damaged": {refused: "MANIFEST", damage: func(dir string) error { return spoil(filepath.Join(dir, "records", "MANIFEST-*")) }},
-		"the marker is damaged":   {refused: "marker", damage: func(dir string) error { return os.RemoveAll(newest(filepath.Join(dir, "records", "marker.manifest.*"))) }},
-		"the identity is":         {refused: "aka-journal", damage: func(dir string) error { return os.Remove(filepath.Join(dir, "aka-journal")) }},
-		"the identity is broken":  {refused: "aka-journal", damage: func(dir string) error { return os.WriteFile(filepath.Join(dir, "aka-journal"), []byte("?"), 0o600) }},
+		"the marker is damaged": {refused: "marker", damage: func(dir string) error {
+			return os.RemoveAll(newest(filepath.Join(dir, "records", "marker.manifest.*")))
+		}},
+		"the identity is":        {refused: "aka-journal", damage: func(dir string) error { return os.Remove(filepath.Join(dir, "aka-journal")) }},
+		"the identity is broken": {refused: "aka-journal", damage: func(dir string) error { return os.WriteFile(filepath.Join(dir, "aka-journal"), []byte("?"), 0o600) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			options := wholeJournal(t)

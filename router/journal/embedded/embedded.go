@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -194,12 +196,25 @@ func refused(err error) error {
 	if !errors.Is(err, ErrBroken) {
 		return err // as a full disk
 	}
-	return fmt.Errorf("%w; %s", err, whatNext)
+	return refusal{err}
 }
+
+// refusal is an error of one line that says what to do. Pebble's errors may have several.
+type refusal struct{ error }
+
+func (r refusal) Error() string {
+	lines := strings.Split(r.error.Error(), "\n")
+	lines = slices.DeleteFunc(lines, func(line string) bool {
+		return strings.TrimSpace(line) == "" || strings.Contains(line, "detail carrier>")
+	})
+	return strings.Join(lines, " ") + "; " + whatNext
+}
+
+func (r refusal) Unwrap() error { return r.error }
 
 // openForWriting opens the records first: theirs is the look that may refuse.
 func (e *Engine) openForWriting(verify func(keystore.Records, uint64) error) (err error) {
-	e.records, err = keystore.Open(e.options.recordPath(), keystore.Options{FS: e.options.FS, Log: e.options.Log, Verify: verify, OnFailed: e.onFailed})
+	e.records, err = keystore.Open(e.options.recordPath(), keystore.Options{FS: e.fs(), Log: e.options.Log, Verify: verify, OnFailed: e.onFailed})
 	if err == nil {
 		e.log, err = seglog.Open(e.options.logPath(), e.logOptions())
 	}
@@ -211,13 +226,13 @@ func (e *Engine) openForWriting(verify func(keystore.Records, uint64) error) (er
 
 func (e *Engine) logOptions() seglog.Options {
 	if e.options.segmentBytes > 0 {
-		return seglog.Options{SegmentBytes: e.options.segmentBytes, FS: e.options.FS}
+		return seglog.Options{SegmentBytes: e.options.segmentBytes, FS: e.fs()}
 	}
 	size := int64(maxSegment)
 	if e.options.MaxBytes > 0 {
 		size = min(size, max(e.options.MaxBytes/segmentsInLog, minSegment))
 	}
-	return seglog.Options{SegmentBytes: size, FS: e.options.FS}
+	return seglog.Options{SegmentBytes: size, FS: e.fs()}
 }
 
 func (e *Engine) onFailed(err error) {
@@ -300,7 +315,7 @@ func (e *Engine) fs() vfs.FS {
 	if e.options.FS != nil {
 		return e.options.FS
 	}
-	return vfs.Default
+	return private
 }
 
 // Apply implements engine.Engine.

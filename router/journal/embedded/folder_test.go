@@ -144,7 +144,6 @@ func TestAFolderThatIsNotWholeIsRefused(t *testing.T) {
 		"the records have no format":       {remove: []string{"records/KEYSTORE"}, kind: ErrBroken, words: []string{"/records/KEYSTORE"}},
 		"the records have no manifest":     {remove: manifests, kind: ErrBroken, words: manifests[len(manifests)-1:]},
 		"the records have no marker":       {remove: b.match("records", "marker.manifest"), kind: ErrBroken, words: []string{"/records/marker.manifest"}},
-		"the records have no options":      {remove: b.match("records", "OPTIONS"), kind: ErrBroken, words: []string{"/records/OPTIONS"}},
 		"the records have no tables":       {remove: b.match("records", ".sst"), kind: ErrBroken, words: []string{"/records/", strings.TrimSuffix(filepath.Base(b.match("records", ".sst")[0]), ".sst")}},
 		"the records have no WAL":          {remove: b.match("records", ".log"), kind: ErrBroken, words: []string{"/records ends with change"}},
 		"the identity is missing":          {remove: []string{identityFile}, kind: ErrBroken, words: []string{"aka-journal is missing"}},

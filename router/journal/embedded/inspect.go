@@ -116,10 +116,10 @@ func CreateTarget(dir string, first uint64) (*Target, error) {
 	if err := os.MkdirAll(filepath.Join(dir, logFolder), 0o700); err != nil {
 		return nil, err
 	}
-	if t.log, err = seglog.Create(filepath.Join(dir, logFolder), first, seglog.Options{}); err != nil {
+	if t.log, err = seglog.Create(filepath.Join(dir, logFolder), first, seglog.Options{FS: private}); err != nil {
 		return nil, err
 	}
-	t.records, err = keystore.Open(filepath.Join(dir, recordFolder), keystore.Options{})
+	t.records, err = keystore.Open(filepath.Join(dir, recordFolder), keystore.Options{FS: private})
 	return t, err
 }
 

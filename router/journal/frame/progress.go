@@ -18,7 +18,8 @@ import (
 type Progress struct {
 	floor  uint64 // the first frame that may have a call that has not ended
 	frames []frameProgress
-	ended  uint64 // calls that ended above the floor
+	begun  uint64 // calls of the frames
+	ended  uint64 // those of them that have ended
 
 	// callsBelow is how many calls the log had accepted before the floor.
 	callsBelow uint64
@@ -57,16 +58,28 @@ func (p *Progress) Floor() uint64 { return p.floor }
 // Ended returns how many calls have ended in the log's life.
 func (p *Progress) Ended() uint64 { return p.callsBelow + p.ended }
 
-// Begin takes in the next frame that was read. Frames come in order.
+// Begin takes in the next frame that was read. Frames come in order. The calls of frames between that are lost have ended.
 func (p *Progress) Begin(f *Frame) {
+	lost := p.lostBefore(f)
 	if len(p.frames) == 0 {
 		p.floor, p.callsBelow = f.Seq, f.Before
 	}
 	fp := frameProgress{frameRun: frameRun{f.Seq, 1}, calls: uint64(len(f.Entries)), endedAt: make([]uint64, (len(f.Entries)+63)/64)}
 	p.recall(&fp)
+	fp.calls += lost
+	fp.ended += lost
+	p.begun += fp.calls
 	p.ended += fp.ended
 	p.frames = append(p.frames, fp)
 	p.settle(len(p.frames) - 1)
+}
+
+// lostBefore is how many calls were accepted between the last frame and this one, and are not in the log any more.
+func (p *Progress) lostBefore(f *Frame) uint64 {
+	if len(p.frames) == 0 {
+		return 0
+	}
+	return f.Before - min(f.Before, p.callsBelow+p.begun)
 }
 
 // recall takes over what an earlier run has saved of a frame.
@@ -125,10 +138,12 @@ func (p *Progress) settle(i int) {
 	if i > 0 {
 		p.join(i - 1)
 	}
-	if first := p.frames[0]; first.whole() {
+	for len(p.frames) > 0 && p.frames[0].whole() { // more than one, where frames between them are lost
+		first := p.frames[0]
 		p.frames = p.frames[1:]
 		p.floor = first.end()
 		p.callsBelow += first.calls
+		p.begun -= first.calls
 		p.ended -= first.calls
 	}
 	if len(p.frames) > 0 {

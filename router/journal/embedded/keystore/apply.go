@@ -41,15 +41,17 @@ func (s *Store) apply(ctx context.Context, destination string, changes []engine.
 	case err := <-w.done:
 		return w.finish(err)
 	case <-ctx.Done():
-		return 0, unsure(ctx.Err())
 	case <-s.fail.failed:
 	}
 	select {
 	case err := <-w.done:
 		return w.finish(err)
 	default:
-		return 0, fmt.Errorf("%w: %w: %w", engine.ErrUnsure, engine.ErrFailed, s.fail.reason())
 	}
+	if err := s.fail.reason(); err != nil {
+		return w.finish(err)
+	}
+	return 0, unsure(ctx.Err())
 }
 
 // unsure is the error of an Apply that was given up. The store's failure stays what it is.
@@ -68,6 +70,7 @@ type write struct {
 	done        chan error
 }
 
+// finish returns what Apply returns. An error is one that has failed the store.
 func (w *write) finish(err error) (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w: %w", engine.ErrUnsure, engine.ErrFailed, err)

@@ -10,7 +10,7 @@ import (
 // Checkpoint writes a copy of the store into a new folder, as it is after the last Apply that has returned or is about to.
 // Applies wait meanwhile: none starts, and none is under way, while frozen runs and the files are linked and copied. An error
 // of frozen ends the Checkpoint. Files of the copy share their space with those of the store where the file system can do
-// that. A full disk is an error: it is not waited for.
+// that. A full disk is an error: it is not waited for. Where ctx ends first, the copy may be completed or removed later.
 func (s *Store) Checkpoint(ctx context.Context, dir string, frozen func() error) error {
 	if err := s.checkpoint(ctx, dir, frozen); err != nil {
 		return fmt.Errorf("checkpoint of records in %s to %s: %w", s.dir, dir, err)

@@ -26,7 +26,7 @@ func (s *Store) end() error {
 	}
 	vacant := s.open.close()
 	s.tidy.stop()
-	s.fail.tell(func(error) { s.fs.seal(false) }) // the owner has no more use for it
+	s.fail.notify(func(error) { s.fs.seal(false) }) // and not the owner, which is closing the store
 	s.fs.enter(closing)
 	defer s.fs.seal(true)
 	timer := time.NewTimer(closeWait)
@@ -42,7 +42,7 @@ func (s *Store) end() error {
 // closePebble closes the database, and leaves it behind where that takes too long or the store has failed.
 func (s *Store) closePebble() error {
 	if err := s.fail.reason(); err != nil {
-		return fmt.Errorf("close records in %s: %w", s.dir, err)
+		return closeError(s.dir, err)
 	}
 	done := make(chan error, 1)
 	go func() { done <- s.db.Close() }()

@@ -16,8 +16,8 @@ type failure struct {
 
 func newFailure() *failure { return &failure{failed: make(chan struct{})} }
 
-// tell sets what is called with the reason, before failed is closed. A failure before that is not told.
-func (f *failure) tell(onFail func(error)) {
+// notify sets what is called with the reason, before failed is closed. It is not called for a failure that was before.
+func (f *failure) notify(onFail func(error)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.onFail = onFail
@@ -53,5 +53,5 @@ func raise(v *atomic.Uint64, n uint64) {
 	}
 }
 
-// forever blocks the goroutine that calls it. It is for those of Pebble that must not go on.
-func forever() { select {} }
+// neverReturn blocks. It is for goroutines of Pebble that must not go on.
+func neverReturn() { select {} }

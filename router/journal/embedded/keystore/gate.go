@@ -12,7 +12,7 @@ type gate struct {
 	mu     sync.Mutex
 	users  int
 	shut   bool
-	vacant chan struct{} // closed once it is shut and nobody is inside
+	vacant chan struct{} // closed once it is shut and has no users
 }
 
 func (g *gate) init() { g.vacant = make(chan struct{}) }

@@ -21,7 +21,7 @@ type found struct {
 	// complete is set for a store. It is not where the folder has nothing, or the beginnings of a store without a record.
 	complete  bool
 	directory directory
-	db        *pebble.DB // open for reading, if that was asked for
+	db        *pebble.DB // open for reading, if keepOpen was asked for
 }
 
 // depth is how far a look goes.
@@ -29,7 +29,7 @@ type depth int
 
 const (
 	lookAtTables depth = iota // checks all that is stored, and closes the database
-	keepOpen                  // leaves the tables to who reads them, and returns the database
+	keepOpen                  // does not check the tables, and returns the open database
 )
 
 // look reads a folder without changing it and returns what it holds. It returns an error where something is damaged or
@@ -198,7 +198,8 @@ func (l *looker) wals(fs *lookFS, number uint64, db *pebble.DB) error {
 	}
 	d, err := records{db: db}.directory()
 	if err == nil && d.number != number {
-		err = fmt.Errorf("%w: %s: the last Apply is %d, and the directory has %d", engine.ErrDamaged, strings.Join(paths, ", "), number, d.number)
+		err = fmt.Errorf("%w: %s: the last Apply is %d, and the directory has %d", engine.ErrDamaged,
+			strings.Join(paths, ", "), number, d.number)
 	}
 	return err
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// lookFS is a file system that can only be read, and remembers which files were. Its lock excludes nobody.
+// lookFS is a file system that can only be read, and remembers which files were. Its lock excludes no other process.
 type lookFS struct {
 	vfs.FS
 	hidden func(name string) bool // which files a listing leaves out; nil is none
@@ -28,7 +28,7 @@ func (l *lookFS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
 	return l.FS.Open(name, opts...)
 }
 
-// walsRead returns the paths of the WALs that were opened, in their order.
+// walsRead returns the paths of the WALs that were opened. Pebble opens the oldest first.
 func (l *lookFS) walsRead() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -38,7 +38,6 @@ func (l *lookFS) walsRead() []string {
 			wals = append(wals, name)
 		}
 	}
-	slices.Sort(wals)
 	return wals
 }
 

@@ -86,8 +86,8 @@ func create(dir string, o Options, l *listener) error {
 	return writeFormat(l.fs, dir)
 }
 
-// clearBeginnings removes what an interrupted create has left. The look has seen that there is no record in it. After a power cut, Pebble
-// may be unable to go on from it.
+// clearBeginnings removes what an interrupted create has left. The look has seen that there is no record in it. After a power
+// cut, Pebble may be unable to go on from it.
 func clearBeginnings(fs vfs.FS, dir string) error {
 	names, err := fs.List(dir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -138,7 +138,7 @@ func (s *Store) start(o Options, number uint64) error {
 	}
 	s.adopt(d)
 	s.tidy = s.newTidier(o.tidyAfter)
-	s.fail.tell(func(err error) {
+	s.fail.notify(func(err error) {
 		s.fs.seal(false)
 		if o.OnFailed != nil {
 			o.OnFailed(err)

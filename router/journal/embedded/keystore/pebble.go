@@ -23,8 +23,8 @@ const (
 // logEvery is the least time between two log lines of one kind.
 const logEvery = time.Minute
 
-// pebble returns the options of the database. They decide about the format and the size of the folder, and are the same for reading and
-// writing.
+// pebble returns the options of the database. They decide about the format and the size of the folder, and are the same for
+// reading and for writing.
 func (o Options) pebble(fs vfs.FS) *pebble.Options {
 	p := &pebble.Options{
 		FS:                    fs,
@@ -58,7 +58,7 @@ func (quiet) Fatalf(format string, args ...any) {
 // maxFlushErrors is how many flushes in a row may go wrong. No write is lost meanwhile, but all will wait in the end.
 const maxFlushErrors = 50
 
-// listener hears what Pebble does in the background.
+// listener gets Pebble's events and messages.
 type listener struct {
 	fs  *waitFS
 	log *zap.Logger
@@ -88,8 +88,8 @@ func (l *listener) corruption(info pebble.DataCorruptionInfo) {
 	})
 }
 
-// backgroundError hears of a flush or compaction that went wrong. Nothing is lost by that: what a flush writes stays in the
-// WAL, what a compaction writes stays in its inputs, and both are tried again.
+// backgroundError is called for a flush or compaction that went wrong. Nothing is lost by that: what a flush writes stays in
+// the WAL, what a compaction writes stays in its inputs, and both are tried again.
 func (l *listener) backgroundError(err error) {
 	l.errors.Do(func() { l.log.Warn("background work on records failed", zap.Error(err)) })
 	flushes := l.flushErrors(err)
@@ -101,8 +101,8 @@ func (l *listener) backgroundError(err error) {
 	}
 }
 
-// flushEnd hears of every flush. It does not know which errors matter: one is that there was nothing to write. Those that do
-// come to backgroundError next.
+// flushEnd is called after every flush. One of its errors only means that there was nothing to write. For the others,
+// backgroundError is called next.
 func (l *listener) flushEnd(info pebble.FlushInfo) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -123,7 +123,7 @@ func (l *listener) flushErrors(err error) int {
 	return l.flushes
 }
 
-// Infof drops Pebble's diary.
+// Infof drops Pebble's messages about its ordinary work.
 func (l *listener) Infof(string, ...any) {}
 
 func (l *listener) Errorf(format string, args ...any) { l.backgroundError(fmt.Errorf(format, args...)) }
@@ -131,10 +131,10 @@ func (l *listener) Errorf(format string, args ...any) { l.backgroundError(fmt.Er
 // Fatalf is called by Pebble when it cannot go on. It does not return, because Pebble would go on all the same.
 func (l *listener) Fatalf(format string, args ...any) {
 	l.fs.fail.fail(newFatal(format, args))
-	forever()
+	neverReturn()
 }
 
-// fatal is what Pebble says before it stops. The cause is the error among its arguments, if there is one.
+// fatal is Pebble's last message. The cause is the error among its arguments, if there is one.
 type fatal struct {
 	text  string
 	cause error

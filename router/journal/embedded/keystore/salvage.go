@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -34,14 +33,14 @@ func Salvage(dir string, o Options, visit func(destination string, key, value []
 	}
 	s.findSources()
 	s.find()
-	if err := s.tell(visit); err != nil {
+	if err := s.report(visit); err != nil {
 		return s.problems, fmt.Errorf("salvage records in %s: %w", dir, err)
 	}
 	return s.problems, nil
 }
 
-// salvage reads tables and WALs without the database. It goes through them twice: to find the last version of each key, and
-// to tell it.
+// salvage reads tables and WALs without the database. It goes through them twice: to find the last version of each key, and to
+// report it.
 type salvage struct {
 	looker
 	tables   []source
@@ -137,9 +136,13 @@ func (s *salvage) liveWALs() {
 		_ = db.Close()
 	}
 	read := fs.walsRead()
-	for _, name := range slices.Sorted(slices.Values(s.names)) {
-		if isWAL(name) && len(read) > 0 && s.path(name) >= read[0] {
-			s.wals = append(s.wals, s.source(name, rankWAL))
+	if len(read) == 0 {
+		return
+	}
+	first := s.source(s.o.FS.PathBase(read[0]), rankWAL)
+	for _, name := range s.names {
+		if src := s.source(name, rankWAL); isWAL(name) && src.number >= first.number {
+			s.wals = append(s.wals, src)
 		}
 	}
 }
@@ -155,8 +158,8 @@ func (s *salvage) find() {
 	_ = s.each(note, s.problem)
 }
 
-// tell reads all sources again, and calls visit with the versions that were found.
-func (s *salvage) tell(visit func(destination string, key, value []byte) error) error {
+// report reads all sources again, and calls visit with the versions that were found.
+func (s *salvage) report(visit func(destination string, key, value []byte) error) error {
 	maps.DeleteFunc(s.versions, func(_ string, v version) bool { return v.deleted })
 	return s.each(func(key []byte, v version, value func() ([]byte, error)) error {
 		if s.versions[string(key)] != v {

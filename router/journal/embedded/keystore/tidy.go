@@ -61,5 +61,5 @@ func (s *Store) writeDeletes() {
 		return
 	}
 	defer s.open.leave()
-	_, _ = s.db.AsyncFlush() // what goes wrong, the listener hears
+	_, _ = s.db.AsyncFlush() // the listener gets its errors
 }

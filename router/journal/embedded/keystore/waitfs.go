@@ -25,7 +25,7 @@ const (
 	opening phase = iota // errors are returned: an open that cannot succeed must not hang
 	running              // a full disk is waited for, and errors of critical files fail the store
 	closing              // a full disk is not waited for, and is an error like others
-	sealed               // nothing is written any more: who tries waits without end
+	sealed               // nothing is written any more: a write does not return
 )
 
 // waitFS is the file system that Pebble writes through. While the store runs, a write in its folder that finds the disk full
@@ -44,7 +44,7 @@ type waitFS struct {
 	phase   phase
 	changed chan struct{} // closed and replaced when the phase changes
 	waits   int           // writes that are waiting for room now
-	told    bool          // that writes wait
+	warned  bool          // of the writes that wait
 	often   rate.Sometimes
 	lock    io.Closer // of the folder
 }
@@ -120,14 +120,14 @@ func (w *waitFS) once(path string, op func() error) error {
 // mayWrite returns unless writing has ended.
 func (w *waitFS) mayWrite() {
 	if w.current() == sealed {
-		forever()
+		neverReturn()
 	}
 }
 
 // stop fails the store, and does not return.
 func (w *waitFS) stop(path string, err error) {
 	w.fail.fail(&os.PathError{Op: "write", Path: path, Err: err})
-	forever()
+	neverReturn()
 }
 
 // pause waits a moment, or until the phase changes, and returns the phase. It does not return once writing has ended.
@@ -149,11 +149,11 @@ func (w *waitFS) beginWait(path string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.waits++
-	if w.told {
+	if w.warned {
 		return
 	}
 	w.often.Do(func() {
-		w.told = true
+		w.warned = true
 		w.log.Warn("disk is full, records wait for room", zap.String("path", path), zap.Error(err),
 			zap.String("hint", "make room on the disk of the journal"))
 	})
@@ -163,8 +163,8 @@ func (w *waitFS) endWait() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.waits--
-	if w.told && w.waits == 0 && w.phase == running {
-		w.told = false
+	if w.warned && w.waits == 0 && w.phase == running {
+		w.warned = false
 		w.log.Info("disk has room again for records")
 	}
 }
@@ -198,6 +198,9 @@ func isFull(err error) bool {
 }
 
 func (w *waitFS) Create(name string, category vfs.DiskWriteCategory) (f vfs.File, err error) {
+	if err := w.beforeMarker(name); err != nil {
+		return nil, err
+	}
 	err = w.try(name, func() error {
 		f, err = w.FS.Create(name, category)
 		return err
@@ -237,6 +240,16 @@ func (w *waitFS) file(name string, f vfs.File, err error) (vfs.File, error) {
 	return &waitFile{File: f, fs: w, path: name}, nil
 }
 
+// beforeMarker syncs the folder before a marker comes or goes. The current manifest is the one that the newest marker names. So
+// the manifest's name must be safe before the marker is there, and the new marker before the old one is gone. Pebble leaves the
+// order to the file system.
+func (w *waitFS) beforeMarker(name string) error {
+	if !w.inside(name) || !strings.HasPrefix(w.FS.PathBase(name), "marker.") {
+		return nil
+	}
+	return syncDir(w, w.dir)
+}
+
 func (w *waitFS) Link(oldname, newname string) error {
 	return w.try(newname, func() error { return w.FS.Link(oldname, newname) })
 }
@@ -256,6 +269,9 @@ func (w *waitFS) MkdirAll(dir string, perm os.FileMode) error {
 }
 
 func (w *waitFS) Remove(name string) error {
+	if err := w.beforeMarker(name); err != nil {
+		return err
+	}
 	return w.try(name, func() error { return w.FS.Remove(name) })
 }
 
@@ -302,8 +318,8 @@ func (u unlocker) Close() error {
 	return err
 }
 
-// archive is where Pebble's ArchiveCleaner moves files that it needs no more. It is the one cleaner with which Pebble keeps no
-// old WALs for use as new ones; here its files are removed.
+// archive is the folder to which Pebble's ArchiveCleaner moves files that it needs no more. With another cleaner, Pebble keeps
+// old WALs and writes new ones over them. Here the files are removed instead of moved.
 const archive = "archive"
 
 func archived(fs vfs.FS, name string) bool { return fs.PathBase(fs.PathDir(name)) == archive }
