@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"aka/destinations/adapter"
-	"aka/router/delivery"
+	"aka/router/httpclient"
 	"aka/router/ingress"
 	"aka/router/logging"
 	"aka/router/segment"
@@ -158,7 +158,7 @@ func (l *loader) checkEndpoint(key, endpoint string, allowPrivate bool) {
 	if err != nil || endpoint == "" {
 		return
 	}
-	if err := delivery.CheckHost(u.Hostname(), allowPrivate); err != nil {
+	if err := httpclient.CheckHost(u.Hostname(), allowPrivate); err != nil {
 		l.decoder.Add(key, "%v", err)
 	}
 }

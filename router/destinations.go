@@ -12,6 +12,7 @@ import (
 
 	"aka/destinations"
 	"aka/router/delivery"
+	"aka/router/httpclient"
 )
 
 // startDestinations goes on with every destination where the run before stopped, and with what those have left that are not
@@ -44,7 +45,7 @@ func (r *Router) pipeline(config *Config, d *Destination) *delivery.Pipeline {
 		Journal:     r.journal,
 		Read:        func(from uint64) delivery.Frames { return r.journal.ReadFrom(from) },
 		Allowed:     r.allowed,
-		Sender:      delivery.NewHTTPSender(d.Delivery),
+		Sender:      httpclient.New(d.Delivery.HTTP()),
 		MaxBytes:    share(config),
 		Logger:      r.log,
 		Metrics:     r.deliveries,

@@ -24,6 +24,7 @@ import (
 	"aka/destinations/adapter"
 	"aka/destinations/simulator"
 	"aka/router/delivery"
+	"aka/router/httpclient"
 	"aka/router/journal"
 )
 
@@ -403,7 +404,7 @@ func (m *model) deliverIdeally(entries []journal.Entry, dead map[buried]string, 
 	config := m.loadConfig(m.ideal, tempo)
 	for _, d := range modelDestinations {
 		destination := config.Destinations[d.name]
-		sender := delivery.NewHTTPSender(destination.Delivery)
+		sender := httpclient.New(destination.Delivery.HTTP())
 		for i := range entries {
 			detail, isDead := dead[buried{d.name, entries[i].MessageID}]
 			if isDead && strings.Contains(detail, "simulated fault") {
@@ -433,7 +434,7 @@ func (m *model) deliver(d *Destination, sender delivery.Sender, e *journal.Entry
 		return false
 	}
 	for _, request := range outcome.Requests {
-		exchange := delivery.Exchange{Method: request.Method, URL: request.URL, Header: request.Header, Body: request.Body}
+		exchange := httpclient.Exchange{Method: request.Method, URL: request.URL, Header: request.Header, Body: request.Body}
 		if request.Batch != nil {
 			exchange.Body = fmt.Appendf(nil, "[%s]", request.Body)
 		}

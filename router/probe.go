@@ -11,6 +11,7 @@ import (
 
 	"aka/destinations/adapter"
 	"aka/router/delivery"
+	"aka/router/httpclient"
 )
 
 const (
@@ -65,7 +66,7 @@ func (d *Destination) probe() Probed {
 	}
 	probe, options := prober.Probe(), d.Delivery
 	options.Timeout = min(options.Timeout, maxProbe)
-	sender := delivery.NewHTTPSender(options)
+	sender := httpclient.New(options.HTTP())
 	began := time.Now()
 	answer := ask(sender, probe.Request)
 	found.Milliseconds = time.Since(began).Milliseconds()
@@ -82,12 +83,12 @@ func (d *Destination) probe() Probed {
 	return found
 }
 
-func ask(sender delivery.Sender, r adapter.Request) delivery.Response {
-	return sender.Send(delivery.Exchange{Method: r.Method, URL: r.URL, Header: r.Header, Body: r.Body})
+func ask(sender delivery.Sender, r adapter.Request) httpclient.Response {
+	return sender.Send(httpclient.Exchange{Method: r.Method, URL: r.URL, Header: r.Header, Body: r.Body})
 }
 
 // said is the start of an answer, on one line. It is cut after it was masked: no half of a secret is left.
-func said(answer delivery.Response, masker *adapter.Masker) string {
+func said(answer httpclient.Response, masker *adapter.Masker) string {
 	if answer.Err != nil {
 		return masker.Mask(answer.Err.Error())
 	}

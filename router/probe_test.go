@@ -8,7 +8,7 @@ import (
 
 	"aka/destinations"
 	"aka/destinations/adapter"
-	"aka/router/delivery"
+	"aka/router/httpclient"
 )
 
 // What a vendor is asked holds what it is asked about, and goes where calls go; the control holds no secret.
@@ -72,7 +72,7 @@ func TestWhatAVendorSaidIsMaskedBeforeItIsCut(t *testing.T) {
 	secret := "s3cret-token-of-some-length"
 	masker := adapter.NewMasker([]adapter.Secret{adapter.NewSecret(secret)})
 	for before := range 2 * maxSaid {
-		got := said(delivery.Response{Status: 401, Body: []byte(strings.Repeat("x", before) + secret + "\n and\tmore \xff")}, masker)
+		got := said(httpclient.Response{Status: 401, Body: []byte(strings.Repeat("x", before) + secret + "\n and\tmore \xff")}, masker)
 		if strings.Contains(got, "s3cre") || len(got) > maxSaid || strings.ContainsAny(got, "\n\t") || !utf8.ValidString(got) {
 			t.Fatalf("after %d bytes: %q", before, got)
 		}

@@ -15,7 +15,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"aka/destinations"
-	"aka/router/delivery"
+	"aka/router/httpclient"
 	"aka/router/segment"
 )
 
@@ -38,11 +38,11 @@ func TestNothingInACallBecomesAHeaderOrARequest(t *testing.T) {
 		t.Run(vendorType, func(t *testing.T) {
 			vendor := newWiretap(t)
 			d := wired(t, vendor.url)[vendorType]
-			sender := delivery.NewHTTPSender(d.Delivery)
+			sender := httpclient.New(d.Delivery.HTTP())
 			sent := 0
 			for _, call := range hostileCalls(t) {
 				for _, request := range d.Translate(call).Requests {
-					answer := sender.Send(delivery.Exchange{Method: request.Method, URL: request.URL, Header: request.Header, Body: request.Body})
+					answer := sender.Send(httpclient.Exchange{Method: request.Method, URL: request.URL, Header: request.Header, Body: request.Body})
 					if answer.Err != nil || answer.Status != 204 {
 						t.Errorf("%s: got %+v", call.Type, answer)
 					}

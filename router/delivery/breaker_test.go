@@ -1,11 +1,15 @@
 package delivery
 
 import (
+	"aka/router/httpclient"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 func TestADestinationThatFailsHalfOfItsExchangesCountsAsDown(t *testing.T) {
@@ -14,11 +18,11 @@ func TestADestinationThatFailsHalfOfItsExchangesCountsAsDown(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, Options{Breaker: BreakerOptions{Ratio: ratio, Interval: 10 * time.Second}})
 				well := time.Now().Add(time.Second)
-				w.answer = func(id string, _ int) Response {
+				w.answer = func(id string, _ int) httpclient.Response {
 					if strings.HasPrefix(id, "bad") && time.Now().Before(well) {
-						return Response{Status: 503}
+						return httpclient.Response{Status: 503}
 					}
-					return Response{Status: 200}
+					return httpclient.Response{Status: 200}
 				}
 				w.run()
 				for i := range enoughExchanges / 2 {
@@ -41,11 +45,11 @@ func TestADestinationThatFailsHalfOfItsExchangesCountsAsDown(t *testing.T) {
 func TestFailuresOfLongAgoDoNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{Breaker: BreakerOptions{Interval: 10 * time.Second}})
-		w.answer = func(id string, attempt int) Response {
+		w.answer = func(id string, attempt int) httpclient.Response {
 			if strings.HasPrefix(id, "bad") && attempt == 1 {
-				return Response{Status: 503}
+				return httpclient.Response{Status: 503}
 			}
-			return Response{Status: 200}
+			return httpclient.Response{Status: 200}
 		}
 		w.run()
 		for i := range 10 * enoughExchanges {
@@ -64,11 +68,11 @@ func TestFailuresOfLongAgoDoNotCount(t *testing.T) {
 func TestManyPoisonCallsDoNotReachTheRatio(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
-		w.answer = func(id string, _ int) Response {
+		w.answer = func(id string, _ int) httpclient.Response {
 			if strings.HasPrefix(id, "poison") {
-				return Response{Status: 500}
+				return httpclient.Response{Status: 500}
 			}
-			return Response{Status: 200}
+			return httpclient.Response{Status: 200}
 		}
 		w.run()
 		for hour := range 40 { // three hundred tries of poison in an hour, and twenty of others
@@ -91,11 +95,11 @@ func TestManyPoisonCallsDoNotReachTheRatio(t *testing.T) {
 func TestAVendorThatSetsThePaceDoesNotReachTheRatio(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
-		w.answer = func(_ string, attempt int) Response {
+		w.answer = func(_ string, attempt int) httpclient.Response {
 			if attempt <= 2 {
-				return Response{Status: 429}
+				return httpclient.Response{Status: 429}
 			}
-			return Response{Status: 200}
+			return httpclient.Response{Status: 200}
 		}
 		w.run()
 		for i := range 200 {
@@ -113,7 +117,7 @@ func TestAVendorThatSetsThePaceDoesNotReachTheRatio(t *testing.T) {
 func TestWhileTheBreakerIsOpenNothingIsTriedAndNothingLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{MaxBacklogAge: time.Hour})
-		w.answer = func(string, int) Response { return Response{Status: 503} }
+		w.answer = func(string, int) httpclient.Response { return httpclient.Response{Status: 503} }
 		for i := range 100 {
 			w.accept(track(fmt.Sprint("u", i), 1))
 		}
@@ -135,6 +139,34 @@ func TestWhileTheBreakerIsOpenNothingIsTriedAndNothingLogged(t *testing.T) {
 		if sent := len(w.sent()); len(w.log.dead) != 100 || attempts != sent {
 			t.Errorf("%d dead letters count %d attempts, and %d were made", len(w.log.dead), attempts, sent)
 		}
+		w.stop()
+	})
+}
+
+func TestADestinationAtAPrivateAddressCountsAsDownAndSaysWhichKeyLetsItBe(t *testing.T) {
+	refused := httpclient.New(httpclient.Options{Timeout: time.Minute}).Send(httpclient.Exchange{Method: "POST", URL: "http://10.0.0.1"})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{Breaker: BreakerOptions{Failures: 3}})
+		var allowed atomic.Bool
+		w.answer = func(string, int) httpclient.Response {
+			if allowed.Load() {
+				return httpclient.Response{Status: 200}
+			}
+			return refused
+		}
+		w.accept(track("a", 1))
+		w.run()
+		time.Sleep(time.Minute)
+		if w.metric("aka_destination_state", stateOpen) != 1 || w.metric("aka_exchanges_total", "private_address") == 0 || w.metric("aka_ambiguous_total", "vendor") != 0 {
+			t.Error("the destination does not count as down, for its address, and no more")
+		}
+		said := w.logs.FilterLevelExact(zap.ErrorLevel).All()
+		if len(said) != 1 || !strings.Contains(fmt.Sprint(said[0].ContextMap()), "allow_private: true") {
+			t.Errorf("the log says %v", said)
+		}
+		allowed.Store(true)
+		time.Sleep(time.Hour)
+		w.expectOutcomes(map[string]int{"delivered": 1})
 		w.stop()
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"go.uber.org/zap"
 
 	"aka/destinations/adapter"
+	"aka/router/httpclient"
 )
 
 // dispatch starts as many exchanges as may start now, and returns when the loop is to be woken; never, when that is zero, until
@@ -81,7 +82,7 @@ type flight struct {
 	requests  []adapter.Request
 	ambiguous bool // the vendor may have acted on one of them already
 	pass      pass
-	response  Response
+	response  httpclient.Response
 	verdicts  []adapter.Verdict // one per job; none when there was no answer
 	took      time.Duration
 }
@@ -159,9 +160,9 @@ func (p *Pipeline) judge(requests []adapter.Request, answer adapter.Answer) []ad
 }
 
 // exchangeOf puts requests into one exchange: as one JSON array when they are batchable.
-func exchangeOf(requests []adapter.Request) Exchange {
+func exchangeOf(requests []adapter.Request) httpclient.Exchange {
 	first := requests[0]
-	x := Exchange{Method: first.Method, URL: first.URL, Header: first.Header, Body: first.Body}
+	x := httpclient.Exchange{Method: first.Method, URL: first.URL, Header: first.Header, Body: first.Body}
 	if first.Batch == nil {
 		return x
 	}

@@ -13,17 +13,18 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"aka/destinations/adapter"
+	"aka/router/httpclient"
 	"aka/router/journal"
 )
 
 // refuse has the vendor refuse some calls for good.
 func (w *world) refuse(ids ...string) {
 	w.set(func() {
-		w.answer = func(id string, _ int) Response {
+		w.answer = func(id string, _ int) httpclient.Response {
 			if slices.Contains(ids, id) {
-				return Response{Status: 400}
+				return httpclient.Response{Status: 400}
 			}
-			return Response{Status: 200}
+			return httpclient.Response{Status: 200}
 		}
 	})
 }
@@ -176,7 +177,7 @@ func TestWhatWaitsForAnOperatorForTooLongIsHeldAsADeadLetterInItsPlace(t *testin
 				w := newWorld(t, Options{OnDead: OnDeadHold, Order: adapter.OrderStrict, MaxBacklogAge: time.Hour})
 				w.refuse("jane-1")
 				if down {
-					w.answer = func(string, int) Response { return Response{Err: fasthttp.ErrDialTimeout} }
+					w.answer = func(string, int) httpclient.Response { return httpclient.Response{Err: fasthttp.ErrDialTimeout} }
 				}
 				w.accept(identify("jane", 1), track("jane", 2), track("jane", 3))
 				w.run()
@@ -210,7 +211,7 @@ func TestWhatWaitsForAnOperatorForTooLongIsHeldAsADeadLetterInItsPlace(t *testin
 func TestWithNoRoomAsideADeadLetterHoldsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{OnDead: OnDeadHold, Window: 20, Concurrency: 4})
-		w.answer = func(string, int) Response { return Response{Status: 400} }
+		w.answer = func(string, int) httpclient.Response { return httpclient.Response{Status: 400} }
 		w.run()
 		for i := range 50 {
 			w.accept(identify(fmt.Sprint("u", i), 1))
@@ -242,11 +243,11 @@ func TestWithNoRoomAsideADeadLetterHoldsNobodyUp(t *testing.T) {
 func TestManyDeadLettersThatAreGoneHoldUpNobodyForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{OnDead: OnDeadHold})
-		w.answer = func(id string, _ int) Response {
+		w.answer = func(id string, _ int) httpclient.Response {
 			if strings.HasSuffix(id, "-1") {
-				return Response{Status: 400}
+				return httpclient.Response{Status: 400}
 			}
-			return Response{Status: 200}
+			return httpclient.Response{Status: 200}
 		}
 		for i := range 50 {
 			w.accept(identify(fmt.Sprint("u", i), 1), track(fmt.Sprint("u", i), 2))
@@ -306,7 +307,7 @@ func TestNobodyWaitsForADeadLetterThatWentWhileTheDestinationDidNotRun(t *testin
 func TestDeadLettersThatComeTogetherTakeNoMoreRoomAsideThanThereIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{OnDead: OnDeadHold, Window: 20, Concurrency: 20})
-		w.answer = func(string, int) Response { return Response{Status: 400} }
+		w.answer = func(string, int) httpclient.Response { return httpclient.Response{Status: 400} }
 		w.run()
 		for _, n := range []int{15, 45} {
 			var calls []journal.Entry

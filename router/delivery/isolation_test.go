@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"aka/router/httpclient"
 	"aka/router/journal"
 )
 
@@ -41,7 +42,7 @@ func TestADestinationIsNotDelayedByOthers(t *testing.T) {
 	deliver := func(t *testing.T, others bool) (starts []time.Time) {
 		synctest.Test(t, func(t *testing.T) {
 			log := newTestLog()
-			reads := func(answer func(string, int) Response, latency time.Duration) *world {
+			reads := func(answer func(string, int) httpclient.Response, latency time.Duration) *world {
 				w := newWorld(t, Options{Window: window})
 				w.shared, w.answer, w.latency = log, answer, latency
 				w.run()
@@ -50,7 +51,7 @@ func TestADestinationIsNotDelayedByOthers(t *testing.T) {
 			var hanging, failing *world
 			if others {
 				hanging = reads(nil, time.Hour)
-				failing = reads(func(string, int) Response { return Response{Status: 500} }, time.Millisecond)
+				failing = reads(func(string, int) httpclient.Response { return httpclient.Response{Status: 500} }, time.Millisecond)
 			}
 			well := reads(nil, time.Millisecond)
 			for i := range calls / 10 {
@@ -100,11 +101,11 @@ func TestAPoisonCallEndsAsADeadLetterAcrossRestarts(t *testing.T) {
 		t.Run(reason, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, Options{Retry: retry})
-				w.answer = func(id string, _ int) Response {
+				w.answer = func(id string, _ int) httpclient.Response {
 					if id == "poison-1" {
-						return Response{Status: 500}
+						return httpclient.Response{Status: 500}
 					}
-					return Response{Status: 200}
+					return httpclient.Response{Status: 200}
 				}
 				w.accept(identify("poison", 1), track("poison", 2))
 				w.run()
@@ -138,11 +139,11 @@ func TestRefusedCredentialsAreProbedSeldomAndPassByThemselves(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, Options{Retry: RetryOptions{MaxAge: time.Hour, MaxAttempts: 2}})
 				var refused atomic.Bool
-				w.answer = func(string, int) Response {
+				w.answer = func(string, int) httpclient.Response {
 					if refused.Load() {
-						return Response{Status: status}
+						return httpclient.Response{Status: status}
 					}
-					return Response{Status: 200}
+					return httpclient.Response{Status: 200}
 				}
 				w.run()
 				refused.Store(true)

@@ -13,6 +13,7 @@ import (
 	"aka/destinations"
 	"aka/destinations/adapter"
 	"aka/destinations/simulator"
+	"aka/router/httpclient"
 	"aka/router/segment"
 	"aka/router/strictyaml"
 )
@@ -232,7 +233,7 @@ func compareWithMemory(t *testing.T, sim *simulator.Simulator, name string, seed
 	dice := rand.New(rand.NewPCG(seed, 0))
 	options := DefaultOptions
 	options.AllowPrivate = true
-	sender := NewHTTPSender(options)
+	sender := httpclient.New(options.HTTP())
 	for range 150 {
 		call := randomCall(dice)
 		without.deliver(t, sender, call)

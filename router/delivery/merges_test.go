@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"aka/destinations/adapter"
+	"aka/router/httpclient"
 	"aka/router/journal"
 	"aka/router/segment"
 )
@@ -36,11 +37,11 @@ func TestARepeatedAliasIsDroppedWhenItsTurnComes(t *testing.T) {
 func TestAnAliasThatWasNotDeliveredIsNotRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newMergingWorld(t, adapter.MergeJoins)
-		w.answer = func(id string, _ int) Response {
+		w.answer = func(id string, _ int) httpclient.Response {
 			if id == "b-1" {
-				return Response{Status: 400}
+				return httpclient.Response{Status: 400}
 			}
-			return Response{Status: 200}
+			return httpclient.Response{Status: 200}
 		}
 		w.accept(alias("a", "b", 1), alias("a", "b", 2), alias("a", "b", 3))
 		w.run()

@@ -12,6 +12,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"aka/destinations/adapter"
+	"aka/router/httpclient"
 	"aka/router/journal"
 	"aka/router/segment"
 )
@@ -137,7 +138,7 @@ func (m *Metrics) destination(name string) *destinationMetrics {
 	for class := 1; class < len(d.answers); class++ {
 		d.answers[class] = m.exchanges.WithLabelValues(name, strconv.Itoa(class)+"xx")
 	}
-	for _, kind := range errorKinds {
+	for _, kind := range httpclient.ErrorKinds {
 		d.errors[kind] = m.exchanges.WithLabelValues(name, kind)
 	}
 	for _, code := range segment.RouteDiagnosticCodes {
@@ -210,11 +211,11 @@ func (d *destinationMetrics) diagnostic(code string) {
 	d.all.diagnostics.WithLabelValues(d.name, code).Inc()
 }
 
-func (d *destinationMetrics) exchange(r Response, took time.Duration) {
-	c := d.errors[errOther]
+func (d *destinationMetrics) exchange(r httpclient.Response, took time.Duration) {
+	c := d.errors[httpclient.KindOther]
 	switch class := r.Status / 100; {
 	case r.Err != nil:
-		c = d.errors[errorKind(r.Err)]
+		c = d.errors[httpclient.ErrorKind(r.Err)]
 	case class >= 1 && class < len(d.answers):
 		c = d.answers[class]
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"aka/destinations/adapter"
+	"aka/router/httpclient"
 	"aka/router/spelling"
 	"aka/router/strictyaml"
 )
@@ -102,6 +103,11 @@ var DefaultOptions = Options{
 	Breaker:       BreakerOptions{Failures: 10, Ratio: 0.5, Interval: 30 * time.Second, Cooldown: 5 * time.Second, MaxCooldown: time.Minute},
 	OnDead:        OnDeadContinue,
 	MaxBacklogAge: 7 * 24 * time.Hour,
+}
+
+// HTTP are the options of a sender that the destination's exchanges go through.
+func (o *Options) HTTP() httpclient.Options {
+	return httpclient.Options{Timeout: o.Timeout, AllowPrivate: o.AllowPrivate}
 }
 
 // orders are the words that order takes; the empty one leaves it to the vendor.

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"aka/destinations/adapter"
+	"aka/router/httpclient"
 	"aka/router/journal"
 	"aka/router/segment"
 )
@@ -57,7 +58,7 @@ func (p *Pipeline) conclude(r *flight, now time.Time) {
 	for i, j := range r.jobs {
 		j.status, j.took = r.response.Status, r.took
 		if r.response.Err != nil {
-			kind := errorKind(r.response.Err)
+			kind := httpclient.ErrorKind(r.response.Err)
 			p.noteFailure(j, kind, "", now)
 			p.later(j, now, kind, r.response.Ambiguous)
 			continue
@@ -195,7 +196,7 @@ func (p *Pipeline) noteError(r *flight) {
 	kind := ""
 	switch {
 	case r.response.Err != nil:
-		kind = errorKind(r.response.Err)
+		kind = httpclient.ErrorKind(r.response.Err)
 	case r.failed() || r.refused():
 		kind = "status " + strconv.Itoa(r.response.Status)
 	}
@@ -206,7 +207,7 @@ func (p *Pipeline) noteError(r *flight) {
 }
 
 func (p *Pipeline) logError(r *flight, kind string) {
-	var private *AddressError
+	var private *httpclient.AddressError
 	if errors.As(r.response.Err, &private) {
 		p.log.Error("the destination's name leads to an address that nothing is sent to; calls wait: mend the name, or set delivery.allow_private", zap.Error(private))
 	}

@@ -16,6 +16,7 @@ import (
 
 	"aka/destinations"
 	"aka/destinations/adapter"
+	"aka/router/httpclient"
 	"aka/router/journal"
 	"aka/router/live"
 	"aka/router/segment"
@@ -44,6 +45,11 @@ type Journal interface {
 type Frames interface {
 	Next(ctx context.Context) (*journal.Frame, error)
 	Close()
+}
+
+// Sender does HTTP exchanges. It is safe for concurrent use.
+type Sender interface {
+	Send(x httpclient.Exchange) httpclient.Response
 }
 
 // Config is what a pipeline is built from.

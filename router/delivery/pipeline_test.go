@@ -21,6 +21,7 @@ import (
 
 	"aka/destinations"
 	"aka/destinations/adapter"
+	"aka/router/httpclient"
 	"aka/router/journal"
 	"aka/router/live"
 	"aka/router/segment"
@@ -66,11 +67,11 @@ func TestTheSettleTimeIsKeptAcrossARestart(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, Options{})
 			w.destination.Settle = 2 * time.Second
-			w.answer = func(id string, _ int) Response {
+			w.answer = func(id string, _ int) httpclient.Response {
 				if id == "other-1" {
-					return Response{Status: 500}
+					return httpclient.Response{Status: 500}
 				}
-				return Response{Status: 200}
+				return httpclient.Response{Status: 200}
 			}
 			w.accept(track(first, 1), alias("visitor", "jane", 2), track("jane", 3))
 			w.run()
@@ -89,11 +90,11 @@ func TestTheSettleTimeIsKeptAcrossARestart(t *testing.T) {
 func TestAFailureIsRetriedWithTheSameBytesAndHoldsOnlyItsPerson(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
-		w.answer = func(id string, attempt int) Response {
+		w.answer = func(id string, attempt int) httpclient.Response {
 			if id == "a-1" && attempt <= 3 {
-				return Response{Status: 500}
+				return httpclient.Response{Status: 500}
 			}
-			return Response{Status: 200}
+			return httpclient.Response{Status: 200}
 		}
 		w.accept(identify("a", 1), track("a", 2), track("b", 3))
 		w.run()
@@ -124,11 +125,11 @@ func TestRetryAfterIsWaitedFor(t *testing.T) {
 					header = time.Now().Add(31 * time.Second).UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")
 				}
 				w := newWorld(t, Options{})
-				w.answer = func(id string, attempt int) Response {
+				w.answer = func(id string, attempt int) httpclient.Response {
 					if id == "a-1" && attempt == 1 {
-						return Response{Status: 429, RetryAfter: header}
+						return httpclient.Response{Status: 429, RetryAfter: header}
 					}
-					return Response{Status: 200}
+					return httpclient.Response{Status: 200}
 				}
 				w.accept(track("a", 1))
 				w.run()
@@ -155,11 +156,11 @@ func TestTheBreakerLeavesADestinationThatIsDownAlone(t *testing.T) {
 		w := newWorld(t, Options{Breaker: BreakerOptions{Failures: 5, Cooldown: 5 * time.Second, MaxCooldown: time.Minute}, Retry: RetryOptions{MaxAge: time.Minute, MaxAttempts: 4}})
 		var down atomic.Bool
 		down.Store(true)
-		w.answer = func(string, int) Response {
+		w.answer = func(string, int) httpclient.Response {
 			if down.Load() {
-				return Response{Status: 503}
+				return httpclient.Response{Status: 503}
 			}
-			return Response{Status: 200}
+			return httpclient.Response{Status: 200}
 		}
 		for i := range 100 {
 			w.accept(track(fmt.Sprint("u", i), 1))
@@ -186,11 +187,11 @@ func TestRefusedCredentialsHoldTheDestinationAndLoseNothing(t *testing.T) {
 		w := newWorld(t, Options{Retry: RetryOptions{MaxAge: time.Hour, MaxAttempts: 3}})
 		var rotated atomic.Bool
 		rotated.Store(true)
-		w.answer = func(string, int) Response {
+		w.answer = func(string, int) httpclient.Response {
 			if rotated.Load() {
-				return Response{Status: 401}
+				return httpclient.Response{Status: 401}
 			}
-			return Response{Status: 200}
+			return httpclient.Response{Status: 200}
 		}
 		for i := range 50 {
 			w.accept(track(fmt.Sprint("u", i), 1))
@@ -216,11 +217,11 @@ func TestACallThatIsAnsweredAsIfTheCredentialsWereWrongHoldsNobodyElseForLong(t 
 			if batch > 0 {
 				w.vendor.batch = &adapter.Batch{Key: "k", MaxItems: batch}
 			}
-			w.batchAnswer = func(ids []string) Response {
+			w.batchAnswer = func(ids []string) httpclient.Response {
 				if slices.Contains(ids, "poison-1") {
-					return Response{Status: 403}
+					return httpclient.Response{Status: 403}
 				}
-				return Response{Status: 200}
+				return httpclient.Response{Status: 200}
 			}
 			w.accept(identify("poison", 1), track("poison", 2))
 			w.run()
@@ -251,11 +252,11 @@ func TestACallThatIsAnsweredAsIfTheCredentialsWereWrongHoldsNobodyElseForLong(t 
 func TestAPoisonCallEndsAsADeadLetterAndHoldsNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{Retry: RetryOptions{Initial: time.Second, Max: time.Minute, MaxAge: 24 * time.Hour}})
-		w.answer = func(id string, _ int) Response {
+		w.answer = func(id string, _ int) httpclient.Response {
 			if id == "poison-1" {
-				return Response{Status: 500, Body: []byte("t0ken is " + strings.Repeat("x", 2000))}
+				return httpclient.Response{Status: 500, Body: []byte("t0ken is " + strings.Repeat("x", 2000))}
 			}
-			return Response{Status: 200}
+			return httpclient.Response{Status: 200}
 		}
 		w.accept(identify("poison", 1), track("poison", 2))
 		w.run()
@@ -283,8 +284,8 @@ func TestARefusalBecomesADeadLetterWithWhatTheVendorSaid(t *testing.T) {
 			v.Detail = string(a.Body)
 			return adapter.Verdicts(n, v)
 		}
-		w.answer = func(string, int) Response {
-			return Response{Status: 400, Body: []byte("bad token s3cr3t" + strings.Repeat("x", 2000))}
+		w.answer = func(string, int) httpclient.Response {
+			return httpclient.Response{Status: 400, Body: []byte("bad token s3cr3t" + strings.Repeat("x", 2000))}
 		}
 		w.accept(track("a", 1))
 		w.run()
@@ -301,11 +302,11 @@ func TestATooLargeBatchIsHalvedUntilItFits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
 		w.vendor.batch = &adapter.Batch{Key: "import", MaxItems: 100}
-		w.batchAnswer = func(ids []string) Response {
+		w.batchAnswer = func(ids []string) httpclient.Response {
 			if len(ids) > 3 || slices.Contains(ids, "a-5") {
-				return Response{Status: 413}
+				return httpclient.Response{Status: 413}
 			}
-			return Response{Status: 200}
+			return httpclient.Response{Status: 200}
 		}
 		w.latency = time.Second
 		for i := range 20 {
@@ -350,11 +351,11 @@ func TestRequestsOfOneCallGoInOrderAndResumeAtTheOneThatFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
 		w.vendor.steps = 3
-		w.answer = func(id string, attempt int) Response {
+		w.answer = func(id string, attempt int) httpclient.Response {
 			if id == "a-1/1" && attempt <= 2 {
-				return Response{Err: fasthttp.ErrTimeout, Ambiguous: true}
+				return httpclient.Response{Err: fasthttp.ErrTimeout, Ambiguous: true}
 			}
-			return Response{Status: 200}
+			return httpclient.Response{Status: 200}
 		}
 		w.accept(track("a", 1))
 		w.run()
@@ -371,11 +372,11 @@ func TestRequestsOfOneCallGoInOrderAndResumeAtTheOneThatFailed(t *testing.T) {
 func TestARestartGoesOnWhereItStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
-		w.answer = func(id string, _ int) Response {
+		w.answer = func(id string, _ int) httpclient.Response {
 			if id == "b-2" {
-				return Response{Status: 429}
+				return httpclient.Response{Status: 429}
 			}
-			return Response{Status: 200}
+			return httpclient.Response{Status: 200}
 		}
 		w.accept(track("a", 1), track("b", 2), track("c", 3))
 		w.run()
@@ -402,25 +403,25 @@ func TestARestartGoesOnWhereItStopped(t *testing.T) {
 func TestWhatAFailedTryMayHaveDoneIsRemembered(t *testing.T) {
 	for name, c := range map[string]struct {
 		failing string
-		failure Response
+		failure httpclient.Response
 		want    []bool
 	}{
-		"no answer":           {"a-1/0", Response{Err: fasthttp.ErrTimeout, Ambiguous: true}, []bool{true, false}},
-		"an answer of 502":    {"a-1/0", Response{Status: 502}, []bool{true, false}},
-		"an answer of 429":    {"a-1/0", Response{Status: 429}, []bool{false, false}},
-		"the step after":      {"a-1/1", Response{Status: 429}, []bool{true, false}},
-		"no step was reached": {"a-1/0", Response{Err: fasthttp.ErrNoFreeConns}, []bool{false, false}},
+		"no answer":           {"a-1/0", httpclient.Response{Err: fasthttp.ErrTimeout, Ambiguous: true}, []bool{true, false}},
+		"an answer of 502":    {"a-1/0", httpclient.Response{Status: 502}, []bool{true, false}},
+		"an answer of 429":    {"a-1/0", httpclient.Response{Status: 429}, []bool{false, false}},
+		"the step after":      {"a-1/1", httpclient.Response{Status: 429}, []bool{true, false}},
+		"no step was reached": {"a-1/0", httpclient.Response{Err: fasthttp.ErrNoFreeConns}, []bool{false, false}},
 	} {
 		for _, restarted := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, restarted %v", name, restarted), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t, Options{})
 					w.vendor.steps = 2
-					w.answer = func(id string, _ int) Response {
+					w.answer = func(id string, _ int) httpclient.Response {
 						if id == c.failing {
 							return c.failure
 						}
-						return Response{Status: 200}
+						return httpclient.Response{Status: 200}
 					}
 					w.accept(alias("b", "a", 1))
 					w.run()
@@ -492,7 +493,9 @@ func TestAfterACrashSoonAfterTheStartWhatMayHaveBeenSentIsAmbiguous(t *testing.T
 func TestWhatACrashLeftInDoubtStaysSoThroughAnOrderlyStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
-		w.answer = func(string, int) Response { return Response{Err: fasthttp.ErrTimeout, Ambiguous: true} }
+		w.answer = func(string, int) httpclient.Response {
+			return httpclient.Response{Err: fasthttp.ErrTimeout, Ambiguous: true}
+		}
 		w.accept(alias("b", "a", 1))
 		w.run()
 		time.Sleep(time.Second)
@@ -520,11 +523,11 @@ func TestAfterACrashNothingComesAgainThatEndedBeforeAnAlias(t *testing.T) {
 					w.log.setSaveErr(errors.New("disk full"))
 				}
 				var saved []byte
-				w.answer = func(id string, _ int) Response {
+				w.answer = func(id string, _ int) httpclient.Response {
 					if id == "new-3" {
 						saved = w.log.saved()
 					}
-					return Response{Status: 200}
+					return httpclient.Response{Status: 200}
 				}
 				w.accept(identify("old", 1), track("old", 2), alias("old", "new", 3), track("new", 4), track("other", 5))
 				w.run()
@@ -612,7 +615,7 @@ func TestStopWaitsForWhatIsInFlightAndNoLonger(t *testing.T) {
 func TestOldCallsOfADestinationThatIsDownBecomeDeadLetters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{Window: 20, MaxBacklogAge: time.Hour})
-		w.answer = func(string, int) Response { return Response{Err: fasthttp.ErrDialTimeout} }
+		w.answer = func(string, int) httpclient.Response { return httpclient.Response{Err: fasthttp.ErrDialTimeout} }
 		for i := range 100 {
 			w.accept(identify("same", i))
 		}
@@ -633,7 +636,7 @@ func TestOldCallsOfADestinationThatIsDownBecomeDeadLetters(t *testing.T) {
 func TestAReplayedCallIsAsYoungAsItsReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{MaxBacklogAge: time.Hour})
-		w.answer = func(string, int) Response { return Response{Err: fasthttp.ErrDialTimeout} }
+		w.answer = func(string, int) httpclient.Response { return httpclient.Response{Err: fasthttp.ErrDialTimeout} }
 		replayed := identify("a", 1)
 		replayed.Target = "vendor"
 		young := identify("b", 1)
@@ -645,7 +648,7 @@ func TestAReplayedCallIsAsYoungAsItsReplay(t *testing.T) {
 		w.expectOutcomes(map[string]int{})
 		time.Sleep(time.Hour)
 		w.expectOutcomes(map[string]int{"dead/too_old": 2})
-		w.set(func() { w.answer = func(string, int) Response { return Response{Status: 200} } })
+		w.set(func() { w.answer = func(string, int) httpclient.Response { return httpclient.Response{Status: 200} } })
 		w.accept(replayed)
 		time.Sleep(time.Hour)
 		w.expectOutcomes(map[string]int{"dead/too_old": 2, "delivered": 1})
@@ -656,7 +659,7 @@ func TestAReplayedCallIsAsYoungAsItsReplay(t *testing.T) {
 func TestADeadLetterThatCannotBeStoredIsNotForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
-		w.answer = func(string, int) Response { return Response{Status: 400} }
+		w.answer = func(string, int) httpclient.Response { return httpclient.Response{Status: 400} }
 		w.log.buryErr = errors.New("disk full")
 		w.accept(identify("a", 1), track("a", 2))
 		w.run()
@@ -672,11 +675,11 @@ func TestADeadLetterThatCannotBeStoredIsNotForgotten(t *testing.T) {
 func TestACallThatFailsAloneIsKeptAsideWithThoseBehindItAndHoldsUpNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{Order: adapter.OrderStrict})
-		w.answer = func(id string, _ int) Response {
+		w.answer = func(id string, _ int) httpclient.Response {
 			if id == "poison-1" {
-				return Response{Status: 500}
+				return httpclient.Response{Status: 500}
 			}
-			return Response{Status: 200}
+			return httpclient.Response{Status: 200}
 		}
 		w.accept(track("poison", 1), track("well", 2), track("poison", 3))
 		w.run()
@@ -717,7 +720,7 @@ func TestACallThatFailsAloneIsKeptAsideWithThoseBehindItAndHoldsUpNothing(t *tes
 func TestCallsThatAreKeptAsideAndNoLongerMeantForTheDestinationEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{Order: adapter.OrderStrict, MaxBacklogAge: 24 * time.Hour})
-		w.answer = func(string, int) Response { return Response{Status: 500} }
+		w.answer = func(string, int) httpclient.Response { return httpclient.Response{Status: 500} }
 		w.accept(track("poison", 1), track("poison", 2), track("poison", 3))
 		w.run()
 		time.Sleep(2 * time.Minute)
@@ -741,11 +744,11 @@ func TestACallWhoseParkingSeemedToFailDoesNotComeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
 		w.log.parkErr, w.log.parkTimesOut = errors.New("timeout"), true
-		w.answer = func(id string, _ int) Response {
+		w.answer = func(id string, _ int) httpclient.Response {
 			if id == "jane-1" {
-				return Response{Status: 429}
+				return httpclient.Response{Status: 429}
 			}
-			return Response{Status: 200}
+			return httpclient.Response{Status: 200}
 		}
 		w.accept(identify("jane", 1))
 		w.run()
@@ -773,7 +776,7 @@ func TestDoubtAboutACallThatIsKeptAsideOutlivesAStop(t *testing.T) {
 		w := newWorld(t, Options{})
 		var status atomic.Int32
 		status.Store(429)
-		w.answer = func(string, int) Response { return Response{Status: int(status.Load())} }
+		w.answer = func(string, int) httpclient.Response { return httpclient.Response{Status: int(status.Load())} }
 		w.accept(alias("old", "new", 1))
 		w.run()
 		time.Sleep(2 * time.Minute)
@@ -797,11 +800,11 @@ func TestDoubtAboutACallThatIsKeptAsideOutlivesAStop(t *testing.T) {
 func TestOneCallThatAlwaysFailsDoesNotMakeItsDestinationLookDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
-		w.answer = func(id string, _ int) Response {
+		w.answer = func(id string, _ int) httpclient.Response {
 			if id == "poison-1" {
-				return Response{Status: 500}
+				return httpclient.Response{Status: 500}
 			}
-			return Response{Status: 200}
+			return httpclient.Response{Status: 200}
 		}
 		w.accept(track("poison", 1))
 		w.run()
@@ -847,11 +850,11 @@ func TestACallThatCannotBeKeptAsideStaysWhereItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{Retry: RetryOptions{MaxAge: time.Hour}})
 		w.log.parkErr = errors.New("full")
-		w.answer = func(id string, _ int) Response {
+		w.answer = func(id string, _ int) httpclient.Response {
 			if id == "poison-1" {
-				return Response{Status: 500}
+				return httpclient.Response{Status: 500}
 			}
-			return Response{Status: 200}
+			return httpclient.Response{Status: 200}
 		}
 		w.accept(identify("poison", 1), track("poison", 2))
 		w.run()
@@ -972,24 +975,24 @@ func randomStory(t *testing.T, seed uint64) *operatedWorld {
 	w.latency = time.Duration(random.IntN(200)) * time.Millisecond
 	w.random = rand.New(rand.NewPCG(seed, 3)) // the vendor has its own
 	w.stubborn = map[string]bool{}
-	w.answer = func(id string, _ int) Response {
+	w.answer = func(id string, _ int) httpclient.Response {
 		if w.isStubborn(id) {
-			return Response{Status: 500}
+			return httpclient.Response{Status: 500}
 		}
 		switch w.chance(20) {
 		case 0:
-			return Response{Status: 500}
+			return httpclient.Response{Status: 500}
 		case 1:
-			return Response{Err: fasthttp.ErrTimeout, Ambiguous: true}
+			return httpclient.Response{Err: fasthttp.ErrTimeout, Ambiguous: true}
 		case 2:
-			return Response{Status: 400}
+			return httpclient.Response{Status: 400}
 		case 3:
-			return Response{Status: 413}
+			return httpclient.Response{Status: 413}
 		}
 		if w.chance(200) == 0 {
-			return Response{Status: 401}
+			return httpclient.Response{Status: 401}
 		}
-		return Response{Status: 200}
+		return httpclient.Response{Status: 200}
 	}
 	people := []string{"a", "b", "c", "d"}
 	person := func() string { return people[random.IntN(len(people))] }
@@ -1059,8 +1062,8 @@ type world struct {
 	mu          sync.Mutex
 	random      *rand.Rand
 	latency     time.Duration
-	answer      func(id string, attempt int) Response
-	batchAnswer func(ids []string) Response
+	answer      func(id string, attempt int) httpclient.Response
+	batchAnswer func(ids []string) httpclient.Response
 	stubborn    map[string]bool
 	attempts    map[string]int
 	exchanges   []exchanged
@@ -1155,7 +1158,7 @@ func (w *world) set(change func()) {
 func (w *world) accept(entries ...journal.Entry) { w.log.append(entries) }
 
 // Send plays the vendor.
-func (w *world) Send(x Exchange) Response {
+func (w *world) Send(x httpclient.Exchange) httpclient.Response {
 	ids := idsOf(x.Body)
 	w.mu.Lock()
 	latency := w.latency
@@ -1174,7 +1177,7 @@ func (w *world) Send(x Exchange) Response {
 	if latency > 0 {
 		time.Sleep(latency)
 	}
-	r := Response{Status: 200}
+	r := httpclient.Response{Status: 200}
 	if answer != nil {
 		r = answer(ids[0], attempt)
 	}

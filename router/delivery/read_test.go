@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"aka/destinations/adapter"
+	"aka/router/httpclient"
 	"aka/router/journal"
 )
 
@@ -102,10 +103,10 @@ func TestAFrameOfWhichOnlyTheFrontWaitsIsNotKeptInMemory(t *testing.T) {
 // A destination that is down holds a part of what it may, unless those all wait for one another: another may be taken.
 func TestADestinationThatIsDownHoldsLittleAndStillFindsWhatIsTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		down := Response{Err: errors.New("down")}
+		down := httpclient.Response{Err: errors.New("down")}
 		w := newWorld(t, Options{Order: adapter.OrderStrict, Concurrency: 2, Breaker: BreakerOptions{Failures: 2}})
 		w.options.WindowBytes = 1 << 20
-		w.answer = func(string, int) Response { return down }
+		w.answer = func(string, int) httpclient.Response { return down }
 		for n := range 2 {
 			w.accept(track("first", n))
 		}
@@ -127,11 +128,11 @@ func TestADestinationThatIsDownHoldsLittleAndStillFindsWhatIsTaken(t *testing.T)
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{Order: adapter.OrderStrict, Concurrency: 2, Breaker: BreakerOptions{Failures: 2}})
 		w.options.WindowBytes = 1 << 20
-		w.answer = func(id string, _ int) Response {
+		w.answer = func(id string, _ int) httpclient.Response {
 			if id == "poison-0" {
-				return Response{Err: errors.New("reset")}
+				return httpclient.Response{Err: errors.New("reset")}
 			}
-			return Response{Status: 200}
+			return httpclient.Response{Status: 200}
 		}
 		for n := range 300 { // more than a part of the window
 			w.accept(track("poison", n))

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"aka/router/httpclient"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -102,7 +103,7 @@ func TestCrashesSoonAfterEachStartDoNotRepeatTheSameCallsEachTime(t *testing.T) 
 func TestNothingIsInDoubtAfterAnOrderlyStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
-		w.answer = func(string, int) Response { return Response{Status: 429} }
+		w.answer = func(string, int) httpclient.Response { return httpclient.Response{Status: 429} }
 		w.accept(track("a", 1), track("b", 2))
 		w.run()
 		time.Sleep(time.Second)

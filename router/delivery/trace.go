@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"time"
 
+	"aka/router/httpclient"
 	"aka/router/tracing"
 )
 
@@ -20,7 +21,7 @@ func (p *Pipeline) traceEach(f *flight, now time.Time) {
 		x.Server = to.Hostname()
 	}
 	if f.response.Err != nil {
-		x.Error = errorKind(f.response.Err)
+		x.Error = httpclient.ErrorKind(f.response.Err)
 	}
 	for _, j := range f.jobs {
 		x.Attempt = j.attempts

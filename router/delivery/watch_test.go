@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"aka/destinations/adapter"
+	"aka/router/httpclient"
 	"aka/router/journal"
 	"aka/router/live"
 )
@@ -56,14 +57,14 @@ func (w *world) expectSteps(messageID, want string) {
 func TestWhoLooksSeesEveryStepOfACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watched(t, Options{Retry: RetryOptions{MaxAttempts: 3}})
-		w.answer = func(id string, attempt int) Response {
+		w.answer = func(id string, attempt int) httpclient.Response {
 			switch {
 			case id == "jane-1" && attempt < 3:
-				return Response{Status: 503}
+				return httpclient.Response{Status: 503}
 			case id == "joe-1":
-				return Response{Status: 400}
+				return httpclient.Response{Status: 400}
 			}
-			return Response{Status: 200}
+			return httpclient.Response{Status: 200}
 		}
 		w.accept(track("jane", 1), alias("jane", "anna", 2), track("joe", 1), track("sue", 1))
 		w.run()
@@ -85,11 +86,11 @@ func TestWhoLooksSeesWhatIsDroppedAndWhatIsHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watched(t, Options{OnDead: OnDeadHold})
 		w.allowed = []string{"vendor"}
-		w.answer = func(id string, _ int) Response {
+		w.answer = func(id string, _ int) httpclient.Response {
 			if id == "jane-1" {
-				return Response{Status: 400}
+				return httpclient.Response{Status: 400}
 			}
-			return Response{Status: 200}
+			return httpclient.Response{Status: 200}
 		}
 		dropped := track("sue", 1)
 		dropped.Routing = []byte(`{"All":false}`)
@@ -107,11 +108,11 @@ func TestWhoLooksSeesWhatIsDroppedAndWhatIsHeld(t *testing.T) {
 func TestWhoBeginsToLookIsToldWhereCallsStand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
-		w.answer = func(id string, _ int) Response {
+		w.answer = func(id string, _ int) httpclient.Response {
 			if id == "jane-1" {
-				return Response{Status: 503}
+				return httpclient.Response{Status: 503}
 			}
-			return Response{Status: 200}
+			return httpclient.Response{Status: 200}
 		}
 		w.watch = live.New(live.Config{
 			Read: func(from uint64) live.Frames { return w.log.readFrom(from) }, Head: w.log.Head,
@@ -135,11 +136,11 @@ func TestWhoBeginsToLookIsToldWhereCallsStand(t *testing.T) {
 func TestADestinationSaysHowItDoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
-		w.answer = func(id string, _ int) Response {
+		w.answer = func(id string, _ int) httpclient.Response {
 			if id == "jane-1" {
-				return Response{Status: 503, Body: []byte("s3cr3t is away")}
+				return httpclient.Response{Status: 503, Body: []byte("s3cr3t is away")}
 			}
-			return Response{Status: 200}
+			return httpclient.Response{Status: 200}
 		}
 		w.accept(identify("jane", 1), track("jane", 2), track("sue", 1))
 		w.run()

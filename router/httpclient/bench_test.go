@@ -1,4 +1,4 @@
-package delivery
+package httpclient
 
 import (
 	"crypto/sha256"
@@ -39,7 +39,7 @@ func BenchmarkExchange(b *testing.B) {
 			measureExchanges(b, func() bool { return bareExchange(client, c.x) == 200 })
 		})
 		b.Run(c.name+"/sender", func(b *testing.B) {
-			s := NewHTTPSender(Options{Timeout: 10 * time.Second, AllowPrivate: true})
+			s := New(Options{Timeout: 10 * time.Second, AllowPrivate: true})
 			measureExchanges(b, func() bool { return s.Send(c.x).Status == 200 })
 		})
 	}

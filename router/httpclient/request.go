@@ -1,4 +1,4 @@
-package delivery
+package httpclient
 
 import (
 	"errors"
@@ -36,7 +36,7 @@ func (r *request) free() {
 
 // newRequest refuses what would not be one request. Its errors hold no URL, which may have a token in it. The request is to
 // be freed.
-func (s *HTTPSender) newRequest(x Exchange) (*request, error) {
+func (s *Sender) newRequest(x Exchange) (*request, error) {
 	origin, target, err := s.pool.find(x.URL)
 	if err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func appendHeader(b []byte, name, value string) []byte {
 	return append(append(b, value...), "\r\n"...)
 }
 
-func refused(why string) error { return &exchangeError{kind: errOther, cause: errors.New(why)} }
+func refused(why string) error { return &exchangeError{kind: KindOther, cause: errors.New(why)} }
 
 // find returns where an absolute URL leads, and what the request line says of it.
 func (p *pool) find(text string) (o *origin, target string, err error) {

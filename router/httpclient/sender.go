@@ -1,4 +1,6 @@
-package delivery
+// Package httpclient does HTTP exchanges with vendors: requests go out as they are, answers come back, and where none does, whether
+// the vendor may have received the request.
+package httpclient
 
 import (
 	"cmp"
@@ -28,17 +30,13 @@ type Response struct {
 	Ambiguous bool
 }
 
-// Sender does HTTP exchanges. It is safe for concurrent use.
-type Sender interface {
-	Send(x Exchange) Response
-}
-
-// HTTPSender sends over the network, to any number of hosts. It follows no redirects, knows no proxies, sends nothing again
-// that may have gone out, verifies certificates, and connects to no private address unless that is allowed.
+// Sender sends over the network, to any number of hosts. It follows no redirects, knows no proxies, sends nothing again
+// that may have gone out, verifies certificates, and connects to no private address unless that is allowed. It is safe for concurrent
+// use.
 //
 // The connections are its own: what net/http's client repeats by itself, and whether a request that failed had gone out, it
 // does not tell. Plain messages it writes and reads by itself too, for speed. Whatever else there is, net/http understands.
-type HTTPSender struct {
+type Sender struct {
 	timeout    time.Duration
 	dialer     net.Dialer
 	tls        *tls.Config
@@ -46,9 +44,17 @@ type HTTPSender struct {
 	pool       pool
 }
 
-// NewHTTPSender makes a sender whose exchanges end within the timeout.
-func NewHTTPSender(o Options) *HTTPSender {
-	return &HTTPSender{
+// Options are what a sender is made with.
+type Options struct {
+	// Timeout bounds one exchange, from dialing to the end of the answer.
+	Timeout time.Duration
+	// AllowPrivate lets exchanges go to this machine and to private networks.
+	AllowPrivate bool
+}
+
+// New makes a sender whose exchanges end within the timeout.
+func New(o Options) *Sender {
+	return &Sender{
 		timeout:    o.Timeout,
 		dialer:     net.Dialer{Control: checkDialed(o.AllowPrivate)},
 		tls:        &tls.Config{MinVersion: tls.VersionTLS12},
@@ -58,7 +64,7 @@ func NewHTTPSender(o Options) *HTTPSender {
 }
 
 // Send does one exchange. A header `Content-Encoding: gzip` compresses the body.
-func (s *HTTPSender) Send(x Exchange) Response {
+func (s *Sender) Send(x Exchange) Response {
 	now := time.Now()
 	deadline := now.Add(s.timeout)
 	r, err := s.newRequest(x)
@@ -88,7 +94,7 @@ func (s *HTTPSender) Send(x Exchange) Response {
 }
 
 // Close closes the connections that wait for their next exchange. Those that are in one are not kept after it.
-func (s *HTTPSender) Close() error {
+func (s *Sender) Close() error {
 	s.pool.close()
 	return nil
 }
@@ -137,25 +143,26 @@ func wasSent(err error) bool {
 
 // The kinds of a failed exchange, for metrics and logs.
 const (
-	errDNS       = "dns"
-	errDial      = "dial"
-	errPrivate   = "private_address"
-	errTLS       = "tls"
-	errTimeout   = "timeout"
-	errReset     = "reset"
-	errBadAnswer = "bad_answer"
-	errOther     = "other"
+	KindDNS       = "dns"
+	KindDial      = "dial"
+	KindPrivate   = "private_address"
+	KindTLS       = "tls"
+	KindTimeout   = "timeout"
+	KindReset     = "reset"
+	KindBadAnswer = "bad_answer"
+	KindOther     = "other"
 )
 
-var errorKinds = []string{errDNS, errDial, errPrivate, errTLS, errTimeout, errReset, errBadAnswer, errOther}
+// ErrorKinds are all kinds of a failed exchange.
+var ErrorKinds = []string{KindDNS, KindDial, KindPrivate, KindTLS, KindTimeout, KindReset, KindBadAnswer, KindOther}
 
-// errorKind classes a failed exchange.
-func errorKind(err error) string {
+// ErrorKind returns the kind of a failed exchange.
+func ErrorKind(err error) string {
 	var failed *exchangeError
 	if errors.As(err, &failed) {
 		return failed.kind
 	}
-	return errOther
+	return KindOther
 }
 
 // broken classes by its type what went wrong on a connection that stood.
@@ -163,14 +170,14 @@ func (c *conn) broken(err error, sent bool) error {
 	var (
 		network net.Error
 		op      *net.OpError
-		kind    = errBadAnswer
+		kind    = KindBadAnswer
 	)
 	cause := cmp.Or(c.wire.failed, err)
 	switch {
 	case errors.As(cause, &network) && network.Timeout():
-		kind = errTimeout
+		kind = KindTimeout
 	case errors.Is(cause, io.EOF), errors.As(cause, &op):
-		kind = errReset
+		kind = KindReset
 	}
 	return &exchangeError{kind: kind, sent: sent, cause: err}
 }

@@ -1,4 +1,4 @@
-package delivery
+package httpclient
 
 import (
 	"bufio"
@@ -142,7 +142,7 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-func written(s *HTTPSender, x Exchange) ([]byte, error) {
+func written(s *Sender, x Exchange) ([]byte, error) {
 	r, err := s.newRequest(x)
 	if err != nil {
 		return nil, err

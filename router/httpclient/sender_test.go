@@ -1,4 +1,4 @@
-package delivery
+package httpclient
 
 import (
 	"bytes"
@@ -55,7 +55,7 @@ func TestWhatIsNoRequestIsNotSentAndNotShown(t *testing.T) {
 		{Method: "GET", URL: vendor, Header: map[string]string{"X\n": "s3cr3t"}},
 	} {
 		answer := sender().Send(x)
-		if answer.Err == nil || answer.Ambiguous || errorKind(answer.Err) != errOther || strings.Contains(answer.Err.Error(), "s3cr3t") {
+		if answer.Err == nil || answer.Ambiguous || ErrorKind(answer.Err) != KindOther || strings.Contains(answer.Err.Error(), "s3cr3t") {
 			t.Errorf("%q: got %+v", x, answer)
 		}
 	}
@@ -191,8 +191,8 @@ func TestASenderThatIsClosedKeepsNoConnection(t *testing.T) {
 	untilClosed()
 }
 
-func sender() *HTTPSender {
-	return NewHTTPSender(Options{Timeout: time.Minute, AllowPrivate: true})
+func sender() *Sender {
+	return New(Options{Timeout: time.Minute, AllowPrivate: true})
 }
 
 func serve(t *testing.T, handle http.HandlerFunc) string {

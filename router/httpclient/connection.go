@@ -1,4 +1,4 @@
-package delivery
+package httpclient
 
 import (
 	"bufio"
@@ -126,7 +126,7 @@ func (c *conn) fit(now time.Time, maxAge time.Duration) bool {
 }
 
 // connect returns a connection to the origin: one that was kept, or a new one.
-func (s *HTTPSender) connect(o *origin, now, deadline time.Time) (c *conn, kept bool, err error) {
+func (s *Sender) connect(o *origin, now, deadline time.Time) (c *conn, kept bool, err error) {
 	for c := s.pool.take(o); c != nil; c = s.pool.take(o) {
 		if c.fit(now, s.maxConnAge) {
 			return c, true, nil
@@ -137,8 +137,8 @@ func (s *HTTPSender) connect(o *origin, now, deadline time.Time) (c *conn, kept 
 	return c, false, err
 }
 
-func (s *HTTPSender) dial(o *origin, deadline time.Time) (*conn, error) {
-	ctx, cancel := context.WithDeadline(context.Background(), earlier(deadline, time.Now().Add(dialTimeout)))
+func (s *Sender) dial(o *origin, deadline time.Time) (*conn, error) {
+	ctx, cancel := context.WithDeadline(context.Background(), sooner(deadline, dialTimeout))
 	defer cancel()
 	raw, err := s.dialer.DialContext(ctx, "tcp", net.JoinHostPort(o.host, o.port))
 	if err != nil {
@@ -149,7 +149,7 @@ func (s *HTTPSender) dial(o *origin, deadline time.Time) (*conn, error) {
 	if o.scheme == "https" {
 		if err := c.encrypt(s.tls, o.host, deadline); err != nil {
 			_ = c.Close()
-			return nil, &exchangeError{kind: errTLS, cause: err}
+			return nil, &exchangeError{kind: KindTLS, cause: err}
 		}
 	}
 	c.reader = bufio.NewReader(c)
@@ -163,10 +163,18 @@ func (c *conn) encrypt(config *tls.Config, host string, deadline time.Time) erro
 	config.ServerName = host
 	encrypted := tls.Client(c.wire, config)
 	c.Conn, c.wire.unread = encrypted, maxHandshake
-	if err := c.SetDeadline(earlier(deadline, time.Now().Add(handshakeTimeout))); err != nil {
+	if err := c.SetDeadline(sooner(deadline, handshakeTimeout)); err != nil {
 		return err
 	}
 	return encrypted.Handshake()
+}
+
+// sooner returns the deadline, or the end of a step's own time where that comes first.
+func sooner(deadline time.Time, step time.Duration) time.Time {
+	if end := time.Now().Add(step); end.Before(deadline) {
+		return end
+	}
+	return deadline
 }
 
 func dialKind(err error) string {
@@ -176,11 +184,11 @@ func dialKind(err error) string {
 	)
 	switch {
 	case errors.As(err, &address):
-		return errPrivate
+		return KindPrivate
 	case errors.As(err, &dns):
-		return errDNS
+		return KindDNS
 	}
-	return errDial
+	return KindDial
 }
 
 // checkDialed looks at the address itself, after the name was resolved, and just before it is dialed: no answer of a name

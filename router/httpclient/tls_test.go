@@ -1,4 +1,4 @@
-package delivery
+package httpclient
 
 import (
 	"bufio"
@@ -30,17 +30,17 @@ func TestNothingIsSentToAVendorThatIsNotVerified(t *testing.T) {
 	}{
 		{"is who it says", &tls.Config{Certificates: authority.sign("127.0.0.1", -hour, hour)}, nil, false, "204"},
 		{"speaks TLS 1.2", &tls.Config{Certificates: authority.sign("127.0.0.1", -hour, hour), MaxVersion: tls.VersionTLS12}, nil, false, "204"},
-		{"has expired", &tls.Config{Certificates: authority.sign("127.0.0.1", -2*hour, -hour)}, nil, false, errTLS},
-		{"is not yet valid", &tls.Config{Certificates: authority.sign("127.0.0.1", hour, 2*hour)}, nil, false, errTLS},
-		{"is another host", &tls.Config{Certificates: authority.sign("127.0.0.2", -hour, hour)}, nil, false, errTLS},
-		{"is signed by nobody known", &tls.Config{Certificates: newAuthority(t).sign("127.0.0.1", -hour, hour)}, nil, false, errTLS},
-		{"speaks TLS 1.1", &tls.Config{Certificates: authority.sign("127.0.0.1", -hour, hour), MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, nil, false, errTLS},
-		{"speaks TLS 1.0", &tls.Config{Certificates: authority.sign("127.0.0.1", -hour, hour), MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10}, nil, false, errTLS},
-		{"answers in clear", nil, func(c *peer) { c.some(); c.say("HTTP/1.1 400 Bad Request\r\n\r\n") }, false, errTLS},
-		{"hangs in the handshake", nil, func(c *peer) { c.untilClosed() }, true, errTLS},
-		{"resets in the handshake", nil, func(c *peer) { c.some(); c.reset() }, false, errTLS},
-		{"closes in the handshake", nil, func(c *peer) { c.some(); c.close() }, false, errTLS},
-		{"never ends its handshake", nil, func(c *peer) { c.some(); c.repeat("\x16\x03\x03\x00\x04\x00\x00\x00\x00") }, false, errTLS},
+		{"has expired", &tls.Config{Certificates: authority.sign("127.0.0.1", -2*hour, -hour)}, nil, false, KindTLS},
+		{"is not yet valid", &tls.Config{Certificates: authority.sign("127.0.0.1", hour, 2*hour)}, nil, false, KindTLS},
+		{"is another host", &tls.Config{Certificates: authority.sign("127.0.0.2", -hour, hour)}, nil, false, KindTLS},
+		{"is signed by nobody known", &tls.Config{Certificates: newAuthority(t).sign("127.0.0.1", -hour, hour)}, nil, false, KindTLS},
+		{"speaks TLS 1.1", &tls.Config{Certificates: authority.sign("127.0.0.1", -hour, hour), MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, nil, false, KindTLS},
+		{"speaks TLS 1.0", &tls.Config{Certificates: authority.sign("127.0.0.1", -hour, hour), MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10}, nil, false, KindTLS},
+		{"answers in clear", nil, func(c *peer) { c.some(); c.say("HTTP/1.1 400 Bad Request\r\n\r\n") }, false, KindTLS},
+		{"hangs in the handshake", nil, func(c *peer) { c.untilClosed() }, true, KindTLS},
+		{"resets in the handshake", nil, func(c *peer) { c.some(); c.reset() }, false, KindTLS},
+		{"closes in the handshake", nil, func(c *peer) { c.some(); c.close() }, false, KindTLS},
+		{"never ends its handshake", nil, func(c *peer) { c.some(); c.repeat("\x16\x03\x03\x00\x04\x00\x00\x00\x00") }, false, KindTLS},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -103,7 +103,7 @@ func TestATLSRefusalAfterTheRequestHasGoneOutIsInDoubt(t *testing.T) {
 	s := sender()
 	s.tls.RootCAs = authority.pool
 	answer := s.Send(Exchange{Method: "POST", URL: strings.Replace(vendor.url, "http:", "https:", 1), Body: []byte("x")})
-	if errorKind(answer.Err) != errReset || !answer.Ambiguous {
+	if ErrorKind(answer.Err) != KindReset || !answer.Ambiguous {
 		t.Errorf("got %s, ambiguous %t: %v", describe(answer), answer.Ambiguous, answer.Err)
 	}
 	vendor.allEnd()

@@ -1,4 +1,4 @@
-package delivery
+package httpclient
 
 import (
 	"bufio"
@@ -27,49 +27,49 @@ func TestAFaultOfTheVendorHasAKindAndTellsWhetherItMayHaveActed(t *testing.T) {
 		hangs  bool
 		want   string // a kind, or a status
 	}{
-		{"it hangs", func(c *peer) { c.request(); c.untilClosed() }, nil, true, errTimeout},
-		{"it hangs before it has read all", func(c *peer) { c.standStill() }, huge, true, errTimeout},
-		{"its head drips", func(c *peer) { c.request(); c.drip("HTTP/1.1 200 OK\r\nX-Drip: ") }, nil, true, errTimeout},
-		{"its body drips", func(c *peer) { c.request(); c.say("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"); c.drip("x") }, nil, true, errTimeout},
+		{"it hangs", func(c *peer) { c.request(); c.untilClosed() }, nil, true, KindTimeout},
+		{"it hangs before it has read all", func(c *peer) { c.standStill() }, huge, true, KindTimeout},
+		{"its head drips", func(c *peer) { c.request(); c.drip("HTTP/1.1 200 OK\r\nX-Drip: ") }, nil, true, KindTimeout},
+		{"its body drips", func(c *peer) { c.request(); c.say("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"); c.drip("x") }, nil, true, KindTimeout},
 		{"the body of its 503 drips", func(c *peer) { c.request(); c.say("HTTP/1.1 503 No\r\nContent-Length: 100000\r\n\r\n"); c.drip("x") }, nil, true, "503"},
-		{"it resets before it answers", func(c *peer) { c.request(); c.reset() }, nil, false, errReset},
-		{"it resets before it has read all", func(c *peer) { c.some(); c.reset() }, huge, false, errReset},
-		{"it resets in its head", func(c *peer) { c.request(); c.say("HTTP/1.1 200 OK\r\nContent-"); c.reset() }, nil, false, errReset},
-		{"it resets in its body", func(c *peer) { c.request(); c.say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"); c.reset() }, nil, false, errReset},
-		{"it closes instead of an answer", func(c *peer) { c.request(); c.close() }, nil, false, errReset},
-		{"it closes in its body", answering("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"), nil, false, errReset},
-		{"it closes in a chunk", answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{"), nil, false, errReset},
+		{"it resets before it answers", func(c *peer) { c.request(); c.reset() }, nil, false, KindReset},
+		{"it resets before it has read all", func(c *peer) { c.some(); c.reset() }, huge, false, KindReset},
+		{"it resets in its head", func(c *peer) { c.request(); c.say("HTTP/1.1 200 OK\r\nContent-"); c.reset() }, nil, false, KindReset},
+		{"it resets in its body", func(c *peer) { c.request(); c.say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"); c.reset() }, nil, false, KindReset},
+		{"it closes instead of an answer", func(c *peer) { c.request(); c.close() }, nil, false, KindReset},
+		{"it closes in its body", answering("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"), nil, false, KindReset},
+		{"it closes in a chunk", answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{"), nil, false, KindReset},
 		{"it answers before it has read all", func(c *peer) { c.some(); c.say("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"); c.close() }, huge, false, "413"},
 		{"it answers and reads no more", func(c *peer) { c.some(); c.say("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"); c.standStill() }, huge, true, "413"},
 
 		{"it announces its answer", answering("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n"), nil, false, "204"},
-		{"it announces and announces", func(c *peer) { c.request(); c.repeat("HTTP/1.1 100 Continue\r\n\r\n") }, nil, false, errBadAnswer},
-		{"it switches protocols", answering("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"), nil, false, errBadAnswer},
+		{"it announces and announces", func(c *peer) { c.request(); c.repeat("HTTP/1.1 100 Continue\r\n\r\n") }, nil, false, KindBadAnswer},
+		{"it switches protocols", answering("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"), nil, false, KindBadAnswer},
 		{"it has not modified", answering("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"), nil, false, "304"},
 		{"it sends us elsewhere", answering("HTTP/1.1 307 Temporary Redirect\r\nLocation: http://192.0.2.1/\r\nContent-Length: 0\r\n\r\n"), nil, false, "307"},
 		{"its names are in lower case", answering("HTTP/1.1 429 slow\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n"), nil, false, "429 after 7"},
 
-		{"its status is no number", answering("HTTP/1.1 OK 200\r\n\r\n"), nil, false, errBadAnswer},
-		{"its status is too short", answering("HTTP/1.1 20 OK\r\n\r\n"), nil, false, errBadAnswer},
-		{"its status is nothing", answering("HTTP/1.1 000 OK\r\n\r\n"), nil, false, errBadAnswer},
-		{"its status is none that there is", answering("HTTP/1.1 999 OK\r\n\r\n"), nil, false, errBadAnswer},
-		{"it speaks another protocol", answering("SSH-2.0-OpenSSH_9.9\r\n"), nil, false, errBadAnswer},
-		{"it speaks HTTP/2", answering("\x00\x00\x12\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x64\n"), nil, false, errBadAnswer},
-		{"it says it speaks HTTP/2", answering("HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n"), nil, false, errBadAnswer},
-		{"it speaks TLS", answering("\x15\x03\x01\x00\x02\x02\x46\n"), nil, false, errBadAnswer},
-		{"it answers zeros", answering(strings.Repeat("\x00", 5000) + "\n"), nil, false, errBadAnswer},
-		{"its header is no header", answering("HTTP/1.1 200 OK\r\nnothing\r\n\r\n"), nil, false, errBadAnswer},
-		{"its length is less than nothing", answering("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"), nil, false, errBadAnswer},
-		{"its lengths differ", answering("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}"), nil, false, errBadAnswer},
-		{"its chunks are garbage", answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n"), nil, false, errBadAnswer},
+		{"its status is no number", answering("HTTP/1.1 OK 200\r\n\r\n"), nil, false, KindBadAnswer},
+		{"its status is too short", answering("HTTP/1.1 20 OK\r\n\r\n"), nil, false, KindBadAnswer},
+		{"its status is nothing", answering("HTTP/1.1 000 OK\r\n\r\n"), nil, false, KindBadAnswer},
+		{"its status is none that there is", answering("HTTP/1.1 999 OK\r\n\r\n"), nil, false, KindBadAnswer},
+		{"it speaks another protocol", answering("SSH-2.0-OpenSSH_9.9\r\n"), nil, false, KindBadAnswer},
+		{"it speaks HTTP/2", answering("\x00\x00\x12\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x64\n"), nil, false, KindBadAnswer},
+		{"it says it speaks HTTP/2", answering("HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n"), nil, false, KindBadAnswer},
+		{"it speaks TLS", answering("\x15\x03\x01\x00\x02\x02\x46\n"), nil, false, KindBadAnswer},
+		{"it answers zeros", answering(strings.Repeat("\x00", 5000) + "\n"), nil, false, KindBadAnswer},
+		{"its header is no header", answering("HTTP/1.1 200 OK\r\nnothing\r\n\r\n"), nil, false, KindBadAnswer},
+		{"its length is less than nothing", answering("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"), nil, false, KindBadAnswer},
+		{"its lengths differ", answering("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}"), nil, false, KindBadAnswer},
+		{"its chunks are garbage", answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n"), nil, false, KindBadAnswer},
 		{"the chunks of its 500 are garbage", answering("HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), nil, false, "500"},
-		{"its encoding is unknown", answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: br\r\n\r\n"), nil, false, errBadAnswer},
+		{"its encoding is unknown", answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: br\r\n\r\n"), nil, false, KindBadAnswer},
 		{"it has length and chunks", answering("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"), nil, false, "200"},
 		{"its body ends with the connection", answering("HTTP/1.0 400 Bad\r\n\r\n{}"), nil, false, "400"},
 		{"it says it is compressed", answering("HTTP/1.1 400 Bad\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"), nil, false, "400"},
 
-		{"its head never ends", func(c *peer) { c.request(); c.say("HTTP/1.1 200 OK\r\n"); c.repeat("X: x\r\n") }, nil, false, errBadAnswer},
-		{"a line of its head never ends", func(c *peer) { c.request(); c.say("HTTP/1.1 200 OK\r\nX: "); c.repeat("xxxxxxxx") }, nil, false, errBadAnswer},
+		{"its head never ends", func(c *peer) { c.request(); c.say("HTTP/1.1 200 OK\r\n"); c.repeat("X: x\r\n") }, nil, false, KindBadAnswer},
+		{"a line of its head never ends", func(c *peer) { c.request(); c.say("HTTP/1.1 200 OK\r\nX: "); c.repeat("xxxxxxxx") }, nil, false, KindBadAnswer},
 		{"its body never ends", func(c *peer) { c.request(); c.say("HTTP/1.1 200 OK\r\n\r\n"); c.repeat("xxxxxxxx") }, nil, false, "200"},
 		{"its chunks never end", func(c *peer) {
 			c.request()
@@ -80,12 +80,12 @@ func TestAFaultOfTheVendorHasAKindAndTellsWhetherItMayHaveActed(t *testing.T) {
 			c.request()
 			c.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=")
 			c.repeat("xxxxxxxx")
-		}, nil, false, errBadAnswer},
+		}, nil, false, KindBadAnswer},
 		{"its trailers never end", func(c *peer) {
 			c.request()
 			c.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n")
 			c.repeat("X: x\r\n")
-		}, nil, false, errBadAnswer},
+		}, nil, false, KindBadAnswer},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -119,7 +119,7 @@ func TestAFaultOfTheVendorHasAKindAndTellsWhetherItMayHaveActed(t *testing.T) {
 func describe(answer Response) string {
 	switch {
 	case answer.Err != nil:
-		return errorKind(answer.Err)
+		return ErrorKind(answer.Err)
 	case answer.RetryAfter != "":
 		return fmt.Sprint(answer.Status, " after ", answer.RetryAfter)
 	}
@@ -236,7 +236,7 @@ func TestAFailureIsSureOnlyWhileNotAByteHasGoneOut(t *testing.T) {
 	close(connected)
 	watch(t, "the reset arrives", func() bool { return !c.peeker.isQuiet() })
 	_, keep, err := c.exchange(request, time.Now().Add(time.Minute), time.Minute)
-	if keep || errorKind(err) != errReset || wasSent(err) || c.wire.written != 0 {
+	if keep || ErrorKind(err) != KindReset || wasSent(err) || c.wire.written != 0 {
 		t.Errorf("got %v, sent %t, %d bytes, keeps the connection: %t", err, wasSent(err), c.wire.written, keep)
 	}
 	_ = c.Close()
@@ -266,7 +266,7 @@ func TestSendersLeaveNoGoroutineBehind(t *testing.T) {
 		sending.Go(func() { s.Send(Exchange{Method: "POST", URL: vendor.url}) })
 	}
 	sending.Wait()
-	gone(t, "delivery.(*HTTPSender)", "delivery.(*conn)", "net.(*Dialer)")
+	gone(t, "httpclient.(*Sender)", "httpclient.(*conn)", "net.(*Dialer)")
 	vendor.allEnd()
 }
 
@@ -294,7 +294,7 @@ func watch(t *testing.T, what string, is func() bool) {
 	}
 }
 
-func (s *HTTPSender) closeIdle() {
+func (s *Sender) closeIdle() {
 	s.pool.mu.Lock()
 	defer s.pool.mu.Unlock()
 	for _, o := range s.pool.origins {
@@ -305,7 +305,7 @@ func (s *HTTPSender) closeIdle() {
 	}
 }
 
-func (s *HTTPSender) idleIsQuiet() bool {
+func (s *Sender) idleIsQuiet() bool {
 	s.pool.mu.Lock()
 	defer s.pool.mu.Unlock()
 	some := false

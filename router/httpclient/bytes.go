@@ -1,4 +1,4 @@
-package delivery
+package httpclient
 
 // byteSet is some of all bytes.
 type byteSet [256]bool

@@ -1,10 +1,9 @@
-package delivery
+package httpclient
 
 import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -12,10 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
-
-	"go.uber.org/zap"
 )
 
 func TestANameThatLeadsNowhereIsAFailureOfDNS(t *testing.T) {
@@ -33,7 +29,7 @@ func TestANameThatLeadsNowhereIsAFailureOfDNS(t *testing.T) {
 			s.timeout = c.timeout
 			s.dialer.Resolver = nameServer(t, c.answer)
 			answer := s.Send(Exchange{Method: "POST", URL: "http://vendor.example:1"})
-			if errorKind(answer.Err) != errDNS || answer.Ambiguous {
+			if ErrorKind(answer.Err) != KindDNS || answer.Ambiguous {
 				t.Errorf("got %s, ambiguous %t: %v", describe(answer), answer.Ambiguous, answer.Err)
 			}
 			gone(t, "net.(*Resolver)")
@@ -105,12 +101,12 @@ func TestNoNameLeadsToAPrivateAddress(t *testing.T) {
 	vendor := listen(t, counting(&requests))
 	port := vendor.url[strings.LastIndexByte(vendor.url, ':'):]
 	for _, text := range dialable("127.0.0.1", "10.1.2.3", "169.254.169.254", "::1", "fd00:ec2::254", "0.0.0.0") {
-		s := NewHTTPSender(Options{Timeout: 30 * time.Second})
+		s := New(Options{Timeout: 30 * time.Second})
 		s.dialer.Resolver = nameServer(t, func(kind uint16) ([]netip.Addr, byte) { return only(kind, text), 0 })
 		expectRefused(t, s, "http://vendor.example"+port)
 	}
 	for _, host := range dialable("127.0.0.1", "::1", "::ffff:127.0.0.1", "0.0.0.0", "localhost", "::") {
-		expectRefused(t, NewHTTPSender(Options{Timeout: 30 * time.Second}), "http://"+net.JoinHostPort(host, port[1:]))
+		expectRefused(t, New(Options{Timeout: 30 * time.Second}), "http://"+net.JoinHostPort(host, port[1:]))
 	}
 	for _, host := range dialable("169.254.169.254", "::ffff:169.254.169.254", "fd00:ec2::254") {
 		expectRefused(t, sender(), "http://"+net.JoinHostPort(host, port[1:]))
@@ -132,41 +128,13 @@ func dialable(hosts ...string) []string {
 	})
 }
 
-func expectRefused(t *testing.T, s *HTTPSender, address string) {
+func expectRefused(t *testing.T, s *Sender, address string) {
 	t.Helper()
 	answer := s.Send(Exchange{Method: "POST", URL: address, Body: []byte("token")})
 	var refused *AddressError
-	if errorKind(answer.Err) != errPrivate || answer.Ambiguous || !errors.As(answer.Err, &refused) {
+	if ErrorKind(answer.Err) != KindPrivate || answer.Ambiguous || !errors.As(answer.Err, &refused) {
 		t.Errorf("%s: got %s, ambiguous %t: %v", address, describe(answer), answer.Ambiguous, answer.Err)
 	}
-}
-
-func TestADestinationAtAPrivateAddressCountsAsDownAndSaysWhichKeyLetsItBe(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{Breaker: BreakerOptions{Failures: 3}})
-		private := checkAddress(netip.MustParseAddr("10.0.0.1"), false)
-		var allowed atomic.Bool
-		w.answer = func(string, int) Response {
-			if allowed.Load() {
-				return Response{Status: 200}
-			}
-			return noAnswer(&exchangeError{kind: dialKind(private), cause: private})
-		}
-		w.accept(track("a", 1))
-		w.run()
-		time.Sleep(time.Minute)
-		if w.metric("aka_destination_state", stateOpen) != 1 || w.metric("aka_exchanges_total", errPrivate) == 0 || w.metric("aka_ambiguous_total", "vendor") != 0 {
-			t.Error("the destination does not count as down, for its address, and no more")
-		}
-		said := w.logs.FilterLevelExact(zap.ErrorLevel).All()
-		if len(said) != 1 || !strings.Contains(fmt.Sprint(said[0].ContextMap()), "allow_private: true") {
-			t.Errorf("the log says %v", said)
-		}
-		allowed.Store(true)
-		time.Sleep(time.Hour)
-		w.expectOutcomes(map[string]int{"delivered": 1})
-		w.stop()
-	})
 }
 
 func TestProxiesOfTheEnvironmentMeanNothing(t *testing.T) {
