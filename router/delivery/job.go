@@ -7,12 +7,13 @@ import (
 
 	"aka/destinations/adapter"
 	"aka/router/journal"
+	"aka/router/sequencer"
 )
 
 // job is one call on its way to one destination. It belongs to the pipeline's loop, but for the time of an exchange, when
 // the exchange's goroutine reads it.
 type job struct {
-	Ticket[*job]
+	sequencer.Ticket[*job]
 	pos   journal.Position
 	entry *journal.Entry
 	// outcome is what the adapter made of the call. For a call that never reached the adapter it is a drop, or dead is set.

@@ -74,3 +74,10 @@ func BenchmarkMergeMemoryAdd(b *testing.B) {
 		m.add(newMerge(adapter.Merge{Rule: adapter.MergeGivesFrom, Limit: 500, From: "a" + strconv.Itoa(i), To: "b" + strconv.Itoa(i/2)}))
 	}
 }
+
+func heapInUse() int {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}

@@ -20,6 +20,7 @@ import (
 	"aka/router/journal"
 	"aka/router/live"
 	"aka/router/segment"
+	"aka/router/sequencer"
 	"aka/router/tracing"
 )
 
@@ -82,7 +83,7 @@ type Pipeline struct {
 	metrics *destinationMetrics
 
 	progress  *journal.Progress
-	sequencer *Sequencer[*job]
+	sequencer *sequencer.Sequencer[*job]
 	window    window
 	queue     *queue
 	gate      *gate
@@ -106,11 +107,11 @@ type Pipeline struct {
 	parkedBefore map[journal.Position]bool
 	graves       []*job // to be buried, oldest first
 	chores       []chore
-	busy         bool             // the first chore is being done
-	resting      bool             // the last chore failed: it waits
-	ready        []*Ticket[*job]  // scratch
-	current      []arrival        // of the frame that is being taken in, those that are not in the window yet
-	currentPos   journal.Position // the first one's
+	busy         bool                      // the first chore is being done
+	resting      bool                      // the last chore failed: it waits
+	ready        []*sequencer.Ticket[*job] // scratch
+	current      []arrival                 // of the frame that is being taken in, those that are not in the window yet
+	currentPos   journal.Position          // the first one's
 	unsaved      bool
 	saveGap      time.Duration // after the last save, while the run is young; 0 before the first call has ended
 	awaiting     []*job        // whose turn it is, but for a save
@@ -156,7 +157,7 @@ func New(config Config) *Pipeline {
 		Config:    config,
 		log:       config.Logger.With(zap.String("destination", config.Destination.Name)),
 		metrics:   config.Metrics.destination(config.Destination.Name),
-		sequencer: NewSequencer[*job](),
+		sequencer: sequencer.New[*job](),
 		queue:     newQueue(config.Options.Batch),
 		epoch:     1,
 		state:     stateClosed,

@@ -9,6 +9,7 @@ import (
 	"aka/destinations/adapter"
 	"aka/router/journal"
 	"aka/router/segment"
+	"aka/router/sequencer"
 )
 
 // prepared is a piece of a frame with its calls, filtered and translated.
@@ -251,7 +252,7 @@ func (p *Pipeline) addTicket(j *job) bool {
 	if p.order() == adapter.OrderNone {
 		return p.sequencer.Add(&j.Ticket, nil, false)
 	}
-	var ids [MaxIDs]string
+	var ids [sequencer.MaxIDs]string
 	return p.sequencer.Add(&j.Ticket, j.entry.IDs(ids[:0]), p.exclusive(j.entry.Type))
 }
 

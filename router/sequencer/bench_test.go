@@ -1,4 +1,4 @@
-package delivery
+package sequencer
 
 import (
 	"fmt"
@@ -47,7 +47,7 @@ func sequencerLoads() []sequencerLoad {
 }
 
 func benchmarkSequencer(b *testing.B, load sequencerLoad, window int) {
-	s := NewSequencer[*namedJob]()
+	s := New[*namedJob]()
 	jobs := make([]*namedJob, window)
 	for i := range jobs {
 		jobs[i] = newNamedJob("")

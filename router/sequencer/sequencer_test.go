@@ -1,4 +1,4 @@
-package delivery
+package sequencer
 
 import (
 	"fmt"
@@ -35,7 +35,7 @@ type story struct {
 	jobs map[string]*namedJob
 }
 
-func newStory() story { return story{NewSequencer[*namedJob](), map[string]*namedJob{}} }
+func newStory() story { return story{New[*namedJob](), map[string]*namedJob{}} }
 
 func (q story) add(name string, exclusive bool, ids ...string) (ready bool) {
 	j := newNamedJob(name)
@@ -211,7 +211,7 @@ func TestBlockersAreTheEarlierConflictsLatestFirst(t *testing.T) {
 }
 
 func TestMemoryIsFreed(t *testing.T) {
-	s := NewSequencer[*namedJob]()
+	s := New[*namedJob]()
 	var window []*namedJob
 	oldest := func() {
 		s.Release(&window[0].Ticket, nil)
@@ -260,7 +260,7 @@ func expectEmpty(t *testing.T, s *Sequencer[*namedJob]) {
 }
 
 func TestSteadyStateDoesNotAllocate(t *testing.T) {
-	s := NewSequencer[*namedJob]()
+	s := New[*namedJob]()
 	jobs := make([]*namedJob, 64)
 	for i := range jobs {
 		jobs[i] = newNamedJob("")
@@ -355,7 +355,7 @@ func newSchedule(choose func(n int) int, steps int) *schedule {
 	return &schedule{
 		choose: choose, steps: steps,
 		people: 1 + choose(6), strict: choose(4) == 0, limit: 1 + choose(24),
-		sequencer: NewSequencer[*scheduledCall](),
+		sequencer: New[*scheduledCall](),
 	}
 }
 

@@ -1,4 +1,5 @@
-package delivery
+// Package sequencer keeps each person's calls in order: calls go in as they were accepted, and those come out that may be sent.
+package sequencer
 
 import (
 	"cmp"
@@ -36,8 +37,8 @@ type Sequencer[T any] struct {
 	waiting int
 }
 
-// NewSequencer returns an empty one.
-func NewSequencer[T any]() *Sequencer[T] {
+// New returns an empty Sequencer.
+func New[T any]() *Sequencer[T] {
 	return &Sequencer[T]{last: map[string]*claim[T]{}}
 }
 
@@ -66,7 +67,7 @@ type claim[T any] struct {
 // MaxIDs ids.
 func (s *Sequencer[T]) Add(t *Ticket[T], ids []string, exclusive bool) (ready bool) {
 	if t.number != 0 {
-		panic("delivery: a ticket was added twice")
+		panic("sequencer: a ticket was added twice")
 	}
 	s.added++
 	s.tickets++
