@@ -13,6 +13,7 @@ import (
 	"aka/router/delivery"
 	"aka/router/journal"
 	"aka/router/live"
+	"aka/router/merges"
 )
 
 // recorder returns what remembers calls while somebody looks.
@@ -94,7 +95,7 @@ func (r *Router) mergesOf(ctx context.Context, id string, named []string) []admi
 			continue
 		}
 		if found == nil {
-			found = []delivery.KnownMerge{}
+			found = []merges.Known{}
 		}
 		all = append(all, admin.MergesAt{Destination: name, Remembers: remembers, Merges: found, More: more})
 	}

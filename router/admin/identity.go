@@ -3,8 +3,8 @@ package admin
 import (
 	"net/http"
 
-	"aka/router/delivery"
 	"aka/router/live"
+	"aka/router/merges"
 )
 
 // Identity is what is known of an id.
@@ -20,8 +20,8 @@ type Identity struct {
 type MergesAt struct {
 	Destination string `json:"destination"`
 	// Remembers is false where remember_merges is off.
-	Remembers bool                  `json:"remembers"`
-	Merges    []delivery.KnownMerge `json:"merges"`
+	Remembers bool           `json:"remembers"`
+	Merges    []merges.Known `json:"merges"`
 	// More tells that there are others.
 	More bool `json:"more,omitempty"`
 }

@@ -7,6 +7,7 @@ import (
 
 	"aka/destinations/adapter"
 	"aka/router/journal"
+	"aka/router/merges"
 	"aka/router/sequencer"
 )
 
@@ -20,7 +21,7 @@ type job struct {
 	outcome adapter.Outcome
 	dead    adapter.Reason
 	detail  string
-	merge   *merge // what its delivery merges, where that is remembered
+	merge   *merges.Merge // what its delivery merges, where that is remembered
 
 	step     int // the request that is to go next
 	attempts int

@@ -15,6 +15,7 @@ import (
 	"aka/destinations/adapter"
 	"aka/router/httpclient"
 	"aka/router/journal"
+	"aka/router/merges"
 	"aka/router/segment"
 )
 
@@ -76,13 +77,13 @@ func TestAnIdentifyIsRememberedAndNeverDropped(t *testing.T) {
 func TestMergesAreRememberedAcrossARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newMergingWorld(t, adapter.MergeNames)
-		for i := range 2*mergesPerBlock + 10 {
+		for i := range 2*merges.PerBlock + 10 {
 			w.accept(alias("a", fmt.Sprint("name", i), 1))
 		}
 		w.run()
 		time.Sleep(time.Minute)
 		w.stop()
-		w.accept(alias("a", "name0", 2), alias("b", fmt.Sprint("name", 2*mergesPerBlock+9), 2), alias("b", "new", 2))
+		w.accept(alias("a", "name0", 2), alias("b", fmt.Sprint("name", 2*merges.PerBlock+9), 2), alias("b", "new", 2))
 		w.restart()
 		time.Sleep(time.Minute)
 		w.expectOutcomes(map[string]int{"delivered": 1, "dropped/already_merged": 1, "dropped/alias_taken": 1})
@@ -155,7 +156,7 @@ func TestAMemoryThatCannotBeStoredHoldsNobodyUpAndIsStoredLater(t *testing.T) {
 		w := newMergingWorld(t, adapter.MergeJoins)
 		w.log.setMergesErr(errors.New("no space left on device"))
 		var calls []journal.Entry
-		for i := range 2 * mergesPerBlock {
+		for i := range 2 * merges.PerBlock {
 			calls = append(calls, alias("a", fmt.Sprint("b", i), 1))
 		}
 		w.accept(calls...)
@@ -181,21 +182,21 @@ func TestTheOldestMergesAreForgottenFirst(t *testing.T) {
 		w := newMergingWorld(t, adapter.MergeJoins)
 		w.run()
 		synctest.Wait()
-		w.pipeline.merges.most = 3 * mergesPerBlock
-		const all = 4 * mergesPerBlock
+		w.pipeline.merges = merges.New(w.vendor.account, 3*merges.PerBlock)
+		const all = 4 * merges.PerBlock
 		for i := range all {
 			w.accept(alias("a", fmt.Sprint("b", i), 1))
 			time.Sleep(time.Millisecond)
 		}
 		time.Sleep(time.Second)
 		m := w.pipeline.metrics
-		if kept, gone := testutil.ToFloat64(m.remembered), testutil.ToFloat64(m.forgotten); kept != 3*mergesPerBlock || gone != mergesPerBlock {
+		if kept, gone := testutil.ToFloat64(m.remembered), testutil.ToFloat64(m.forgotten); kept != 3*merges.PerBlock || gone != merges.PerBlock {
 			t.Errorf("%v merges are remembered and %v forgotten", kept, gone)
 		}
 		if stored := slices.Sorted(maps.Keys(w.log.storedMerges())); !slices.Equal(stored, []uint64{2, 3, 4}) {
 			t.Errorf("blocks %v are stored", stored)
 		}
-		w.accept(alias("a", fmt.Sprint("b", mergesPerBlock), 2), alias("a", fmt.Sprint("b", all-1), 2), alias("a", "b0", 2))
+		w.accept(alias("a", fmt.Sprint("b", merges.PerBlock), 2), alias("a", fmt.Sprint("b", all-1), 2), alias("a", "b0", 2))
 		time.Sleep(time.Second)
 		w.expectOutcomes(map[string]int{"delivered": all + 1, "dropped/already_merged": 2})
 		w.stop()
@@ -212,7 +213,7 @@ func TestWhatIsRememberedOfAnotherAccountIsForgotten(t *testing.T) {
 			w.destination.RememberMerges = true
 		},
 		"damaged":                  func(w *world) { w.log.setMerges(map[uint64][]byte{7: []byte("?"), 8: nil}) },
-		"damaged, of some version": func(w *world) { w.log.setMerges(map[uint64][]byte{1: make([]byte, mergesHeader+mergeSize)}) },
+		"damaged, of some version": func(w *world) { w.log.setMerges(map[uint64][]byte{1: make([]byte, len(w.log.storedMerges()[1]))}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

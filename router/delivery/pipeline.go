@@ -19,6 +19,7 @@ import (
 	"aka/router/httpclient"
 	"aka/router/journal"
 	"aka/router/live"
+	"aka/router/merges"
 	"aka/router/segment"
 	"aka/router/sequencer"
 	"aka/router/tracing"
@@ -113,10 +114,10 @@ type Pipeline struct {
 	current      []arrival                 // of the frame that is being taken in, those that are not in the window yet
 	currentPos   journal.Position          // the first one's
 	unsaved      bool
-	saveGap      time.Duration // after the last save, while the run is young; 0 before the first call has ended
-	awaiting     []*job        // whose turn it is, but for a save
-	merges       *mergeMemory  // nil where nothing is remembered
-	merged       []merged      // delivered calls whose merges are to be stored
+	saveGap      time.Duration  // after the last save, while the run is young; 0 before the first call has ended
+	awaiting     []*job         // whose turn it is, but for a save
+	merges       *merges.Memory // nil where nothing is remembered
+	merged       []merged       // delivered calls whose merges are to be stored
 	lastError    string
 	state        string        // as the gate has it
 	lastLag      time.Duration // of the last call that was delivered, and not replayed

@@ -8,6 +8,7 @@ import (
 
 	"aka/destinations/adapter"
 	"aka/router/journal"
+	"aka/router/merges"
 	"aka/router/segment"
 	"aka/router/sequencer"
 )
@@ -178,7 +179,7 @@ func (p *Pipeline) translate(j *job, decision segment.Decision, decode func() (*
 	}
 	if p.Destination.RememberMerges && len(j.outcome.Requests) > 0 {
 		if m, ok := p.Destination.Merges(call); ok {
-			j.merge = newMerge(m)
+			j.merge = merges.NewMerge(m)
 		}
 	}
 }

@@ -278,7 +278,7 @@ func (p *Pipeline) status(now time.Time) Status {
 		Failures: make([]Failure, 0, len(p.failures)),
 	}
 	if p.merges != nil {
-		s.Merges = p.merges.merges
+		s.Merges = p.merges.Len()
 	}
 	for i := len(p.failures) - 1; i >= 0; i-- {
 		s.Failures = append(s.Failures, p.failures[i])

@@ -2,14 +2,12 @@ package delivery
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"aka/destinations/adapter"
 	"aka/router/httpclient"
 	"aka/router/journal"
 	"aka/router/live"
@@ -184,40 +182,5 @@ func TestNobodyPaysForLookingWhileNobodyLooks(t *testing.T) {
 		p.sawEnd(j, outcomeDelivered, "")
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
-	}
-}
-
-func TestTheMergesOfAnIDAreFoundAndNamed(t *testing.T) {
-	m := newMergeMemory("account", 10_000)
-	add := func(rule adapter.MergeRule, from, to string) {
-		m.add(newMerge(adapter.Merge{Rule: rule, From: from, To: to}))
-	}
-	for i := range 1000 {
-		add(adapter.MergeRenames, fmt.Sprintf("other-%d", i), fmt.Sprintf("else-%d", i))
-	}
-	add(adapter.MergeRenames, "jen@email.com", "507f191e81")
-	add(adapter.MergeUses, "", "jen@email.com")
-	add(adapter.MergeRenames, "507f191e81", "jane")
-	var blocks [][]byte
-	for _, b := range m.blocks {
-		blocks = append(blocks, b.data)
-	}
-	found, more := mergesOf(blocks, "jane", map[digest]string{digestOf("jane"): "jane", digestOf("507f191e81"): "507f191e81"})
-	if len(found) != 2 || more {
-		t.Fatalf("got %+v", found)
-	}
-	named := func(n Name) string {
-		if n.ID == nil {
-			return "unknown"
-		}
-		return *n.ID
-	}
-	var lines []string
-	for _, f := range found {
-		lines = append(lines, named(f.From)+" "+f.Rule+" "+named(f.To))
-	}
-	slices.Sort(lines)
-	if want := []string{"507f191e81 renames jane", "unknown renames 507f191e81"}; !slices.Equal(lines, want) {
-		t.Errorf("got %q, want %q", lines, want)
 	}
 }

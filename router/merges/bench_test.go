@@ -1,4 +1,4 @@
-package delivery
+package merges
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 )
 
 // What a full memory takes, and how long a start with it.
-func BenchmarkMergeMemoryLoad(b *testing.B) {
+func BenchmarkMemoryLoad(b *testing.B) {
 	for name, a := range map[string]adapter.Merge{
 		"joins":    {Rule: adapter.MergeJoins},
 		"names":    {Rule: adapter.MergeNames},
@@ -33,17 +33,17 @@ func BenchmarkMergeMemoryLoad(b *testing.B) {
 			b.ResetTimer()
 			for b.Loop() {
 				before := heapInUse()
-				m := newMergeMemory("", maxMerges)
-				var blocks []*mergeBlock
+				m := New("", Max)
+				var blocks []*Block
 				if err := log.Merges(b.Context(), "d", func(number uint64, data []byte) {
-					blocks = append(blocks, &mergeBlock{number: number, data: data})
+					blocks = append(blocks, &Block{Number: number, Data: data})
 				}); err != nil {
 					b.Fatal(err)
 				}
-				if m.load(blocks) > 0 || m.merges != maxMerges {
-					b.Fatalf("%d merges", m.merges)
+				if m.Load(blocks) > 0 || m.count != Max {
+					b.Fatalf("%d merges", m.count)
 				}
-				b.ReportMetric(float64(heapInUse()-before)/maxMerges, "B/merge")
+				b.ReportMetric(float64(heapInUse()-before)/Max, "B/merge")
 				runtime.KeepAlive(m)
 			}
 		})
@@ -53,25 +53,25 @@ func BenchmarkMergeMemoryLoad(b *testing.B) {
 // storeFullMemory stores as many merges as are remembered, two of each person.
 func storeFullMemory(b *testing.B, log *journal.Journal, a adapter.Merge) {
 	b.Helper()
-	m := newMergeMemory("", maxMerges)
-	for i := range maxMerges {
+	m := New("", Max)
+	for i := range Max {
 		a.From, a.To = "anonymous-"+strconv.Itoa(i), "user-"+strconv.Itoa(i/2)
 		if a.Rule == adapter.MergeNames {
 			a.From, a.To = a.To, a.From
 		}
-		m.add(newMerge(a))
+		m.Add(NewMerge(a))
 	}
-	for _, block := range m.unsaved().blocks {
-		if err := log.SaveMerges(context.Background(), "d", block.number, block.data); err != nil {
+	for _, block := range m.Unsaved().Blocks {
+		if err := log.SaveMerges(context.Background(), "d", block.Number, block.Data); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
-func BenchmarkMergeMemoryAdd(b *testing.B) {
-	m := newMergeMemory("", maxMerges)
+func BenchmarkMemoryAdd(b *testing.B) {
+	m := New("", Max)
 	for i := 0; b.Loop(); i++ {
-		m.add(newMerge(adapter.Merge{Rule: adapter.MergeGivesFrom, Limit: 500, From: "a" + strconv.Itoa(i), To: "b" + strconv.Itoa(i/2)}))
+		m.Add(NewMerge(adapter.Merge{Rule: adapter.MergeGivesFrom, Limit: 500, From: "a" + strconv.Itoa(i), To: "b" + strconv.Itoa(i/2)}))
 	}
 }
 

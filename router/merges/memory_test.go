@@ -1,4 +1,4 @@
-package delivery
+package merges
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"gopkg.in/yaml.v3"
 
@@ -123,17 +124,17 @@ func TestWhatAMemoryDropsOfAliases(t *testing.T) {
 }
 
 // outcomeOf tells a destination and its memory of a call that is delivered unless it is dropped.
-func outcomeOf(d *destinations.Destination, m *mergeMemory, call *segment.Call) string {
+func outcomeOf(d *destinations.Destination, m *Memory, call *segment.Call) string {
 	outcome := d.Translate(call)
 	if outcome.Dropped != "" {
 		return string(outcome.Dropped)
 	}
 	if merges, ok := d.Merges(call); ok {
-		a := newMerge(merges)
-		if call.Type == segment.Alias && m.refuses(a) != "" {
-			return string(m.refuses(a))
+		a := NewMerge(merges)
+		if call.Type == segment.Alias && m.Refuses(a) != "" {
+			return string(m.Refuses(a))
 		}
-		m.add(a)
+		m.Add(a)
 	}
 	return "send"
 }
@@ -182,19 +183,19 @@ func TestALongChainOfAliasesEndsSomewhere(t *testing.T) {
 }
 
 func FuzzStoredMerges(f *testing.F) {
-	m := newMergeMemory("", 2*mergesPerBlock)
+	m := New("", 2*PerBlock)
 	for _, rule := range []adapter.MergeRule{adapter.MergeJoins, adapter.MergeGivesFrom, adapter.MergeNames, adapter.MergeRenames, adapter.MergeUses, 99} {
-		m.apply(&merge{rule: rule, limit: 500, from: digestOf("a"), to: digestOf("b")})
-		m.write(&merge{rule: rule, limit: 500, from: digestOf("a"), to: digestOf("b")})
+		m.apply(&Merge{rule: rule, limit: 500, from: digestOf("a"), to: digestOf("b")})
+		m.write(&Merge{rule: rule, limit: 500, from: digestOf("a"), to: digestOf("b")})
 	}
-	f.Add(m.blocks[0].data)
-	f.Add(m.blocks[0].data[:mergesHeader+7])
-	f.Add([]byte{mergesVersion})
+	f.Add(m.blocks[0].Data)
+	f.Add(m.blocks[0].Data[:header+7])
+	f.Add([]byte{version})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		m := newMergeMemory("", 2*mergesPerBlock)
-		m.load([]*mergeBlock{{number: 7, data: data}})
+		m := New("", 2*PerBlock)
+		m.Load([]*Block{{Number: 7, Data: data}})
 		for _, rule := range []adapter.MergeRule{adapter.MergeJoins, adapter.MergeGivesFrom, adapter.MergeNames, adapter.MergeRenames, adapter.MergeUses} {
-			m.add(&merge{rule: rule, limit: 500, from: digestOf("a"), to: digestOf("c")})
+			m.Add(&Merge{rule: rule, limit: 500, from: digestOf("a"), to: digestOf("c")})
 		}
 		for _, b := range m.blocks {
 			b.each(m.forget)
@@ -231,14 +232,12 @@ func compareWithMemory(t *testing.T, sim *simulator.Simulator, name string, seed
 	with, without := memoryAccount(t, sim, name, seed, "with"), memoryAccount(t, sim, name, seed, "without")
 	m := memoryOf(with.destination)
 	dice := rand.New(rand.NewPCG(seed, 0))
-	options := DefaultOptions
-	options.AllowPrivate = true
-	sender := httpclient.New(options.HTTP())
+	sender := httpclient.New(httpclient.Options{Timeout: 10 * time.Second, AllowPrivate: true})
 	for range 150 {
 		call := randomCall(dice)
 		without.deliver(t, sender, call)
 		merges, ok := with.destination.Merges(call)
-		if ok && call.Type == segment.Alias && m.refuses(newMerge(merges)) != "" {
+		if ok && call.Type == segment.Alias && m.Refuses(NewMerge(merges)) != "" {
 			dropped++
 			continue
 		}
@@ -251,7 +250,7 @@ func compareWithMemory(t *testing.T, sim *simulator.Simulator, name string, seed
 			}
 		}
 		if ok && taken {
-			m.add(newMerge(merges))
+			m.Add(NewMerge(merges))
 		}
 	}
 	if got, want := peopleOf(with.account), peopleOf(without.account); !reflect.DeepEqual(got, want) {
@@ -286,11 +285,11 @@ func memoryAccount(t *testing.T, sim *simulator.Simulator, name string, seed uin
 }
 
 // deliver sends what a call means, and tells whether there was something and the vendor took it, as far as it says.
-func (v memoryVendor) deliver(t *testing.T, sender Sender, call *segment.Call) bool {
+func (v memoryVendor) deliver(t *testing.T, sender *httpclient.Sender, call *segment.Call) bool {
 	t.Helper()
 	outcome := v.destination.Translate(call)
 	for _, request := range outcome.Requests {
-		r := sender.Send(exchangeOf([]adapter.Request{request}))
+		r := sender.Send(exchangeOf(request))
 		if r.Err != nil {
 			t.Fatal(r.Err)
 		}
@@ -299,6 +298,15 @@ func (v memoryVendor) deliver(t *testing.T, sender Sender, call *segment.Call) b
 		}
 	}
 	return len(outcome.Requests) > 0
+}
+
+// mergeExchange is a request as a pipeline sends it that has no other to send with it.
+func exchangeOf(r adapter.Request) httpclient.Exchange {
+	x := httpclient.Exchange{Method: r.Method, URL: r.URL, Header: r.Header, Body: r.Body}
+	if r.Batch != nil {
+		x.Body = fmt.Appendf(nil, "[%s]", r.Body)
+	}
+	return x
 }
 
 // peopleOf returns the ids of each person, and whom the vendor keeps apart.
@@ -359,14 +367,14 @@ func TestAMemoryIsReadBackAsItWas(t *testing.T) {
 	for _, v := range memoryVendors {
 		d := memoryDestination(t, v.name, "")
 		m, again := memoryOf(d), memoryOf(d)
-		for range 3 * mergesPerBlock {
+		for range 3 * PerBlock {
 			outcomeOf(d, m, randomCall(dice))
 		}
-		var blocks []*mergeBlock
-		for _, b := range m.unsaved().blocks {
-			blocks = append([]*mergeBlock{{number: b.number, data: b.data}}, blocks...)
+		var blocks []*Block
+		for _, b := range m.Unsaved().Blocks {
+			blocks = append([]*Block{{Number: b.Number, Data: b.Data}}, blocks...)
 		}
-		if damaged := again.load(blocks); damaged > 0 || !again.isSaved() {
+		if damaged := again.Load(blocks); damaged > 0 || !again.IsSaved() {
 			t.Errorf("%s: %d blocks cannot be read", v.name, damaged)
 		}
 		for range 1000 {
@@ -379,21 +387,21 @@ func TestAMemoryIsReadBackAsItWas(t *testing.T) {
 }
 
 func TestAMemoryStaysWithinItsBoundsAndForgetsAllThatIsOld(t *testing.T) {
-	const most = 4 * mergesPerBlock
+	const most = 4 * PerBlock
 	dice := rand.New(rand.NewPCG(3, 4))
 	for _, v := range memoryVendors {
 		d := memoryDestination(t, v.name, "")
-		m := newMergeMemory("", most)
-		for i := range 8 * mergesPerBlock {
+		m := New("", most)
+		for i := range 8 * PerBlock {
 			// People who are merged again and again, among others who come once.
 			hub, other := fmt.Sprint("hub", dice.IntN(50)), fmt.Sprint("u", i)
 			outcomeOf(d, m, storyCall([]string{"alias", other, hub}))
 			outcomeOf(d, m, storyCall([]string{"alias", hub, other}))
 			outcomeOf(d, m, storyCall([]string{"identify", fmt.Sprint("d", 1+dice.IntN(9)), other}))
-			if m.merges > most || len(m.given) > most || len(m.renamed) > most || m.clusters.ids() > 2*most || len(m.blocks) > most/mergesPerBlock+1 {
-				t.Fatalf("%s: %d merges, %d given, %d renamed, %d joined, %d blocks", v.name, m.merges, len(m.given), len(m.renamed), m.clusters.ids(), len(m.blocks))
+			if m.count > most || len(m.given) > most || len(m.renamed) > most || m.clusters.ids() > 2*most || len(m.blocks) > most/PerBlock+1 {
+				t.Fatalf("%s: %d merges, %d given, %d renamed, %d joined, %d blocks", v.name, m.count, len(m.given), len(m.renamed), m.clusters.ids(), len(m.blocks))
 			}
-			m.unsaved()
+			m.Unsaved()
 		}
 		for len(m.blocks) > 0 {
 			m.blocks[0].each(m.forget)
@@ -406,13 +414,13 @@ func TestAMemoryStaysWithinItsBoundsAndForgetsAllThatIsOld(t *testing.T) {
 }
 
 var (
-	storyTime = call(segment.Track, "", "", 0).Timestamp
+	storyTime = time.Now()
 	storyIDs  = rand.New(rand.NewPCG(5, 6))
 )
 
-func memoryOf(d *destinations.Destination) *mergeMemory {
+func memoryOf(d *destinations.Destination) *Memory {
 	merger, _ := d.Merger()
-	return newMergeMemory(merger.Account(), maxMerges)
+	return New(merger.Account(), Max)
 }
 
 func memoryDestination(t testing.TB, name, endpoint string) *destinations.Destination {

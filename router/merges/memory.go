@@ -1,4 +1,6 @@
-package delivery
+// Package merges remembers which ids were merged at a vendor, says which aliases would change nothing or be thrown away there, and
+// finds the merges of an id.
+package merges
 
 import (
 	"bytes"
@@ -11,10 +13,10 @@ import (
 )
 
 const (
-	// maxMerges is how many merges one destination remembers: some 100 to 250 bytes of memory each, by the vendor.
-	maxMerges = 1_000_000
-	// mergesPerBlock is how many are stored, and forgotten, as one.
-	mergesPerBlock = 256
+	// Max is how many merges one destination remembers: some 100 to 250 bytes of memory each, by the vendor.
+	Max = 1_000_000
+	// PerBlock is how many are stored, and forgotten, as one.
+	PerBlock = 256
 	// maxWalk bounds how far names are followed from one to the next.
 	maxWalk = 1000
 )
@@ -35,25 +37,26 @@ func pairOf(a, b digest) digest {
 	return digestOf(string(a[:]) + string(b[:]))
 }
 
-// merge is an adapter.Merge without its ids.
-type merge struct {
+// Merge is an adapter.Merge without its ids.
+type Merge struct {
 	rule     adapter.MergeRule
 	limit    uint16
 	from, to digest
 }
 
-func newMerge(m adapter.Merge) *merge {
-	return &merge{m.Rule, uint16(m.Limit), digestOf(m.From), digestOf(m.To)}
+// NewMerge returns the merge that an adapter named.
+func NewMerge(m adapter.Merge) *Merge {
+	return &Merge{m.Rule, uint16(m.Limit), digestOf(m.From), digestOf(m.To)}
 }
 
-// mergeMemory is what a destination knows of the merges that were delivered there, the oldest forgotten first. It belongs to
+// Memory is what a destination knows of the merges that were delivered there, the oldest forgotten first. It belongs to
 // one goroutine. What it says is true of the vendor as far as the vendor keeps its own rules: a merge is for ever, whether it
 // is remembered or not.
-type mergeMemory struct {
+type Memory struct {
 	account digest
 	most    int // merges
-	blocks  []*mergeBlock
-	merges  int
+	blocks  []*Block
+	count   int
 
 	// given is what is given once, by its rule: an id to the one that has it, and a pair to nothing.
 	given    map[claimed]digest
@@ -76,22 +79,23 @@ type renaming struct {
 	lives bool
 }
 
-// mergeBlock is some merges in order, as they are stored.
-type mergeBlock struct {
-	number uint64
-	data   []byte
+// Block is some merges in order, as they are stored.
+type Block struct {
+	Number uint64
+	Data   []byte
 	saved  bool
 }
 
-func newMergeMemory(account string, most int) *mergeMemory {
-	return &mergeMemory{
+// New returns an empty memory of an account, of up to so many merges.
+func New(account string, most int) *Memory {
+	return &Memory{
 		account: digestOf(account), most: most, next: 1,
 		given: map[claimed]digest{}, renamed: map[digest]renaming{}, clusters: newClusters(),
 	}
 }
 
-// refuses returns why an alias that asks for the merge is not to be sent, or "".
-func (m *mergeMemory) refuses(a *merge) adapter.Reason {
+// Refuses returns why an alias that asks for the merge is not to be sent, or "".
+func (m *Memory) Refuses(a *Merge) adapter.Reason {
 	switch a.rule {
 	case adapter.MergeNames:
 		return m.refusesName(a)
@@ -118,16 +122,16 @@ func (m *mergeMemory) refuses(a *merge) adapter.Reason {
 }
 
 // gives returns what the merge gives away, and who gets it.
-func (a *merge) gives() (key claimed, owner digest) {
+func (a *Merge) gives() (key claimed, owner digest) {
 	if a.rule == adapter.MergeGivesFrom {
 		return claimed{a.rule, a.from}, a.to
 	}
 	return claimed{a.rule, a.to}, a.from
 }
 
-func (a *merge) pair() claimed { return claimed{a.rule, pairOf(a.from, a.to)} }
+func (a *Merge) pair() claimed { return claimed{a.rule, pairOf(a.from, a.to)} }
 
-func (m *mergeMemory) refusesName(a *merge) adapter.Reason {
+func (m *Memory) refusesName(a *Merge) adapter.Reason {
 	has, given := m.given[claimed{a.rule, a.to}]
 	switch {
 	case given && (has == a.from || m.end(a.to) == m.end(a.from)):
@@ -141,7 +145,7 @@ func (m *mergeMemory) refusesName(a *merge) adapter.Reason {
 }
 
 // end returns the id that a name leads to.
-func (m *mergeMemory) end(id digest) digest {
+func (m *Memory) end(id digest) digest {
 	for range maxWalk {
 		next, given := m.given[claimed{adapter.MergeNames, id}]
 		if !given {
@@ -153,7 +157,7 @@ func (m *mergeMemory) end(id digest) digest {
 }
 
 // refusesRename lets a name be taken back that nobody has: that undoes a rename. One that somebody new lives under cannot be.
-func (m *mergeMemory) refusesRename(a *merge) adapter.Reason {
+func (m *Memory) refusesRename(a *Merge) adapter.Reason {
 	taken := m.renamed[a.to]
 	switch {
 	case m.became(a.from, a.to):
@@ -165,7 +169,7 @@ func (m *mergeMemory) refusesRename(a *merge) adapter.Reason {
 }
 
 // became tells whether the one whom an id named is, or was since, known as another, and nobody lives under the id.
-func (m *mergeMemory) became(id, other digest) bool {
+func (m *Memory) became(id, other digest) bool {
 	for range maxWalk {
 		r, renamed := m.renamed[id]
 		if !renamed || r.lives {
@@ -179,9 +183,9 @@ func (m *mergeMemory) became(id, other digest) bool {
 	return false
 }
 
-// add remembers a merge that was delivered, and tells whether that is news. One that the vendor has refused, as far as is
+// Add remembers a merge that was delivered, and tells whether that is news. One that the vendor has refused, as far as is
 // known, is none.
-func (m *mergeMemory) add(a *merge) bool {
+func (m *Memory) Add(a *Merge) bool {
 	if !m.isNews(a) {
 		return false
 	}
@@ -191,7 +195,7 @@ func (m *mergeMemory) add(a *merge) bool {
 	return true
 }
 
-func (m *mergeMemory) isNews(a *merge) bool {
+func (m *Memory) isNews(a *Merge) bool {
 	switch a.rule {
 	case adapter.MergeUses:
 		r, renamed := m.renamed[a.to]
@@ -199,10 +203,10 @@ func (m *mergeMemory) isNews(a *merge) bool {
 	case adapter.MergeRenames:
 		return m.renamed[a.from] != renaming{to: a.to}
 	}
-	return m.refuses(a) == ""
+	return m.Refuses(a) == ""
 }
 
-func (m *mergeMemory) apply(a *merge) {
+func (m *Memory) apply(a *Merge) {
 	switch a.rule {
 	case adapter.MergeJoins:
 		if a.limit == 0 { // else the clusters know
@@ -223,7 +227,7 @@ func (m *mergeMemory) apply(a *merge) {
 }
 
 // use notes that somebody lives under the id.
-func (m *mergeMemory) use(id digest) {
+func (m *Memory) use(id digest) {
 	if r, renamed := m.renamed[id]; renamed {
 		r.lives = true
 		m.renamed[id] = r
@@ -231,7 +235,7 @@ func (m *mergeMemory) use(id digest) {
 }
 
 // forget takes back what apply did. Merges are forgotten in the order in which they came.
-func (m *mergeMemory) forget(a *merge) {
+func (m *Memory) forget(a *Merge) {
 	switch a.rule {
 	case adapter.MergeJoins:
 		delete(m.given, a.pair())
@@ -249,104 +253,115 @@ func (m *mergeMemory) forget(a *merge) {
 }
 
 // trim forgets the oldest blocks until what is left is within the bound.
-func (m *mergeMemory) trim() {
-	for m.merges > m.most {
+func (m *Memory) trim() {
+	for m.count > m.most {
 		oldest := m.blocks[0]
 		m.blocks = slices.Delete(m.blocks, 0, 1)
-		m.drops = append(m.drops, oldest.number)
+		m.drops = append(m.drops, oldest.Number)
 		oldest.each(m.forget)
-		m.merges -= oldest.len()
+		m.count -= oldest.len()
 		m.forgotten += oldest.len()
 	}
 }
 
 const (
-	mergesVersion   = 1
-	mergesHeader    = 1 + len(digest{})
-	mergeSize       = 1 + 2 + 2*len(digest{})
-	mergesBlockSize = mergesHeader + mergesPerBlock*mergeSize
+	version   = 1
+	header    = 1 + len(digest{})
+	mergeSize = 1 + 2 + 2*len(digest{})
+	blockSize = header + PerBlock*mergeSize
 )
 
 // write appends the merge to the newest block.
-func (m *mergeMemory) write(a *merge) {
-	if n := len(m.blocks); n == 0 || m.blocks[n-1].len() >= mergesPerBlock {
-		b := &mergeBlock{number: m.next, data: append(make([]byte, 0, mergesBlockSize), mergesVersion)}
-		b.data = append(b.data, m.account[:]...)
+func (m *Memory) write(a *Merge) {
+	if n := len(m.blocks); n == 0 || m.blocks[n-1].len() >= PerBlock {
+		b := &Block{Number: m.next, Data: append(make([]byte, 0, blockSize), version)}
+		b.Data = append(b.Data, m.account[:]...)
 		m.blocks = append(m.blocks, b)
 		m.next++
 	}
 	b := m.blocks[len(m.blocks)-1]
-	b.data = append(b.data, byte(a.rule))
-	b.data = binary.LittleEndian.AppendUint16(b.data, a.limit)
-	b.data = append(append(b.data, a.from[:]...), a.to[:]...)
+	b.Data = append(b.Data, byte(a.rule))
+	b.Data = binary.LittleEndian.AppendUint16(b.Data, a.limit)
+	b.Data = append(append(b.Data, a.from[:]...), a.to[:]...)
 	b.saved = false
-	m.merges++
+	m.count++
 }
 
-func (b *mergeBlock) len() int { return (len(b.data) - mergesHeader) / mergeSize }
+func (b *Block) len() int { return (len(b.Data) - header) / mergeSize }
 
-func (b *mergeBlock) each(visit func(*merge)) {
-	for data := b.data[mergesHeader:]; len(data) > 0; data = data[mergeSize:] {
-		a := &merge{rule: adapter.MergeRule(data[0]), limit: binary.LittleEndian.Uint16(data[1:])}
+func (b *Block) each(visit func(*Merge)) {
+	for data := b.Data[header:]; len(data) > 0; data = data[mergeSize:] {
+		a := &Merge{rule: adapter.MergeRule(data[0]), limit: binary.LittleEndian.Uint16(data[1:])}
 		copy(a.from[:], data[3:])
 		copy(a.to[:], data[3+len(a.from):])
 		visit(a)
 	}
 }
 
-// load takes up the blocks that an earlier run has stored. Those of another account, and those that cannot be read, are
+// Load takes up the blocks that an earlier run has stored. Those of another account, and those that cannot be read, are
 // dropped; damaged is how many of the latter there are.
-func (m *mergeMemory) load(blocks []*mergeBlock) (damaged int) {
-	slices.SortFunc(blocks, func(a, b *mergeBlock) int { return cmp.Compare(a.number, b.number) })
+func (m *Memory) Load(blocks []*Block) (damaged int) {
+	slices.SortFunc(blocks, func(a, b *Block) int { return cmp.Compare(a.Number, b.Number) })
 	for _, b := range blocks {
-		m.next = b.number + 1
+		m.next = b.Number + 1
 		switch {
-		case len(b.data) < mergesHeader || b.data[0] != mergesVersion || (len(b.data)-mergesHeader)%mergeSize != 0:
+		case len(b.Data) < header || b.Data[0] != version || (len(b.Data)-header)%mergeSize != 0:
 			damaged++
-			m.drops = append(m.drops, b.number)
-		case digest(b.data[1:mergesHeader]) != m.account:
-			m.drops = append(m.drops, b.number)
+			m.drops = append(m.drops, b.Number)
+		case digest(b.Data[1:header]) != m.account:
+			m.drops = append(m.drops, b.Number)
 		default:
 			b.saved = true
 			b.each(m.apply)
 			m.blocks = append(m.blocks, b)
-			m.merges += b.len()
+			m.count += b.len()
 		}
 	}
 	m.trim()
 	return damaged
 }
 
-// mergeSave is what is to be written so that the memory is on disk.
-type mergeSave struct {
-	blocks []mergeBlock
-	drops  []uint64
+// Save is what is to be written so that the memory is on disk.
+type Save struct {
+	Blocks []Block
+	// Drops are the numbers of the blocks that are to be removed.
+	Drops []uint64
 }
 
-// unsaved returns what is not on disk, and takes it for saved.
-func (m *mergeMemory) unsaved() mergeSave {
-	s := mergeSave{drops: m.drops}
+// Unsaved returns what is not on disk, and takes it for saved.
+func (m *Memory) Unsaved() Save {
+	s := Save{Drops: m.drops}
 	m.drops = nil
 	// What is not saved is new, but for blocks whose save has failed, which stand right before.
 	for i := len(m.blocks) - 1; i >= 0 && !m.blocks[i].saved; i-- {
 		m.blocks[i].saved = true
-		s.blocks = append(s.blocks, *m.blocks[i])
+		s.Blocks = append(s.Blocks, *m.blocks[i])
 	}
-	slices.Reverse(s.blocks)
+	slices.Reverse(s.Blocks)
 	return s
 }
 
-// failed takes back what unsaved took for saved.
-func (m *mergeMemory) failed(s mergeSave) {
-	m.drops = append(m.drops, s.drops...)
+// Failed takes back what unsaved took for saved.
+func (m *Memory) Failed(s Save) {
+	m.drops = append(m.drops, s.Drops...)
 	for _, b := range m.blocks {
-		if slices.ContainsFunc(s.blocks, func(tried mergeBlock) bool { return tried.number == b.number }) {
+		if slices.ContainsFunc(s.Blocks, func(tried Block) bool { return tried.Number == b.Number }) {
 			b.saved = false
 		}
 	}
 }
 
-// isSaved tells whether all is on disk, or on its way there.
-func (m *mergeMemory) isSaved() bool {
+// Len is how many merges are remembered.
+func (m *Memory) Len() int { return m.count }
+
+// Forgotten is how many were forgotten since it was last asked.
+func (m *Memory) Forgotten() int {
+	forgotten := m.forgotten
+	m.forgotten = 0
+	return forgotten
+}
+
+// IsSaved tells whether all is on disk, or on its way there.
+func (m *Memory) IsSaved() bool {
 	return len(m.drops) == 0 && (len(m.blocks) == 0 || m.blocks[len(m.blocks)-1].saved)
 }

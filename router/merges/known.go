@@ -1,15 +1,14 @@
-package delivery
+package merges
 
 import (
-	"context"
 	"encoding/hex"
 	"slices"
 
 	"aka/destinations/adapter"
 )
 
-// KnownMerge is a merge that is remembered.
-type KnownMerge struct {
+// Known is a merge that is remembered.
+type Known struct {
 	// Rule is joins, gives (From is To's, and nobody else's), names (From is another name of To's) or renames.
 	Rule string `json:"rule"`
 	From Name   `json:"from"`
@@ -29,41 +28,33 @@ const (
 	mostSteps = 6
 )
 
-// MergesOf returns the merges that are remembered of an id, and of those that it was merged with. named are ids that others
-// may turn out to be. remembers tells whether merges are remembered here at all, more that there are others. It reads all
-// that is remembered, beside the loop.
-func (p *Pipeline) MergesOf(ctx context.Context, id string, named []string) (found []KnownMerge, remembers, more bool, err error) {
-	var blocks [][]byte
-	err = p.ask(ctx, func() {
-		if remembers = p.merges != nil; !remembers {
-			return
-		}
-		for _, b := range p.merges.blocks { // what is appended to one meanwhile comes after what is read
-			blocks = append(blocks, b.data)
-		}
-	})
-	if err != nil || !remembers {
-		return nil, remembers, false, err
+// Blocks returns all that is remembered, to be read beside the goroutine that the memory belongs to: what is appended meanwhile
+// comes after what is read.
+func (m *Memory) Blocks() [][]byte {
+	blocks := make([][]byte, 0, len(m.blocks))
+	for _, b := range m.blocks {
+		blocks = append(blocks, b.Data)
 	}
-	names := map[digest]string{}
-	for _, name := range append(slices.Clone(named), id) {
-		names[digestOf(name)] = name
-		names[digestOf(devicePrefix+name)] = devicePrefix + name
-	}
-	found, more = mergesOf(blocks, id, names)
-	return found, true, more, nil
+	return blocks
 }
 
 // devicePrefix is what a vendor's name for an anonymous id may begin with.
 const devicePrefix = "$device:"
 
-func mergesOf(blocks [][]byte, id string, names map[digest]string) (found []KnownMerge, more bool) {
+// Find returns the merges in the blocks of an id, and of those that it was merged with. named are ids that others may turn out
+// to be; more tells that there are others.
+func Find(blocks [][]byte, id string, named []string) (found []Known, more bool) {
+	names := map[digest]string{}
+	for _, name := range append(slices.Clone(named), id) {
+		names[digestOf(name)] = name
+		names[digestOf(devicePrefix+name)] = devicePrefix + name
+	}
 	of := map[digest]bool{digestOf(id): true, digestOf(devicePrefix + id): true}
-	seen := map[merge]bool{}
+	seen := map[Merge]bool{}
 	for range mostSteps {
 		grown := false
 		for _, data := range blocks {
-			(&mergeBlock{data: data}).each(func(m *merge) {
+			(&Block{Data: data}).each(func(m *Merge) {
 				if m.rule == adapter.MergeUses || !of[m.from] && !of[m.to] || seen[*m] {
 					return
 				}
@@ -83,19 +74,19 @@ func mergesOf(blocks [][]byte, id string, names map[digest]string) (found []Know
 }
 
 // known names who is merged, whose name comes first.
-func (a *merge) known(names map[digest]string) KnownMerge {
+func (a *Merge) known(names map[digest]string) Known {
 	from, to := nameOf(a.from, names), nameOf(a.to, names)
 	switch a.rule {
 	case adapter.MergeGivesFrom:
-		return KnownMerge{"gives", from, to}
+		return Known{"gives", from, to}
 	case adapter.MergeGivesTo:
-		return KnownMerge{"gives", to, from}
+		return Known{"gives", to, from}
 	case adapter.MergeNames:
-		return KnownMerge{"names", to, from}
+		return Known{"names", to, from}
 	case adapter.MergeRenames:
-		return KnownMerge{"renames", from, to}
+		return Known{"renames", from, to}
 	}
-	return KnownMerge{"joins", from, to}
+	return Known{"joins", from, to}
 }
 
 func nameOf(d digest, names map[digest]string) Name {

@@ -1,4 +1,4 @@
-package delivery
+package merges
 
 // clusters are ids that were joined: which are together, and how many. An id is forgotten when as many joins of it were taken
 // back as were made; what was joined through it stays together. They are made for small clusters: to join two costs as much as
