@@ -20,6 +20,7 @@ import (
 	"aka/destinations/simulator"
 	"aka/docs/example/acme"
 	"aka/router"
+	"aka/router/config"
 )
 
 // quote is a file of the module on a page.
@@ -119,7 +120,7 @@ delivery: { allow_private: true }
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	config, err := router.Load(path, router.LoadOptions{})
+	config, err := config.Load(path, config.LoadOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

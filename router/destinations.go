@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"aka/destinations"
+	"aka/router/config"
 	"aka/router/delivery"
 	"aka/router/httpclient"
 )
@@ -38,7 +39,7 @@ func (r *Router) startDestinations(ctx context.Context) error {
 }
 
 // pipeline makes a destination's pipeline.
-func (r *Router) pipeline(config *Config, d *Destination) *delivery.Pipeline {
+func (r *Router) pipeline(config *config.Config, d *config.Destination) *delivery.Pipeline {
 	p := delivery.New(delivery.Config{
 		Destination: d.Destination,
 		Options:     d.Delivery,
@@ -57,16 +58,16 @@ func (r *Router) pipeline(config *Config, d *Destination) *delivery.Pipeline {
 }
 
 // share is what each destination may hold in memory.
-func share(config *Config) int { return int(config.BufferBytes) / len(config.Destinations) }
+func share(config *config.Config) int { return int(config.BufferBytes) / len(config.Destinations) }
 
 // allowed returns the destinations that a source may use; none is all. What a source has sent that is not configured any more
 // goes on to where it was meant to go, as far as this process knows.
 func (r *Router) allowed(source string) []string {
-	config := r.Config()
-	if s, ok := config.Sources[source]; ok {
+	current := r.current.Load()
+	if s, ok := current.Sources[source]; ok {
 		return s.Destinations
 	}
-	return config.former[source]
+	return current.former[source]
 }
 
 // set makes a pipeline the one of its destination.
@@ -140,7 +141,7 @@ const (
 )
 
 // changeOf compares a destination as it runs with what it is to be; nil is none.
-func changeOf(before, after *Destination) change {
+func changeOf(before, after *config.Destination) change {
 	switch {
 	case after == nil:
 		return removed
@@ -161,7 +162,7 @@ func areEqual(a, b destinations.Destination) bool {
 
 // changeDestinations makes the destinations run as the config says, each by itself: one whose vendor is slow to answer what is
 // in flight keeps no other waiting. It returns what it did, by name; what the end of ctx has kept it from is not in it.
-func (r *Router) changeDestinations(ctx context.Context, before, after *Config) map[string]change {
+func (r *Router) changeDestinations(ctx context.Context, before, after *config.Config) map[string]change {
 	for _, p := range r.all() {
 		p.SetMaxBytes(share(after))
 	}
@@ -200,7 +201,7 @@ func (r *Router) keptNames() []string {
 	return slices.Collect(maps.Keys(r.kept))
 }
 
-func unionOfNames(a, b map[string]*Destination) map[string]bool {
+func unionOfNames(a, b map[string]*config.Destination) map[string]bool {
 	names := map[string]bool{}
 	for name := range a {
 		names[name] = true
@@ -213,7 +214,7 @@ func unionOfNames(a, b map[string]*Destination) map[string]bool {
 
 // changeDestination stops what runs under a name, waits until nothing of it is in flight, and goes on as the config says.
 // What is written to disk is tried again until it succeeds: meanwhile the destination's calls wait in the journal.
-func (r *Router) changeDestination(ctx context.Context, config *Config, name string) bool {
+func (r *Router) changeDestination(ctx context.Context, config *config.Config, name string) bool {
 	r.mu.RLock()
 	p, k := r.pipelines[name], r.kept[name]
 	r.mu.RUnlock()
@@ -234,7 +235,7 @@ func (r *Router) changeDestination(ctx context.Context, config *Config, name str
 	return false
 }
 
-func (r *Router) goOn(ctx context.Context, config *Config, name string) error {
+func (r *Router) goOn(ctx context.Context, config *config.Config, name string) error {
 	d := config.Destinations[name]
 	if d == nil {
 		return r.remove(ctx, name)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"aka/destinations/adapter"
+	"aka/router/config"
 	"aka/router/segment"
 )
 
@@ -79,19 +80,19 @@ type ExplainedDestination struct {
 	Requests []adapter.Shown `json:"requests,omitempty"`
 }
 
-// Explain says what each destination would be sent for each call of the body: one call, a batch envelope, or a JSON array
+// Body says what each destination would be sent for each call of the body: one call, a batch envelope, or a JSON array
 // of calls. Nothing is sent or kept. The error, a *segment.Error where the body is to blame, means that there is no source to
 // explain for or that the body would be refused whole.
-func (c *Config) Explain(body []byte, options ExplainOptions) (*Explanation, error) {
+func Body(c *config.Config, body []byte, options ExplainOptions) (*Explanation, error) {
 	if options.ReceivedAt.IsZero() {
 		options.ReceivedAt = time.Now()
 	}
-	parsed, batch, err := c.parse(body, options)
+	parsed, batch, err := parse(c, body, options)
 	refused := (*segment.Error)(nil)
 	if err != nil && (batch || !errors.As(err, &refused)) {
 		return nil, err
 	}
-	source, err := c.sourceOf(parsed.WriteKey, options.Source)
+	source, err := sourceOf(c, parsed.WriteKey, options.Source)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +100,7 @@ func (c *Config) Explain(body []byte, options ExplainOptions) (*Explanation, err
 	if refused != nil {
 		explanation.Calls = []ExplainedCall{refusedCall(0, refused.Code, refused.Message)}
 	} else {
-		explanation.Calls = c.explainCalls(parsed, source, options)
+		explanation.Calls = explainCalls(c, parsed, source, options)
 	}
 	explanation.diagnose(parsed.Diagnostics)
 	return explanation, nil
@@ -112,8 +113,8 @@ const (
 )
 
 // parse reads the body as a batch when it is one.
-func (c *Config) parse(body []byte, options ExplainOptions) (result *segment.Result, batch bool, err error) {
-	single := segment.Options{Type: options.Type, ReceivedAt: options.ReceivedAt, Limits: c.Limits.Segment(), Admit: c.admit(options.Source)}
+func parse(c *config.Config, body []byte, options ExplainOptions) (result *segment.Result, batch bool, err error) {
+	single := segment.Options{Type: options.Type, ReceivedAt: options.ReceivedAt, Limits: c.Limits.Segment(), Admit: admit(c, options.Source)}
 	if array := bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))); bytes.HasPrefix(array, []byte("[")) {
 		// An envelope would shift the position that the error tells.
 		if _, err := segment.Parse(body, single); isRefused(err, notJSON) {
@@ -133,9 +134,9 @@ func (c *Config) parse(body []byte, options ExplainOptions) (result *segment.Res
 
 // admit admits every body: whose it is, is told later. What its source does with addresses is done, though there is no client
 // whose address could be filled in.
-func (c *Config) admit(named string) func(writeKey string) (segment.IPPolicy, bool) {
+func admit(c *config.Config, named string) func(writeKey string) (segment.IPPolicy, bool) {
 	return func(writeKey string) (segment.IPPolicy, bool) {
-		source, _ := c.sourceOf(writeKey, named)
+		source, _ := sourceOf(c, writeKey, named)
 		return c.Sources[source].IP, true
 	}
 }
@@ -146,7 +147,7 @@ func isRefused(err error, code string) bool {
 }
 
 // sourceOf returns the name of the source that a body belongs to.
-func (c *Config) sourceOf(writeKey, name string) (string, error) {
+func sourceOf(c *config.Config, writeKey, name string) (string, error) {
 	names := slices.Sorted(maps.Keys(c.Sources))
 	if name != "" {
 		if _, ok := c.Sources[name]; !ok {
@@ -166,7 +167,7 @@ func (c *Config) sourceOf(writeKey, name string) (string, error) {
 }
 
 // explainCalls puts the accepted and the refused calls of a body back into one row.
-func (c *Config) explainCalls(parsed *segment.Result, source string, options ExplainOptions) []ExplainedCall {
+func explainCalls(c *config.Config, parsed *segment.Result, source string, options ExplainOptions) []ExplainedCall {
 	calls := make([]ExplainedCall, 0, len(parsed.Messages)+len(parsed.Rejected))
 	messages, rejected := parsed.Messages, parsed.Rejected
 	for index := 0; len(messages)+len(rejected) > 0; index++ {
@@ -175,7 +176,7 @@ func (c *Config) explainCalls(parsed *segment.Result, source string, options Exp
 			rejected = rejected[1:]
 			continue
 		}
-		calls = append(calls, c.explainCall(index, &messages[0], source, options))
+		calls = append(calls, explainCall(c, index, &messages[0], source, options))
 		messages = messages[1:]
 	}
 	return calls
@@ -185,23 +186,27 @@ func refusedCall(index int, code, message string) ExplainedCall {
 	return ExplainedCall{Index: index, Rejected: &Rejection{code, message}, Destinations: []ExplainedDestination{}}
 }
 
-func (c *Config) explainCall(index int, m *segment.Message, source string, options ExplainOptions) ExplainedCall {
-	explained := ExplainedCall{Index: index, Type: m.Type.String(), MessageID: m.MessageID}
-	for _, name := range slices.Sorted(maps.Keys(c.Destinations)) {
-		d := c.Destinations[name]
-		explained.Destinations = append(explained.Destinations, d.explain(m, c.Sources[source].Destinations, options.ShowSecrets))
-	}
-	return explained
+func explainCall(c *config.Config, index int, m *segment.Message, source string, options ExplainOptions) ExplainedCall {
+	return ExplainedCall{Index: index, Type: m.Type.String(), MessageID: m.MessageID, Destinations: Message(c, m, source, options.ShowSecrets)}
 }
 
-func (d *Destination) explain(m *segment.Message, allowed []string, showSecrets bool) ExplainedDestination {
-	explained := d.outcome(m, allowed, showSecrets)
+// Message says what each destination, by name, would be sent for a message from a source.
+func Message(c *config.Config, m *segment.Message, source string, showSecrets bool) []ExplainedDestination {
+	var all []ExplainedDestination
+	for _, name := range slices.Sorted(maps.Keys(c.Destinations)) {
+		all = append(all, explainAt(c.Destinations[name], m, c.Sources[source].Destinations, showSecrets))
+	}
+	return all
+}
+
+func explainAt(d *config.Destination, m *segment.Message, allowed []string, showSecrets bool) ExplainedDestination {
+	explained := outcomeAt(d, m, allowed, showSecrets)
 	explained.Why = explained.Reason.Explain()
 	return explained
 }
 
 // outcome goes the way that delivery goes, up to the sending.
-func (d *Destination) outcome(m *segment.Message, allowed []string, showSecrets bool) ExplainedDestination {
+func outcomeAt(d *config.Destination, m *segment.Message, allowed []string, showSecrets bool) ExplainedDestination {
 	decision, reason := d.Filter(allowed, m)
 	explained := ExplainedDestination{Name: d.Name, Diagnostics: decision.Diagnostics}
 	if reason != "" {
@@ -225,7 +230,7 @@ func (d *Destination) outcome(m *segment.Message, allowed []string, showSecrets 
 		if d.RememberMerges && call.Type == segment.Alias {
 			explained.Note = noteMemory
 		}
-		explained.Requests = d.show(outcome.Requests, showSecrets)
+		explained.Requests = show(d, outcome.Requests, showSecrets)
 	}
 	return explained
 }
@@ -234,7 +239,7 @@ func (d *Destination) outcome(m *segment.Message, allowed []string, showSecrets 
 // still to come.
 const noteMemory = "remember_merges may drop it when its turn comes: already_merged, alias_taken, would_cycle or cluster_full"
 
-func (d *Destination) show(requests []adapter.Request, showSecrets bool) []adapter.Shown {
+func show(d *config.Destination, requests []adapter.Request, showSecrets bool) []adapter.Shown {
 	shown := make([]adapter.Shown, len(requests))
 	for i, request := range requests {
 		shown[i] = adapter.Show(request)

@@ -13,6 +13,8 @@ import (
 	"unicode"
 
 	"aka/destinations/adapter"
+	"aka/router/config"
+	"aka/router/config/configtest"
 	"aka/router/segment"
 )
 
@@ -31,7 +33,7 @@ var website = ExplainOptions{Source: "website", ReceivedAt: time.Date(2026, 1, 2
 
 func explainText(t *testing.T, body string, options ExplainOptions) string {
 	t.Helper()
-	explanation, err := load(t, explained, LoadOptions{}).Explain([]byte(body), options)
+	explanation, err := Body(load(t, explained, config.LoadOptions{}), []byte(body), options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +59,7 @@ func outcomes(e *Explanation) (all []string) {
 
 func TestExplainShowsAnAliasAtEachDestination(t *testing.T) {
 	body := `{"type":"alias","messageId":"m1","previousId":"jen@email.com","userId":"507f191e81"}`
-	explanation, err := load(t, explained, LoadOptions{}).Explain([]byte(body), website)
+	explanation, err := Body(load(t, explained, config.LoadOptions{}), []byte(body), website)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +136,7 @@ func TestExplainReadsWhatIsWrongWithACall(t *testing.T) {
 }
 
 func TestExplainSaysWhyNothingWouldBeSent(t *testing.T) {
-	config := load(t, explained, LoadOptions{})
+	config := load(t, explained, config.LoadOptions{})
 	for name, c := range map[string]struct {
 		body, source string
 		want         []string
@@ -163,7 +165,7 @@ func TestExplainSaysWhyNothingWouldBeSent(t *testing.T) {
 		},
 		"one call that is refused": {`{"type":"alias"}`, "app", []string{"missing_user_id"}},
 	} {
-		explanation, err := config.Explain([]byte(c.body), ExplainOptions{Source: c.source})
+		explanation, err := Body(config, []byte(c.body), ExplainOptions{Source: c.source})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -190,7 +192,7 @@ func TestExplainTakesOneCallABatchAndAnArray(t *testing.T) {
 }
 
 func TestExplainTakesThePathsType(t *testing.T) {
-	explanation, err := load(t, explained, LoadOptions{}).Explain([]byte(`{"type":"track","previousId":"a","userId":"b"}`),
+	explanation, err := Body(load(t, explained, config.LoadOptions{}), []byte(`{"type":"track","previousId":"a","userId":"b"}`),
 		ExplainOptions{Source: "app", Type: segment.Alias})
 	if err != nil {
 		t.Fatal(err)
@@ -201,14 +203,14 @@ func TestExplainTakesThePathsType(t *testing.T) {
 }
 
 func TestExplainRefusesAWholeBodyAsTheIngressWould(t *testing.T) {
-	config := load(t, explained+"limits: { batch_calls: 1 }\n", LoadOptions{})
+	config := load(t, explained+"limits: { batch_calls: 1 }\n", config.LoadOptions{})
 	call := `{"type":"alias","previousId":"a","userId":"b"}`
 	for body, want := range map[string]string{
 		"[" + call + "," + call + "]": "too_many_calls",
 		`{"type":`:                    "invalid_json",
 		"":                            "invalid_json",
 	} {
-		_, err := config.Explain([]byte(body), website)
+		_, err := Body(config, []byte(body), website)
 		if refused := (*segment.Error)(nil); !errors.As(err, &refused) || refused.Code != want {
 			t.Errorf("%s: got %v, not %s", body, err, want)
 		}
@@ -216,24 +218,24 @@ func TestExplainRefusesAWholeBodyAsTheIngressWould(t *testing.T) {
 }
 
 func TestExplainFindsTheSource(t *testing.T) {
-	config := load(t, explained, LoadOptions{})
-	single := load(t, minimal, LoadOptions{})
+	several := load(t, explained, config.LoadOptions{})
+	single := load(t, configtest.Minimal, config.LoadOptions{})
 	call := func(key string) []byte {
 		return []byte(`{"type":"alias","previousId":"a","userId":"b","writeKey":"` + key + `"}`)
 	}
 	for name, c := range map[string]struct {
-		config      *Config
+		config      *config.Config
 		key, source string
 		want        string
 	}{
-		"by its name":           {config, "website-key", "app", "app"},
-		"by the body's key":     {config, "website-key", "", "website"},
+		"by its name":           {several, "website-key", "app", "app"},
+		"by the body's key":     {several, "website-key", "", "website"},
 		"the only one":          {single, "", "", "website"},
 		"the only one, any key": {single, "other", "", "website"},
-		"an unknown name":       {config, "", "blog", `no source is named "blog"; there are app, website`},
-		"none to choose":        {config, "other", "", "the body holds no known write key: name one of the sources app, website"},
+		"an unknown name":       {several, "", "blog", `no source is named "blog"; there are app, website`},
+		"none to choose":        {several, "other", "", "the body holds no known write key: name one of the sources app, website"},
 	} {
-		explanation, err := c.config.Explain(call(c.key), ExplainOptions{Source: c.source})
+		explanation, err := Body(c.config, call(c.key), ExplainOptions{Source: c.source})
 		got := ""
 		if err != nil {
 			got = err.Error()
@@ -282,7 +284,7 @@ func TestExplainShowsJSONThatMeansTheSame(t *testing.T) {
 }
 
 func TestExplainDoesWithAddressesWhatTheSourceDoes(t *testing.T) {
-	config := load(t, strings.NewReplacer("app-key, destinations: [vero]", "app-key, ip: drop", "website-key", "website-key, ip: anonymize").Replace(explained), LoadOptions{})
+	config := load(t, strings.NewReplacer("app-key, destinations: [vero]", "app-key, ip: drop", "website-key", "website-key, ip: anonymize").Replace(explained), config.LoadOptions{})
 	call := `{"type":"track","event":"e","messageId":"m1","userId":"jane","context":{"direct":true,"ip":"198.51.100.9"}%s}`
 	for _, c := range []struct{ source, key, ip string }{
 		{"website", "", "198.51.100.0"},
@@ -294,7 +296,7 @@ func TestExplainDoesWithAddressesWhatTheSourceDoes(t *testing.T) {
 	} {
 		single := fmt.Sprintf(call, `,"writeKey":"`+c.key+`"`)
 		for _, body := range []string{single, "[" + single + "]", `{"batch":[` + fmt.Sprintf(call, "") + `],"writeKey":"` + c.key + `"}`} {
-			explanation, err := config.Explain([]byte(body), ExplainOptions{Source: c.source, ReceivedAt: website.ReceivedAt})
+			explanation, err := Body(config, []byte(body), ExplainOptions{Source: c.source, ReceivedAt: website.ReceivedAt})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -317,16 +319,12 @@ func FuzzExplain(f *testing.F) {
 	} {
 		f.Add([]byte(body))
 	}
-	path := f.TempDir() + "/config.yaml"
-	if err := writeFile(path, explained); err != nil {
-		f.Fatal(err)
-	}
-	config, err := Load(path, LoadOptions{Lookup: lookup})
+	config, err := config.Load(configtest.Write(f, explained), config.LoadOptions{Lookup: configtest.Lookup})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		explanation, err := config.Explain(body, website)
+		explanation, err := Body(config, body, website)
 		if err != nil {
 			return
 		}
@@ -359,13 +357,13 @@ func checkExplained(t *testing.T, call ExplainedCall) {
 }
 
 func TestExplainSaysThatAMemoryOfMergesMayDropAnAlias(t *testing.T) {
-	config := strings.Replace(explained, "  vero: {", "  vero: { remember_merges: true,", 1)
-	if config == explained {
+	text := strings.Replace(explained, "  vero: {", "  vero: { remember_merges: true,", 1)
+	if text == explained {
 		t.Fatal("the config has no vero section to change")
 	}
 	for callType, want := range map[string]int{"alias": 1, "identify": 0} {
 		body := fmt.Sprintf(`{"type":%q,"previousId":"a","userId":"b"}`, callType)
-		explanation, err := load(t, config, LoadOptions{}).Explain([]byte(body), website)
+		explanation, err := Body(load(t, text, config.LoadOptions{}), []byte(body), website)
 		if err != nil {
 			t.Fatal(err)
 		}

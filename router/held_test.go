@@ -14,6 +14,8 @@ import (
 
 	"aka/destinations/simulator"
 	"aka/router/admin"
+	"aka/router/config"
+	"aka/router/config/configtest"
 )
 
 // From the SDK to the vendor and the operator: what is behind a dead letter waits, restarts included, until that is replayed
@@ -70,7 +72,7 @@ func newHeldWorld(t *testing.T) *heldWorld {
 	if err := w.account.AddFaults(simulator.Fault{Status: http.StatusBadRequest, Times: 1}); err != nil {
 		t.Fatal(err)
 	}
-	w.config = write(t, fmt.Sprintf(`
+	w.config = configtest.Write(t, fmt.Sprintf(`
 listen: "127.0.0.1:0"
 admin: { listen: "127.0.0.1:0" }
 journal: { dir: %q }
@@ -84,7 +86,7 @@ destinations: { vero: { settings: { auth_token: t, endpoint: %q } } }
 
 func (w *heldWorld) start() {
 	w.t.Helper()
-	config, err := Load(w.config, LoadOptions{})
+	config, err := config.Load(w.config, config.LoadOptions{})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -76,7 +76,7 @@ func (r *Router) status(ctx context.Context) []delivery.Status {
 
 // explainEntry says what each destination that a call of the journal is for would be sent for it.
 func (r *Router) explainEntry(e *journal.Entry) any {
-	explained := r.Config().explainCall(0, &e.Message, e.Source, ExplainOptions{}).Destinations
+	explained := Message(r.Config(), &e.Message, e.Source, false)
 	return slices.DeleteFunc(explained, func(d ExplainedDestination) bool { return e.Target != "" && d.Name != e.Target })
 }
 

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"aka/router/admin"
+	"aka/router/config"
 	"aka/router/logging"
 )
 
@@ -78,7 +79,7 @@ destinations:
   mixpanel: { settings: { token: t0ken-c4n4ry, id_merge: legacy, endpoint: %[3]q } }
   kissmetrics: { settings: { api_key: k3y-c4n4ry, endpoint: %[3]q } }
   vero: { settings: { auth_token: v3ro-c4n4ry, endpoint: %[3]q } }
-`, tokens, filepath.Join(t.TempDir(), "data"), vendor.URL), LoadOptions{})
+`, tokens, filepath.Join(t.TempDir(), "data"), vendor.URL), config.LoadOptions{})
 	var out lockedBuffer
 	log := logging.New(logging.Options{Level: "debug"}, &out)
 	router := New(config, log)

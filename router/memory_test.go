@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"aka/router/config"
 	"aka/router/journal"
 	"aka/router/segment"
 )
@@ -34,7 +35,7 @@ destinations:
   original: { type: mixpanel, settings: { token: t, id_merge: original, endpoint: "http://127.0.0.1:1" } }
   simplified: { type: mixpanel, settings: { token: t, id_merge: simplified, endpoint: "http://127.0.0.1:1" } }
   vero: { settings: { auth_token: t, endpoint: "http://127.0.0.1:1" } }
-`, filepath.Join(t.TempDir(), "data")), LoadOptions{})
+`, filepath.Join(t.TempDir(), "data")), config.LoadOptions{})
 	r := New(config, zap.NewNop())
 	if err := r.Start(t.Context()); err != nil {
 		t.Fatal(err)

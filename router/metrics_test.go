@@ -13,17 +13,19 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 
+	"aka/router/config"
+	"aka/router/config/configtest"
 	"aka/router/logging"
 )
 
 // measured is a router that has just started, with three destinations.
 func measured(t *testing.T) *Router {
 	t.Helper()
-	config := load(t, fmt.Sprintf(minimal+`
+	config := load(t, fmt.Sprintf(configtest.Minimal+`
 listen: "127.0.0.1:0"
 admin: { listen: "127.0.0.1:0" }
 journal: { dir: %q }
-`, filepath.Join(t.TempDir(), "data")), LoadOptions{})
+`, filepath.Join(t.TempDir(), "data")), config.LoadOptions{})
 	router := New(config, logging.New(config.Log, io.Discard))
 	if err := router.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -94,7 +96,7 @@ func TestTheGuideHasEveryMetric(t *testing.T) {
 	if !begins || !ends {
 		t.Fatal("it has no place for the table")
 	}
-	compareGolden(t, path, before+tableBegins+metricsTable(families(t, measured(t)))+tableEnds+after)
+	configtest.CompareGolden(t, path, before+tableBegins+metricsTable(families(t, measured(t)))+tableEnds+after)
 }
 
 func metricsTable(all []*dto.MetricFamily) string {

@@ -23,6 +23,7 @@ import (
 
 	"aka/destinations/adapter"
 	"aka/destinations/simulator"
+	"aka/router/config"
 	"aka/router/delivery"
 	"aka/router/httpclient"
 	"aka/router/journal"
@@ -150,7 +151,7 @@ delivery:
 `, 1+m.dice.IntN(16), 20+m.dice.IntN(300), 1+m.dice.IntN(50), m.dice.IntN(10), 2+m.dice.IntN(8))
 }
 
-func (m *model) loadConfig(sim *simulator.Simulator, tempo string) *Config {
+func (m *model) loadConfig(sim *simulator.Simulator, tempo string) *config.Config {
 	m.t.Helper()
 	var text strings.Builder
 	fmt.Fprintf(&text, "listen: %q\nadmin: { listen: \"127.0.0.1:0\" }\njournal: { dir: %q }\n", m.listen, filepath.Join(m.dir, "data"))
@@ -163,14 +164,14 @@ func (m *model) loadConfig(sim *simulator.Simulator, tempo string) *Config {
 	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
 		m.t.Fatal(err)
 	}
-	config, err := Load(path, LoadOptions{})
+	config, err := config.Load(path, config.LoadOptions{})
 	if err != nil {
 		m.t.Fatal(err)
 	}
 	return config
 }
 
-func (m *model) start(config *Config) {
+func (m *model) start(config *config.Config) {
 	m.t.Helper()
 	m.router = New(config, m.log)
 	if err := m.router.Start(m.ctx); err != nil {
@@ -419,7 +420,7 @@ func (m *model) deliverIdeally(entries []journal.Entry, dead map[buried]string, 
 }
 
 // deliver sends what a call means to a destination, and tells whether all of it was taken.
-func (m *model) deliver(d *Destination, sender delivery.Sender, e *journal.Entry) bool {
+func (m *model) deliver(d *config.Destination, sender delivery.Sender, e *journal.Entry) bool {
 	decision, reason := d.Filter(nil, &e.Message)
 	if reason != "" {
 		return true

@@ -10,6 +10,9 @@ import (
 	"testing"
 
 	"go.uber.org/zap"
+
+	"aka/router/config"
+	"aka/router/config/configtest"
 )
 
 // Whatever the admin server answers, the port that SDKs reach does not, and the other way about.
@@ -19,11 +22,11 @@ func TestNothingOfTheAdminServerIsOnTheSDKsPort(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "token"), []byte(token), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	config := load(t, fmt.Sprintf(minimal+`
+	config := load(t, fmt.Sprintf(configtest.Minimal+`
 listen: "127.0.0.1:0"
 admin: { listen: "0.0.0.0:0", token_file: %q }
 journal: { dir: %q }
-`, filepath.Join(dir, "token"), filepath.Join(dir, "data")), LoadOptions{})
+`, filepath.Join(dir, "token"), filepath.Join(dir, "data")), config.LoadOptions{})
 	router := New(config, zap.NewNop())
 	if err := router.Start(t.Context()); err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 
 	"aka/destinations/adapter"
-	"aka/router/delivery"
+	"aka/router/config"
 	"aka/router/httpclient"
 )
 
@@ -46,44 +46,44 @@ func (p Probed) Failed() bool {
 
 // Probe asks the vendor of each destination, all at once, whether it takes the credentials. No call is sent and nothing is
 // changed there. It ends within half a minute.
-func (c *Config) Probe() []Probed {
+func Probe(c *config.Config) []Probed {
 	names := slices.Sorted(maps.Keys(c.Destinations))
 	found := make([]Probed, len(names))
 	var probing sync.WaitGroup
 	for i, name := range names {
-		probing.Go(func() { found[i] = c.Destinations[name].probe() })
+		probing.Go(func() { found[i] = probe(c.Destinations[name]) })
 	}
 	probing.Wait()
 	return found
 }
 
-func (d *Destination) probe() Probed {
+func probe(d *config.Destination) Probed {
 	found := Probed{Destination: d.Name, Type: d.Type, Finding: adapter.NotProbed}
 	prober, ok := d.Adapter.(adapter.Prober)
 	if !ok {
 		found.Meaning = "the adapter of this vendor knows nothing harmless to ask"
 		return found
 	}
-	probe, options := prober.Probe(), d.Delivery
+	asked, options := prober.Probe(), d.Delivery
 	options.Timeout = min(options.Timeout, maxProbe)
 	sender := httpclient.New(options.HTTP())
 	began := time.Now()
-	answer := ask(sender, probe.Request)
+	answer := ask(sender, asked.Request)
 	found.Milliseconds = time.Since(began).Milliseconds()
-	found.Request = d.Masker.Mask(probe.Request.Method + " " + probe.Request.URL)
+	found.Request = d.Masker.Mask(asked.Request.Method + " " + asked.Request.URL)
 	found.Status = answer.Status
-	if probe.Control != nil && answer.Err == nil {
-		found.ControlStatus = ask(sender, *probe.Control).Status
+	if asked.Control != nil && answer.Err == nil {
+		found.ControlStatus = ask(sender, *asked.Control).Status
 	}
-	found.Finding = probe.Judge(found.Status, found.ControlStatus)
+	found.Finding = asked.Judge(found.Status, found.ControlStatus)
 	if found.Failed() || found.Status >= 300 {
 		found.Said = said(answer, d.Masker)
 	}
-	found.Meaning = meaning(d.Name, probe, found)
+	found.Meaning = meaning(d.Name, asked, found)
 	return found
 }
 
-func ask(sender delivery.Sender, r adapter.Request) httpclient.Response {
+func ask(sender *httpclient.Sender, r adapter.Request) httpclient.Response {
 	return sender.Send(httpclient.Exchange{Method: r.Method, URL: r.URL, Header: r.Header, Body: r.Body})
 }
 

@@ -8,13 +8,16 @@ import (
 
 	"aka/destinations"
 	"aka/destinations/adapter"
+	"aka/router/config"
+	"aka/router/config/configtest"
 	"aka/router/httpclient"
+	"aka/router/segment"
 )
 
 // What a vendor is asked holds what it is asked about, and goes where calls go; the control holds no secret.
 func TestAVendorIsProbedWithItsOwnCredentialsAndWithNone(t *testing.T) {
 	probed := 0
-	for name, d := range load(t, minimal, LoadOptions{}).Destinations {
+	for name, d := range load(t, configtest.Minimal, config.LoadOptions{}).Destinations {
 		prober, ok := d.Adapter.(adapter.Prober)
 		if !ok {
 			continue
@@ -42,17 +45,17 @@ func TestAVendorIsProbedWithItsOwnCredentialsAndWithNone(t *testing.T) {
 }
 
 func TestAVendorThatKnowsNothingHarmlessIsNotProbed(t *testing.T) {
-	d := &Destination{Destination: &destinations.Destination{Name: "mine", Adapter: mute{}}}
-	if found := d.probe(); found.Finding != adapter.NotProbed || found.Failed() || found.Meaning == "" {
+	d := &config.Destination{Destination: &destinations.Destination{Name: "mine", Adapter: mute{}}}
+	if found := probe(d); found.Finding != adapter.NotProbed || found.Failed() || found.Meaning == "" {
 		t.Errorf("%+v", found)
 	}
 }
 
 func TestAProbeGoesToNoPrivateAddress(t *testing.T) {
-	local := load(t, strings.Replace(minimal, "auth_token: token-2", "auth_token: token-2, endpoint: 'http://localhost:1'", 1)+"delivery: { allow_private: true }\n", LoadOptions{})
+	local := load(t, strings.Replace(configtest.Minimal, "auth_token: token-2", "auth_token: token-2, endpoint: 'http://localhost:1'", 1)+"delivery: { allow_private: true }\n", config.LoadOptions{})
 	d := local.Destinations["vero"]
 	d.Delivery.AllowPrivate = false
-	if found := d.probe(); found.Finding != adapter.Unreachable || !strings.Contains(found.Said, "private") {
+	if found := probe(d); found.Finding != adapter.Unreachable || !strings.Contains(found.Said, "private") {
 		t.Errorf("%+v", found)
 	}
 }
@@ -78,3 +81,7 @@ func TestWhatAVendorSaidIsMaskedBeforeItIsCut(t *testing.T) {
 		}
 	}
 }
+
+type mute struct{ adapter.Common }
+
+func (mute) Translate(*segment.Call) adapter.Outcome { return adapter.Drop(adapter.NothingToSend) }

@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"aka/router/config"
 	"aka/router/logging"
 )
 
@@ -31,7 +32,7 @@ func (r *Router) Reload() (*Reloaded, error) {
 		return nil, errNotRunning
 	}
 	before := r.Config()
-	next, err := before.again()
+	next, err := before.Again()
 	if err != nil {
 		return nil, r.notReloaded(err)
 	}
@@ -57,19 +58,20 @@ func (r *Router) notReloaded(err error) error {
 }
 
 // apply goes on with another config. Sources come last: what they may send to is there then.
-func (r *Router) apply(before, next *Config) (*Reloaded, error) {
+func (r *Router) apply(before, next *config.Config) (*Reloaded, error) {
 	letIn, err := r.ingress.Prepare(next.Config)
 	if err != nil {
 		return nil, err
 	}
-	next.former = formerSources(before, next)
-	r.config.Store(next)
+	r.current.Store(&current{Config: next, former: formerSources(r.current.Load(), next)})
 	changes := r.changeDestinations(r.running, before, next)
 	letIn()
 	if log := logging.Of(r.log); log != nil && before.Log.Level != next.Log.Level {
 		_ = log.SetLevel(next.Log.Level, 0)
 	}
-	r.onReload(before, next)
+	if r.onReload != nil {
+		r.onReload(before, next)
+	}
 	named := func(c change) []string {
 		names := []string{}
 		for name, done := range changes {
@@ -84,7 +86,7 @@ func (r *Router) apply(before, next *Config) (*Reloaded, error) {
 }
 
 // formerSources are those that were configured before and are not any more, with the destinations that they were meant for.
-func formerSources(before, next *Config) map[string][]string {
+func formerSources(before *current, next *config.Config) map[string][]string {
 	former := maps.Clone(before.former)
 	for name, s := range before.Sources {
 		if _, ok := next.Sources[name]; !ok && len(s.Destinations) > 0 {
@@ -98,7 +100,7 @@ func formerSources(before, next *Config) map[string][]string {
 }
 
 // needsRestart returns the keys, sorted, whose new values a running process cannot go by.
-func needsRestart(running, next *Config) []string {
+func needsRestart(running, next *config.Config) []string {
 	keys := []string{}
 	for key, values := range map[string][2]any{
 		"admin":        {running.Admin, next.Admin},

@@ -20,6 +20,7 @@ import (
 
 	"aka/destinations/simulator"
 	"aka/router/admin"
+	"aka/router/config"
 	"aka/router/journal"
 	"aka/router/segment"
 )
@@ -53,7 +54,7 @@ func TestAConfigThatDoesNotLoadChangesNothing(t *testing.T) {
 	before := w.router.Config()
 	w.write("delivery: { concurency: 3 }", "vero")
 	_, err := w.router.Reload()
-	if mistakes := (*Mistakes)(nil); !errors.As(err, &mistakes) || !strings.Contains(err.Error(), "concurency") {
+	if mistakes := (*config.Mistakes)(nil); !errors.As(err, &mistakes) || !strings.Contains(err.Error(), "concurency") {
 		t.Errorf("got %v", err)
 	}
 	if w.router.Config() != before {
@@ -284,12 +285,12 @@ func TestWhatIsNoConfigFileChangesNothing(t *testing.T) {
 		"endless":  func() error { return os.Symlink("/dev/zero", w.path) },
 		"a loop":   func() error { return os.Symlink(w.path, w.path) },
 		"empty":    func() error { return os.WriteFile(w.path, nil, 0o600) },
-		"huge":     func() error { return os.WriteFile(w.path, make([]byte, maxConfigBytes+1), 0o600) },
+		"huge":     func() error { return os.WriteFile(w.path, make([]byte, 1<<20+1), 0o600) },
 	} {
 		if err := errors.Join(os.RemoveAll(w.path), put()); err != nil {
 			t.Fatal(err)
 		}
-		var mistakes *Mistakes
+		var mistakes *config.Mistakes
 		if _, err := w.router.Reload(); !errors.As(err, &mistakes) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -531,16 +532,16 @@ func (w *reloadWorld) start() {
 	w.startWith(w.load())
 }
 
-func (w *reloadWorld) load() *Config {
+func (w *reloadWorld) load() *config.Config {
 	w.t.Helper()
-	config, err := Load(w.path, LoadOptions{})
+	config, err := config.Load(w.path, config.LoadOptions{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return config
 }
 
-func (w *reloadWorld) startWith(config *Config) {
+func (w *reloadWorld) startWith(config *config.Config) {
 	w.t.Helper()
 	w.router = New(config, zaptest.NewLogger(w.t))
 	if err := w.router.Start(w.t.Context()); err != nil {

@@ -1,3 +1,5 @@
+// Package router builds everything from the config: sources at one end, destinations at the other, the journal between
+// them. It runs what it built, and stops it in order.
 package router
 
 import (
@@ -16,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"aka/router/admin"
+	"aka/router/config"
 	"aka/router/delivery"
 	"aka/router/ingress"
 	"aka/router/journal"
@@ -26,12 +29,12 @@ import (
 
 // Router is everything, running: the ingress, the journal, and a pipeline per destination.
 type Router struct {
-	config   atomic.Pointer[Config]
-	atStart  *Config // what needs a restart stays as it was here
+	current  atomic.Pointer[current]
+	atStart  *config.Config // what needs a restart stays as it was here
 	log      *zap.Logger
 	registry *prometheus.Registry
 
-	onReload   func(before, next *Config)
+	onReload   func(before, next *config.Config)
 	journal    *journal.Journal
 	live       *live.Recorder
 	trace      *tracing.Tracer // nil where nothing is traced
@@ -62,31 +65,38 @@ type Router struct {
 	failed                  chan error
 }
 
+// current is what the router goes by at the moment.
+type current struct {
+	*config.Config
+	// former are the destinations of sources that were configured when this process began, or later, and are not any more.
+	former map[string][]string
+}
+
 // New makes a router that is not running.
-func New(config *Config, log *zap.Logger) *Router {
+func New(config *config.Config, log *zap.Logger) *Router {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if steering := logging.Of(log); steering != nil {
 		registry.MustRegister(steering)
 	}
 	r := &Router{
-		atStart: config, log: log, registry: registry, failed: make(chan error, 3), onReload: func(_, _ *Config) {},
+		atStart: config, log: log, registry: registry, failed: make(chan error, 3),
 		pipelines: map[string]*delivery.Pipeline{}, kept: map[string]*keeper{}, drainedSignal: make(chan struct{}),
 		forgotten: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "aka", Name: "forgotten_calls_total",
 			Help: "Calls that waited for a destination which is not configured any more, when it was forgotten."}),
 	}
 	registry.MustRegister(r.forgotten)
-	r.config.Store(config)
+	r.current.Store(&current{Config: config})
 	r.running, r.stop = context.WithCancel(context.Background())
 	return r
 }
 
 // OnReload has do called by each reload once the router goes by the next config, for what belongs to the process. Call it before
 // Start.
-func (r *Router) OnReload(do func(before, next *Config)) { r.onReload = do }
+func (r *Router) OnReload(do func(before, next *config.Config)) { r.onReload = do }
 
 // Config returns the config that the router goes by at the moment.
-func (r *Router) Config() *Config { return r.config.Load() }
+func (r *Router) Config() *config.Config { return r.current.Load().Config }
 
 // Start opens the journal, goes on delivering where the run before stopped, and only then takes calls. When it fails,
 // nothing is left running.
@@ -167,7 +177,7 @@ func (r *Router) startAdmin() (err error) {
 			return nil
 		},
 		Explain: func(body []byte, source string) (any, error) {
-			return r.Config().Explain(body, ExplainOptions{Source: source})
+			return Body(r.Config(), body, ExplainOptions{Source: source})
 		},
 		Live:         r.live,
 		Status:       r.status,

@@ -20,6 +20,8 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"aka/router/admin"
+	"aka/router/config"
+	"aka/router/config/configtest"
 )
 
 // Every vendor here answers with all that it was sent. The secrets need escaping, in one way or another.
@@ -36,7 +38,7 @@ func TestNoSecretIsInADeadLetterNorAnywhereElseThatItIsSeen(t *testing.T) {
 	}))
 	defer vendor.Close()
 	data := filepath.Join(t.TempDir(), "data")
-	config, err := Load(write(t, fmt.Sprintf(`
+	config, err := config.Load(configtest.Write(t, fmt.Sprintf(`
 listen: "127.0.0.1:0"
 admin: { listen: "127.0.0.1:0" }
 journal: { dir: %q }
@@ -47,7 +49,7 @@ destinations:
   legacy: { type: mixpanel, settings: { token: %q, api_secret: %q, id_merge: legacy, endpoint: %q } }
   kissmetrics: { settings: { api_key: %q, endpoint: %q } }
   vero: { settings: { auth_token: %q, endpoint: %q } }
-`, data, writeKey, secrets[0], secrets[1], vendor.URL, secrets[0], secrets[2], vendor.URL, secrets[3], vendor.URL, secrets[4], vendor.URL)), LoadOptions{})
+`, data, writeKey, secrets[0], secrets[1], vendor.URL, secrets[0], secrets[2], vendor.URL, secrets[3], vendor.URL, secrets[4], vendor.URL)), config.LoadOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"aka/router/admin"
+	"aka/router/config"
 )
 
 // Pause keeps a destination from being sent anything, or lets it go on, and returns once that is safe on disk: it holds over
@@ -165,7 +166,7 @@ type steering struct{ *Router }
 // Reload implements admin.Steering.
 func (s steering) Reload() (any, error) {
 	done, err := s.Router.Reload()
-	if mistakes := (*Mistakes)(nil); errors.As(err, &mistakes) {
+	if mistakes := (*config.Mistakes)(nil); errors.As(err, &mistakes) {
 		return nil, fmt.Errorf("%w:\n%w", admin.ErrBadConfig, err)
 	}
 	return done, err

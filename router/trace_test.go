@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 
+	"aka/router/config"
 	"aka/router/tracing"
 )
 
@@ -66,7 +67,7 @@ destinations:
   kissmetrics: { settings: { api_key: s3cret-api, endpoint: %[2]q } }
   vero: { settings: { auth_token: s3cret-token, endpoint: %[2]q } }
 otel: { endpoint: %[3]q, sample_ratio: 1 }
-`, filepath.Join(t.TempDir(), "data"), vendor.URL, receiver.URL), LoadOptions{})
+`, filepath.Join(t.TempDir(), "data"), vendor.URL, receiver.URL), config.LoadOptions{})
 	router := New(config, zap.NewNop())
 	if err := router.Start(t.Context()); err != nil {
 		t.Fatal(err)

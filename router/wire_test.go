@@ -15,6 +15,8 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"aka/destinations"
+	"aka/router/config"
+	"aka/router/config/configtest"
 	"aka/router/httpclient"
 	"aka/router/segment"
 )
@@ -80,9 +82,9 @@ func TestAnIDWithAControlCharacterGoesNowhere(t *testing.T) {
 }
 
 // wired returns a destination of each vendor, at that endpoint.
-func wired(t *testing.T, endpoint string) map[string]*Destination {
+func wired(t *testing.T, endpoint string) map[string]*config.Destination {
 	t.Helper()
-	return load(t, minimal, LoadOptions{Simulate: func(string, string, *yaml.Node) (string, error) { return endpoint, nil }}).Destinations
+	return load(t, configtest.Minimal, config.LoadOptions{Simulate: func(string, string, *yaml.Node) (string, error) { return endpoint, nil }}).Destinations
 }
 
 // hostileCalls are one of each type, with the text wherever a call may have one.

@@ -18,8 +18,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"aka/router"
 	"aka/router/admin"
+	"aka/router/config"
 	"aka/router/terminal"
 )
 
@@ -54,7 +54,7 @@ func (f *adminFlags) client() (*adminClient, error) {
 		}
 		return &adminClient{base, func() (string, error) { return f.token() }}, nil
 	}
-	config, err := loadConfig(f.config, router.LoadOptions{MissingSecret: missingSecret})
+	config, err := loadConfig(f.config, config.LoadOptions{MissingSecret: missingSecret})
 	if err != nil {
 		return nil, fmt.Errorf("no --admin, and no config to take the address from: %w", err)
 	}

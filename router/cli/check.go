@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"aka/router"
+	"aka/router/config"
 	"aka/router/terminal"
 )
 
@@ -38,12 +39,12 @@ does not tell), unreachable, or not_probed. The exit code is 1 when a destinatio
 			if !probe && command.Flags().Changed("output") {
 				return wrongUse("--output is for --probe: the config is shown as YAML")
 			}
-			config, err := loadConfig(path, router.LoadOptions{})
+			config, err := loadConfig(path, config.LoadOptions{})
 			switch {
 			case err != nil:
 				return err
 			case probe:
-				return showProbes(command.OutOrStdout(), output, config.Probe())
+				return showProbes(command.OutOrStdout(), output, router.Probe(config))
 			}
 			_, err = command.OutOrStdout().Write(config.Effective())
 			return err
@@ -108,12 +109,12 @@ func addConfigFlag(command *cobra.Command, path *string) {
 const missingSecret = "missing-secret"
 
 // loadConfig reads the named file, else the first of the default ones that is there.
-func loadConfig(named string, options router.LoadOptions) (*router.Config, error) {
+func loadConfig(named string, options config.LoadOptions) (*config.Config, error) {
 	path, err := configPath(named)
 	if err != nil {
 		return nil, err
 	}
-	return router.Load(path, options)
+	return config.Load(path, options)
 }
 
 func configPath(named string) (string, error) {

@@ -15,7 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"aka/router"
+	"aka/router/config"
 )
 
 // The exit codes.
@@ -122,7 +122,7 @@ func report(errOut io.Writer, command *cobra.Command, err error) int {
 // failureText names aka before the error, and before each mistake of a config.
 func failureText(err error) string {
 	text := "aka: " + err.Error()
-	if mistakes := (*router.Mistakes)(nil); errors.As(err, &mistakes) {
+	if mistakes := (*config.Mistakes)(nil); errors.As(err, &mistakes) {
 		text = strings.ReplaceAll(text, "\n", "\naka: ")
 	}
 	return text

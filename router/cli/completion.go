@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"aka/destinations/adapter"
-	"aka/router"
+	"aka/router/config"
 	"aka/router/logging"
 	"aka/router/segment"
 )
@@ -43,7 +43,7 @@ func wordsOf(flag *pflag.Flag) cobra.CompletionFunc {
 	case "destination":
 		return destinationNames
 	case "source":
-		return named(func(c *router.Config) []string { return slices.Sorted(maps.Keys(c.Sources)) })
+		return named(func(c *config.Config) []string { return slices.Sorted(maps.Keys(c.Sources)) })
 	case "reason":
 		return cobra.FixedCompletions(texts(adapter.DeadReasons), cobra.ShellCompDirectiveNoFileComp)
 	case "type":
@@ -64,16 +64,16 @@ func texts[T ~string](words []T) []string {
 	return all
 }
 
-var destinationNames = named(func(c *router.Config) []string { return slices.Sorted(maps.Keys(c.Destinations)) })
+var destinationNames = named(func(c *config.Config) []string { return slices.Sorted(maps.Keys(c.Destinations)) })
 
 // named completes the names that the config has: the one of --config, where that was typed before.
-func named(names func(*router.Config) []string) cobra.CompletionFunc {
+func named(names func(*config.Config) []string) cobra.CompletionFunc {
 	return func(command *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		path := ""
 		if flag := command.Flag("config"); flag != nil {
 			path = flag.Value.String()
 		}
-		config, err := loadConfig(path, router.LoadOptions{MissingSecret: missingSecret})
+		config, err := loadConfig(path, config.LoadOptions{MissingSecret: missingSecret})
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}

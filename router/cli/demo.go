@@ -19,6 +19,7 @@ import (
 
 	"aka/destinations/simulator"
 	"aka/router"
+	"aka/router/config"
 	"aka/router/segment"
 )
 
@@ -73,7 +74,7 @@ func demo(ctx context.Context, keep bool, out io.Writer) (err error) {
 
 // stage is a router and its simulated vendors, running.
 type stage struct {
-	config  *router.Config
+	config  *config.Config
 	vendors simulation
 	router  *router.Router
 	witness witness
@@ -97,7 +98,7 @@ func (s *stage) open(ctx context.Context, folder string) (err error) {
 	if err := os.WriteFile(path, []byte(demoConfig), 0o600); err != nil {
 		return err
 	}
-	s.config, err = router.Load(path, router.LoadOptions{
+	s.config, err = config.Load(path, config.LoadOptions{
 		Lookup:   func(name string) (string, bool) { return filepath.Join(folder, "data"), name == "DEMO_DIR" },
 		Simulate: s.vendors.endpoint,
 	})
@@ -200,7 +201,7 @@ var explained = map[string]string{
 // expect returns how explain says that the call will end, by destination.
 func (s *stage) expect(call demoCall) (map[string]ending, error) {
 	callType, _ := segment.ParseType(call.Type)
-	explanation, err := s.config.Explain(call.body(), router.ExplainOptions{Type: callType})
+	explanation, err := router.Body(s.config, call.body(), router.ExplainOptions{Type: callType})
 	if err != nil {
 		return nil, err
 	}

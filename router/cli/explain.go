@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"aka/router"
+	"aka/router/config"
 	"aka/router/segment"
 	"aka/router/spelling"
 	"aka/router/strictyaml"
@@ -55,7 +56,7 @@ Nothing is sent, and secrets may be missing from the environment.`,
 }
 
 func explain(in io.Reader, out io.Writer, flags explainFlags, file string) error {
-	config, err := loadConfig(flags.config, router.LoadOptions{MissingSecret: missingSecret})
+	config, err := loadConfig(flags.config, config.LoadOptions{MissingSecret: missingSecret})
 	if err != nil {
 		return err
 	}
@@ -64,7 +65,7 @@ func explain(in io.Reader, out io.Writer, flags explainFlags, file string) error
 		return err
 	}
 	callType, _ := segment.ParseType(flags.callType.value)
-	explanation, err := config.Explain(body, router.ExplainOptions{
+	explanation, err := router.Body(config, body, router.ExplainOptions{
 		Source: flags.source, Type: callType, ShowSecrets: flags.showSecrets,
 	})
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"aka/router"
+	"aka/router/config"
 	"aka/router/logging"
 )
 
@@ -54,7 +55,7 @@ missing then, and the journal is a temporary folder: what waits in the real one 
 
 // serve runs the config until ctx ends. The log goes to logs.
 func serve(ctx context.Context, path string, logs io.Writer) error {
-	config, err := loadConfig(path, router.LoadOptions{})
+	config, err := loadConfig(path, config.LoadOptions{})
 	if err != nil {
 		return err
 	}
@@ -66,7 +67,7 @@ func serve(ctx context.Context, path string, logs io.Writer) error {
 // shortKey is the length below which a write key can be guessed, as the example's can.
 const shortKey = 8
 
-func warnOfShortKeys(config *router.Config, log *zap.Logger) {
+func warnOfShortKeys(config *config.Config, log *zap.Logger) {
 	for _, name := range slices.Sorted(maps.Keys(config.Sources)) {
 		if len(config.Sources[name].WriteKey.Reveal()) < shortKey {
 			log.Warn("a write key is short enough to be guessed: whoever has it can send calls: take one of 16 characters or more", zap.String("source", name))
@@ -86,7 +87,7 @@ func serveSimulated(ctx context.Context, path string, logs io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(folder)
-	config, err := loadConfig(path, router.LoadOptions{MissingSecret: simulatedSecret, Simulate: vendors.endpoint, JournalDir: folder})
+	config, err := loadConfig(path, config.LoadOptions{MissingSecret: simulatedSecret, Simulate: vendors.endpoint, JournalDir: folder})
 	if err != nil {
 		return err
 	}
@@ -97,14 +98,14 @@ func serveSimulated(ctx context.Context, path string, logs io.Writer) error {
 }
 
 // runRouter starts a router, and stops it in order when ctx ends.
-func runRouter(ctx context.Context, config *router.Config, log *zap.Logger) error {
+func runRouter(ctx context.Context, c *config.Config, log *zap.Logger) error {
 	hangups := make(chan os.Signal, 1) // from the start on: an unexpected one would end the process
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer close(hangups)
 	defer signal.Stop(hangups)
-	r := router.New(config, log)
-	limitMemory(config.MemoryLimit, log)
-	r.OnReload(func(before, next *router.Config) {
+	r := router.New(c, log)
+	limitMemory(c.MemoryLimit, log)
+	r.OnReload(func(before, next *config.Config) {
 		if before.MemoryLimit != next.MemoryLimit {
 			limitMemory(next.MemoryLimit, log)
 		}
@@ -117,7 +118,7 @@ func runRouter(ctx context.Context, config *router.Config, log *zap.Logger) erro
 	}
 	debug.FreeOSMemory() // to start takes more than to run
 	log.Info("ready", zap.String("listen", r.Addr()), zap.String("scheme", r.Scheme()), zap.String("admin", r.AdminAddr()),
-		zap.Strings("destinations", slices.Sorted(maps.Keys(config.Destinations))), zap.String("version", buildVersion()))
+		zap.Strings("destinations", slices.Sorted(maps.Keys(c.Destinations))), zap.String("version", buildVersion()))
 	go reloadAt(hangups, r)
 	failed := watch(ctx, r)
 	timeout := r.Config().ShutdownTimeout

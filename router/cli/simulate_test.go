@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"aka/destinations"
-	"aka/router"
+	"aka/router/config"
 )
 
 func TestSimulatePrintsDestinationsThatAConfigTakes(t *testing.T) {
@@ -20,7 +20,7 @@ func TestSimulatePrintsDestinationsThatAConfigTakes(t *testing.T) {
 	printed := readUntil(t, reader, "vero/api/v2\" }\n")
 
 	path := writeConfig(t, "sources: { website: { write_key: dev } }\n"+printed)
-	config, err := router.Load(path, router.LoadOptions{Lookup: os.LookupEnv})
+	config, err := config.Load(path, config.LoadOptions{Lookup: os.LookupEnv})
 	if err != nil {
 		t.Fatalf("%v, in\n%s", err, printed)
 	}
@@ -65,7 +65,7 @@ func TestAnyVendorIsSimulated(t *testing.T) {
 	defer delete(destinations.Vendors, "somebody")
 	vendors := newSimulation(t)
 	path := writeConfig(t, "sources: { website: { write_key: dev } }\ndestinations: { mine: { type: somebody, settings: { api_key: k } } }\n")
-	if _, err := router.Load(path, router.LoadOptions{MissingSecret: simulatedSecret, Simulate: vendors.endpoint}); err != nil {
+	if _, err := config.Load(path, config.LoadOptions{MissingSecret: simulatedSecret, Simulate: vendors.endpoint}); err != nil {
 		t.Error(err)
 	}
 	var printed strings.Builder

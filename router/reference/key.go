@@ -13,7 +13,7 @@ import (
 
 	"aka/destinations"
 	"aka/destinations/adapter"
-	"aka/router"
+	"aka/router/config"
 	"aka/router/delivery"
 	"aka/router/strictyaml"
 )
@@ -87,7 +87,7 @@ type Reference struct {
 // build reads the structs of the config, with the values that they have before a config says anything.
 func build(d *docs) *Reference {
 	r := &Reference{docs: d}
-	r.Keys = r.keysOf(reflect.ValueOf(*router.DefaultConfig()))
+	r.Keys = r.keysOf(reflect.ValueOf(*config.Default()))
 	for _, name := range destinations.Types() {
 		r.Vendors = append(r.Vendors, r.vendor(name))
 	}
@@ -130,7 +130,7 @@ func (r *Reference) keysOf(section reflect.Value) []*Key {
 
 // isRefused tells of a key that is read only to be refused.
 func isRefused(section reflect.Type, name string) bool {
-	return section == reflect.TypeFor[router.Journal]() && name == "nats"
+	return section == reflect.TypeFor[config.Journal]() && name == "nats"
 }
 
 func (r *Reference) key(name string, owner reflect.Type, field reflect.StructField, value reflect.Value) *Key {

@@ -7,7 +7,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"aka/router"
+	"aka/router/config"
 )
 
 // schema is a JSON Schema of draft 7, which editors know best.
@@ -181,7 +181,7 @@ func choice(k *Key) *schema {
 func named(each *schema) *schema {
 	return &schema{
 		Type: []string{"object"}, MinProperties: 1, AdditionalProperties: each,
-		PropertyNames: &schema{Pattern: router.NamePattern, PatternErrorMessage: "A name is 1 to 63 of a-z, 0-9, _ and -."},
+		PropertyNames: &schema{Pattern: config.NamePattern, PatternErrorMessage: "A name is 1 to 63 of a-z, 0-9, _ and -."},
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"gopkg.in/yaml.v3"
 
-	"aka/router"
+	"aka/router/config"
 )
 
 func compiled(t *testing.T) *jsonschema.Schema {
@@ -74,8 +74,8 @@ func loadsAt(t *testing.T, path string, text []byte) error {
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := router.Load(path, router.LoadOptions{Lookup: anyVariable})
-	if err != nil && !errors.As(err, new(*router.Mistakes)) {
+	_, err := config.Load(path, config.LoadOptions{Lookup: anyVariable})
+	if err != nil && !errors.As(err, new(*config.Mistakes)) {
 		t.Fatal(err)
 	}
 	return err
@@ -100,7 +100,7 @@ func TestTheSchemaTakesWhatAkaTakes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	effective, err := os.ReadFile("../testdata/effective.yaml")
+	effective, err := os.ReadFile("../config/testdata/effective.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ var onlyAkaKnows = map[string][]string{
 
 func TestEditorsSeeWhatIsWrongButForWhatOnlyAkaKnows(t *testing.T) {
 	schema := compiled(t)
-	files, err := filepath.Glob("../testdata/config/*.yaml")
+	files, err := filepath.Glob("../config/testdata/config/*.yaml")
 	if err != nil || len(files) < 20 {
 		t.Fatalf("%d broken configs (%v)", len(files), err)
 	}

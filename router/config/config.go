@@ -1,6 +1,5 @@
-// Package router builds everything from the config: sources at one end, destinations at the other, the journal between
-// them. It runs what it built, and stops it in order.
-package router
+// Package config reads the config file, says everything that is wrong with it, and builds its destinations.
+package config
 
 import (
 	"time"
@@ -48,8 +47,6 @@ type Config struct {
 	// Above 0. Default 20s.
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
 
-	// former are the destinations of sources that were configured when this process began, or later, and are not any more.
-	former map[string][]string
 	// again loads the config anew, from where it came.
 	again func() (*Config, error)
 }
@@ -102,8 +99,8 @@ type Admin struct {
 	Hosts []string `yaml:"hosts"`
 }
 
-// DefaultConfig returns the config of a file that says nothing. It is not valid: it has no source and no destination.
-func DefaultConfig() *Config {
+// Default returns the config of a file that says nothing. It is not valid: it has no source and no destination.
+func Default() *Config {
 	return &Config{
 		Config:          ingress.DefaultConfig,
 		Delivery:        delivery.DefaultOptions,
@@ -118,11 +115,14 @@ func DefaultConfig() *Config {
 	}
 }
 
+// Again loads the config anew, from where it came.
+func (c *Config) Again() (*Config, error) { return c.again() }
+
 // Effective returns the config as YAML: every key with the value it has, secrets as <secret>. It is itself a config.
 func (c *Config) Effective() []byte {
 	text, err := strictyaml.Encode(c)
 	if err != nil {
-		panic("router: the config does not encode: " + err.Error())
+		panic("config: does not encode: " + err.Error())
 	}
 	return text
 }

@@ -1,9 +1,8 @@
-package router
+package config
 
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -19,22 +18,9 @@ import (
 
 	"aka/destinations"
 	"aka/destinations/adapter"
+	"aka/router/config/configtest"
 	"aka/router/segment"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew; read what changed before committing it")
-
-// environment is what the configs of these tests may ask for.
-var environment = map[string]string{
-	"WRITE_KEY": "s3cret-write-key",
-	"EMPTY":     "",
-	"ENDPOINT":  "not a url",
-}
-
-func lookup(name string) (string, bool) {
-	value, ok := environment[name]
-	return value, ok
-}
 
 // Each broken config stands beside the exact and whole text of its error, but for the list of vendors, which grows.
 func TestBrokenConfigsNameEveryMistake(t *testing.T) {
@@ -46,34 +32,18 @@ func TestBrokenConfigsNameEveryMistake(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(file, ".yaml"), func(t *testing.T) {
-			_, err := Load(file, LoadOptions{Lookup: lookup})
+			_, err := Load(file, LoadOptions{Lookup: configtest.Lookup})
 			mistakes := (*Mistakes)(nil)
 			if !errors.As(err, &mistakes) {
 				t.Fatalf("the error is no *Mistakes: %v", err)
 			}
-			compareGolden(t, strings.TrimSuffix(file, ".yaml")+".err", strings.ReplaceAll(err.Error(), vendors, "<vendors>")+"\n")
+			configtest.CompareGolden(t, strings.TrimSuffix(file, ".yaml")+".err", strings.ReplaceAll(err.Error(), vendors, "<vendors>")+"\n")
 			for _, secret := range []string{"s3cret-write-key", "token-1", "key-1"} {
 				if strings.Contains(err.Error(), secret) {
 					t.Errorf("the error shows a secret")
 				}
 			}
 		})
-	}
-}
-
-func compareGolden(t *testing.T, path, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s:\n got %s\nwant %s", path, got, want)
 	}
 }
 
@@ -105,52 +75,32 @@ func TestAnAliasBombEndsSoon(t *testing.T) {
 	for i := range 20_000 {
 		fmt.Fprintf(&bomb, "  d%d: { type: vero, settings: *x }\n", i)
 	}
-	_, err := Load(write(t, bomb.String()), LoadOptions{})
+	_, err := Load(configtest.Write(t, bomb.String()), LoadOptions{})
 	if err == nil || len(err.Error()) > 1<<20 {
 		t.Errorf("got an error of %d bytes", len(fmt.Sprint(err)))
 	}
 }
 
-const minimal = `
-sources: { website: { write_key: dev } }
-destinations:
-  kissmetrics: { settings: { api_key: key-1 } }
-  mixpanel: { settings: { token: token-1, id_merge: simplified } }
-  vero: { settings: { auth_token: token-2 } }
-`
-
-// write makes a config file of the text.
-func write(t *testing.T, text string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "config.yaml")
-	if err := writeFile(path, text); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-func writeFile(path, text string) error { return os.WriteFile(path, []byte(text), 0o600) }
-
 func load(t *testing.T, text string, options LoadOptions) *Config {
 	t.Helper()
 	if options.Lookup == nil {
-		options.Lookup = lookup
+		options.Lookup = configtest.Lookup
 	}
-	config, err := Load(write(t, text), options)
+	config, err := Load(configtest.Write(t, text), options)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return config
 }
 
-const example = "../config.example.yaml"
+const example = "../../config.example.yaml"
 
 func TestTheExampleShowsTheDefaults(t *testing.T) {
-	shown, err := Load(example, LoadOptions{Lookup: lookup, MissingSecret: "unset"})
+	shown, err := Load(example, LoadOptions{Lookup: configtest.Lookup, MissingSecret: "unset"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := string(load(t, minimal, LoadOptions{}).Effective())
+	want := string(load(t, configtest.Minimal, LoadOptions{}).Effective())
 	if got := string(shown.Effective()); got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
@@ -172,7 +122,7 @@ func wholeExample(t *testing.T) string {
 func TestTheExampleShowsTheDefaultsOfWhatIsCommentedOutToo(t *testing.T) {
 	environment := func(string) (string, bool) { return "secret", true }
 	shown := decodeAny(t, load(t, wholeExample(t), LoadOptions{Lookup: environment}).Effective())
-	for path, want := range flattened(decodeAny(t, load(t, minimal, LoadOptions{}).Effective())) {
+	for path, want := range flattened(decodeAny(t, load(t, configtest.Minimal, LoadOptions{}).Effective())) {
 		if got := at(shown, path); fmt.Sprint(got) != want {
 			t.Errorf("%s: the example says %v, the default is %s", path, got, want)
 		}
@@ -254,12 +204,12 @@ func flattened(value any) map[string]string {
 }
 
 func TestTheEffectiveConfigIsWholeMaskedAndAConfigAgain(t *testing.T) {
-	config, err := Load(example, LoadOptions{Lookup: lookup, MissingSecret: "unset"})
+	config, err := Load(example, LoadOptions{Lookup: configtest.Lookup, MissingSecret: "unset"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	effective := string(config.Effective())
-	compareGolden(t, "testdata/effective.yaml", effective)
+	configtest.CompareGolden(t, "testdata/effective.yaml", effective)
 	if again := string(load(t, effective, LoadOptions{}).Effective()); again != effective {
 		t.Errorf("got %s\nwant %s", again, effective)
 	}
@@ -310,7 +260,7 @@ delivery: { timeout: 3s, retry: { initial: 1s } }
 }
 
 func TestTheDefaultOrderReplacesTheVendors(t *testing.T) {
-	config := load(t, minimal+"delivery: { order: none }\n", LoadOptions{})
+	config := load(t, configtest.Minimal+"delivery: { order: none }\n", LoadOptions{})
 	if d := config.Destinations["vero"]; d.Order != adapter.OrderNone || d.Delivery.Order != adapter.OrderNone {
 		t.Errorf("got %s and %s", d.Order, d.Delivery.Order)
 	}
@@ -340,7 +290,7 @@ func TestASecretMayStandInAFile(t *testing.T) {
 	if err := os.WriteFile(file, []byte("from-file\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	text := strings.Replace(minimal, "write_key: dev", "write_key_file: "+file, 1)
+	text := strings.Replace(configtest.Minimal, "write_key: dev", "write_key_file: "+file, 1)
 	if got := load(t, text, LoadOptions{}).Sources["website"].WriteKey.Reveal(); got != "from-file" {
 		t.Errorf("got %q", got)
 	}
@@ -381,8 +331,8 @@ func TestASimulatorThatRefusesIsAMistakeOfTheDestination(t *testing.T) {
 	refuse := func(string, string, *yaml.Node) (string, error) {
 		return "", errors.New("no simulator for this vendor")
 	}
-	path := write(t, minimal)
-	_, err := Load(path, LoadOptions{Lookup: lookup, Simulate: refuse})
+	path := configtest.Write(t, configtest.Minimal)
+	_, err := Load(path, LoadOptions{Lookup: configtest.Lookup, Simulate: refuse})
 	if want := path + ":5: destinations.mixpanel.settings.endpoint: no simulator for this vendor"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v\nwant %s", err, want)
 	}
@@ -403,7 +353,7 @@ func FuzzLoad(f *testing.F) {
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		config, err := Load(path, LoadOptions{Lookup: lookup, MissingSecret: "unset"})
+		config, err := Load(path, LoadOptions{Lookup: configtest.Lookup, MissingSecret: "unset"})
 		if err != nil {
 			if mistakes := (*Mistakes)(nil); !errors.As(err, &mistakes) || len(mistakes.Problems) == 0 {
 				t.Fatalf("no mistakes in %v", err)
@@ -424,7 +374,7 @@ func FuzzLoad(f *testing.F) {
 
 // What is tried without its secrets is tried without its certificate, which lies where the secrets do.
 func TestACertificateThatIsNotThereIsLeftOutWhereSecretsMayBeMissing(t *testing.T) {
-	text := minimal + "\ntls: { cert_file: missing.crt, key_file: missing.key }\n"
+	text := configtest.Minimal + "\ntls: { cert_file: missing.crt, key_file: missing.key }\n"
 	if config := load(t, text, LoadOptions{MissingSecret: "unset"}); config.TLS.IsSet() {
 		t.Errorf("%+v", config.TLS)
 	}
@@ -452,7 +402,7 @@ func TestNothingPrivateLiesInTheStaticFolder(t *testing.T) {
 			if err := os.Symlink(".", "linked"); err != nil {
 				t.Fatal(err)
 			}
-			text, path := minimal, filepath.Join(folder, private)
+			text, path := configtest.Minimal, filepath.Join(folder, private)
 			switch filepath.Ext(private) {
 			case "":
 				text += fmt.Sprintf("journal: { dir: %q }\n", path)
@@ -466,7 +416,7 @@ func TestNothingPrivateLiesInTheStaticFolder(t *testing.T) {
 			if err := os.WriteFile("config.yaml", []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			_, err := Load("config.yaml", LoadOptions{Lookup: lookup})
+			_, err := Load("config.yaml", LoadOptions{Lookup: configtest.Lookup})
 			wanted := slices.Contains(static, dir)
 			if (err != nil) != wanted || wanted && !strings.Contains(err.Error(), "static_dir: expected a folder without anything private") {
 				t.Errorf("%s below %s: %v", private, dir, err)

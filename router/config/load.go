@@ -1,4 +1,4 @@
-package router
+package config
 
 import (
 	"bytes"
@@ -201,7 +201,7 @@ func newLoader(path string, options LoadOptions) *loader {
 	if options.Lookup == nil {
 		options.Lookup = os.LookupEnv
 	}
-	l := &loader{path: path, options: options, config: DefaultConfig()}
+	l := &loader{path: path, options: options, config: Default()}
 	l.decoder = &strictyaml.Decoder{Lookup: options.Lookup, ReadFile: l.readSecret, MissingSecret: options.MissingSecret, Later: l.later}
 	return l
 }
