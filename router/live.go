@@ -11,6 +11,7 @@ import (
 
 	"aka/router/admin"
 	"aka/router/delivery"
+	"aka/router/explain"
 	"aka/router/journal"
 	"aka/router/live"
 	"aka/router/merges"
@@ -76,8 +77,8 @@ func (r *Router) status(ctx context.Context) []delivery.Status {
 
 // explainEntry says what each destination that a call of the journal is for would be sent for it.
 func (r *Router) explainEntry(e *journal.Entry) any {
-	explained := Message(r.Config(), &e.Message, e.Source, false)
-	return slices.DeleteFunc(explained, func(d ExplainedDestination) bool { return e.Target != "" && d.Name != e.Target })
+	explained := explain.Message(r.Config(), &e.Message, e.Source, false)
+	return slices.DeleteFunc(explained, func(d explain.Destination) bool { return e.Target != "" && d.Name != e.Target })
 }
 
 // mergesOf returns what each destination remembers of the merges of an id.

@@ -20,6 +20,7 @@ import (
 	"aka/router/admin"
 	"aka/router/config"
 	"aka/router/delivery"
+	"aka/router/explain"
 	"aka/router/ingress"
 	"aka/router/journal"
 	"aka/router/live"
@@ -177,7 +178,7 @@ func (r *Router) startAdmin() (err error) {
 			return nil
 		},
 		Explain: func(body []byte, source string) (any, error) {
-			return Body(r.Config(), body, ExplainOptions{Source: source})
+			return explain.Body(r.Config(), body, explain.Options{Source: source})
 		},
 		Live:         r.live,
 		Status:       r.status,

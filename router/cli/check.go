@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"aka/router"
 	"aka/router/config"
+	"aka/router/explain"
 	"aka/router/terminal"
 )
 
@@ -44,7 +44,7 @@ does not tell), unreachable, or not_probed. The exit code is 1 when a destinatio
 			case err != nil:
 				return err
 			case probe:
-				return showProbes(command.OutOrStdout(), output, router.Probe(config))
+				return showProbes(command.OutOrStdout(), output, explain.Probe(config))
 			}
 			_, err = command.OutOrStdout().Write(config.Effective())
 			return err
@@ -57,7 +57,7 @@ does not tell), unreachable, or not_probed. The exit code is 1 when a destinatio
 }
 
 // showProbes fails when a destination's did.
-func showProbes(out io.Writer, output *choice, all []router.Probed) error {
+func showProbes(out io.Writer, output *choice, all []explain.Probed) error {
 	if err := output.write(out, all, func(shown *bytes.Buffer) { writeProbes(shown, all) }); err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func showProbes(out io.Writer, output *choice, all []router.Probed) error {
 }
 
 // writeProbes writes a destination's name and finding on a line, and what there is to know of it below.
-func writeProbes(shown *bytes.Buffer, all []router.Probed) {
+func writeProbes(shown *bytes.Buffer, all []explain.Probed) {
 	widest := 0
 	for _, found := range all {
 		widest = max(widest, len(found.Destination))

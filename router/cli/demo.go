@@ -20,6 +20,7 @@ import (
 	"aka/destinations/simulator"
 	"aka/router"
 	"aka/router/config"
+	"aka/router/explain"
 	"aka/router/segment"
 )
 
@@ -195,13 +196,13 @@ func (s *stage) play(ctx context.Context, call demoCall, told *telling) error {
 
 // explained is how a call ends that explain says this of.
 var explained = map[string]string{
-	router.OutcomeSend: endedDelivered, router.OutcomeDrop: endedDropped, router.OutcomeReject: endedDead,
+	explain.OutcomeSend: endedDelivered, explain.OutcomeDrop: endedDropped, explain.OutcomeReject: endedDead,
 }
 
 // expect returns how explain says that the call will end, by destination.
 func (s *stage) expect(call demoCall) (map[string]ending, error) {
 	callType, _ := segment.ParseType(call.Type)
-	explanation, err := router.Body(s.config, call.body(), router.ExplainOptions{Type: callType})
+	explanation, err := explain.Body(s.config, call.body(), explain.Options{Type: callType})
 	if err != nil {
 		return nil, err
 	}

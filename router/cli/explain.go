@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"aka/router"
 	"aka/router/config"
+	"aka/router/explain"
 	"aka/router/segment"
 	"aka/router/spelling"
 	"aka/router/strictyaml"
@@ -44,7 +44,7 @@ Nothing is sent, and secrets may be missing from the environment.`,
 		Example: `  echo '{"type":"alias","previousId":"anon-1","userId":"jane"}' | aka explain`,
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
-			return explain(command.InOrStdin(), command.OutOrStdout(), flags, strings.Join(args, ""))
+			return explainFile(command.InOrStdin(), command.OutOrStdout(), flags, strings.Join(args, ""))
 		},
 	}
 	addConfigFlag(command, &flags.config)
@@ -55,7 +55,7 @@ Nothing is sent, and secrets may be missing from the environment.`,
 	return command
 }
 
-func explain(in io.Reader, out io.Writer, flags explainFlags, file string) error {
+func explainFile(in io.Reader, out io.Writer, flags explainFlags, file string) error {
 	config, err := loadConfig(flags.config, config.LoadOptions{MissingSecret: missingSecret})
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ func explain(in io.Reader, out io.Writer, flags explainFlags, file string) error
 		return err
 	}
 	callType, _ := segment.ParseType(flags.callType.value)
-	explanation, err := router.Body(config, body, router.ExplainOptions{
+	explanation, err := explain.Body(config, body, explain.Options{
 		Source: flags.source, Type: callType, ShowSecrets: flags.showSecrets,
 	})
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 
 	"aka/destinations/adapter"
 	"aka/destinations/simulator"
-	"aka/router"
+	"aka/router/explain"
 )
 
 // probed is a simulator with an account of each kind, and a config that sends to it with these credentials.
@@ -46,14 +46,14 @@ func probed(t *testing.T, token string) (*simulator.Simulator, string) {
 var probedNames = []string{"account", "kissmetrics", "mixpanel", "secret", "vero"}
 
 // probe runs aka check --probe and returns the finding of each destination.
-func probe(t *testing.T, path string) (result, map[string]router.Probed) {
+func probe(t *testing.T, path string) (result, map[string]explain.Probed) {
 	t.Helper()
 	got := runAka(t, "check", "--probe", "-o", "json", "-c", path)
-	var all []router.Probed
+	var all []explain.Probed
 	if err := json.Unmarshal([]byte(got.out), &all); err != nil {
 		t.Fatalf("%v in %s%s", err, got.out, got.errOut)
 	}
-	found := map[string]router.Probed{}
+	found := map[string]explain.Probed{}
 	for _, p := range all {
 		found[p.Destination] = p
 	}

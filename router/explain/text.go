@@ -1,4 +1,4 @@
-package router
+package explain
 
 import (
 	"bytes"
@@ -57,7 +57,7 @@ func (t *textWriter) line(format string, args ...any) {
 	t.out.WriteByte('\n')
 }
 
-func (t *textWriter) call(c ExplainedCall) {
+func (t *textWriter) call(c Call) {
 	t.line("call %d  %s  message %s", c.Index, cmp.Or(c.Type, "-"), cmp.Or(terminal.Plain(c.MessageID), "-"))
 	if len(c.Diagnostics) > 0 {
 		t.line("  note: %s", strings.Join(c.Diagnostics, ", "))
@@ -70,7 +70,7 @@ func (t *textWriter) call(c ExplainedCall) {
 	}
 }
 
-func (t *textWriter) destination(d ExplainedDestination) {
+func (t *textWriter) destination(d Destination) {
 	head := fmt.Sprintf("  %-*s  %-6s", t.width, d.Name, d.Outcome)
 	if d.Outcome != OutcomeSend {
 		t.line("%s  %s: %s", head, d.Reason, d.Why)

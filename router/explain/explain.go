@@ -1,4 +1,6 @@
-package router
+// Package explain says what would become of calls, and whether vendors take the credentials, and sends no call. It needs a config and
+// nothing that runs.
+package explain
 
 import (
 	"bytes"
@@ -15,8 +17,8 @@ import (
 	"aka/router/segment"
 )
 
-// ExplainOptions say how a body would have arrived.
-type ExplainOptions struct {
+// Options say how a body would have arrived.
+type Options struct {
 	// Source is the name of the source that would have sent it. "" is the one whose write key the body holds, else the only
 	// one that is configured.
 	Source string
@@ -31,12 +33,12 @@ type ExplainOptions struct {
 // Explanation says what would become of a body, without sending anything.
 type Explanation struct {
 	// Source is the name of the source it was explained for.
-	Source string          `json:"source"`
-	Calls  []ExplainedCall `json:"calls"`
+	Source string `json:"source"`
+	Calls  []Call `json:"calls"`
 }
 
-// ExplainedCall is one call of the body: refused at the door, or what each destination would make of it.
-type ExplainedCall struct {
+// Call is one call of the body: refused at the door, or what each destination would make of it.
+type Call struct {
 	// Index is the call's position in the body, from 0.
 	Index     int    `json:"index"`
 	Type      string `json:"type,omitempty"`
@@ -44,8 +46,8 @@ type ExplainedCall struct {
 	// Rejected says why the call would be refused. It has no destinations then.
 	Rejected *Rejection `json:"rejected"`
 	// Diagnostics are oddities that are only counted, such as "type_mismatch".
-	Diagnostics  []string               `json:"diagnostics,omitempty"`
-	Destinations []ExplainedDestination `json:"destinations"`
+	Diagnostics  []string      `json:"diagnostics,omitempty"`
+	Destinations []Destination `json:"destinations"`
 }
 
 // Rejection is why a call would be refused, as the SDK would be told.
@@ -61,8 +63,8 @@ const (
 	OutcomeReject = "reject"
 )
 
-// ExplainedDestination is what one destination would make of a call.
-type ExplainedDestination struct {
+// Destination is what one destination would make of a call.
+type Destination struct {
 	Name string `json:"name"`
 	// Outcome is send, drop or reject.
 	Outcome string `json:"outcome"`
@@ -83,7 +85,7 @@ type ExplainedDestination struct {
 // Body says what each destination would be sent for each call of the body: one call, a batch envelope, or a JSON array
 // of calls. Nothing is sent or kept. The error, a *segment.Error where the body is to blame, means that there is no source to
 // explain for or that the body would be refused whole.
-func Body(c *config.Config, body []byte, options ExplainOptions) (*Explanation, error) {
+func Body(c *config.Config, body []byte, options Options) (*Explanation, error) {
 	if options.ReceivedAt.IsZero() {
 		options.ReceivedAt = time.Now()
 	}
@@ -98,9 +100,9 @@ func Body(c *config.Config, body []byte, options ExplainOptions) (*Explanation, 
 	}
 	explanation := &Explanation{Source: source}
 	if refused != nil {
-		explanation.Calls = []ExplainedCall{refusedCall(0, refused.Code, refused.Message)}
+		explanation.Calls = []Call{refusedCall(0, refused.Code, refused.Message)}
 	} else {
-		explanation.Calls = explainCalls(c, parsed, source, options)
+		explanation.Calls = calls(c, parsed, source, options)
 	}
 	explanation.diagnose(parsed.Diagnostics)
 	return explanation, nil
@@ -113,7 +115,7 @@ const (
 )
 
 // parse reads the body as a batch when it is one.
-func parse(c *config.Config, body []byte, options ExplainOptions) (result *segment.Result, batch bool, err error) {
+func parse(c *config.Config, body []byte, options Options) (result *segment.Result, batch bool, err error) {
 	single := segment.Options{Type: options.Type, ReceivedAt: options.ReceivedAt, Limits: c.Limits.Segment(), Admit: admit(c, options.Source)}
 	if array := bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))); bytes.HasPrefix(array, []byte("[")) {
 		// An envelope would shift the position that the error tells.
@@ -166,9 +168,9 @@ func sourceOf(c *config.Config, writeKey, name string) (string, error) {
 	return names[0], nil
 }
 
-// explainCalls puts the accepted and the refused calls of a body back into one row.
-func explainCalls(c *config.Config, parsed *segment.Result, source string, options ExplainOptions) []ExplainedCall {
-	calls := make([]ExplainedCall, 0, len(parsed.Messages)+len(parsed.Rejected))
+// calls puts the accepted and the refused calls of a body back into one row.
+func calls(c *config.Config, parsed *segment.Result, source string, options Options) []Call {
+	calls := make([]Call, 0, len(parsed.Messages)+len(parsed.Rejected))
 	messages, rejected := parsed.Messages, parsed.Rejected
 	for index := 0; len(messages)+len(rejected) > 0; index++ {
 		if len(rejected) > 0 && (rejected[0].Index == index || len(messages) == 0) {
@@ -176,39 +178,39 @@ func explainCalls(c *config.Config, parsed *segment.Result, source string, optio
 			rejected = rejected[1:]
 			continue
 		}
-		calls = append(calls, explainCall(c, index, &messages[0], source, options))
+		calls = append(calls, call(c, index, &messages[0], source, options))
 		messages = messages[1:]
 	}
 	return calls
 }
 
-func refusedCall(index int, code, message string) ExplainedCall {
-	return ExplainedCall{Index: index, Rejected: &Rejection{code, message}, Destinations: []ExplainedDestination{}}
+func refusedCall(index int, code, message string) Call {
+	return Call{Index: index, Rejected: &Rejection{code, message}, Destinations: []Destination{}}
 }
 
-func explainCall(c *config.Config, index int, m *segment.Message, source string, options ExplainOptions) ExplainedCall {
-	return ExplainedCall{Index: index, Type: m.Type.String(), MessageID: m.MessageID, Destinations: Message(c, m, source, options.ShowSecrets)}
+func call(c *config.Config, index int, m *segment.Message, source string, options Options) Call {
+	return Call{Index: index, Type: m.Type.String(), MessageID: m.MessageID, Destinations: Message(c, m, source, options.ShowSecrets)}
 }
 
 // Message says what each destination, by name, would be sent for a message from a source.
-func Message(c *config.Config, m *segment.Message, source string, showSecrets bool) []ExplainedDestination {
-	var all []ExplainedDestination
+func Message(c *config.Config, m *segment.Message, source string, showSecrets bool) []Destination {
+	var all []Destination
 	for _, name := range slices.Sorted(maps.Keys(c.Destinations)) {
-		all = append(all, explainAt(c.Destinations[name], m, c.Sources[source].Destinations, showSecrets))
+		all = append(all, at(c.Destinations[name], m, c.Sources[source].Destinations, showSecrets))
 	}
 	return all
 }
 
-func explainAt(d *config.Destination, m *segment.Message, allowed []string, showSecrets bool) ExplainedDestination {
-	explained := outcomeAt(d, m, allowed, showSecrets)
+func at(d *config.Destination, m *segment.Message, allowed []string, showSecrets bool) Destination {
+	explained := outcome(d, m, allowed, showSecrets)
 	explained.Why = explained.Reason.Explain()
 	return explained
 }
 
 // outcome goes the way that delivery goes, up to the sending.
-func outcomeAt(d *config.Destination, m *segment.Message, allowed []string, showSecrets bool) ExplainedDestination {
+func outcome(d *config.Destination, m *segment.Message, allowed []string, showSecrets bool) Destination {
 	decision, reason := d.Filter(allowed, m)
-	explained := ExplainedDestination{Name: d.Name, Diagnostics: decision.Diagnostics}
+	explained := Destination{Name: d.Name, Diagnostics: decision.Diagnostics}
 	if reason != "" {
 		explained.Outcome, explained.Reason = OutcomeDrop, reason
 		return explained

@@ -1,4 +1,4 @@
-package router
+package explain
 
 import (
 	"bytes"
@@ -29,9 +29,9 @@ destinations:
 `
 
 // website is how most of these bodies arrive.
-var website = ExplainOptions{Source: "website", ReceivedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+var website = Options{Source: "website", ReceivedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 
-func explainText(t *testing.T, body string, options ExplainOptions) string {
+func explainText(t *testing.T, body string, options Options) string {
 	t.Helper()
 	explanation, err := Body(load(t, explained, config.LoadOptions{}), []byte(body), options)
 	if err != nil {
@@ -127,7 +127,7 @@ func TestExplainSaysThatThereIsNoCall(t *testing.T) {
 }
 
 func TestExplainReadsWhatIsWrongWithACall(t *testing.T) {
-	got := explainText(t, `{"type":"identify","userId":"jane","integrations":{"Vero":{"tags":7}}}`, ExplainOptions{Source: "app"})
+	got := explainText(t, `{"type":"identify","userId":"jane","integrations":{"Vero":{"tags":7}}}`, Options{Source: "app"})
 	want := "  vero         reject  rejected: the call cannot be translated for this vendor: correct what the error names\n" +
 		"                       integrations.Vero.tags: expected an object\n"
 	if !strings.Contains(got, want) {
@@ -165,7 +165,7 @@ func TestExplainSaysWhyNothingWouldBeSent(t *testing.T) {
 		},
 		"one call that is refused": {`{"type":"alias"}`, "app", []string{"missing_user_id"}},
 	} {
-		explanation, err := Body(config, []byte(c.body), ExplainOptions{Source: c.source})
+		explanation, err := Body(config, []byte(c.body), Options{Source: c.source})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -193,7 +193,7 @@ func TestExplainTakesOneCallABatchAndAnArray(t *testing.T) {
 
 func TestExplainTakesThePathsType(t *testing.T) {
 	explanation, err := Body(load(t, explained, config.LoadOptions{}), []byte(`{"type":"track","previousId":"a","userId":"b"}`),
-		ExplainOptions{Source: "app", Type: segment.Alias})
+		Options{Source: "app", Type: segment.Alias})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +235,7 @@ func TestExplainFindsTheSource(t *testing.T) {
 		"an unknown name":       {several, "", "blog", `no source is named "blog"; there are app, website`},
 		"none to choose":        {several, "other", "", "the body holds no known write key: name one of the sources app, website"},
 	} {
-		explanation, err := Body(c.config, call(c.key), ExplainOptions{Source: c.source})
+		explanation, err := Body(c.config, call(c.key), Options{Source: c.source})
 		got := ""
 		if err != nil {
 			got = err.Error()
@@ -296,7 +296,7 @@ func TestExplainDoesWithAddressesWhatTheSourceDoes(t *testing.T) {
 	} {
 		single := fmt.Sprintf(call, `,"writeKey":"`+c.key+`"`)
 		for _, body := range []string{single, "[" + single + "]", `{"batch":[` + fmt.Sprintf(call, "") + `],"writeKey":"` + c.key + `"}`} {
-			explanation, err := Body(config, []byte(body), ExplainOptions{Source: c.source, ReceivedAt: website.ReceivedAt})
+			explanation, err := Body(config, []byte(body), Options{Source: c.source, ReceivedAt: website.ReceivedAt})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -345,7 +345,7 @@ func FuzzExplain(f *testing.F) {
 }
 
 // checkExplained checks that each destination has either requests or a reason.
-func checkExplained(t *testing.T, call ExplainedCall) {
+func checkExplained(t *testing.T, call Call) {
 	if (call.Rejected == nil) == (len(call.Destinations) == 0) {
 		t.Fatalf("call %d has both or neither of a rejection and destinations", call.Index)
 	}
