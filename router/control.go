@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -19,7 +18,7 @@ func (r *Router) Pause(name string, paused bool) error {
 	if !r.started.Load() {
 		return errNotRunning
 	}
-	if err := r.pause(name, paused); err != nil {
+	if err := r.fleet.pause(name, paused); err != nil {
 		return err
 	}
 	if paused {
@@ -30,48 +29,21 @@ func (r *Router) Pause(name string, paused bool) error {
 	return nil
 }
 
-func (r *Router) pause(name string, paused bool) error {
-	r.pausing.Lock()
-	defer r.pausing.Unlock()
-	if r.all()[name] == nil {
-		return fmt.Errorf("%w: %s", admin.ErrNoDestination, name)
-	}
-	if err := r.journal.Pause(name, paused); err != nil {
-		return err
-	}
-	if p := r.all()[name]; p != nil { // a reload may have put another in its place
-		p.Pause(paused)
-	}
-	return nil
-}
-
 // Forget lets go of what a destination that is not configured any more had waiting, and returns how many calls that were. Its
 // dead letters stay.
 func (r *Router) Forget(ctx context.Context, name string) (calls uint64, err error) {
-	r.changing.Lock()
-	defer r.changing.Unlock()
+	r.fleet.changing.Lock()
+	defer r.fleet.changing.Unlock()
 	if !r.started.Load() {
 		return 0, errNotRunning
 	}
 	if r.Config().Destinations[name] != nil {
 		return 0, fmt.Errorf("%w: %s", admin.ErrConfigured, name)
 	}
-	r.mu.RLock()
-	k := r.kept[name]
-	r.mu.RUnlock()
-	if k == nil {
-		return 0, fmt.Errorf("%w: %s", admin.ErrNoDestination, name)
+	calls, err = r.fleet.forget(ctx, name)
+	if err != nil {
+		return 0, err
 	}
-	k.close()
-	calls = k.waiting.Load()
-	if err := r.journal.Forget(ctx, name); err != nil {
-		return 0, err // it is not looked after until the next start, which is no loss
-	}
-	r.mu.Lock()
-	delete(r.kept, name)
-	r.mu.Unlock()
-	r.deliveries.Forget(name)
-	r.forgotten.Add(float64(calls))
 	r.log.Warn("a destination that is not configured any more was forgotten, and what waited for it let go", zap.String("destination", name), zap.Uint64("calls", calls))
 	return calls, nil
 }
@@ -108,16 +80,8 @@ func (r *Router) CancelDrain() error {
 
 // Draining tells how far it is.
 func (r *Router) Draining() admin.Draining {
-	d := admin.Draining{Draining: r.draining.Load(), Done: r.drained.Load(), Waiting: map[string]uint64{}, Paused: []string{}}
-	for name, p := range r.all() {
-		if n := p.Backlog(); n > 0 {
-			d.Waiting[name] = n
-			if p.Paused() {
-				d.Paused = append(d.Paused, name)
-			}
-		}
-	}
-	slices.Sort(d.Paused)
+	d := admin.Draining{Draining: r.draining.Load(), Done: r.drained.Load()}
+	d.Waiting, d.Paused = r.fleet.waiting()
 	return d
 }
 

@@ -2,36 +2,68 @@ package router
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"aka/destinations"
+	"aka/router/admin"
 	"aka/router/config"
 	"aka/router/delivery"
 	"aka/router/httpclient"
+	"aka/router/journal"
+	"aka/router/live"
+	"aka/router/tracing"
 )
 
-// startDestinations goes on with every destination where the run before stopped, and with what those have left that are not
+// fleet is the destinations as they run: a pipeline for each that is configured, and what those have left that are not any more.
+type fleet struct {
+	log       *zap.Logger
+	journal   *journal.Journal
+	metrics   *delivery.Metrics
+	live      *live.Recorder
+	trace     *tracing.Tracer // nil where nothing is traced
+	allowed   func(source string) []string
+	forgotten prometheus.Counter
+
+	mu        sync.RWMutex
+	pipelines map[string]*delivery.Pipeline
+	orphans   map[string]*orphan // of those that are not configured any more
+	adding    int                // destinations that are about to be in pipelines
+
+	changing sync.Mutex // held while destinations are changed, or everything is stopped
+	pausing  sync.Mutex // held while it is decided whether a destination is paused
+}
+
+func newFleet(log *zap.Logger, allowed func(source string) []string) *fleet {
+	return &fleet{
+		log: log, allowed: allowed, pipelines: map[string]*delivery.Pipeline{}, orphans: map[string]*orphan{},
+		forgotten: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "aka", Name: "forgotten_calls_total",
+			Help: "Calls that waited for a destination which is not configured any more, when it was forgotten."}),
+	}
+}
+
+// start goes on with every destination where the run before stopped, and with what those have left that are not
 // configured any more.
-func (r *Router) startDestinations(ctx context.Context) error {
-	config := r.Config()
+func (f *fleet) start(ctx context.Context, config *config.Config) error {
 	for _, name := range slices.Sorted(maps.Keys(config.Destinations)) {
-		p := r.pipeline(config, config.Destinations[name])
+		p := f.pipeline(config, config.Destinations[name])
 		if err := p.Start(ctx); err != nil {
 			return err
 		}
-		r.set(name, p)
+		f.set(name, p)
 	}
-	for _, name := range r.journal.Known() {
+	for _, name := range f.journal.Known() {
 		if config.Destinations[name] != nil {
 			continue
 		}
-		if err := r.remove(ctx, name); err != nil {
+		if err := f.remove(ctx, config, name); err != nil {
 			return err
 		}
 	}
@@ -39,93 +71,83 @@ func (r *Router) startDestinations(ctx context.Context) error {
 }
 
 // pipeline makes a destination's pipeline.
-func (r *Router) pipeline(config *config.Config, d *config.Destination) *delivery.Pipeline {
+func (f *fleet) pipeline(config *config.Config, d *config.Destination) *delivery.Pipeline {
 	p := delivery.New(delivery.Config{
 		Destination: d.Destination,
 		Options:     d.Delivery,
-		Journal:     r.journal,
-		Read:        func(from uint64) delivery.Frames { return r.journal.ReadFrom(from) },
-		Allowed:     r.allowed,
+		Journal:     f.journal,
+		Read:        func(from uint64) delivery.Frames { return f.journal.ReadFrom(from) },
+		Allowed:     f.allowed,
 		Sender:      httpclient.New(d.Delivery.HTTP()),
 		MaxBytes:    share(config),
-		Logger:      r.log,
-		Metrics:     r.deliveries,
-		Watch:       r.live,
-		Trace:       r.trace,
+		Logger:      f.log,
+		Metrics:     f.metrics,
+		Watch:       f.live,
+		Trace:       f.trace,
 	})
-	p.Pause(r.journal.Paused(d.Name))
+	p.Pause(f.journal.Paused(d.Name))
 	return p
 }
 
 // share is what each destination may hold in memory.
 func share(config *config.Config) int { return int(config.BufferBytes) / len(config.Destinations) }
 
-// allowed returns the destinations that a source may use; none is all. What a source has sent that is not configured any more
-// goes on to where it was meant to go, as far as this process knows.
-func (r *Router) allowed(source string) []string {
-	current := r.current.Load()
-	if s, ok := current.Sources[source]; ok {
-		return s.Destinations
-	}
-	return current.former[source]
-}
-
 // set makes a pipeline the one of its destination.
-func (r *Router) set(name string, p *delivery.Pipeline) {
-	r.mu.Lock()
-	r.pipelines[name] = p
-	delete(r.kept, name)
-	r.mu.Unlock()
-	r.pausing.Lock() // it may have been paused since it was made
-	defer r.pausing.Unlock()
-	p.Pause(r.journal.Paused(name))
+func (f *fleet) set(name string, p *delivery.Pipeline) {
+	f.mu.Lock()
+	f.pipelines[name] = p
+	delete(f.orphans, name)
+	f.mu.Unlock()
+	f.pausing.Lock() // it may have been paused since it was made
+	defer f.pausing.Unlock()
+	p.Pause(f.journal.Paused(name))
 }
 
 // remove looks after what a destination has left, whose pipeline has stopped.
-func (r *Router) remove(ctx context.Context, name string) error {
-	k, err := r.keep(ctx, name)
+func (f *fleet) remove(ctx context.Context, config *config.Config, name string) error {
+	o, err := f.keep(ctx, name, config.Delivery.MaxBacklogAge)
 	if err != nil {
 		return err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.kept[name] = k
-	delete(r.pipelines, name)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.orphans[name] = o
+	delete(f.pipelines, name)
 	return nil
 }
 
 // all returns the pipelines of the configured destinations, by their names.
-func (r *Router) all() map[string]*delivery.Pipeline {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return maps.Clone(r.pipelines)
+func (f *fleet) all() map[string]*delivery.Pipeline {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return maps.Clone(f.pipelines)
 }
 
 // floor returns the first frame of the log that any destination still needs; 0 where one is about to say so.
-func (r *Router) floor() uint64 {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	if r.adding > 0 {
+func (f *fleet) floor() uint64 {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if f.adding > 0 {
 		return 0
 	}
 	floor := ^uint64(0)
-	for _, p := range r.pipelines {
+	for _, p := range f.pipelines {
 		floor = min(floor, p.Floor())
 	}
-	for _, k := range r.kept {
-		floor = min(floor, k.Floor())
+	for _, o := range f.orphans {
+		floor = min(floor, o.Floor())
 	}
 	return floor
 }
 
-// stopDestinations finishes what is in flight as long as ctx lasts.
-func (r *Router) stopDestinations(ctx context.Context) {
+// stop finishes what is in flight as long as ctx lasts.
+func (f *fleet) stop(ctx context.Context) {
 	var stopping sync.WaitGroup
-	for _, p := range r.all() {
+	for _, p := range f.all() {
 		stopping.Go(func() { p.Stop(ctx) })
 	}
-	for _, k := range r.kept {
-		stopping.Go(k.close)
+	for _, o := range f.orphans {
+		stopping.Go(o.close)
 	}
 	stopping.Wait()
 }
@@ -160,10 +182,10 @@ func areEqual(a, b destinations.Destination) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// changeDestinations makes the destinations run as the config says, each by itself: one whose vendor is slow to answer what is
+// change makes the destinations run as the config says, each by itself: one whose vendor is slow to answer what is
 // in flight keeps no other waiting. It returns what it did, by name; what the end of ctx has kept it from is not in it.
-func (r *Router) changeDestinations(ctx context.Context, before, after *config.Config) map[string]change {
-	for _, p := range r.all() {
+func (f *fleet) change(ctx context.Context, before, after *config.Config) map[string]change {
+	for _, p := range f.all() {
 		p.SetMaxBytes(share(after))
 	}
 	names := unionOfNames(before.Destinations, after.Destinations)
@@ -171,9 +193,9 @@ func (r *Router) changeDestinations(ctx context.Context, before, after *config.C
 	done := map[string]change{}
 	var changing sync.WaitGroup
 	if before.Delivery.MaxBacklogAge != after.Delivery.MaxBacklogAge {
-		for _, name := range r.keptNames() {
+		for _, name := range f.orphanNames() {
 			if !names[name] {
-				changing.Go(func() { r.changeDestination(ctx, after, name) })
+				changing.Go(func() { f.changeOne(ctx, after, name) })
 			}
 		}
 	}
@@ -183,7 +205,7 @@ func (r *Router) changeDestinations(ctx context.Context, before, after *config.C
 			continue
 		}
 		changing.Go(func() {
-			if r.changeDestination(ctx, after, name) {
+			if f.changeOne(ctx, after, name) {
 				mu.Lock()
 				defer mu.Unlock()
 				done[name] = c
@@ -194,11 +216,11 @@ func (r *Router) changeDestinations(ctx context.Context, before, after *config.C
 	return done
 }
 
-// keptNames are the destinations that are not configured any more.
-func (r *Router) keptNames() []string {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return slices.Collect(maps.Keys(r.kept))
+// orphanNames are the destinations that are not configured any more.
+func (f *fleet) orphanNames() []string {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return slices.Collect(maps.Keys(f.orphans))
 }
 
 func unionOfNames(a, b map[string]*config.Destination) map[string]bool {
@@ -212,47 +234,98 @@ func unionOfNames(a, b map[string]*config.Destination) map[string]bool {
 	return names
 }
 
-// changeDestination stops what runs under a name, waits until nothing of it is in flight, and goes on as the config says.
+// changeOne stops what runs under a name, waits until nothing of it is in flight, and goes on as the config says.
 // What is written to disk is tried again until it succeeds: meanwhile the destination's calls wait in the journal.
-func (r *Router) changeDestination(ctx context.Context, config *config.Config, name string) bool {
-	r.mu.RLock()
-	p, k := r.pipelines[name], r.kept[name]
-	r.mu.RUnlock()
+func (f *fleet) changeOne(ctx context.Context, config *config.Config, name string) bool {
+	f.mu.RLock()
+	p, o := f.pipelines[name], f.orphans[name]
+	f.mu.RUnlock()
 	if p != nil && !p.Finish(ctx) { // each exchange ends within its timeout
 		return false // who stops everything waits for it
 	}
-	if k != nil {
-		k.close()
+	if o != nil {
+		o.close()
 	}
 	for ctx.Err() == nil {
-		err := r.goOn(ctx, config, name)
+		err := f.goOn(ctx, config, name)
 		if err == nil {
 			return true
 		}
-		r.log.Error("the destination could not be changed; trying again, its calls wait meanwhile: is the disk full?", zap.String("destination", name), zap.Error(err))
+		f.log.Error("the destination could not be changed; trying again, its calls wait meanwhile: is the disk full?", zap.String("destination", name), zap.Error(err))
 		pause(ctx, time.Second)
 	}
 	return false
 }
 
-func (r *Router) goOn(ctx context.Context, config *config.Config, name string) error {
+func (f *fleet) goOn(ctx context.Context, config *config.Config, name string) error {
 	d := config.Destinations[name]
 	if d == nil {
-		return r.remove(ctx, name)
+		return f.remove(ctx, config, name)
 	}
-	r.addingChanges(1)
-	defer r.addingChanges(-1)
-	p := r.pipeline(config, d)
+	f.addingChanges(1)
+	defer f.addingChanges(-1)
+	p := f.pipeline(config, d)
 	if err := p.Start(ctx); err != nil {
 		return err
 	}
-	r.set(name, p)
+	f.set(name, p)
 	return nil
 }
 
 // addingChanges keeps the log from being purged between the moment that a destination begins and the one that it counts from.
-func (r *Router) addingChanges(by int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.adding += by
+func (f *fleet) addingChanges(by int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.adding += by
+}
+
+func (f *fleet) pause(name string, paused bool) error {
+	f.pausing.Lock()
+	defer f.pausing.Unlock()
+	if f.all()[name] == nil {
+		return fmt.Errorf("%w: %s", admin.ErrNoDestination, name)
+	}
+	if err := f.journal.Pause(name, paused); err != nil {
+		return err
+	}
+	if p := f.all()[name]; p != nil { // a reload may have put another in its place
+		p.Pause(paused)
+	}
+	return nil
+}
+
+// forget lets go of what a removed destination had waiting, and returns how many calls that were. The caller holds changing.
+func (f *fleet) forget(ctx context.Context, name string) (calls uint64, err error) {
+	f.mu.RLock()
+	o := f.orphans[name]
+	f.mu.RUnlock()
+	if o == nil {
+		return 0, fmt.Errorf("%w: %s", admin.ErrNoDestination, name)
+	}
+	o.close()
+	calls = o.waiting.Load()
+	if err := f.journal.Forget(ctx, name); err != nil {
+		return 0, err // it is not looked after until the next start, which is no loss
+	}
+	f.mu.Lock()
+	delete(f.orphans, name)
+	f.mu.Unlock()
+	f.metrics.Forget(name)
+	f.forgotten.Add(float64(calls))
+	return calls, nil
+}
+
+// waiting returns how many calls wait for each configured destination, where any do, and which of those are paused.
+func (f *fleet) waiting() (calls map[string]uint64, paused []string) {
+	calls, paused = map[string]uint64{}, []string{}
+	for name, p := range f.all() {
+		if n := p.Backlog(); n > 0 {
+			calls[name] = n
+			if p.Paused() {
+				paused = append(paused, name)
+			}
+		}
+	}
+	slices.Sort(paused)
+	return calls, paused
 }

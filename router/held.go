@@ -16,7 +16,7 @@ func (h heldLetters) Holds(id uint64) bool {
 	if !h.router.started.Load() {
 		return false
 	}
-	for _, p := range h.router.all() {
+	for _, p := range h.router.fleet.all() {
 		if p.Holds(id) {
 			return true
 		}
@@ -39,7 +39,7 @@ func (h heldLetters) ask(do func(*delivery.Pipeline) (held bool, err error)) (he
 	if !h.router.started.Load() {
 		return false, errNotRunning
 	}
-	for _, p := range h.router.all() {
+	for _, p := range h.router.fleet.all() {
 		if held, err := do(p); err != nil {
 			return false, fmt.Errorf("%w: %w", admin.ErrNotNow, err)
 		} else if held {

@@ -20,20 +20,21 @@ import (
 // recorder returns what remembers calls while somebody looks.
 func (r *Router) recorder() *live.Recorder {
 	return live.New(live.Config{
-		Read:  func(from uint64) live.Frames { return r.journal.ReadFrom(from) },
-		Head:  r.journal.Head,
-		Began: r.tellPlaces,
+		Read: func(from uint64) live.Frames { return r.journal.ReadFrom(from) },
+		Head: r.journal.Head,
+		Began: func(ctx context.Context) {
+			if r.started.Load() {
+				r.fleet.tellPlaces(ctx)
+			}
+		},
 	})
 }
 
 // tellPlaces has every destination tell where the calls stand that it holds.
-func (r *Router) tellPlaces(ctx context.Context) {
-	if !r.started.Load() {
-		return
-	}
-	for _, p := range r.all() {
+func (f *fleet) tellPlaces(ctx context.Context) {
+	for _, p := range f.all() {
 		if err := p.Tell(ctx); err != nil {
-			r.log.Debug("a destination has not told what it holds", zap.Error(err))
+			f.log.Debug("a destination has not told what it holds", zap.Error(err))
 		}
 	}
 }
@@ -43,14 +44,11 @@ const statusTimeout = 2 * time.Second
 
 // status returns how each destination does, by name, and behind them those that were removed. One that does not say so in time,
 // as while it stops, is left out.
-func (r *Router) status(ctx context.Context) []delivery.Status {
+func (f *fleet) status(ctx context.Context) []delivery.Status {
 	all := []delivery.Status{}
-	if !r.started.Load() {
-		return all
-	}
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
-	pipelines := r.all()
+	pipelines := f.all()
 	names := slices.Sorted(maps.Keys(pipelines))
 	said := make([]*delivery.Status, len(names))
 	var asking sync.WaitGroup
@@ -67,10 +65,10 @@ func (r *Router) status(ctx context.Context) []delivery.Status {
 			all = append(all, *s)
 		}
 	}
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	for _, name := range slices.Sorted(maps.Keys(r.kept)) {
-		all = append(all, r.kept[name].status())
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	for _, name := range slices.Sorted(maps.Keys(f.orphans)) {
+		all = append(all, f.orphans[name].status())
 	}
 	return all
 }
@@ -82,14 +80,11 @@ func (r *Router) explainEntry(e *journal.Entry) any {
 }
 
 // mergesOf returns what each destination remembers of the merges of an id.
-func (r *Router) mergesOf(ctx context.Context, id string, named []string) []admin.MergesAt {
+func (f *fleet) mergesOf(ctx context.Context, id string, named []string) []admin.MergesAt {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	all := []admin.MergesAt{}
-	if !r.started.Load() {
-		return all
-	}
-	pipelines := r.all()
+	pipelines := f.all()
 	for _, name := range slices.Sorted(maps.Keys(pipelines)) {
 		found, remembers, more, err := pipelines[name].MergesOf(ctx, id, named)
 		if err != nil {

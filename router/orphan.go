@@ -14,10 +14,10 @@ import (
 	"aka/router/journal"
 )
 
-// keeper looks after what a destination had waiting when it left the config. That stays in the journal until the destination
+// orphan looks after what a destination had waiting when it left the config. That stays in the journal until the destination
 // is back or is forgotten; but like any backlog it becomes dead letters when it is too old, so that a destination which
 // nobody thinks of never fills the journal for the others.
-type keeper struct {
+type orphan struct {
 	name     string
 	journal  *journal.Journal
 	log      *zap.Logger
@@ -35,37 +35,37 @@ type keeper struct {
 }
 
 // keep begins to look after a destination that is not configured any more.
-func (r *Router) keep(ctx context.Context, name string) (*keeper, error) {
-	calls, end, err := r.journal.Remove(name)
+func (f *fleet) keep(ctx context.Context, name string, maxAge time.Duration) (*orphan, error) {
+	calls, end, err := f.journal.Remove(name)
 	if err != nil {
 		return nil, fmt.Errorf("remove destination %s: %w", name, err)
 	}
-	progress, err := r.journal.Kept(ctx, name)
+	progress, err := f.journal.Kept(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	k := &keeper{
-		name: name, journal: r.journal, log: r.log.With(zap.String("destination", name)), maxAge: r.Config().Delivery.MaxBacklogAge,
-		progress: progress, calls: calls, end: end.Seq, metrics: r.deliveries.Keep(name, calls), stopped: make(chan struct{}),
+	o := &orphan{
+		name: name, journal: f.journal, log: f.log.With(zap.String("destination", name)), maxAge: maxAge,
+		progress: progress, calls: calls, end: end.Seq, metrics: f.metrics.Keep(name, calls), stopped: make(chan struct{}),
 	}
-	if k.aside, err = r.parkedCalls(ctx, name); err != nil {
+	if o.aside, err = f.parkedCalls(ctx, name); err != nil {
 		return nil, err
 	}
-	k.publish()
+	o.publish()
 	running, stop := context.WithCancel(context.Background())
-	k.stop = stop
-	go k.run(running)
-	if k.waiting.Load() > 0 {
-		k.log.Warn("a destination is not configured any more; what it had waiting is kept: configure it again, or let go of it with aka destination forget",
-			zap.Uint64("waiting", k.waiting.Load()))
+	o.stop = stop
+	go o.run(running)
+	if o.waiting.Load() > 0 {
+		o.log.Warn("a destination is not configured any more; what it had waiting is kept: configure it again, or let go of it with aka destination forget",
+			zap.Uint64("waiting", o.waiting.Load()))
 	}
-	return k, nil
+	return o, nil
 }
 
 // parkedCalls counts the calls that are kept aside, but for those that are dead letters.
-func (r *Router) parkedCalls(ctx context.Context, name string) (uint64, error) {
+func (f *fleet) parkedCalls(ctx context.Context, name string) (uint64, error) {
 	calls := map[journal.Position]bool{}
-	err := r.journal.Parked(ctx, name, func(p *journal.Parked) {
+	err := f.journal.Parked(ctx, name, func(p *journal.Parked) {
 		if p.Dead == "" {
 			calls[p.Position] = true
 		}
@@ -73,35 +73,35 @@ func (r *Router) parkedCalls(ctx context.Context, name string) (uint64, error) {
 	return uint64(len(calls)), err
 }
 
-func (k *keeper) close() {
-	k.stop()
-	<-k.stopped
+func (o *orphan) close() {
+	o.stop()
+	<-o.stopped
 }
 
 // Floor returns the first frame of the log that is kept for the destination; the highest number when none is.
-func (k *keeper) Floor() uint64 { return k.floor.Load() }
+func (o *orphan) Floor() uint64 { return o.floor.Load() }
 
-func (k *keeper) status() delivery.Status { return delivery.RemovedStatus(k.name, k.waiting.Load()) }
+func (o *orphan) status() delivery.Status { return delivery.RemovedStatus(o.name, o.waiting.Load()) }
 
-func (k *keeper) publish() {
-	floor := k.progress.Floor()
-	if floor >= k.end {
+func (o *orphan) publish() {
+	floor := o.progress.Floor()
+	if floor >= o.end {
 		floor = ^uint64(0)
 	}
-	k.floor.Store(floor)
-	k.setEnded(min(k.progress.Ended(), k.calls))
+	o.floor.Store(floor)
+	o.setEnded(min(o.progress.Ended(), o.calls))
 }
 
 // endAll lets go of the log.
-func (k *keeper) endAll() {
-	k.floor.Store(^uint64(0))
-	k.setEnded(k.calls)
+func (o *orphan) endAll() {
+	o.floor.Store(^uint64(0))
+	o.setEnded(o.calls)
 }
 
-func (k *keeper) setEnded(calls uint64) {
-	calls -= min(calls, k.aside)
-	k.waiting.Store(k.calls - calls)
-	k.metrics.Ended(calls)
+func (o *orphan) setEnded(calls uint64) {
+	calls -= min(calls, o.aside)
+	o.waiting.Store(o.calls - calls)
+	o.metrics.Ended(calls)
 }
 
 const (
@@ -112,43 +112,43 @@ const (
 )
 
 // run goes through what is kept, as it becomes too old.
-func (k *keeper) run(ctx context.Context) {
-	defer close(k.stopped)
-	frames := k.journal.ReadFrom(k.progress.Floor())
+func (o *orphan) run(ctx context.Context) {
+	defer close(o.stopped)
+	frames := o.journal.ReadFrom(o.progress.Floor())
 	defer frames.Close()
-	for k.maxAge > 0 && k.Floor() < k.end {
+	for o.maxAge > 0 && o.Floor() < o.end {
 		frame, err := frames.Next(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			k.log.Warn("the journal cannot be read; trying again: does the disk work?", zap.Error(err))
+			o.log.Warn("the journal cannot be read; trying again: does the disk work?", zap.Error(err))
 			pause(ctx, time.Second)
 			continue
-		case frame.Seq >= k.end:
-			k.endAll() // the last ones are lost
+		case frame.Seq >= o.end:
+			o.endAll() // the last ones are lost
 			return
 		}
-		k.progress.Begin(frame)
-		if !k.buryInTime(ctx, frame) {
+		o.progress.Begin(frame)
+		if !o.buryInTime(ctx, frame) {
 			return
 		}
 	}
 }
 
 // buryInTime waits until a frame's calls are too old, and returns true once they are dead letters.
-func (k *keeper) buryInTime(ctx context.Context, f *journal.Frame) bool {
-	for !k.isTooOld(f) {
+func (o *orphan) buryInTime(ctx context.Context, f *journal.Frame) bool {
+	for !o.isTooOld(f) {
 		if !pause(ctx, keepInterval) {
 			return false
 		}
 	}
 	for {
-		err := k.bury(ctx, f)
+		err := o.bury(ctx, f)
 		if err == nil {
 			return true
 		}
-		k.log.Warn("dead letters could not be stored; trying again: is the disk full?", zap.Error(err))
+		o.log.Warn("dead letters could not be stored; trying again: is the disk full?", zap.Error(err))
 		if !pause(ctx, time.Second) {
 			return false
 		}
@@ -165,34 +165,34 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // isTooOld goes by the frame's last call, which is the youngest.
-func (k *keeper) isTooOld(f *journal.Frame) bool {
-	return len(f.Entries) == 0 || time.Since(f.Entries[len(f.Entries)-1].ReceivedAt) > k.maxAge
+func (o *orphan) isTooOld(f *journal.Frame) bool {
+	return len(f.Entries) == 0 || time.Since(f.Entries[len(f.Entries)-1].ReceivedAt) > o.maxAge
 }
 
 // bury makes dead letters of a frame's calls, those that have not ended.
-func (k *keeper) bury(ctx context.Context, f *journal.Frame) error {
+func (o *orphan) bury(ctx context.Context, f *journal.Frame) error {
 	now := time.Now()
 	var letters []*journal.DeadLetter
 	for i := range f.Entries {
 		pos := journal.Position{Seq: f.Seq, Index: i}
-		if e := &f.Entries[i]; (e.Target == "" || e.Target == k.name) && !k.progress.HasEnded(pos) {
+		if e := &f.Entries[i]; (e.Target == "" || e.Target == o.name) && !o.progress.HasEnded(pos) {
 			letters = append(letters, &journal.DeadLetter{
-				Destination: k.name, Reason: string(adapter.TooOld), First: now, Last: now, Position: pos, Entry: *e,
+				Destination: o.name, Reason: string(adapter.TooOld), First: now, Last: now, Position: pos, Entry: *e,
 			})
 		}
 	}
 	for batch := range slices.Chunk(letters, buriedAtOnce) {
-		if err := k.journal.Bury(ctx, batch); err != nil {
+		if err := o.journal.Bury(ctx, batch); err != nil {
 			return err
 		}
 	}
 	for i := range f.Entries {
-		k.progress.End(journal.Position{Seq: f.Seq, Index: i})
+		o.progress.End(journal.Position{Seq: f.Seq, Index: i})
 	}
-	err := k.journal.SaveProgress(ctx, k.name, k.progress.Encode(!k.progress.Crashed()))
+	err := o.journal.SaveProgress(ctx, o.name, o.progress.Encode(!o.progress.Crashed()))
 	for _, l := range letters {
-		k.metrics.TooOld(l.Entry.Type)
+		o.metrics.TooOld(l.Entry.Type)
 	}
-	k.publish()
+	o.publish()
 	return err
 }

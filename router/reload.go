@@ -36,8 +36,8 @@ func (r *Router) Reload() (*Reloaded, error) {
 	if err != nil {
 		return nil, r.notReloaded(err)
 	}
-	r.changing.Lock()
-	defer r.changing.Unlock()
+	r.fleet.changing.Lock()
+	defer r.fleet.changing.Unlock()
 	if !r.started.Load() {
 		return nil, errNotRunning
 	}
@@ -64,7 +64,7 @@ func (r *Router) apply(before, next *config.Config) (*Reloaded, error) {
 		return nil, err
 	}
 	r.current.Store(&current{Config: next, former: formerSources(r.current.Load(), next)})
-	changes := r.changeDestinations(r.running, before, next)
+	changes := r.fleet.change(r.running, before, next)
 	letIn()
 	if log := logging.Of(r.log); log != nil && before.Log.Level != next.Log.Level {
 		_ = log.SetLevel(next.Log.Level, 0)

@@ -29,12 +29,12 @@ func TestAReloadChangesOnlyWhatIsAnother(t *testing.T) {
 	w := newReloadWorld(t, "kissmetrics", "vero", "spare")
 	w.write("", "kissmetrics", "vero")
 	w.start()
-	before := w.router.all()
+	before := w.router.fleet.all()
 	for _, d := range w.router.Config().Destinations {
 		d.Route(&segment.Message{Routing: []byte(`{"All":false}`)}) // which it remembers
 	}
 	w.mustReload(Reloaded{})
-	if now := w.router.all(); !reflect.DeepEqual(now, before) {
+	if now := w.router.fleet.all(); !reflect.DeepEqual(now, before) {
 		t.Error("a config that says the same has started a destination anew")
 	}
 
@@ -122,7 +122,7 @@ func TestADestinationThatIsForgottenHasNoBacklog(t *testing.T) {
 	if _, err := w.router.Forget(t.Context(), "vero"); !errors.Is(err, admin.ErrNoDestination) {
 		t.Errorf("a second time: %v", err)
 	}
-	if n := testutil.ToFloat64(w.router.forgotten); n != 2 {
+	if n := testutil.ToFloat64(w.router.fleet.forgotten); n != 2 {
 		t.Errorf("%v calls are counted as forgotten", n)
 	}
 	if n := w.backlog("vero"); n != 0 {
@@ -152,7 +152,7 @@ func TestWhatATakenOutDestinationHasBecomesDeadLettersWhenItIsTooOld(t *testing.
 	if err != nil || len(summary) != 1 || summary[0].Destination != "vero" || summary[0].Reason != "too_old" || summary[0].Count != 2 {
 		t.Errorf("the dead letters are %+v, %v", summary, err)
 	}
-	if floor := w.router.kept["vero"].Floor(); floor != ^uint64(0) {
+	if floor := w.router.fleet.orphans["vero"].Floor(); floor != ^uint64(0) {
 		t.Errorf("it keeps the log from %d on", floor)
 	}
 }
@@ -202,9 +202,9 @@ func TestAReloadWaitsForWhatIsInFlightOfThatDestinationOnly(t *testing.T) {
 		reloaded <- err
 	}()
 	w.until("the other is replaced", func() bool {
-		return w.router.all()["kissmetrics"].Options.Concurrency == 2
+		return w.router.fleet.all()["kissmetrics"].Options.Concurrency == 2
 	})
-	if s := w.router.status(t.Context()); len(s) != 2 || s[1].Name != "vero" || s[1].InFlight != 1 {
+	if s := w.router.fleet.status(t.Context()); len(s) != 2 || s[1].Name != "vero" || s[1].InFlight != 1 {
 		t.Errorf("meanwhile their status is %+v", s)
 	}
 	w.send("second")
@@ -316,7 +316,7 @@ func TestAPauseInTheMidstOfAReloadHolds(t *testing.T) {
 			w.pause("vero", (i+n)%2 == 0)
 		}
 		pausing.Wait()
-		if paused := w.router.all()["vero"].Paused(); paused != (i%2 == 0) || paused != w.router.journal.Paused("vero") {
+		if paused := w.router.fleet.all()["vero"].Paused(); paused != (i%2 == 0) || paused != w.router.journal.Paused("vero") {
 			t.Fatalf("after %d reloads: paused %t, in the journal %t", i+1, paused, w.router.journal.Paused("vero"))
 		}
 	}
@@ -383,7 +383,7 @@ func TestAnotherAgeOfTheBacklogIsThatOfTakenOutDestinationsToo(t *testing.T) {
 	w.mustReload(Reloaded{Replaced: []string{"kissmetrics"}, Removed: []string{"vero"}})
 	w.write("delivery: { max_backlog_age: 2h }", "kissmetrics")
 	w.mustReload(Reloaded{Replaced: []string{"kissmetrics"}})
-	if age := w.router.kept["vero"].maxAge; age != 2*time.Hour {
+	if age := w.router.fleet.orphans["vero"].maxAge; age != 2*time.Hour {
 		t.Errorf("it goes by %s", age)
 	}
 }
@@ -404,7 +404,7 @@ func TestADamagedFrameDoesNotKeepTheLogForATakenOutDestination(t *testing.T) {
 	config := w.load()
 	config.Delivery.MaxBacklogAge = time.Nanosecond
 	w.startWith(config)
-	w.until("nothing is kept", func() bool { return w.router.kept["vero"].Floor() == ^uint64(0) && w.backlog("vero") == 0 })
+	w.until("nothing is kept", func() bool { return w.router.fleet.orphans["vero"].Floor() == ^uint64(0) && w.backlog("vero") == 0 })
 }
 
 func TestADrainEndsWhenEverythingIsDelivered(t *testing.T) {

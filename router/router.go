@@ -35,22 +35,15 @@ type Router struct {
 	log      *zap.Logger
 	registry *prometheus.Registry
 
-	onReload   func(before, next *config.Config)
-	journal    *journal.Journal
-	live       *live.Recorder
-	trace      *tracing.Tracer // nil where nothing is traced
-	deliveries *delivery.Metrics
-	ingress    *ingress.Server
-	admin      *admin.Server
-
-	mu        sync.RWMutex
-	pipelines map[string]*delivery.Pipeline
-	kept      map[string]*keeper // of those that are not configured any more
-	adding    int                // destinations that are about to be in pipelines
+	onReload func(before, next *config.Config)
+	journal  *journal.Journal
+	live     *live.Recorder
+	trace    *tracing.Tracer // nil where nothing is traced
+	fleet    *fleet
+	ingress  *ingress.Server
+	admin    *admin.Server
 
 	reloading sync.Mutex      // held from reading a config until everything goes by it
-	changing  sync.Mutex      // held while destinations are changed, or everything is stopped
-	pausing   sync.Mutex      // held while it is decided whether a destination is paused
 	running   context.Context // until Stop
 	stop      context.CancelFunc
 
@@ -58,7 +51,6 @@ type Router struct {
 	draining, drained atomic.Bool
 	drainedSignal     chan struct{}
 	ingressStopped    sync.Once
-	forgotten         prometheus.Counter
 
 	listener, adminListener net.Listener
 	started                 atomic.Bool
@@ -82,11 +74,10 @@ func New(config *config.Config, log *zap.Logger) *Router {
 	}
 	r := &Router{
 		atStart: config, log: log, registry: registry, failed: make(chan error, 3),
-		pipelines: map[string]*delivery.Pipeline{}, kept: map[string]*keeper{}, drainedSignal: make(chan struct{}),
-		forgotten: prometheus.NewCounter(prometheus.CounterOpts{Namespace: "aka", Name: "forgotten_calls_total",
-			Help: "Calls that waited for a destination which is not configured any more, when it was forgotten."}),
+		drainedSignal: make(chan struct{}),
 	}
-	registry.MustRegister(r.forgotten)
+	r.fleet = newFleet(log, r.allowed)
+	registry.MustRegister(r.fleet.forgotten)
 	r.current.Store(&current{Config: config})
 	r.running, r.stop = context.WithCancel(context.Background())
 	return r
@@ -98,6 +89,16 @@ func (r *Router) OnReload(do func(before, next *config.Config)) { r.onReload = d
 
 // Config returns the config that the router goes by at the moment.
 func (r *Router) Config() *config.Config { return r.current.Load().Config }
+
+// allowed returns the destinations that a source may use; none is all. What a source has sent that is not configured any more
+// goes on to where it was meant to go, as far as this process knows.
+func (r *Router) allowed(source string) []string {
+	current := r.current.Load()
+	if s, ok := current.Sources[source]; ok {
+		return s.Destinations
+	}
+	return current.former[source]
+}
 
 // Start opens the journal, goes on delivering where the run before stopped, and only then takes calls. When it fails,
 // nothing is left running.
@@ -122,8 +123,9 @@ func (r *Router) start(ctx context.Context) (err error) {
 	if err := r.startAdmin(); err != nil {
 		return err
 	}
-	r.deliveries = delivery.NewMetrics(r.registry)
-	if err := r.startDestinations(ctx); err != nil {
+	r.fleet.journal, r.fleet.live, r.fleet.trace = r.journal, r.live, r.trace
+	r.fleet.metrics = delivery.NewMetrics(r.registry)
+	if err := r.fleet.start(ctx, config); err != nil {
 		return err
 	}
 	if r.ingress, err = ingress.New(config.Config, r.journal, r.log, r.registry); err != nil {
@@ -180,14 +182,24 @@ func (r *Router) startAdmin() (err error) {
 		Explain: func(body []byte, source string) (any, error) {
 			return explain.Body(r.Config(), body, explain.Options{Source: source})
 		},
-		Live:         r.live,
-		Status:       r.status,
+		Live: r.live,
+		Status: func(ctx context.Context) []delivery.Status {
+			if !r.started.Load() {
+				return []delivery.Status{}
+			}
+			return r.fleet.status(ctx)
+		},
 		ExplainEntry: r.explainEntry,
-		Merges:       r.mergesOf,
-		Sources:      func() []string { return slices.Sorted(maps.Keys(r.Config().Sources)) },
-		Metrics:      r.registry,
-		Logger:       r.log,
-		Log:          logging.Of(r.log),
+		Merges: func(ctx context.Context, id string, named []string) []admin.MergesAt {
+			if !r.started.Load() {
+				return []admin.MergesAt{}
+			}
+			return r.fleet.mergesOf(ctx, id, named)
+		},
+		Sources: func() []string { return slices.Sorted(maps.Keys(r.Config().Sources)) },
+		Metrics: r.registry,
+		Logger:  r.log,
+		Log:     logging.Of(r.log),
 	})
 	if r.adminListener, err = net.Listen("tcp", r.Config().Admin.Listen); err != nil {
 		return fmt.Errorf("admin.listen: %w", err)
@@ -226,10 +238,10 @@ func (r *Router) AdminAddr() string { return r.adminListener.Addr().String() }
 func (r *Router) Stop(ctx context.Context) {
 	r.started.Store(false)
 	r.stop()
-	r.changing.Lock() // whoever changes something has seen it; who is still reading a config changes nothing
-	defer r.changing.Unlock()
+	r.fleet.changing.Lock() // whoever changes something has seen it; who is still reading a config changes nothing
+	defer r.fleet.changing.Unlock()
 	r.stopIngress(ctx)
-	r.stopDestinations(ctx)
+	r.fleet.stop(ctx)
 	if r.admin != nil {
 		_ = r.admin.Shutdown(ctx) // it is there to be asked until everything else has stopped
 	}
@@ -267,7 +279,7 @@ func (r *Router) purge(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		floor := r.floor()
+		floor := r.fleet.floor()
 		if err := r.journal.Purge(ctx, floor); err != nil && ctx.Err() == nil {
 			r.log.Warn("journal not purged, retrying", zap.Error(err), zap.String("hint", "is the disk full?"))
 		}
