@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
 )
 
 // access is what a request may do.
@@ -61,16 +62,36 @@ func newRefusals(registry prometheus.Registerer) *prometheus.CounterVec {
 	return counter
 }
 
-// guard lets through who may come. Web pages that others made must not get in by way of an operator's browser: neither under
+// guard knows who may come. It is safe for concurrent use.
+type guard struct {
+	Tokens
+	log     *zap.Logger
+	hosts   []string // that requests may name
+	origins *http.CrossOriginProtection
+	refused *prometheus.CounterVec
+
+	guesses      guesses
+	sessions     sessions
+	tokenTrouble trouble
+}
+
+func newGuard(config Config) *guard {
+	return &guard{
+		Tokens: config.Tokens, log: config.Logger, hosts: ourHosts(config.Listen, config.Hosts),
+		origins: http.NewCrossOriginProtection(), refused: newRefusals(config.Metrics),
+	}
+}
+
+// handler lets through who may come. Web pages that others made must not get in by way of an operator's browser: neither under
 // a name of their own that was made to lead here (DNS rebinding), nor from where they are (cross-site requests).
-func (s *Server) guard(next http.Handler) http.Handler {
+func (g *guard) handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p := s.turnAway(r)
+		p := g.turnAway(r)
 		if p == nil {
 			next.ServeHTTP(w, r)
 			return
 		}
-		s.refused.WithLabelValues(p.code).Inc()
+		g.refused.WithLabelValues(p.code).Inc()
 		switch {
 		case p == refusedTokenless && r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html"):
 			http.Redirect(w, r, "/login", http.StatusSeeOther) // a person looks
@@ -86,24 +107,24 @@ func (s *Server) guard(next http.Handler) http.Handler {
 
 // turnAway returns why a request may not come in, or nil. A token in its header says more than any name or origin: no page
 // has it, and no browser adds it by itself.
-func (s *Server) turnAway(r *http.Request) *problem {
+func (g *guard) turnAway(r *http.Request) *problem {
 	if slices.Contains(openPaths, r.URL.Path) {
 		return nil
 	}
-	granted, hasToken, p := s.byHeader(r)
+	granted, hasToken, p := g.byHeader(r)
 	switch {
 	case p != nil:
 		return p
-	case !hasToken && !s.isOurs(r.Host):
-		return s.unknownHost(r.Host)
-	case s.origins.Check(r) != nil, isPartOfAnotherSite(r):
+	case !hasToken && !g.isOurs(r.Host):
+		return g.unknownHost(r.Host)
+	case g.origins.Check(r) != nil, isPartOfAnotherSite(r):
 		return refusedOrigin
 	case !hasToken && changes(r) && !provesOrigin(r):
 		return refusedUnproven
 	case slices.Contains(signingPaths, r.URL.Path):
 		return nil
 	case !hasToken:
-		granted, p = s.byCookie(r)
+		granted, p = g.byCookie(r)
 	}
 	switch {
 	case p != nil:
@@ -140,19 +161,19 @@ func provesOrigin(r *http.Request) bool {
 	return r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" || r.Header.Get(ProofHeader) != ""
 }
 
-func (s *Server) unknownHost(host string) *problem {
+func (g *guard) unknownHost(host string) *problem {
 	message := fmt.Sprintf("host: expected an IP address, localhost, the host of admin.listen or one of admin.hosts, not %q", host)
 	return &problem{http.StatusForbidden, codeUnknownHost, message}
 }
 
 // isOurs tells whether nobody else can own the name in a Host header.
-func (s *Server) isOurs(hostport string) bool {
+func (g *guard) isOurs(hostport string) bool {
 	host := hostport
 	if name, _, err := net.SplitHostPort(hostport); err == nil {
 		host = name
 	}
 	host = strings.ToLower(host)
-	if slices.Contains(s.hosts, host) {
+	if slices.Contains(g.hosts, host) {
 		return true
 	}
 	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
@@ -180,13 +201,13 @@ type Access struct {
 }
 
 // access says what whoever asks may do, so that a page need not offer the rest.
-func (s *Server) access(r *http.Request) (any, error) {
+func (g *guard) access(r *http.Request) (any, error) {
 	if _, err := readQuery(r); err != nil {
 		return nil, err
 	}
-	granted, hasToken, _ := s.byHeader(r)
+	granted, hasToken, _ := g.byHeader(r)
 	if !hasToken {
-		granted, _ = s.byCookie(r)
+		granted, _ = g.byCookie(r)
 	}
-	return Access{Access: granted.String(), SignedIn: !hasToken && s.AreSet()}, nil
+	return Access{Access: granted.String(), SignedIn: !hasToken && g.AreSet()}, nil
 }

@@ -196,7 +196,7 @@ func newGuardedOnce(t *testing.T) *guarded {
 		once = newGuarded(t)
 		t.Cleanup(func() { once = nil })
 	}
-	once.guesses.by = nil
+	once.guard.guesses.by = nil
 	return once
 }
 
@@ -343,13 +343,13 @@ func TestManyAddressesTakeBoundedMemoryAndBoundedGuesses(t *testing.T) {
 				tried++
 			}
 		}
-		if len(g.guesses.by) > maxGuessers || tried != maxGuessers+guessBurst {
-			t.Errorf("%d addresses, %d guesses", len(g.guesses.by), tried)
+		if len(g.guard.guesses.by) > maxGuessers || tried != maxGuessers+guessBurst {
+			t.Errorf("%d addresses, %d guesses", len(g.guard.guesses.by), tried)
 		}
 		time.Sleep(guessBurst * guessInterval)
 		g.want(t, "GET /access", 200, "", bearer(fullToken), "From-Address: [2001:db8:ffff::1]:9")
-		if len(g.guesses.by) != 1 {
-			t.Errorf("%d addresses are kept", len(g.guesses.by))
+		if len(g.guard.guesses.by) != 1 {
+			t.Errorf("%d addresses are kept", len(g.guard.guesses.by))
 		}
 	})
 }
@@ -451,16 +451,16 @@ func TestSignedInBrowsersAreBoundedInTimeAndNumber(t *testing.T) {
 		for range maxSessions - 1 {
 			g.signIn(t, fullToken)
 		}
-		if len(g.sessions.by) != 2*maxSessions {
-			t.Errorf("%d sessions", len(g.sessions.by))
+		if len(g.guard.sessions.by) != 2*maxSessions {
+			t.Errorf("%d sessions", len(g.guard.sessions.by))
 		}
 		g.want(t, "GET /access", 401, "token_required", first)
 		g.want(t, "GET /access", 200, "", second)
 		time.Sleep(sessionTime)
 		g.want(t, "GET /access", 401, "token_required", second)
 		g.signIn(t, fullToken)
-		if len(g.sessions.by) != 1 {
-			t.Errorf("%d sessions", len(g.sessions.by))
+		if len(g.guard.sessions.by) != 1 {
+			t.Errorf("%d sessions", len(g.guard.sessions.by))
 		}
 	})
 }
@@ -490,14 +490,14 @@ func TestAPersonIsShownTheForm(t *testing.T) {
 
 func TestRefusalsAreCountedAndNoTokenIsSeen(t *testing.T) {
 	g := newGuarded(t)
-	if n := testutil.CollectAndCount(g.refused); n != 8 {
+	if n := testutil.CollectAndCount(g.guard.refused); n != 8 {
 		t.Errorf("%d codes are there at zero", n)
 	}
 	g.ask("GET /dead-letters")
 	g.ask("GET /dead-letters", bearer(wrong))
 	g.login(wrong)
 	g.signIn(t, fullToken)
-	if n := testutil.ToFloat64(g.refused.WithLabelValues("wrong_token")); n != 2 {
+	if n := testutil.ToFloat64(g.guard.refused.WithLabelValues("wrong_token")); n != 2 {
 		t.Errorf("got %v", n)
 	}
 	for _, line := range g.logs.All() {

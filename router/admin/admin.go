@@ -8,8 +8,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -86,31 +84,39 @@ const (
 
 // Server is the operator's server. It is safe for concurrent use.
 type Server struct {
-	Config
-	hosts   []string // that requests may name
-	origins *http.CrossOriginProtection
+	log     *zap.Logger
+	metrics *prometheus.Registry
 	http    *http.Server
 	stop    context.CancelFunc
 
-	guesses      guesses
-	sessions     sessions
-	tokenTrouble trouble
-	reloads      atomic.Int64 // that are under way, or wait for those before
-	refused      *prometheus.CounterVec
-
-	// deciding is held while a dead letter is replayed or discarded: two who replay the same one would send it twice.
-	deciding sync.Mutex
-	pace     pace // of all replays
-	// maxLooked bounds how many dead letters are read for one page of a list.
-	maxLooked int
+	// What answers, by what it is about.
+	guard        *guard
+	health       *health
+	dead         *deadLetters
+	destinations *statuses
+	control      *control
+	live         *liveCalls
+	levels       *levels
+	explain      explainer
 }
 
 // New returns a server that is ready to Serve.
 func New(config Config) *Server {
 	running, stop := context.WithCancel(context.Background())
 	s := &Server{
-		Config: config, hosts: ourHosts(config.Listen, config.Hosts), origins: http.NewCrossOriginProtection(), stop: stop,
-		refused: newRefusals(config.Metrics), pace: pace{newLimiter(config.ReplayRate)}, maxLooked: usualLook,
+		log: config.Logger, metrics: config.Metrics, stop: stop,
+		guard:        newGuard(config),
+		health:       &health{config.Journal, config.Started},
+		dead:         newDeadLetters(config),
+		destinations: &statuses{config.Status, config.Destinations},
+		control:      &control{steering: config.Steering},
+		levels:       &levels{config.Log},
+		explain:      config.Explain,
+	}
+	s.live = &liveCalls{
+		recorder: config.Live, destinations: config.Destinations, sources: config.Sources, status: config.Status,
+		draining: func() Draining { return s.control.steering.Draining() }, explainEntry: config.ExplainEntry, merges: config.Merges,
+		mayLook: func(r *http.Request) bool { return s.guard.turnAway(r) == nil },
 	}
 	s.http = &http.Server{
 		BaseContext:       func(net.Listener) context.Context { return running },

@@ -195,7 +195,7 @@ func TestANameThatOthersCanOwnIsRefused(t *testing.T) {
 
 func TestAServerWithoutAHostOfItsOwnTakesNoEmptyOne(t *testing.T) {
 	s := New(Config{Listen: ":9090", Metrics: prometheus.NewRegistry(), Logger: zap.NewNop()})
-	if s.isOurs("") || s.isOurs(":9090") {
+	if s.guard.isOurs("") || s.guard.isOurs(":9090") {
 		t.Fatal("an empty host is taken")
 	}
 }

@@ -62,7 +62,7 @@ func (s *Server) answer(handle func(r *http.Request) (any, error)) http.Handler 
 func (s *Server) refuse(w http.ResponseWriter, err error) {
 	p := problemOf(err)
 	if p.status == http.StatusInternalServerError {
-		s.Logger.Error("admin: a request failed, and its asker was told why; does the journal work?", zap.Error(err))
+		s.log.Error("admin: a request failed, and its asker was told why; does the journal work?", zap.Error(err))
 	}
 	body := errorBody{Code: p.code, Message: p.message, Error: p.message}
 	if done := (*partly)(nil); errors.As(err, &done) {

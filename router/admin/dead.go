@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -79,24 +80,45 @@ type DeadCount struct {
 	Bytes       uint64 `json:"bytes"`
 }
 
+// deadLetters answers what is asked of dead letters, and does what is asked with them. It is safe for concurrent use.
+type deadLetters struct {
+	journal      Journal
+	held         HeldLetters // nil is none ever
+	destinations func() []string
+	log          *zap.Logger
+
+	// deciding is held while a dead letter is replayed or discarded: two who replay the same one would send it twice.
+	deciding sync.Mutex
+	pace     pace // of all replays
+	// maxLooked bounds how many dead letters are read for one page of a list.
+	maxLooked int
+}
+
+func newDeadLetters(config Config) *deadLetters {
+	return &deadLetters{
+		journal: config.Journal, held: config.Held, destinations: config.Destinations, log: config.Logger,
+		pace: pace{newLimiter(config.ReplayRate)}, maxLooked: usualLook,
+	}
+}
+
 // usualLook bounds how many dead letters are read for one page.
 const usualLook = 20_000
 
-func (s *Server) list(r *http.Request) (any, error) {
-	f, err := s.filter(r, listFilters, listLimits)
+func (h *deadLetters) list(r *http.Request) (any, error) {
+	f, err := h.filter(r, listFilters, listLimits)
 	if err != nil {
 		return nil, err
 	}
 	page := DeadLetters{DeadLetters: []DeadLetter{}}
 	looked, last := 0, uint64(0)
-	err = s.visit(r.Context(), f, func(d *journal.DeadLetter) bool {
-		if looked == s.maxLooked || len(page.DeadLetters) == f.limit {
+	err = h.visit(r.Context(), f, func(d *journal.DeadLetter) bool {
+		if looked == h.maxLooked || len(page.DeadLetters) == f.limit {
 			page.Next = last
 			return false
 		}
 		looked, last = looked+1, d.ID
 		if f.matches(d) {
-			page.DeadLetters = append(page.DeadLetters, s.shown(d))
+			page.DeadLetters = append(page.DeadLetters, h.shown(d))
 		}
 		return true
 	})
@@ -104,18 +126,18 @@ func (s *Server) list(r *http.Request) (any, error) {
 }
 
 // visit calls found for the dead letters that may match, oldest first, until that returns false.
-func (s *Server) visit(ctx context.Context, f filter, found func(*journal.DeadLetter) bool) error {
-	return s.Journal.DeadLetters(ctx, f.DeadFilter, f.after, func(d *journal.DeadLetter) bool {
+func (h *deadLetters) visit(ctx context.Context, f filter, found func(*journal.DeadLetter) bool) error {
+	return h.journal.DeadLetters(ctx, f.DeadFilter, f.after, func(d *journal.DeadLetter) bool {
 		return (f.until == 0 || d.ID <= f.until) && ctx.Err() == nil && found(d)
 	})
 }
 
-func (s *Server) summary(r *http.Request) (any, error) {
-	f, err := s.filter(r, summaryFilters, listLimits)
+func (h *deadLetters) summary(r *http.Request) (any, error) {
+	f, err := h.filter(r, summaryFilters, listLimits)
 	if err != nil {
 		return nil, err
 	}
-	kinds, err := s.Journal.DeadSummary(r.Context())
+	kinds, err := h.journal.DeadSummary(r.Context())
 	if err != nil {
 		return nil, err
 	}
@@ -137,26 +159,26 @@ func (s *Server) summary(r *http.Request) (any, error) {
 }
 
 // shown holds nothing of the call but small copies: a list of calls would not fit into memory.
-func (s *Server) shown(d *journal.DeadLetter) DeadLetter {
+func (h *deadLetters) shown(d *journal.DeadLetter) DeadLetter {
 	e := &d.Entry
 	return DeadLetter{
 		ID: d.ID, Destination: d.Destination, Type: e.Type.String(), Reason: d.Reason, Detail: d.Detail,
 		Status: d.Status, Attempts: d.Attempts, Replays: d.Replays(), First: d.First, Last: d.Last,
 		Source: strings.Clone(e.Source), MessageID: strings.Clone(e.MessageID), ReceivedAt: e.ReceivedAt,
-		Held: s.Held != nil && s.Held.Holds(d.ID),
+		Held: h.held != nil && h.held.Holds(d.ID),
 	}
 }
 
-func (s *Server) show(r *http.Request) (any, error) {
+func (h *deadLetters) show(r *http.Request) (any, error) {
 	id, err := pathID(r)
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.Journal.DeadLetter(r.Context(), id)
+	d, err := h.journal.DeadLetter(r.Context(), id)
 	if err != nil {
 		return nil, err
 	}
-	letter := s.shown(d)
+	letter := h.shown(d)
 	letter.Call = readable(d.Entry.JSON)
 	return letter, nil
 }
@@ -179,11 +201,16 @@ const (
 	discarded = "dead letters discarded"
 )
 
-func (s *Server) replay(r *http.Request) (any, error)  { return s.one(r, replayed, s.replayOne, s.pace) }
-func (s *Server) discard(r *http.Request) (any, error) { return s.one(r, discarded, s.discardOne, nil) }
+func (h *deadLetters) replay(r *http.Request) (any, error) {
+	return h.one(r, replayed, h.replayOne, h.pace)
+}
+
+func (h *deadLetters) discard(r *http.Request) (any, error) {
+	return h.one(r, discarded, h.discardOne, nil)
+}
 
 // one does something to the dead letter that the path names.
-func (s *Server) one(r *http.Request, message string, do decision, pace pace) (any, error) {
+func (h *deadLetters) one(r *http.Request, message string, do decision, pace pace) (any, error) {
 	if _, err := readQuery(r); err != nil {
 		return nil, err
 	}
@@ -194,10 +221,10 @@ func (s *Server) one(r *http.Request, message string, do decision, pace pace) (a
 	if err := pace.wait(r.Context()); err != nil {
 		return nil, err
 	}
-	if err := s.decide(r.Context(), id, do); err != nil {
+	if err := h.decide(r.Context(), id, do); err != nil {
 		return nil, err
 	}
-	s.Logger.Info(message, zap.Uint64("id", id), zap.Int("count", 1))
+	h.log.Info(message, zap.Uint64("id", id), zap.Int("count", 1))
 	return Done{Success: true, Count: 1}, nil
 }
 
@@ -209,52 +236,52 @@ func pathID(r *http.Request) (id uint64, err error) {
 }
 
 // decide does something to one dead letter, and does it whole: a client that goes away leaves nothing half done.
-func (s *Server) decide(ctx context.Context, id uint64, do decision) error {
-	s.deciding.Lock()
-	defer s.deciding.Unlock()
+func (h *deadLetters) decide(ctx context.Context, id uint64, do decision) error {
+	h.deciding.Lock()
+	defer h.deciding.Unlock()
 	return do(context.WithoutCancel(ctx), id)
 }
 
 // replayOne refuses a dead letter of a destination that is not configured any more: nobody would take the call.
-func (s *Server) replayOne(ctx context.Context, id uint64) error {
-	d, err := s.Journal.DeadLetter(ctx, id)
+func (h *deadLetters) replayOne(ctx context.Context, id uint64) error {
+	d, err := h.journal.DeadLetter(ctx, id)
 	if err != nil {
 		return err
 	}
-	if !s.isConfigured(d.Destination) {
+	if !h.isConfigured(d.Destination) {
 		message := fmt.Sprintf("dead letter %d is for %s, which is not configured any more", id, d.Destination)
 		return &problem{http.StatusConflict, "destination_gone", message}
 	}
-	if held, err := s.retryHeld(ctx, id); held || err != nil {
+	if held, err := h.retryHeld(ctx, id); held || err != nil {
 		return err
 	}
-	return s.Journal.Replay(ctx, id)
+	return h.journal.Replay(ctx, id)
 }
 
-func (s *Server) isConfigured(destination string) bool {
-	return slices.Contains(s.Destinations(), destination)
+func (h *deadLetters) isConfigured(destination string) bool {
+	return slices.Contains(h.destinations(), destination)
 }
 
-func (s *Server) replayAll(r *http.Request) (any, error) {
-	f, err := s.filter(r, replayFilters, bulkLimits)
+func (h *deadLetters) replayAll(r *http.Request) (any, error) {
+	f, err := h.filter(r, replayFilters, bulkLimits)
 	if err != nil {
 		return nil, err
 	}
-	pace := s.pace
+	pace := h.pace
 	if f.rate > 0 {
 		own := newLimiter(f.rate)
 		own.Allow() // or whoever asks again and again would be faster
 		pace = append(slices.Clone(pace), own)
 	}
-	return s.all(r, f, bulk{message: replayed, do: s.replayOne, wanted: s.isConfigured, pace: pace})
+	return h.all(r, f, bulk{message: replayed, do: h.replayOne, wanted: h.isConfigured, pace: pace})
 }
 
-func (s *Server) discardAll(r *http.Request) (any, error) {
-	f, err := s.filter(r, bulkFilters, bulkLimits)
+func (h *deadLetters) discardAll(r *http.Request) (any, error) {
+	f, err := h.filter(r, bulkFilters, bulkLimits)
 	if err != nil {
 		return nil, err
 	}
-	return s.all(r, f, bulk{message: discarded, do: s.discardOne, wanted: func(string) bool { return true }})
+	return h.all(r, f, bulk{message: discarded, do: h.discardOne, wanted: func(string) bool { return true }})
 }
 
 // bulk is what is to be done to all that match.
@@ -269,15 +296,15 @@ type bulk struct {
 const bulkTime = 10 * time.Second
 
 // all does something to every dead letter that matches, except for those of destinations that are not wanted.
-func (s *Server) all(r *http.Request, f filter, b bulk) (any, error) {
+func (h *deadLetters) all(r *http.Request, f filter, b bulk) (any, error) {
 	f.limit = min(f.limit, b.pace.within(bulkTime))
-	chosen, result, err := s.choose(r.Context(), f, b.wanted)
+	chosen, result, err := h.choose(r.Context(), f, b.wanted)
 	if err != nil {
 		return nil, err
 	}
-	done, err := s.decideAll(r.Context(), chosen, b)
+	done, err := h.decideAll(r.Context(), chosen, b)
 	result.Count = done.count
-	s.Logger.Info(b.message, zap.String("destination", f.Destination), zap.String("reason", f.Reason), zap.Int("count", done.count))
+	h.log.Info(b.message, zap.String("destination", f.Destination), zap.String("reason", f.Reason), zap.Int("count", done.count))
 	if err != nil {
 		return nil, &partly{err, done.count}
 	}
@@ -295,10 +322,10 @@ type candidate struct {
 
 // choose finds those that match and were accepted first, up to the limit, in that order. It is not the order in which they
 // died: one that was replayed and died again comes later there. So all that match are read, some ten microseconds each.
-func (s *Server) choose(ctx context.Context, f filter, wanted func(destination string) bool) (chosen []candidate, result Done, err error) {
+func (h *deadLetters) choose(ctx context.Context, f filter, wanted func(destination string) bool) (chosen []candidate, result Done, err error) {
 	result.Success = true
 	result.Until = f.until
-	err = s.visit(ctx, f, func(d *journal.DeadLetter) bool {
+	err = h.visit(ctx, f, func(d *journal.DeadLetter) bool {
 		if f.until == 0 {
 			result.Until = d.ID
 		}
@@ -333,7 +360,7 @@ func firstAccepted(of []candidate, limit int) []candidate {
 type progress struct{ tried, count int }
 
 // decideAll returns how far it came before an error, before its time was up, or before the client or the server was gone.
-func (s *Server) decideAll(ctx context.Context, chosen []candidate, b bulk) (p progress, err error) {
+func (h *deadLetters) decideAll(ctx context.Context, chosen []candidate, b bulk) (p progress, err error) {
 	end := time.Now().Add(bulkTime)
 	for _, c := range chosen {
 		if p.tried > 0 && time.Now().After(end) {
@@ -342,7 +369,7 @@ func (s *Server) decideAll(ctx context.Context, chosen []candidate, b bulk) (p p
 		if err := b.pace.wait(ctx); err != nil {
 			return p, err
 		}
-		err := s.decide(ctx, c.id, b.do)
+		err := h.decide(ctx, c.id, b.do)
 		if err != nil && !errors.Is(err, journal.ErrNoDeadLetter) {
 			return p, err
 		}

@@ -111,7 +111,7 @@ func TestAPageIsBoundedByWhatItTakesToFindIt(t *testing.T) {
 		f.bury(t, letter{destination: "vero", userID: []string{"u", "v"}[i/7]})
 	}
 	s := f.another(func(*Config) {})
-	s.maxLooked = 3
+	s.dead.maxLooked = 3
 	var pages []string
 	for after := uint64(0); ; {
 		answer := httptest.NewRecorder()
@@ -440,14 +440,14 @@ func FuzzFilter(f *testing.F) {
 	f.Fuzz(func(t *testing.T, query string) {
 		r := httptest.NewRequest("GET", "http://localhost/", nil)
 		r.URL.RawQuery = query
-		got, err := s.filter(r, replayFilters, listLimits)
+		got, err := s.dead.filter(r, replayFilters, listLimits)
 		if err != nil {
 			if p := (*problem)(nil); !errors.As(err, &p) || p.status != 400 {
 				t.Fatalf("%q: %v", query, err)
 			}
 			return
 		}
-		if got.limit < 1 || got.limit > listLimits.most || got.Destination != "" && !s.isConfigured(got.Destination) || got.rate != 0 && !(got.rate >= MinRate) {
+		if got.limit < 1 || got.limit > listLimits.most || got.Destination != "" && !s.dead.isConfigured(got.Destination) || got.rate != 0 && !(got.rate >= MinRate) {
 			t.Fatalf("%q: %+v", query, got)
 		}
 	})

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"net/http"
 
 	"aka/router/delivery"
@@ -11,24 +12,30 @@ type DestinationList struct {
 	Destinations []delivery.Status `json:"destinations"`
 }
 
-func (s *Server) listDestinations(r *http.Request) (any, error) {
+// statuses shows how the destinations do.
+type statuses struct {
+	status       func(ctx context.Context) []delivery.Status
+	destinations func() []string
+}
+
+func (h *statuses) list(r *http.Request) (any, error) {
 	if _, err := readQuery(r); err != nil {
 		return nil, err
 	}
-	return DestinationList{s.Status(r.Context())}, nil
+	return DestinationList{h.status(r.Context())}, nil
 }
 
-func (s *Server) showDestination(r *http.Request) (any, error) {
+func (h *statuses) show(r *http.Request) (any, error) {
 	if _, err := readQuery(r); err != nil {
 		return nil, err
 	}
 	name := r.PathValue("name")
-	for _, status := range s.Status(r.Context()) {
+	for _, status := range h.status(r.Context()) {
 		if status.Name == name {
 			return status, nil
 		}
 	}
-	if problem := oneOf("destination", name, s.Destinations()); problem != nil {
+	if problem := oneOf("destination", name, h.destinations()); problem != nil {
 		problem.status = http.StatusNotFound
 		return nil, problem
 	}

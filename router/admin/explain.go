@@ -9,8 +9,11 @@ import (
 	"aka/router/segment"
 )
 
-// explain says what would become of the body. It takes the content for JSON whatever its type, as SDKs are taken.
-func (s *Server) explain(r *http.Request) (any, error) {
+// explainer says what would become of a body: see Config.Explain.
+type explainer func(body []byte, source string) (any, error)
+
+// answer says what would become of the body. It takes the content for JSON whatever its type, as SDKs are taken.
+func (e explainer) answer(r *http.Request) (any, error) {
 	query, err := readQuery(r, "source")
 	if err != nil {
 		return nil, err
@@ -22,7 +25,7 @@ func (s *Server) explain(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, &problem{http.StatusBadRequest, "body_unreadable", "body: " + err.Error()}
 	}
-	explanation, err := s.Explain(body, query["source"])
+	explanation, err := e(body, query["source"])
 	if blame := (*segment.Error)(nil); errors.As(err, &blame) {
 		return nil, &problem{http.StatusBadRequest, blame.Code, blame.Message}
 	}

@@ -68,7 +68,7 @@ var (
 )
 
 // filter reads the query. It forgives nothing: what it leaves out may be replayed or discarded.
-func (s *Server) filter(r *http.Request, known []string, l limits) (f filter, err error) {
+func (h *deadLetters) filter(r *http.Request, known []string, l limits) (f filter, err error) {
 	query, err := readQuery(r, known...)
 	if err != nil {
 		return f, err
@@ -78,7 +78,7 @@ func (s *Server) filter(r *http.Request, known []string, l limits) (f filter, er
 	read := map[string]func(text string) *problem{
 		"destination": func(text string) *problem {
 			f.Destination = text
-			return s.checkDestination(r.Context(), text)
+			return h.checkDestination(r.Context(), text)
 		},
 		"reason": func(text string) *problem {
 			f.Reason = text
@@ -105,10 +105,10 @@ func (s *Server) filter(r *http.Request, known []string, l limits) (f filter, er
 }
 
 // checkDestination takes every destination that is configured, and also one that is not any more but has dead letters.
-func (s *Server) checkDestination(ctx context.Context, name string) *problem {
-	known := s.Destinations()
-	if !s.isConfigured(name) {
-		kinds, err := s.Journal.DeadSummary(ctx)
+func (h *deadLetters) checkDestination(ctx context.Context, name string) *problem {
+	known := h.destinations()
+	if !h.isConfigured(name) {
+		kinds, err := h.journal.DeadSummary(ctx)
 		if err != nil {
 			return problemOf(err)
 		}

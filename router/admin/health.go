@@ -19,12 +19,18 @@ type readiness struct {
 	Checks map[string]string `json:"checks"`
 }
 
-func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+// health tells whether calls can be taken.
+type health struct {
+	journal Journal
+	started func() error
+}
+
+func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
 	defer cancel()
 	answer := readiness{Ready: true, Checks: map[string]string{}}
-	answer.add("journal", s.Journal.Writable(ctx))
-	answer.add("started", s.Started())
+	answer.add("journal", h.journal.Writable(ctx))
+	answer.add("started", h.started())
 	status := http.StatusOK
 	if !answer.Ready {
 		status = http.StatusServiceUnavailable

@@ -25,26 +25,26 @@ var ErrNotNow = errors.New("not possible at the moment, try again")
 const heldTimeout = 10 * time.Second
 
 // retryHeld replays the dead letter when it is one behind which calls wait.
-func (s *Server) retryHeld(ctx context.Context, id uint64) (held bool, err error) {
-	if s.Held == nil {
+func (h *deadLetters) retryHeld(ctx context.Context, id uint64) (held bool, err error) {
+	if h.held == nil {
 		return false, nil
 	}
 	waiting, cancel := context.WithTimeout(ctx, heldTimeout)
 	defer cancel()
-	if held, err = s.Held.Retry(waiting, id); err != nil || !held {
+	if held, err = h.held.Retry(waiting, id); err != nil || !held {
 		return held, err
 	}
-	return true, s.Journal.Discard(ctx, id)
+	return true, h.journal.Discard(ctx, id)
 }
 
 // discardOne lets those go first that wait for the dead letter: without it, nobody could.
-func (s *Server) discardOne(ctx context.Context, id uint64) error {
-	if s.Held != nil {
+func (h *deadLetters) discardOne(ctx context.Context, id uint64) error {
+	if h.held != nil {
 		waiting, cancel := context.WithTimeout(ctx, heldTimeout)
 		defer cancel()
-		if _, err := s.Held.Release(waiting, id); err != nil {
+		if _, err := h.held.Release(waiting, id); err != nil {
 			return err
 		}
 	}
-	return s.Journal.Discard(ctx, id)
+	return h.journal.Discard(ctx, id)
 }

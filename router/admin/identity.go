@@ -26,7 +26,7 @@ type MergesAt struct {
 	More bool `json:"more,omitempty"`
 }
 
-func (s *Server) identity(r *http.Request) (any, error) {
+func (h *liveCalls) identity(r *http.Request) (any, error) {
 	query, err := readQuery(r, "id")
 	if err != nil {
 		return nil, err
@@ -35,11 +35,11 @@ func (s *Server) identity(r *http.Request) (any, error) {
 	if problem := readText(&id, "id", query["id"]); problem != nil {
 		return nil, problem
 	}
-	s.Live.Look()
-	calls := s.Live.Calls(live.Filter{ID: id}, usualCalls)
+	h.recorder.Look()
+	calls := h.recorder.Calls(live.Filter{ID: id}, usualCalls)
 	if calls == nil {
 		calls = []live.Call{}
 	}
 	// Two digests can only be told to be of one id by somebody who has the id: the recorded calls have many.
-	return Identity{ID: id, Destinations: s.Merges(r.Context(), id, s.Live.IDs()), Calls: calls}, nil
+	return Identity{ID: id, Destinations: h.merges(r.Context(), id, h.recorder.IDs()), Calls: calls}, nil
 }

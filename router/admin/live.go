@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"aka/destinations/adapter"
+	"aka/router/delivery"
+	"aka/router/journal"
 	"aka/router/live"
 )
 
@@ -42,16 +45,28 @@ const (
 	mostCalls  = 500
 )
 
+// liveCalls shows calls as they come and end, while somebody looks.
+type liveCalls struct {
+	recorder              *live.Recorder
+	destinations, sources func() []string
+	status                func(ctx context.Context) []delivery.Status
+	draining              func() Draining
+	explainEntry          func(e *journal.Entry) any
+	merges                func(ctx context.Context, id string, named []string) []MergesAt
+	// mayLook tells whether whoever asked may still look.
+	mayLook func(r *http.Request) bool
+}
+
 // showLive does not begin to look.
-func (s *Server) showLive(r *http.Request) (any, error) {
+func (h *liveCalls) showLive(r *http.Request) (any, error) {
 	if _, err := readQuery(r); err != nil {
 		return nil, err
 	}
-	return s.words(), nil
+	return h.words(), nil
 }
 
-func (s *Server) words() Live {
-	l := Live{Overview: s.Live.Overview(), Destinations: s.Destinations(), Sources: s.Sources(), Types: callTypes(), States: live.States, Reasons: map[string]string{}}
+func (h *liveCalls) words() Live {
+	l := Live{Overview: h.recorder.Overview(), Destinations: h.destinations(), Sources: h.sources(), Types: callTypes(), States: live.States, Reasons: map[string]string{}}
 	for _, reason := range reasons() {
 		l.Reasons[reason] = adapter.Reason(reason).Explain()
 	}
@@ -62,43 +77,43 @@ func (s *Server) words() Live {
 var liveFilters = []string{"destination", "state", "reason", "type", "source", "id"}
 
 // listCalls begins to look: who asks again soon sees what has come meanwhile.
-func (s *Server) listCalls(r *http.Request) (any, error) {
-	f, limit, err := s.liveFilter(r, append([]string{"limit"}, liveFilters...))
+func (h *liveCalls) listCalls(r *http.Request) (any, error) {
+	f, limit, err := h.liveFilter(r, append([]string{"limit"}, liveFilters...))
 	if err != nil {
 		return nil, err
 	}
-	s.Live.Look()
-	calls := s.Live.Calls(f, limit)
+	h.recorder.Look()
+	calls := h.recorder.Calls(f, limit)
 	if calls == nil {
 		calls = []live.Call{}
 	}
-	return Calls{s.Live.Overview(), calls}, nil
+	return Calls{h.recorder.Overview(), calls}, nil
 }
 
-func (s *Server) showCall(r *http.Request) (any, error) {
+func (h *liveCalls) showCall(r *http.Request) (any, error) {
 	if _, err := readQuery(r); err != nil {
 		return nil, err
 	}
-	d, ok := s.Live.Call(r.PathValue("id"))
+	d, ok := h.recorder.Call(r.PathValue("id"))
 	if !ok {
 		return nil, &problem{http.StatusNotFound, "not_found", "nothing is remembered of this call any more; only the newest are, while somebody looks"}
 	}
 	result := CallDetail{Detail: d}
 	if d.Entry != nil {
-		result.JSON, result.Explained = readable(d.JSON), s.ExplainEntry(d.Entry)
+		result.JSON, result.Explained = readable(d.JSON), h.explainEntry(d.Entry)
 	}
 	return result, nil
 }
 
 // liveFilter reads the query.
-func (s *Server) liveFilter(r *http.Request, known []string) (f live.Filter, limit int, err error) {
+func (h *liveCalls) liveFilter(r *http.Request, known []string) (f live.Filter, limit int, err error) {
 	query, err := readQuery(r, known...)
 	if err != nil {
 		return f, 0, err
 	}
 	limit = usualCalls
 	read := map[string]func(text string) *problem{
-		"destination": func(text string) *problem { f.Destination = text; return oneOf("destination", text, s.Destinations()) },
+		"destination": func(text string) *problem { f.Destination = text; return oneOf("destination", text, h.destinations()) },
 		"state":       func(text string) *problem { f.State = live.State(text); return oneOf("state", text, states()) },
 		"reason":      func(text string) *problem { f.Reason = text; return oneOf("reason", text, reasons()) },
 		"type":        func(text string) *problem { f.Type = text; return oneOf("type", text, callTypes()) },
@@ -136,17 +151,17 @@ const (
 //
 // Of a call that changes more than once between two events, only the last is told. The query filters nothing out: it names
 // calls that are to be told of however many come in.
-func (s *Server) events(w http.ResponseWriter, r *http.Request) {
-	filter, _, err := s.liveFilter(r, liveFilters)
+func (h *liveCalls) events(w http.ResponseWriter, r *http.Request) {
+	filter, _, err := h.liveFilter(r, liveFilters)
 	if err != nil {
-		s.refuse(w, err)
+		refuse(w, problemOf(err))
 		return
 	}
 	if r.Method == http.MethodHead { // who will not read does not look
 		w.Header().Set("Content-Type", "text/event-stream")
 		return
 	}
-	viewer, err := s.Live.Watch(filter)
+	viewer, err := h.recorder.Watch(filter)
 	if errors.Is(err, live.ErrTooManyViewers) {
 		refuse(w, &problem{http.StatusServiceUnavailable, "too_many_viewers", "as many look as may: close another page"})
 		return
@@ -155,17 +170,17 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	w.Header().Set("Content-Type", "text/event-stream")
 	stream := &stream{w: w}
-	s.follow(r, viewer, stream)
+	h.follow(r, viewer, stream)
 }
 
 // follow tells the viewer until it leaves, does not read what it is told, or may not look any more: its token is another one, or
 // its time is over.
-func (s *Server) follow(r *http.Request, viewer *live.Viewer, to *stream) {
+func (h *liveCalls) follow(r *http.Request, viewer *live.Viewer, to *stream) {
 	tick := time.NewTicker(eventGap)
 	defer tick.Stop()
 	var told time.Time
-	names := s.names()
-	to.send("live", s.words())
+	names := h.names()
+	to.send("live", h.words())
 	for end := time.Now().Add(streamTime); to.err == nil && time.Now().Before(end); {
 		calls := viewer.Changed()
 		for len(calls) > 0 {
@@ -174,17 +189,17 @@ func (s *Server) follow(r *http.Request, viewer *live.Viewer, to *stream) {
 			calls = calls[n:]
 		}
 		if now := time.Now(); now.Sub(told) >= statusGap {
-			if s.turnAway(r) != nil {
+			if !h.mayLook(r) {
 				return
 			}
 			told = now
-			if known := s.names(); !slices.Equal(known, names) {
+			if known := h.names(); !slices.Equal(known, names) {
 				names = known
-				to.send("live", s.words())
+				to.send("live", h.words())
 			}
-			to.send("destinations", s.Status(r.Context()))
-			to.send("draining", s.Steering.Draining())
-			to.send("overview", s.Live.Overview())
+			to.send("destinations", h.status(r.Context()))
+			to.send("draining", h.draining())
+			to.send("overview", h.recorder.Overview())
 		}
 		to.flush()
 		select {
@@ -196,8 +211,8 @@ func (s *Server) follow(r *http.Request, viewer *live.Viewer, to *stream) {
 }
 
 // names are those that a reload may change.
-func (s *Server) names() []string {
-	return slices.Concat(s.Destinations(), []string{""}, s.Sources())
+func (h *liveCalls) names() []string {
+	return slices.Concat(h.destinations(), []string{""}, h.sources())
 }
 
 // stream writes server-sent events. After an error it writes nothing more.

@@ -20,23 +20,26 @@ const maxLevelTime = 30 * 24 * time.Hour
 
 var errFixedLevel = &problem{http.StatusNotFound, "not_found", "the level of this log cannot be changed while it runs"}
 
-func (s *Server) showLevel(r *http.Request) (any, error) {
+// levels shows and changes the least important line that is logged.
+type levels struct{ log *logging.Steering } // nil when that cannot be
+
+func (h *levels) show(r *http.Request) (any, error) {
 	if _, err := readQuery(r); err != nil {
 		return nil, err
 	}
-	if s.Log == nil {
+	if h.log == nil {
 		return nil, errFixedLevel
 	}
-	return s.Log.State(), nil
+	return h.log.State(), nil
 }
 
-// setLevel answers as showLevel does.
-func (s *Server) setLevel(r *http.Request) (any, error) {
+// set answers as show does.
+func (h *levels) set(r *http.Request) (any, error) {
 	query, err := readQuery(r, "level", "for")
 	if err != nil {
 		return nil, err
 	}
-	if s.Log == nil {
+	if h.log == nil {
 		return nil, errFixedLevel
 	}
 	if p := oneOf("level", query["level"], logging.Levels); p != nil {
@@ -48,10 +51,10 @@ func (s *Server) setLevel(r *http.Request) (any, error) {
 			return nil, invalid("for", fmt.Sprintf("a duration such as 10m, at most %s", strictyaml.FormatDuration(maxLevelTime)), text)
 		}
 	}
-	if err := s.Log.SetLevel(query["level"], lasting); err != nil {
+	if err := h.log.SetLevel(query["level"], lasting); err != nil {
 		return nil, err
 	}
-	return s.Log.State(), nil
+	return h.log.State(), nil
 }
 
 // recovered answers what panics, and logs it without what it was panicked with, which may quote a call, or whose request it
@@ -70,7 +73,7 @@ func (s *Server) recovered(next http.Handler) http.Handler {
 			if err, ok := cause.(runtime.Error); ok {
 				text = err.Error()
 			}
-			s.Logger.Error("admin: panic; a mistake in aka: report it with the stack", zap.String("error", text), zap.ByteString("stack", debug.Stack()))
+			s.log.Error("admin: panic; a mistake in aka: report it with the stack", zap.String("error", text), zap.ByteString("stack", debug.Stack()))
 			refuse(w, &problem{http.StatusInternalServerError, "internal", "a mistake in aka; the log has more"})
 		}()
 		next.ServeHTTP(w, r)

@@ -40,7 +40,7 @@ func TestTheLogsLevelIsChangedWhileItRuns(t *testing.T) {
 
 func TestAPanicIsAnsweredAndLoggedWithoutWhatItQuotes(t *testing.T) {
 	core, logs := observer.New(zapcore.DebugLevel)
-	s := &Server{Config: Config{Logger: zap.New(core)}}
+	s := &Server{log: zap.New(core)}
 	handler := s.recovered(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("jane@example.com") }))
 	answer := httptest.NewRecorder()
 	handler.ServeHTTP(answer, httptest.NewRequest("GET", "/", nil))

@@ -83,19 +83,19 @@ func (s *sessions) remove(cookie string) {
 }
 
 // byCookie returns what a browser may do: all, where no token is needed.
-func (s *Server) byCookie(r *http.Request) (access, *problem) {
-	if !s.AreSet() {
+func (g *guard) byCookie(r *http.Request) (access, *problem) {
+	if !g.AreSet() {
 		return everything, nil
 	}
 	cookie, err := r.Cookie(sessionCookie)
 	if err != nil {
 		return nothing, nil
 	}
-	token, ok := s.sessions.token(cookie.Value, time.Now())
+	token, ok := g.sessions.token(cookie.Value, time.Now())
 	if !ok {
 		return nothing, nil
 	}
-	return s.byDigest(token)
+	return g.byDigest(token)
 }
 
 //go:embed login.html login.css
@@ -122,8 +122,8 @@ func hashOf(style string) string {
 }
 
 // askToken shows the form in which a person gives the token.
-func (s *Server) askToken(w http.ResponseWriter, _ *http.Request) {
-	if !s.AreSet() {
+func (g *guard) askToken(w http.ResponseWriter, _ *http.Request) {
+	if !g.AreSet() {
 		showLogin(w, http.StatusOK, "No token is configured here: there is nothing to sign in to.")
 		return
 	}
@@ -139,28 +139,28 @@ func showLogin(w http.ResponseWriter, status int, notice string) {
 
 // signIn trades the token for a cookie that no script can read and no other site can send. That the form is not another
 // site's, the guard has seen to.
-func (s *Server) signIn(w http.ResponseWriter, r *http.Request) {
+func (g *guard) signIn(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	if err := r.ParseForm(); err != nil || !s.AreSet() {
+	if err := r.ParseForm(); err != nil || !g.AreSet() {
 		showLogin(w, http.StatusBadRequest, "This could not be read.")
 		return
 	}
 	token := strings.TrimSpace(r.PostForm.Get("token"))
-	granted, p := s.byToken(token, r.RemoteAddr)
+	granted, p := g.byToken(token, r.RemoteAddr)
 	if p != nil {
-		s.refused.WithLabelValues(p.code).Inc()
+		g.refused.WithLabelValues(p.code).Inc()
 		showLogin(w, p.status, p.message)
 		return
 	}
-	s.Logger.Info("a browser signed in to the admin server", zap.Stringer("access", granted))
-	http.SetCookie(w, cookieFor(r, s.sessions.add(sha256.Sum256([]byte(token)), time.Now()), sessionTime))
+	g.log.Info("a browser signed in to the admin server", zap.Stringer("access", granted))
+	http.SetCookie(w, cookieFor(r, g.sessions.add(sha256.Sum256([]byte(token)), time.Now()), sessionTime))
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
 // signOut forgets the browser.
-func (s *Server) signOut(w http.ResponseWriter, r *http.Request) {
+func (g *guard) signOut(w http.ResponseWriter, r *http.Request) {
 	if cookie, err := r.Cookie(sessionCookie); err == nil {
-		s.sessions.remove(cookie.Value)
+		g.sessions.remove(cookie.Value)
 	}
 	http.SetCookie(w, cookieFor(r, "", -time.Second))
 	http.Redirect(w, r, "/login", http.StatusSeeOther)

@@ -125,39 +125,39 @@ func cause(err error) error {
 
 // byHeader returns what the token in the request's header allows. given is false when there is none, or none is asked for. What
 // is no Bearer may be for a proxy in front.
-func (s *Server) byHeader(r *http.Request) (granted access, given bool, p *problem) {
+func (g *guard) byHeader(r *http.Request) (granted access, given bool, p *problem) {
 	lines := r.Header.Values("Authorization")
-	if len(lines) != 1 || !s.AreSet() {
+	if len(lines) != 1 || !g.AreSet() {
 		return nothing, false, nil
 	}
 	scheme, token, _ := strings.Cut(lines[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return nothing, false, nil
 	}
-	granted, p = s.byToken(strings.TrimSpace(token), r.RemoteAddr)
+	granted, p = g.byToken(strings.TrimSpace(token), r.RemoteAddr)
 	return granted, true, p
 }
 
 // byToken returns what a token allows that came from an address. A wrong one counts against the address.
-func (s *Server) byToken(token, remote string) (access, *problem) {
-	guesses := s.guesses.of(remote, time.Now())
+func (g *guard) byToken(token, remote string) (access, *problem) {
+	guesses := g.guesses.of(remote, time.Now())
 	if guesses == nil {
 		return nothing, refusedGuesser
 	}
-	granted, p := s.byDigest(sha256.Sum256([]byte(token)))
+	granted, p := g.byDigest(sha256.Sum256([]byte(token)))
 	if p != nil || granted != nothing {
 		guesses.takeBack()
 		return granted, p
 	}
-	s.Logger.Warn("a wrong token was refused: if nobody mistyped it, see to it who reaches admin.listen")
+	g.log.Warn("a wrong token was refused: if nobody mistyped it, see to it who reaches admin.listen")
 	return nothing, refusedToken
 }
 
 // byDigest logs why a token cannot be checked, once for each reason.
-func (s *Server) byDigest(given digest) (access, *problem) {
-	granted, err := s.accessOf(given)
-	s.tokenTrouble.say(err, func() {
-		s.Logger.Error("an admin token cannot be read, and lets nobody in: mend its file", zap.Error(err))
+func (g *guard) byDigest(given digest) (access, *problem) {
+	granted, err := g.accessOf(given)
+	g.tokenTrouble.say(err, func() {
+		g.log.Error("an admin token cannot be read, and lets nobody in: mend its file", zap.Error(err))
 	})
 	if granted == nothing && err != nil {
 		return nothing, refusedUnreadable

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -59,26 +60,32 @@ type Forgotten struct {
 	Calls uint64 `json:"calls"`
 }
 
-func (s *Server) pause(r *http.Request) (any, error)  { return s.setPaused(r, true) }
-func (s *Server) resume(r *http.Request) (any, error) { return s.setPaused(r, false) }
+// control does with what runs what its operator asks for.
+type control struct {
+	steering Steering
+	reloads  atomic.Int64 // that are under way, or wait for those before
+}
 
-func (s *Server) setPaused(r *http.Request, paused bool) (any, error) {
+func (h *control) pause(r *http.Request) (any, error)  { return h.setPaused(r, true) }
+func (h *control) resume(r *http.Request) (any, error) { return h.setPaused(r, false) }
+
+func (h *control) setPaused(r *http.Request, paused bool) (any, error) {
 	if _, err := readQuery(r); err != nil {
 		return nil, err
 	}
 	name := r.PathValue("name")
-	if err := s.Steering.Pause(name, paused); err != nil {
+	if err := h.steering.Pause(name, paused); err != nil {
 		return nil, err
 	}
 	return Paused{name, paused}, nil
 }
 
-func (s *Server) forget(r *http.Request) (any, error) {
+func (h *control) forget(r *http.Request) (any, error) {
 	if _, err := readQuery(r); err != nil {
 		return nil, err
 	}
 	name := r.PathValue("name")
-	calls, err := s.Steering.Forget(r.Context(), name)
+	calls, err := h.steering.Forget(r.Context(), name)
 	if err != nil {
 		return nil, err
 	}
@@ -92,12 +99,12 @@ const reloadPatience = 25 * time.Second
 // maxReloads bounds how many are asked for at once: they go one after the other.
 const maxReloads = 8
 
-func (s *Server) reload(r *http.Request) (any, error) {
+func (h *control) reload(r *http.Request) (any, error) {
 	if _, err := readQuery(r); err != nil {
 		return nil, err
 	}
-	if s.reloads.Add(1) > maxReloads {
-		s.reloads.Add(-1)
+	if h.reloads.Add(1) > maxReloads {
+		h.reloads.Add(-1)
 		return nil, fmt.Errorf("%w: %d reloads are asked for already", ErrNotNow, maxReloads)
 	}
 	type outcome struct {
@@ -106,8 +113,8 @@ func (s *Server) reload(r *http.Request) (any, error) {
 	}
 	reloaded := make(chan outcome, 1)
 	go func() {
-		defer s.reloads.Add(-1)
-		done, err := s.Steering.Reload()
+		defer h.reloads.Add(-1)
+		done, err := h.steering.Reload()
 		reloaded <- outcome{done, err}
 	}()
 	select {
@@ -118,31 +125,31 @@ func (s *Server) reload(r *http.Request) (any, error) {
 	}
 }
 
-func (s *Server) drain(r *http.Request) (any, error) {
+func (h *control) drain(r *http.Request) (any, error) {
 	if _, err := readQuery(r); err != nil {
 		return nil, err
 	}
-	if err := s.Steering.Drain(); err != nil {
+	if err := h.steering.Drain(); err != nil {
 		return nil, err
 	}
-	return s.Steering.Draining(), nil
+	return h.steering.Draining(), nil
 }
 
-func (s *Server) cancelDrain(r *http.Request) (any, error) {
+func (h *control) cancelDrain(r *http.Request) (any, error) {
 	if _, err := readQuery(r); err != nil {
 		return nil, err
 	}
-	if err := s.Steering.CancelDrain(); err != nil {
+	if err := h.steering.CancelDrain(); err != nil {
 		return nil, err
 	}
-	return s.Steering.Draining(), nil
+	return h.steering.Draining(), nil
 }
 
 // drainPatience is how long who asks with wait=true waits for the end of the drain.
 const drainPatience = time.Second
 
 // showDrain answers at the end of the drain those who wait for it: the process ends only then.
-func (s *Server) showDrain(r *http.Request) (any, error) {
+func (h *control) showDrain(r *http.Request) (any, error) {
 	query, err := readQuery(r, "wait")
 	if err != nil {
 		return nil, err
@@ -153,10 +160,10 @@ func (s *Server) showDrain(r *http.Request) (any, error) {
 	case "", "false":
 	case "true":
 		select {
-		case <-s.Steering.Drained():
+		case <-h.steering.Drained():
 		case <-time.After(drainPatience):
 		case <-r.Context().Done():
 		}
 	}
-	return s.Steering.Draining(), nil
+	return h.steering.Draining(), nil
 }

@@ -53,7 +53,7 @@ var steers = map[string]string{
 func TestWhoMayNotSteersNothing(t *testing.T) {
 	s := &steered{}
 	g := newGuarded(t)
-	g.Steering = s
+	g.control.steering = s
 	read, full := g.signIn(t, readToken), g.signIn(t, fullToken)
 	proof := ProofHeader + ": 1"
 	for request := range steers {
@@ -66,7 +66,7 @@ func TestWhoMayNotSteersNothing(t *testing.T) {
 			"cross_origin":    {{full, proof, "Origin: https://evil.example"}, {full, "Origin: null"}, {bearer(fullToken), "Sec-Fetch-Site: cross-site"}},
 		} {
 			for _, h := range headers {
-				g.guesses.by = nil // they are not what this is about
+				g.guard.guesses.by = nil // they are not what this is about
 				if answer := g.ask(request, h...); !strings.Contains(answer.Body.String(), code) || !slices.Contains(turnedAway, answer.Code) {
 					t.Errorf("%s with %q: got %d %s, want %s", request, h, answer.Code, answer.Body, code)
 				}
@@ -90,7 +90,7 @@ func TestWhatSteersTakesNoParameters(t *testing.T) {
 		f.want(t, method, path+"?dry=true", "", 400, `{"success":false,"code":"unknown_parameter","message":"query: \"dry\" is no parameter here; there are none","error":"query: \"dry\" is no parameter here; there are none"}`)
 	}
 	f.want(t, "GET", "/drain?wait=perhaps", "", 400, `{"success":false,"code":"invalid_wait","message":"wait: expected true or false, not \"perhaps\"","error":"wait: expected true or false, not \"perhaps\""}`)
-	if asked := f.server.Steering.(*steered).asked; len(asked) > 0 {
+	if asked := f.server.control.steering.(*steered).asked; len(asked) > 0 {
 		t.Errorf("%q were done all the same", asked)
 	}
 }
@@ -105,7 +105,7 @@ func TestWhyItCannotBeSteeredIsSaid(t *testing.T) {
 		{ErrNoDestination, 404, "not_found"}, {ErrConfigured, 409, "configured"}, {ErrBadConfig, 422, "invalid_config"}, {ErrNotNow, 503, "try_again"},
 		{errors.New("disk"), 500, "internal"},
 	} {
-		f.server.Steering.(*steered).err = c.err
+		f.server.control.steering.(*steered).err = c.err
 		for request := range steers {
 			method, path, _ := strings.Cut(request, " ")
 			var body errorBody
@@ -161,7 +161,7 @@ func (s *stuck) Reload() (any, error) {
 func TestReloadsThatAreAskedForAtOnceAreBounded(t *testing.T) {
 	f := newFixture(t)
 	s := &stuck{began: make(chan struct{}), end: make(chan struct{})}
-	f.server.Steering = s
+	f.server.control.steering = s
 	answered := make(chan int, maxReloads)
 	for range maxReloads {
 		go func() {
