@@ -20,10 +20,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
-	"go.opentelemetry.io/otel/sdk/instrumentation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
-	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
@@ -41,10 +39,10 @@ const (
 
 // Tracer makes spans and has them sent. Nothing waits for that. A nil one does nothing, at no cost.
 type Tracer struct {
-	processor sdk.SpanProcessor
-	resource  *resource.Resource
-	below     uint64 // calls whose trace's second half is below it are traced
-	made      prometheus.Counter
+	provider *sdk.TracerProvider
+	spans    trace.Tracer
+	below    uint64 // calls whose trace's second half is below it are traced
+	made     prometheus.Counter
 }
 
 // New returns a tracer, or nil where nothing is to be traced. It does not wait for the collector.
@@ -68,10 +66,16 @@ func New(o Options, log *zap.Logger, registry prometheus.Registerer) (*Tracer, e
 		Help: "Spans that were made, and of those, the ones that the collector took or that could not be sent. The rest waits, or was too many."}, []string{"result"})
 	registry.MustRegister(spans)
 	out := &exporter{SpanExporter: client, log: log, sent: spans.WithLabelValues("sent"), failed: spans.WithLabelValues("failed")}
-	return &Tracer{
-		processor: sdk.NewBatchSpanProcessor(out, sdk.WithMaxQueueSize(maxQueue), sdk.WithMaxExportBatchSize(maxBatch),
+	provider := sdk.NewTracerProvider(
+		sdk.WithBatcher(out, sdk.WithMaxQueueSize(maxQueue), sdk.WithMaxExportBatchSize(maxBatch),
 			sdk.WithBatchTimeout(batchInterval), sdk.WithExportTimeout(exportTimeout)),
-		resource: resource.NewSchemaless(attribute.String("service.name", "aka"), attribute.String("service.version", version())),
+		sdk.WithResource(resource.NewSchemaless(attribute.String("service.name", "aka"), attribute.String("service.version", version()))),
+		sdk.WithIDGenerator(knownIDs{}),
+		sdk.WithSampler(sdk.AlwaysSample()), // what is not traced makes no span
+	)
+	return &Tracer{
+		provider: provider,
+		spans:    provider.Tracer("aka"),
 		below:    uint64(o.SampleRatio * math.MaxInt64),
 		made:     spans.WithLabelValues("made"),
 	}, nil
@@ -95,7 +99,7 @@ func version() string {
 // Shutdown sends what waits, as long as ctx lasts.
 func (t *Tracer) Shutdown(ctx context.Context) {
 	if t != nil {
-		_ = t.processor.Shutdown(ctx)
+		_ = t.provider.Shutdown(ctx)
 	}
 }
 
@@ -114,10 +118,9 @@ func (t *Tracer) accepted(source string, calls []segment.Message, given, done ti
 			continue
 		}
 		about := []attribute.KeyValue{attribute.String("aka.source", source), attribute.String("aka.call.type", c.Type.String()), attribute.Int("aka.request.calls", len(calls))}
-		t.add(tracetest.SpanStub{Name: "accept " + c.Type.String(), SpanKind: trace.SpanKindServer,
-			SpanContext: of.context(of.root), StartTime: c.ReceivedAt, EndTime: done, Attributes: about})
-		t.add(tracetest.SpanStub{Name: "journal", SpanKind: trace.SpanKindInternal,
-			SpanContext: of.context(of.child("journal")), Parent: of.context(of.root), StartTime: given, EndTime: done})
+		t.add(span{name: "accept " + c.Type.String(), kind: trace.SpanKindServer, of: of, id: of.root,
+			start: c.ReceivedAt, end: done, attributes: about})
+		t.add(span{name: "journal", kind: trace.SpanKindInternal, of: of, id: of.child("journal"), parent: of.root, start: given, end: done})
 	}
 }
 
@@ -150,26 +153,26 @@ func (t *Tracer) Exchanged(d Delivery, x Exchange) {
 	if !t.samples(of) {
 		return
 	}
-	stub := tracetest.SpanStub{
-		Name: "exchange " + d.Destination, SpanKind: trace.SpanKindClient,
-		SpanContext: of.context(of.child(d.name(), "exchange", x.Start.String())), Parent: of.context(of.child(d.name())),
-		StartTime: x.Start, EndTime: x.End,
-		Attributes: []attribute.KeyValue{
+	made := span{
+		name: "exchange " + d.Destination, kind: trace.SpanKindClient,
+		of: of, id: of.child(d.name(), "exchange", x.Start.String()), parent: of.child(d.name()),
+		start: x.Start, end: x.End,
+		attributes: []attribute.KeyValue{
 			attribute.String("aka.destination", d.Destination), attribute.Int("aka.attempt", x.Attempt), attribute.Int("aka.exchange.calls", x.Calls),
 			attribute.String("http.request.method", x.Method), attribute.String("server.address", x.Server),
 		},
 	}
 	switch {
 	case x.Error != "":
-		stub.Attributes = append(stub.Attributes, attribute.String("error.type", x.Error))
-		stub.Status = sdk.Status{Code: codes.Error}
+		made.attributes = append(made.attributes, attribute.String("error.type", x.Error))
+		made.status = codes.Error
 	default:
-		stub.Attributes = append(stub.Attributes, attribute.Int("http.response.status_code", x.Status))
+		made.attributes = append(made.attributes, attribute.Int("http.response.status_code", x.Status))
 		if x.Status >= 400 {
-			stub.Status = sdk.Status{Code: codes.Error}
+			made.status = codes.Error
 		}
 	}
-	t.add(stub)
+	t.add(made)
 }
 
 // End is how a call ended at a destination.
@@ -191,20 +194,20 @@ func (t *Tracer) Ended(d Delivery, e End) {
 		return
 	}
 	now := time.Now()
-	self := of.context(of.child(d.name()))
-	stub := tracetest.SpanStub{
-		Name: "deliver " + d.Destination, SpanKind: trace.SpanKindConsumer, SpanContext: self, Parent: of.context(of.root),
-		StartTime: d.Entry.ReceivedAt, EndTime: now,
-		Attributes: []attribute.KeyValue{
+	self := of.child(d.name())
+	made := span{
+		name: "deliver " + d.Destination, kind: trace.SpanKindConsumer, of: of, id: self, parent: of.root,
+		start: d.Entry.ReceivedAt, end: now,
+		attributes: []attribute.KeyValue{
 			attribute.String("aka.source", d.Entry.Source), attribute.String("aka.call.type", d.Entry.Type.String()),
 			attribute.String("aka.destination", d.Destination), attribute.String("aka.outcome", e.Outcome), attribute.String("aka.reason", e.Reason),
 			attribute.Int("aka.attempts", e.Attempts),
 		},
 	}
 	if e.Failed {
-		stub.Status = sdk.Status{Code: codes.Error, Description: e.Reason}
+		made.status, made.description = codes.Error, e.Reason
 	}
-	t.add(stub)
+	t.add(made)
 	if e.Entered.IsZero() {
 		return
 	}
@@ -212,18 +215,52 @@ func (t *Tracer) Ended(d Delivery, e End) {
 	if until.IsZero() {
 		until = now
 	}
-	t.add(tracetest.SpanStub{Name: "wait " + d.Destination, SpanKind: trace.SpanKindInternal,
-		SpanContext: of.context(of.child(d.name(), "wait")), Parent: self, StartTime: e.Entered, EndTime: until})
+	t.add(span{name: "wait " + d.Destination, kind: trace.SpanKindInternal,
+		of: of, id: of.child(d.name(), "wait"), parent: self, start: e.Entered, end: until})
 }
 
 // name tells one delivery from another of the same call: one that was replayed has another position.
 func (d Delivery) name() string { return d.Destination + " " + d.Position.String() }
 
-func (t *Tracer) add(stub tracetest.SpanStub) {
-	stub.Resource = t.resource
-	stub.InstrumentationScope = instrumentation.Scope{Name: "aka"}
+// span is one whose ids and times are known, for it has ended.
+type span struct {
+	name        string
+	kind        trace.SpanKind
+	of          ids
+	id, parent  trace.SpanID // without a parent it is the trace's root
+	start, end  time.Time
+	attributes  []attribute.KeyValue
+	status      codes.Code
+	description string
+}
+
+func (t *Tracer) add(s span) {
 	t.made.Inc()
-	t.processor.OnEnd(stub.Snapshot())
+	ctx := context.WithValue(context.Background(), idKey{}, trace.SpanContextConfig{TraceID: s.of.trace, SpanID: s.id})
+	if s.parent.IsValid() {
+		ctx = trace.ContextWithSpanContext(ctx, s.of.context(s.parent))
+	}
+	_, started := t.spans.Start(ctx, s.name, trace.WithSpanKind(s.kind), trace.WithTimestamp(s.start), trace.WithAttributes(s.attributes...))
+	started.SetStatus(s.status, s.description)
+	started.End(trace.WithTimestamp(s.end))
+}
+
+// idKey is where a span's ids are in the context that it is started with: the library asks for them by nothing else.
+type idKey struct{}
+
+// knownIDs gives each span the ids that its context holds.
+type knownIDs struct{}
+
+// NewIDs implements sdk.IDGenerator.
+func (knownIDs) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
+	known, _ := ctx.Value(idKey{}).(trace.SpanContextConfig)
+	return known.TraceID, known.SpanID
+}
+
+// NewSpanID implements sdk.IDGenerator.
+func (k knownIDs) NewSpanID(ctx context.Context, _ trace.TraceID) trace.SpanID {
+	_, id := k.NewIDs(ctx)
+	return id
 }
 
 // ids are those of one call's trace.
