@@ -203,6 +203,18 @@ func TestACutFileIsNeverSilent(t *testing.T) {
 	t.Log(outcomes)
 }
 
+// TestAClosedWALIsWhole cuts the mark off a WAL that was closed, behind which there is only an empty one.
+func TestAClosedWALIsWhole(t *testing.T) {
+	whole, _ := storeWithWALs(t)
+	empty := lastOf(whole, "log")
+	closed := lastOf(whole.without(empty), "log")
+	damaged := whole.with(empty, nil).with(closed, whole[closed][:len(whole[closed])-11])
+	_, err := keystore.Open(folder, keystore.Options{FS: damaged.disk(t, folder)})
+	if !errors.Is(err, engine.ErrDamaged) || !strings.Contains(err.Error(), closed) {
+		t.Errorf("Open returns %v", err)
+	}
+}
+
 // storeWithWALs returns the files of a store with tables and with several WALs that are not in tables yet.
 func storeWithWALs(t *testing.T) (files, history) {
 	random := rand.New(rand.NewPCG(*seed, 4))
@@ -409,7 +421,7 @@ func interruptedOpen(t *testing.T, before *vfs.MemFS, n int) (done bool) {
 		number = before
 	}
 	random := rand.New(rand.NewPCG(*seed, uint64(n)))
-	for _, percent := range []int{0, 50, 100} {
+	for _, percent := range []int{0, 50, 50, 50, 50, 100} {
 		fs := d.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: random})
 		s, err := keystore.Open(folder, keystore.Options{FS: fs})
 		if err != nil {

@@ -367,29 +367,36 @@ func TestANewStoreOnAFullDiskSaysSo(t *testing.T) {
 }
 
 func TestCloseOnAFullDiskReturns(t *testing.T) {
-	d := newDisk()
-	o, _ := observed(d)
-	s := openWith(t, folder, o)
-	apply(t, s, "vero", set("a", "1"))
-	d.breakWith(full)
-	done := applying(context.Background(), s, "vero", set("a", "2"))
-	d.waitForTries(3)
-	began := time.Now()
-	t.Logf("Close returns %v after %s", s.Close(), time.Since(began).Round(time.Millisecond))
-	if r := <-done; !errors.Is(r.err, engine.ErrUnsure) {
-		t.Errorf("the Apply that waited returns %v", r)
+	faults := map[string]func(errorfs.Op) error{
+		"write of the WAL":      full,
+		"creation of a WAL":     at(syscall.ENOSPC, ".log", errorfs.OpCreate),
+		"creation of a table":   at(syscall.ENOSPC, ".sst", errorfs.OpCreate),
+		"write of the manifest": at(syscall.ENOSPC, "MANIFEST", errorfs.OpFileWrite),
 	}
-	if _, err := s.Apply(context.Background(), "vero", nil); !errors.Is(err, engine.ErrClosed) {
-		t.Errorf("Apply after Close returns %v", err)
-	}
-	d.breakWith(nil)
-	before := readFiles(t, d.mem, folder)
-	again := openWith(t, folder, o)
-	if got := scan(t, again, "vero", nil, nil); fmt.Sprint(got) != "[a=1]" && fmt.Sprint(got) != "[a=2]" {
-		t.Errorf("records are %v", got)
-	}
-	_ = again.Close()
-	if len(before) == 0 {
-		t.Error("there are no files")
+	for name, fault := range faults {
+		t.Run(name, func(t *testing.T) {
+			d := newDisk()
+			o, _ := observed(d)
+			o.OnFailed = func(err error) { t.Errorf("OnFailed is called with %v", err) }
+			s := openWith(t, folder, o)
+			apply(t, s, "vero", set("a", "1"))
+			d.breakWith(fault)
+			go func() { _ = s.Rotate() }() // may never return
+			d.waitForTries(3)
+			ctx, cancel := context.WithCancel(context.Background())
+			done := applying(ctx, s, "vero", set("a", "2"))
+			began := time.Now()
+			t.Logf("Close returns %v after %s", s.Close(), time.Since(began).Round(time.Millisecond))
+			cancel()
+			<-done
+			if _, err := s.Apply(context.Background(), "vero", nil); !errors.Is(err, engine.ErrClosed) {
+				t.Errorf("Apply after Close returns %v", err)
+			}
+			d.breakWith(nil)
+			got := fmt.Sprint(scan(t, openWith(t, folder, o), "vero", nil, nil))
+			if got != "[a=1]" && got != "[a=2]" {
+				t.Errorf("records are %s", got)
+			}
+		})
 	}
 }

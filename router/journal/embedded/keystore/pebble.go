@@ -37,7 +37,7 @@ func (o Options) pebble(fs vfs.FS) *pebble.Options {
 		MaxManifestFileSize:   manifestMaxBytes,
 		MaxOpenFiles:          maxOpenFiles,
 		L0CompactionThreshold: 2,
-		LBaseMaxBytes:         8 << 20,
+		LBaseMaxBytes:         1 << 20, // so that deletes soon meet what they delete
 	}
 	p.Experimental.FileCacheShards = 1
 	p.Experimental.EnableColumnarBlocks = func() bool { return true }

@@ -49,19 +49,11 @@ type salvage struct {
 	problems []string
 }
 
-// source is a table or a WAL. Where two have the same key, the one with the lower rank is newer; of one rank, the higher
-// sequence number is. So it is in Pebble: a level is newer than those below it, where sequence numbers may have become 0.
+// source is a table or a WAL.
 type source struct {
 	path   string
 	number uint64
-	rank   int
 }
-
-const (
-	rankWAL     = 0
-	rankTable   = 1 // of level 0, and of tables and WALs whose level is not known
-	rankOfLevel = rankTable
-)
 
 // version is one that a key has in a source.
 type version struct {
@@ -70,12 +62,10 @@ type version struct {
 	deleted bool
 }
 
-// newer reports whether v replaces w.
+// newer reports whether v replaces w. The sequence number of the last version of a key may have become 0, in the lowest level.
+// Then older ones are in no table that is used, but may be in one that was not removed yet.
 func (v version) newer(w version) bool {
-	switch {
-	case v.source.rank != w.source.rank:
-		return v.source.rank < w.source.rank
-	case v.seq != w.seq:
+	if v.seq != w.seq {
 		return v.seq > w.seq
 	}
 	return v.source.number > w.source.number // the later table was made of the earlier
@@ -97,15 +87,15 @@ func (s *salvage) findSources() {
 	for _, name := range s.names {
 		switch {
 		case strings.HasSuffix(name, ".sst"):
-			s.tables = append(s.tables, s.source(name, rankTable))
+			s.tables = append(s.tables, s.source(name))
 		case isWAL(name):
-			s.wals = append(s.wals, s.source(name, rankTable))
+			s.wals = append(s.wals, s.source(name))
 		}
 	}
 }
 
-func (s *salvage) source(name string, rank int) source {
-	src := source{path: s.path(name), rank: rank}
+func (s *salvage) source(name string) source {
+	src := source{path: s.path(name)}
 	_, _ = fmt.Sscanf(name, "%d.", &src.number)
 	return src
 }
@@ -117,9 +107,9 @@ func (s *salvage) liveSources() error {
 		return err
 	}
 	levels, err := db.SSTables()
-	for level, tables := range levels {
+	for _, tables := range levels {
 		for _, t := range tables {
-			s.tables = append(s.tables, s.source(fmt.Sprintf("%s.sst", t.BackingSSTNum), rankOfLevel+level))
+			s.tables = append(s.tables, s.source(fmt.Sprintf("%s.sst", t.BackingSSTNum)))
 		}
 	}
 	if err := errors.Join(err, db.Close()); err != nil {
@@ -139,9 +129,9 @@ func (s *salvage) liveWALs() {
 	if len(read) == 0 {
 		return
 	}
-	first := s.source(s.o.FS.PathBase(read[0]), rankWAL)
+	first := s.source(s.o.FS.PathBase(read[0]))
 	for _, name := range s.names {
-		if src := s.source(name, rankWAL); isWAL(name) && src.number >= first.number {
+		if src := s.source(name); isWAL(name) && src.number >= first.number {
 			s.wals = append(s.wals, src)
 		}
 	}

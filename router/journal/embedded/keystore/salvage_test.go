@@ -122,3 +122,20 @@ func TestSalvageWithoutFiles(t *testing.T) {
 		}
 	}
 }
+
+// TestSalvageReadsOnBehindADamagedBlock damages one block in the middle of a table.
+func TestSalvageReadsOnBehindADamagedBlock(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	s := open(t, fs, folder)
+	fill(t, s, 500, 400)
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	whole := readFiles(t, afterKill(fs), folder)
+	name := lastOf(whole, "sst")
+	whole[name][len(whole[name])/2] ^= 1
+	got, problems := salvaged(t, whole.disk(t, folder))
+	if n := len(got["vero"]); n < 480 || n == 500 || len(problems) != 1 {
+		t.Errorf("%d records of 500, problems: %q", n, problems)
+	}
+}

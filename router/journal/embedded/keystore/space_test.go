@@ -71,7 +71,7 @@ func TestTheSpaceOfDeletedRecordsComesBack(t *testing.T) {
 		}
 		apply(t, s, "vero", changes...)
 	}
-	fs.waitUntilBelow(t, dir, 16<<20)
+	fs.waitUntilBelow(t, dir, 8<<20)
 	t.Logf("deleted: %d KiB, Size says %d KiB", folderSize(t, dir)>>10, s.Size()>>10)
 	want(t, "records", scan(t, s, "vero", nil, nil), []string(nil))
 }

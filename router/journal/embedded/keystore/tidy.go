@@ -9,7 +9,7 @@ const (
 	// tidyAfter is how long after a delete the space is asked back.
 	tidyAfter = 5 * time.Second
 	// tidyBytes is the size below which nothing is asked back.
-	tidyBytes = 16 << 20
+	tidyBytes = 4 << 20
 )
 
 // tidier gives back the space of deleted records. Pebble does that by itself once a delete is in a table, but a delete gets
