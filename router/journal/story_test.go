@@ -80,11 +80,13 @@ func (s *story) open() {
 		}
 	}
 	s.store.FailWrites(func(enginetest.Write) enginetest.Fault {
-		switch s.rng.IntN(8) {
+		switch s.rng.IntN(12) {
 		case 0:
 			return enginetest.Lost
 		case 1:
 			return enginetest.Stored
+		case 2:
+			return enginetest.Late
 		}
 		return enginetest.None
 	})

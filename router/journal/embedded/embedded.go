@@ -280,8 +280,8 @@ func (e *Engine) Append(_ context.Context, frames [][]byte, after uint64) (uint6
 	return 0, fmt.Errorf("%w: %w", engine.ErrUnsure, err)
 }
 
-// room fails where so many bytes have no room: with engine.ErrFull by the limit, with engine.ErrNoSpace on the disk. To ask first spares the disk a
-// write that fails, and leaves what little there is to the records.
+// room fails where so many bytes have no room: with engine.ErrFull by the limit, with engine.ErrNoSpace on the disk. To ask
+// first spares the disk a write that fails, and leaves what little there is to the records.
 func (e *Engine) room(bytes int) error {
 	taken, _, _ := e.log.Size()
 	if limit := e.options.MaxBytes; limit > 0 && taken+int64(bytes) > limit {

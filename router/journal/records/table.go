@@ -26,6 +26,7 @@ const (
 	keyProgress   = 'g' // the encoded Progress
 	keyHead       = 'h' // the end of the log when progress was saved: see head
 	keyState      = 's' // paused, removed: see destinationState
+	keyFence      = 'f' // never there: its removal is the write that unsure ones do not come after
 )
 
 func recordKey(kind byte, number uint64) []byte {
@@ -244,8 +245,12 @@ func (t *table) change(ctx context.Context, destination string, build func(b *bo
 	return nil
 }
 
-// reload reads what is known of a destination in memory again.
+// reload reads what is known of a destination in memory again. Before that it makes a write that changes nothing: no unsure
+// one can appear after it.
 func (t *table) reload(ctx context.Context, destination string, b *book) error {
+	if err := t.engine.Apply(ctx, destination, []engine.Change{{Key: []byte{keyFence}, Delete: true}}); err != nil {
+		return err
+	}
 	fresh := newBook()
 	if err := fresh.load(ctx, t.engine, destination); err != nil {
 		return err

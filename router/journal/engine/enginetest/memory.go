@@ -20,6 +20,7 @@ type Memory struct {
 	first   uint64
 	frames  []engine.Frame
 	records map[string]map[string][]byte
+	late    map[string][]engine.Change // by destination
 	fault   func(write Write) Fault
 	changed chan struct{} // closed and replaced when fault changes
 	failed  chan struct{}
@@ -49,6 +50,9 @@ const (
 	Lost
 	// Stored fails with engine.ErrUnsure, and is stored all the same.
 	Stored
+	// Late fails with engine.ErrUnsure, and is stored right before the next Apply of that destination. A frame or a trim that
+	// is late is lost.
+	Late
 	// NoSpace makes an Append fail with engine.ErrNoSpace, and an Apply wait until FailWrites is called again.
 	NoSpace
 )
@@ -57,7 +61,7 @@ var errInjected = errors.New("injected fault")
 
 // NewMemory makes an empty engine.
 func NewMemory() *Memory {
-	return &Memory{first: 1, records: map[string]map[string][]byte{}, changed: make(chan struct{}), failed: make(chan struct{})}
+	return &Memory{first: 1, records: map[string]map[string][]byte{}, late: map[string][]engine.Change{}, changed: make(chan struct{}), failed: make(chan struct{})}
 }
 
 // FailWrites asks fault how each write is to end; nil ends that.
@@ -104,7 +108,7 @@ func (m *Memory) begin(w Write) (Fault, error) {
 		fault = m.fault(w)
 	}
 	switch fault {
-	case Lost, Stored:
+	case Lost, Stored, Late:
 		return fault, fmt.Errorf("%w: %w", engine.ErrUnsure, errInjected)
 	case NoSpace:
 		return fault, fmt.Errorf("%w: %w", engine.ErrNoSpace, errInjected)
@@ -152,9 +156,23 @@ func (m *Memory) Apply(ctx context.Context, destination string, changes []engine
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	fault, err := m.beginApply(ctx)
+	if fault == Late {
+		for _, c := range changes {
+			m.late[destination] = append(m.late[destination], engine.Change{Key: bytes.Clone(c.Key), Value: bytes.Clone(c.Value), Delete: c.Delete})
+		}
+		return err
+	}
 	if err != nil && fault != Stored {
 		return err
 	}
+	m.store(destination, m.late[destination])
+	delete(m.late, destination)
+	m.store(destination, changes)
+	return err
+}
+
+// store makes changes. It is called with mu held.
+func (m *Memory) store(destination string, changes []engine.Change) {
 	records := m.records[destination]
 	if records == nil {
 		records = map[string][]byte{}
@@ -167,7 +185,6 @@ func (m *Memory) Apply(ctx context.Context, destination string, changes []engine
 			records[string(c.Key)] = bytes.Clone(c.Value)
 		}
 	}
-	return err
 }
 
 // beginApply waits while there is no space. It is called with mu held, which it gives back meanwhile.
