@@ -69,6 +69,7 @@ func (s *story) fail(format string, args ...any) {
 func (s *story) open() {
 	o := DefaultOptions
 	o.Dir = ""
+	o.DeadLetters.MaxAge = 0 // or what enforces it writes beside the story
 	j, err := OpenOn(s.t.Context(), s.store, o, zap.NewNop(), prometheus.NewRegistry())
 	if err != nil {
 		s.fail("the journal does not open: %v", err)
