@@ -17,7 +17,7 @@ func (h heldLetters) Holds(id uint64) bool {
 		return false
 	}
 	for _, p := range h.router.fleet.all() {
-		if p.Holds(id) {
+		if p.Blocks(id) {
 			return true
 		}
 	}

@@ -77,7 +77,7 @@ listen: "127.0.0.1:0"
 admin: { listen: "127.0.0.1:0" }
 journal: { dir: %q }
 sources: { test: { write_key: key } }
-delivery: { on_dead: hold, allow_private: true }
+delivery: { on_dead: block, allow_private: true }
 destinations: { vero: { settings: { auth_token: t, endpoint: %q } } }
 `, filepath.Join(t.TempDir(), "data"), endpoint))
 	w.start()

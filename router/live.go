@@ -33,7 +33,7 @@ func (r *Router) recorder() *live.Recorder {
 // tellPlaces has every destination tell where the calls stand that it holds.
 func (f *fleet) tellPlaces(ctx context.Context) {
 	for _, p := range f.all() {
-		if err := p.Tell(ctx); err != nil {
+		if err := p.Snapshot(ctx); err != nil {
 			f.log.Debug("a destination has not told what it holds", zap.Error(err))
 		}
 	}

@@ -159,7 +159,7 @@ destinations:
 	for _, match := range regexp.MustCompile(`"msg":"([^"]+)"`).FindAllStringSubmatch(text, -1) {
 		messages[match[1]] = true
 	}
-	for _, want := range []string{"call ended", "an exchange failed; it will be retried", "a call was given up on and kept as a dead letter", "dead letters replayed", "dead letters discarded", "a wrong token was refused: if nobody mistyped it, see to it who reaches admin.listen"} {
+	for _, want := range []string{"call ended", "exchange failed, will retry", "call became a dead letter", "dead letters replayed", "dead letters discarded", "a wrong token was refused: if nobody mistyped it, see to it who reaches admin.listen"} {
 		if !messages[want] {
 			t.Errorf("the log does not say %q: was there no such traffic? It says %v", want, messages)
 		}

@@ -64,13 +64,14 @@ func (f *fleet) keep(ctx context.Context, name string, maxAge time.Duration) (*o
 
 // parkedCalls counts the calls that are kept aside, but for those that are dead letters.
 func (f *fleet) parkedCalls(ctx context.Context, name string) (uint64, error) {
-	calls := map[journal.Position]bool{}
-	err := f.journal.Parked(ctx, name, func(p *journal.Parked) {
+	calls := uint64(0)
+	err := f.journal.EachParked(ctx, name, func(p *journal.Parked) error {
 		if p.Dead == "" {
-			calls[p.Position] = true
+			calls++
 		}
+		return nil
 	})
-	return uint64(len(calls)), err
+	return calls, err
 }
 
 func (o *orphan) close() {

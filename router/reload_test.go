@@ -202,7 +202,7 @@ func TestAReloadWaitsForWhatIsInFlightOfThatDestinationOnly(t *testing.T) {
 		reloaded <- err
 	}()
 	w.until("the other is replaced", func() bool {
-		return w.router.fleet.all()["kissmetrics"].Options.Concurrency == 2
+		return w.router.fleet.all()["kissmetrics"].Options().Concurrency == 2
 	})
 	if s := w.router.fleet.status(t.Context()); len(s) != 2 || s[1].Name != "vero" || s[1].InFlight != 1 {
 		t.Errorf("meanwhile their status is %+v", s)
@@ -358,9 +358,13 @@ func TestWhatIsKeptAsideForATakenOutDestinationWaitsToo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, letter := range []uint64{0, 1} { // it is there twice, as after a crash
-			parked := &journal.Parked{Destination: "vero", Position: journal.Position{Seq: 1 + seq}, Letter: letter, Entry: frame.Entries[0]}
-			if _, err := w.router.journal.Park(t.Context(), parked); err != nil {
+		at := journal.Position{Seq: 1 + seq}
+		calls := []*journal.Parked{
+			{Queue: 1, Position: at, Entry: frame.Entries[0]},
+			{Queue: 2, Position: at, Dead: "refused", Letter: 1, Entry: frame.Entries[0]}, // has ended, and is not among those that wait
+		}
+		for range 2 { // the second time as after a crash
+			if err := w.router.journal.Park(t.Context(), "vero", calls); err != nil {
 				t.Fatal(err)
 			}
 		}

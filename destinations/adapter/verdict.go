@@ -1,6 +1,9 @@
 package adapter
 
-import "net/http"
+import (
+	"net/http"
+	"slices"
+)
 
 // Class says what is to be done with a request after its exchange. The zero value is no class, and counts as Never.
 type Class uint8
@@ -30,6 +33,35 @@ type Verdict struct {
 	Note string
 	// Detail is what the vendor said, for the dead letter and the log. The router bounds it and masks secrets.
 	Detail string
+	// About says what a refusal (Never) is about. The zero value leaves that to the status.
+	About About
+}
+
+// About is what a refusal is about: one call, or everything that is sent with these settings.
+type About uint8
+
+const (
+	// ByStatus leaves it to the status: 402, 404, 405, 407, 410, 421, 426 and 451 are about the account or the endpoint.
+	ByStatus About = iota
+	// OneCall is about the call alone, whatever the status: a 404 for a user whom the vendor does not know.
+	OneCall
+	// Account is about the account or the endpoint: every other call would get the same answer.
+	Account
+)
+
+// AboutAccount reports whether the verdict, of an answer with this status, refuses a call for a reason that is about the account
+// or the endpoint. After many such answers in a row, the router holds the destination's calls back instead of giving them up.
+func (v Verdict) AboutAccount(status int) bool {
+	if v.Class != Never || v.About == OneCall {
+		return false
+	}
+	return v.About == Account || slices.Contains(accountStatuses, status)
+}
+
+// accountStatuses are those that a vendor gives to everything when billing has stopped or a route is gone.
+var accountStatuses = []int{
+	http.StatusPaymentRequired, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusProxyAuthRequired, http.StatusGone,
+	http.StatusMisdirectedRequest, http.StatusUpgradeRequired, http.StatusUnavailableForLegalReasons,
 }
 
 // StatusVerdict is the verdict that a status has everywhere, where a vendor's Judge says nothing else.

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// HeldLetters are the dead letters behind which calls wait, where a destination's on_dead is hold. Such a call is not
+// HeldLetters are the dead letters behind which calls wait, where a destination's on_dead is block. Such a call is not
 // appended to the log again when it is replayed, but tried in its place, before those behind it.
 type HeldLetters interface {
 	// Holds tells whether calls wait until the dead letter of that id is replayed or discarded.

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"aka/router/breaker"
 	"aka/router/httpclient"
 	"fmt"
 	"strings"
@@ -16,7 +17,7 @@ func TestADestinationThatFailsHalfOfItsExchangesCountsAsDown(t *testing.T) {
 	for ratio, down := range map[float64]bool{0.5: true, 0.6: false} {
 		t.Run(fmt.Sprint(ratio), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, Options{Breaker: BreakerOptions{Ratio: ratio, Interval: 10 * time.Second}})
+				w := newWorld(t, Options{Breaker: breaker.Options{Ratio: ratio, Interval: 10 * time.Second}})
 				well := time.Now().Add(time.Second)
 				w.answer = func(id string, _ int) httpclient.Response {
 					if strings.HasPrefix(id, "bad") && time.Now().Before(well) {
@@ -25,17 +26,17 @@ func TestADestinationThatFailsHalfOfItsExchangesCountsAsDown(t *testing.T) {
 					return httpclient.Response{Status: 200}
 				}
 				w.run()
-				for i := range enoughExchanges / 2 {
+				for i := range breaker.MinExchanges / 2 {
 					w.accept(track(fmt.Sprint("good", i), 1))
 					time.Sleep(time.Millisecond)
 					w.accept(track(fmt.Sprint("bad", i), 1))
 					time.Sleep(time.Millisecond)
 				}
-				if got := w.metric("aka_destination_state", stateOpen) == 1; got != down {
+				if got := w.metric("aka_destination_state", string(breaker.Open)) == 1; got != down {
 					t.Errorf("it counts as down: %v, want %v", got, down)
 				}
 				time.Sleep(time.Minute)
-				w.expectOutcomes(map[string]int{"delivered": enoughExchanges})
+				w.expectOutcomes(map[string]int{"delivered": breaker.MinExchanges})
 				w.stop()
 			})
 		})
@@ -44,7 +45,7 @@ func TestADestinationThatFailsHalfOfItsExchangesCountsAsDown(t *testing.T) {
 
 func TestFailuresOfLongAgoDoNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{Breaker: BreakerOptions{Interval: 10 * time.Second}})
+		w := newWorld(t, Options{Breaker: breaker.Options{Interval: 10 * time.Second}})
 		w.answer = func(id string, attempt int) httpclient.Response {
 			if strings.HasPrefix(id, "bad") && attempt == 1 {
 				return httpclient.Response{Status: 503}
@@ -52,12 +53,12 @@ func TestFailuresOfLongAgoDoNotCount(t *testing.T) {
 			return httpclient.Response{Status: 200}
 		}
 		w.run()
-		for i := range 10 * enoughExchanges {
+		for i := range 10 * breaker.MinExchanges {
 			w.accept(track(fmt.Sprint("good", i), 1))
 			w.accept(track(fmt.Sprint("bad", i), 1))
 			time.Sleep(time.Second)
 		}
-		if n := w.logs.FilterMessageSnippet("counts as down").Len(); n > 0 {
+		if n := w.logs.FilterMessageSnippet("destination is down").Len(); n > 0 {
 			t.Errorf("it counted as down %d times, with fewer exchanges in the interval than tell anything", n)
 		}
 		w.stop()
@@ -84,7 +85,7 @@ func TestManyPoisonCallsDoNotReachTheRatio(t *testing.T) {
 				time.Sleep(3 * time.Minute)
 			}
 		}
-		if n := w.logs.FilterMessageSnippet("counts as down").Len(); n > 0 {
+		if n := w.logs.FilterMessageSnippet("destination is down").Len(); n > 0 {
 			t.Errorf("it counted as down %d times", n)
 		}
 		w.expectOutcomes(map[string]int{"delivered": 800, "dead/expired": 5})
@@ -106,7 +107,7 @@ func TestAVendorThatSetsThePaceDoesNotReachTheRatio(t *testing.T) {
 			w.accept(track("well", i))
 			time.Sleep(10 * time.Second)
 		}
-		if n := w.logs.FilterMessageSnippet("counts as down").Len(); n > 0 {
+		if n := w.logs.FilterMessageSnippet("destination is down").Len(); n > 0 {
 			t.Errorf("it counted as down %d times", n)
 		}
 		w.stop()
@@ -123,8 +124,8 @@ func TestWhileTheBreakerIsOpenNothingIsTriedAndNothingLogged(t *testing.T) {
 		}
 		w.run()
 		time.Sleep(30 * time.Minute)
-		probes := w.logs.FilterMessageSnippet("counts as down").Len()
-		if tries := w.logs.FilterMessageSnippet("an exchange failed").Len(); tries != 1 {
+		probes := w.logs.FilterMessageSnippet("destination is down").Len()
+		if tries := w.logs.FilterMessageSnippet("exchange failed").Len(); tries != 1 {
 			t.Errorf("%d lines say that an exchange failed, want the first only", tries)
 		}
 		exchanges := w.metric("aka_exchanges_total", "5xx")
@@ -146,7 +147,7 @@ func TestWhileTheBreakerIsOpenNothingIsTriedAndNothingLogged(t *testing.T) {
 func TestADestinationAtAPrivateAddressCountsAsDownAndSaysWhichKeyLetsItBe(t *testing.T) {
 	refused := httpclient.New(httpclient.Options{Timeout: time.Minute}).Send(httpclient.Exchange{Method: "POST", URL: "http://10.0.0.1"})
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{Breaker: BreakerOptions{Failures: 3}})
+		w := newWorld(t, Options{Breaker: breaker.Options{Failures: 3}})
 		var allowed atomic.Bool
 		w.answer = func(string, int) httpclient.Response {
 			if allowed.Load() {
@@ -157,7 +158,7 @@ func TestADestinationAtAPrivateAddressCountsAsDownAndSaysWhichKeyLetsItBe(t *tes
 		w.accept(track("a", 1))
 		w.run()
 		time.Sleep(time.Minute)
-		if w.metric("aka_destination_state", stateOpen) != 1 || w.metric("aka_exchanges_total", "private_address") == 0 || w.metric("aka_ambiguous_total", "vendor") != 0 {
+		if w.metric("aka_destination_state", string(breaker.Open)) != 1 || w.metric("aka_exchanges_total", "private_address") == 0 || w.metric("aka_ambiguous_total", "vendor") != 0 {
 			t.Error("the destination does not count as down, for its address, and no more")
 		}
 		said := w.logs.FilterLevelExact(zap.ErrorLevel).All()

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"aka/router/breaker"
 	"aka/router/httpclient"
 	"aka/router/journal"
 )
@@ -161,7 +162,7 @@ func TestRefusedCredentialsAreProbedSeldomAndPassByThemselves(t *testing.T) {
 						t.Errorf("probes are %s apart", gap)
 					}
 				}
-				if n := w.logs.FilterMessageSnippet("refuses our credentials").Len(); n != 1 || w.metric("aka_destination_state", stateHeld) != 1 {
+				if n := w.logs.FilterMessageSnippet("refuses our credentials").Len(); n != 1 || w.metric("aka_destination_state", string(breaker.AuthFailed)) != 1 {
 					t.Errorf("the alarm was raised %d times", n)
 				}
 				w.expectOutcomes(map[string]int{})

@@ -182,7 +182,7 @@ func TestTheOldestMergesAreForgottenFirst(t *testing.T) {
 		w := newMergingWorld(t, adapter.MergeJoins)
 		w.run()
 		synctest.Wait()
-		w.pipeline.merges = merges.New(w.vendor.account, 3*merges.PerBlock)
+		w.pipeline.merges.memory = merges.New(w.vendor.account, 3*merges.PerBlock)
 		const all = 4 * merges.PerBlock
 		for i := range all {
 			w.accept(alias("a", fmt.Sprint("b", i), 1))

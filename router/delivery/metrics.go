@@ -12,6 +12,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"aka/destinations/adapter"
+	"aka/router/breaker"
 	"aka/router/httpclient"
 	"aka/router/journal"
 	"aka/router/segment"
@@ -32,6 +33,7 @@ type Metrics struct {
 	window       *prometheus.GaugeVec
 	windowBytes  *prometheus.GaugeVec
 	parked       *prometheus.GaugeVec
+	blockedIDs   *prometheus.GaugeVec
 	held         *prometheus.GaugeVec
 	heldRetries  *prometheus.CounterVec
 	inFlight     *prometheus.GaugeVec
@@ -63,18 +65,19 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		saveFailures: counter("progress_save_failures_total", "Failed attempts to save the progress."),
 		forgotten:    counter("merges_forgotten_total", "Merges that were forgotten because there are too many to remember, the oldest first."),
 		remembered:   gauge("merges_remembered", "Delivered merges that are remembered, where remember_merges is on."),
-		states:       gauge("destination_state", "1 for the state that the destination is in: closed is well, open is down, half_open is being probed, held refuses our credentials, paused was told to wait by its operator, removed is not configured any more.", "state"),
+		states:       gauge("destination_state", "1 for the state that the destination is in: closed is well, open is down, half_open is being probed, held refuses our credentials, refusing refuses every call, paused was paused by its operator, removed is not configured any more.", "state"),
 		window:       gauge("window_calls", "Calls held in memory, waiting or in flight."),
 		windowBytes:  gauge("window_bytes", "Memory that the calls take which are held, waiting, in flight or kept aside."),
-		parked:       gauge("parked_calls", "Calls kept aside because they keep failing while others pass, and those behind them."),
-		held:         gauge("held_letters", "Dead letters that hold up the calls behind them until they are replayed or discarded. They are among the parked calls."),
-		heldRetries:  counter("held_retries_total", "Dead letters that held up calls and were tried again in their place. Each ends once more."),
+		parked:       gauge("parked_calls", "Calls on disk because they fail while others pass, or wait behind a blocked identity."),
+		blockedIDs:   gauge("blocked_ids", "Ids of calls that wait on disk behind a blocked identity."),
+		held:         gauge("held_letters", "Dead letters that block the calls behind them until they are replayed or discarded. They are among the parked calls."),
+		heldRetries:  counter("held_retries_total", "Blocking dead letters that were retried."),
 		inFlight:     gauge("exchanges_in_flight", "HTTP exchanges in flight."),
 		duration:     histogram("exchange_duration_seconds", "Time of one HTTP exchange with the vendor.", prometheus.ExponentialBuckets(0.001, 2.5, 12)),
 		lag:          histogram("delivery_lag_seconds", "Time from accepting a call to its delivery.", prometheus.ExponentialBuckets(0.001, 4, 14)),
 		backlog:      &backlogCollector{},
 	}
-	m.all = []prometheus.Collector{m.outcomes, m.retries, m.ambiguous, m.inDoubt, m.exchanges, m.diagnostics, m.saveFailures, m.forgotten, m.remembered, m.states, m.window, m.windowBytes, m.parked, m.held, m.heldRetries, m.inFlight, m.duration, m.lag, m.backlog}
+	m.all = []prometheus.Collector{m.outcomes, m.retries, m.ambiguous, m.inDoubt, m.exchanges, m.diagnostics, m.saveFailures, m.forgotten, m.remembered, m.states, m.window, m.windowBytes, m.parked, m.blockedIDs, m.held, m.heldRetries, m.inFlight, m.duration, m.lag, m.backlog}
 	reg.MustRegister(m.all...)
 	return m
 }
@@ -96,6 +99,7 @@ type destinationMetrics struct {
 	window       prometheus.Gauge
 	windowBytes  prometheus.Gauge
 	parked       prometheus.Gauge
+	blockedIDs   prometheus.Gauge
 	held         prometheus.Gauge
 	heldRetries  prometheus.Counter
 	inFlight     prometheus.Gauge
@@ -112,7 +116,20 @@ type outcomeKey struct {
 	outcome, reason string
 }
 
-var states = []string{stateClosed, stateOpen, stateHalfOpen, stateHeld, statePaused, stateRemoved}
+// The states of a destination beside those of its breaker.
+const (
+	statePaused  = "paused"  // its operator has paused it, whatever else it is
+	stateRemoved = "removed" // it is not configured any more, and keeps what it had
+)
+
+// destinationStates lists every state of a destination.
+var destinationStates = func() []string {
+	all := []string{statePaused, stateRemoved}
+	for _, s := range breaker.States {
+		all = append(all, string(s))
+	}
+	return all
+}()
 
 // destination makes one destination's metrics, at zero so that zero is visible: what an alert looks at must be there before it
 // grows. Calls that are dropped are there at zero where they are aliases; of other types only once there is one, for they
@@ -123,7 +140,7 @@ func (m *Metrics) destination(name string) *destinationMetrics {
 		retries: m.retries.WithLabelValues(name), ambiguous: m.ambiguous.WithLabelValues(name), inDoubt: m.inDoubt.WithLabelValues(name),
 		forgotten: m.forgotten.WithLabelValues(name), remembered: m.remembered.WithLabelValues(name),
 		saveFailures: m.saveFailures.WithLabelValues(name), window: m.window.WithLabelValues(name), windowBytes: m.windowBytes.WithLabelValues(name), parked: m.parked.WithLabelValues(name), inFlight: m.inFlight.WithLabelValues(name),
-		held: m.held.WithLabelValues(name), heldRetries: m.heldRetries.WithLabelValues(name),
+		blockedIDs: m.blockedIDs.WithLabelValues(name), held: m.held.WithLabelValues(name), heldRetries: m.heldRetries.WithLabelValues(name),
 		duration: m.duration.WithLabelValues(name), lagSeconds: m.lag.WithLabelValues(name),
 	}
 	for _, t := range segment.Types {
@@ -144,7 +161,7 @@ func (m *Metrics) destination(name string) *destinationMetrics {
 	for _, code := range segment.RouteDiagnosticCodes {
 		m.diagnostics.WithLabelValues(name, code)
 	}
-	d.setState(stateClosed)
+	d.setState(string(breaker.Closed))
 	return d
 }
 
@@ -226,7 +243,7 @@ func (d *destinationMetrics) exchange(r httpclient.Response, took time.Duration)
 func (d *destinationMetrics) lag(took time.Duration) { d.lagSeconds.Observe(took.Seconds()) }
 
 func (d *destinationMetrics) setState(state string) {
-	for _, s := range states {
+	for _, s := range destinationStates {
 		value := 0.0
 		if s == state {
 			value = 1
@@ -247,7 +264,7 @@ type pipelineState struct {
 	ended                          uint64
 	oldest                         time.Time // zero when nothing waits
 	window, parked, held, inFlight int
-	bytes                          int
+	blockedIDs, bytes              int
 }
 
 func (d *destinationMetrics) state(s pipelineState) {
@@ -260,6 +277,7 @@ func (d *destinationMetrics) state(s pipelineState) {
 	d.window.Set(float64(s.window))
 	d.windowBytes.Set(float64(s.bytes))
 	d.parked.Set(float64(s.parked))
+	d.blockedIDs.Set(float64(s.blockedIDs))
 	d.held.Set(float64(s.held))
 	d.inFlight.Set(float64(s.inFlight))
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"aka/destinations/adapter"
+	"aka/router/breaker"
 	"aka/router/httpclient"
 	"aka/router/spelling"
 	"aka/router/strictyaml"
@@ -33,11 +34,11 @@ type Options struct {
 	// vendor's Retry-After wins.
 	Retry RetryOptions `yaml:"retry"`
 	// Breaker is when a destination counts as down: nothing is sent to it then but one probe per cooldown.
-	Breaker BreakerOptions `yaml:"breaker"`
-	// OnDead is what becomes of those behind a call that became a dead letter: continue, or hold, which has the calls that
-	// must not overtake it (see order) wait until it was replayed and delivered, or discarded, or until the limits of
-	// dead_letters have let it go. They wait aside, up to window of them; one that waits for longer than max_backlog_age
-	// becomes a dead letter too, and holds its place. Default continue.
+	Breaker breaker.Options `yaml:"breaker"`
+	// OnDead is what becomes of those behind a call that became a dead letter: continue, or block. With block, the calls that
+	// must not overtake it (see order) wait on disk until it was replayed and delivered, or discarded, or removed by the limits
+	// of dead_letters. One that waits for longer than max_backlog_age becomes a dead letter too, and blocks in its place.
+	// Default continue.
 	OnDead OnDead `yaml:"on_dead"`
 	// MaxBacklogAge is how long a call may wait for a destination that takes nothing, before it becomes a dead letter. It
 	// keeps one dead vendor from filling the journal that all share. 0 is for ever; else at least 1m. Default 7d.
@@ -74,24 +75,6 @@ type RetryOptions struct {
 	MaxAttempts int `yaml:"max_attempts"`
 }
 
-// BreakerOptions say when a destination counts as down: nothing is sent to it then but one probe per cooldown.
-type BreakerOptions struct {
-	// Failures is how many exchanges must fail in a row. At least 1. Default 10.
-	Failures int `yaml:"failures"`
-	// Ratio is what share of the exchanges of the last interval must fail, once there were fifty. Every call counts as a
-	// failure once, however often it is tried, and 429 does not count: calls that always fail, while others pass, do not add
-	// up. 0 is off, at most 1. Default 0.5.
-	//
-	// A destination that fails half of what is new to it is better left alone for a while.
-	Ratio float64 `yaml:"ratio"`
-	// Interval is what the ratio looks back on. 1s to 1h. Default 30s.
-	Interval time.Duration `yaml:"interval"`
-	// Cooldown is the wait before the first probe; it doubles with each probe that fails. Above 0. Default 5s.
-	Cooldown time.Duration `yaml:"cooldown"`
-	// MaxCooldown is the longest wait between probes. At least cooldown. Default 1m.
-	MaxCooldown time.Duration `yaml:"max_cooldown"`
-}
-
 // DefaultOptions are those of a config that says nothing.
 var DefaultOptions = Options{
 	Timeout:       10 * time.Second,
@@ -100,7 +83,7 @@ var DefaultOptions = Options{
 	WindowBytes:   32 * strictyaml.MiB,
 	Batch:         BatchOptions{MaxItems: 2000, MaxWait: 100 * time.Millisecond},
 	Retry:         RetryOptions{Initial: 500 * time.Millisecond, Max: time.Minute, MaxAge: 24 * time.Hour},
-	Breaker:       BreakerOptions{Failures: 10, Ratio: 0.5, Interval: 30 * time.Second, Cooldown: 5 * time.Second, MaxCooldown: time.Minute},
+	Breaker:       breaker.Options{Failures: 10, Ratio: 0.5, Interval: 30 * time.Second, Cooldown: 5 * time.Second, MaxCooldown: time.Minute},
 	OnDead:        OnDeadContinue,
 	MaxBacklogAge: 7 * 24 * time.Hour,
 }
@@ -137,6 +120,6 @@ func (o *Options) Check(report func(key, format string, args ...any)) {
 	expect(o.Breaker.Interval >= time.Second && o.Breaker.Interval <= time.Hour, "breaker.interval", "1s to 1h, not %s", text(o.Breaker.Interval))
 	expect(o.Breaker.Cooldown > 0, "breaker.cooldown", "more than 0s")
 	expect(o.Breaker.MaxCooldown >= o.Breaker.Cooldown, "breaker.max_cooldown", "at least breaker.cooldown, %s, not %s", text(o.Breaker.Cooldown), text(o.Breaker.MaxCooldown))
-	expect(o.OnDead == OnDeadContinue || o.OnDead == OnDeadHold, "on_dead", "continue or hold, not %q%s", o.OnDead, spelling.Hint(string(o.OnDead), []string{"continue", "hold"}))
+	expect(o.OnDead == OnDeadContinue || o.OnDead == OnDeadBlock, "on_dead", "continue or block, not %q%s", o.OnDead, spelling.Hint(string(o.OnDead), []string{"continue", "block"}))
 	expect(o.MaxBacklogAge == 0 || o.MaxBacklogAge >= time.Minute, "max_backlog_age", "0 for ever, or at least 1m, not %s", text(o.MaxBacklogAge))
 }

@@ -1,221 +1,469 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
-	"aka/destinations/adapter"
+	"aka/router/blocked"
 	"aka/router/journal"
+	"aka/router/sequencer"
 )
 
 const (
-	// parkAfter is how long a call may hold up the progress.
+	// parkAfter is how long a call that fails alone, or waits behind one that does, may keep the log.
 	parkAfter = time.Minute
-	// parkAtOnce bounds how many calls begin to be parked at each tick: each is a write.
-	parkAtOnce = 64
+	// blockedShare is what part of the window may be taken by calls that wait behind blocked identities.
+	blockedShare = 4
+	// maxBlockedIDs bounds the ids that are blocked: a destination with more stops reading.
+	maxBlockedIDs = 200_000
 )
 
-// parkStragglers keeps aside the calls that have been in the window for too long although the destination is well: those
-// that fail again and again, and those that wait behind them. They keep their people's order.
-func (p *Pipeline) parkStragglers(now time.Time) {
-	if !p.gate.well() || len(p.chores) > 0 {
-		return
-	}
-	if p.hasRoomAside() {
-		p.noRoom = false
-	}
-	begun := 0
-	for j := p.window.oldest; j != nil && begun < parkAtOnce && now.Sub(j.entered) > parkAfter; j = j.newer {
-		if p.parked.count+p.dead.count+begun >= p.Options.Window || !p.hasRoomAside() {
-			p.tellNoRoom()
-			return // kept aside they still take memory
-		}
-		switch {
-		case j.dead != "":
-			p.buryInPlace(j, now)
-		case p.straggles(j):
-			p.park(j)
-			begun++
-		}
-	}
+// parking is the one mechanism by which identities are blocked. A call that fails alone, or is a dead letter where these block
+// others, blocks its ids. What waits behind it waits in memory at first. Once all that waits so takes up too much of the window,
+// it is set aside: it goes to a queue on disk, and what comes later for the same people follows it there. When the call in front
+// has ended, the queue is read back in log order.
+//
+// What makes this keep the order: a call on disk never stands before one in memory that shares ids with it. So what is set aside
+// takes all with it that waits behind it (sweep), what arrives follows what is on disk (takesIn), and what is read back is always
+// the first of its queue (takeUp).
+type parking struct {
+	p          *Pipeline
+	identities *blocked.Identities
+	// blocking are the calls in memory that block others.
+	blocking map[*job]struct{}
+	newest   uint64 // the number of the newest queue
+	onDisk   int    // calls on disk that have not ended
+	// arriving and leaving are what the next storage jobs store and remove, where they have room.
+	arriving, leaving *keyBatch
+	pending           int // calls of arriving and of such jobs that are not done yet
+	// wanting are queues that are to be read back once there is room.
+	wanting []*blocked.Queue
+	// before are the calls that an earlier run has stored, and that may come from the log again. No queue is read back before
+	// the log has been read up to readUpTo.
+	before   map[journal.Position]bool
+	readUpTo journal.Position
+	// tooFew is how many calls waited when so few of them were behind blocked identities that they stay in memory.
+	tooFew    int
+	notBefore time.Time // the next try to set aside, after one failed
+	warned    bool      // that there is no room
 }
 
-// tellNoRoom says once that nothing more goes aside, for as long as that lasts.
-func (p *Pipeline) tellNoRoom() {
-	if !p.noRoom {
-		p.log.Error("no more calls can be kept aside: those that fail alone, or wait behind dead letters, fill the window: replay or discard dead letters",
-			zap.Int("parked", p.parked.count), zap.Int("held", p.dead.count))
-	}
-	p.noRoom = true
+// keyBatch is calls that one storage job stores or removes.
+type keyBatch struct {
+	jobs     []*job
+	outcomes []string
+	closed   bool
 }
 
-// straggles tells whether a call waits for its next try, or only for calls that are parked: after a restart the parked
-// calls come first, so that one may not be parked before those in front of it.
-func (p *Pipeline) straggles(j *job) bool {
-	if j.Ready() {
-		return j.waiting
-	}
-	return p.waitsForThoseAside(j)
+func (b *keyBatch) hasRoom() bool { return b != nil && !b.closed && len(b.jobs) < journal.MaxParked }
+
+func newParking(p *Pipeline) *parking {
+	return &parking{p: p, identities: blocked.NewIdentities(), blocking: map[*job]struct{}{}, before: map[journal.Position]bool{}}
 }
 
-// waitsForThoseAside tells whether all that a call waits for is kept aside, or will be before the call can be.
-func (p *Pipeline) waitsForThoseAside(j *job) bool {
-	if j.Ready() {
+// isFull reports whether too many ids are blocked to read on.
+func (k *parking) isFull() bool { return k.identities.Len() >= maxBlockedIDs }
+
+// isStored reports whether an earlier run has stored the call at pos.
+func (k *parking) isStored(pos journal.Position) bool {
+	if len(k.before) == 0 || !k.before[pos] {
 		return false
 	}
-	for t := range j.Blockers() {
-		if b := t.Value; b.parked == 0 && !b.parking && !(b.burying && p.holding()) {
-			return false
-		}
-	}
+	delete(k.before, pos)
 	return true
 }
 
-// park stores a call aside. It is not tried meanwhile.
-func (p *Pipeline) park(j *job) {
+// blame notes that a call fails alone.
+func (k *parking) blame(j *job, now time.Time) {
+	k.addBlocking(j)
+	k.sweepSoon(now)
+}
+
+func (k *parking) addBlocking(j *job) {
+	k.blocking[j] = struct{}{}
+	k.tooFew = 0
+	if j.stored() {
+		j.queue.SetGoing(j.pos, false)
+	}
+}
+
+// blockingCalls returns the calls in memory that block others, in log order.
+func (k *parking) blockingCalls() []*job { return inLogOrder(slices.Collect(maps.Keys(k.blocking))) }
+
+// unblame notes that a call does not block others any more.
+func (k *parking) unblame(j *job) {
+	if _, ok := k.blocking[j]; ok {
+		delete(k.blocking, j)
+		j.queue.Rescan()
+	}
+}
+
+// idsOf returns a call's ids.
+func (k *parking) idsOf(e *journal.Entry, into *[sequencer.MaxIDs]string) (ids []string, exclusive bool) {
+	return k.p.idsOf(e, into), k.p.exclusive(e.Type)
+}
+
+// takesIn has a call that arrives follow those of the same people that wait on disk. It returns false when there are none.
+func (k *parking) takesIn(j *job) bool {
+	var buffer [sequencer.MaxIDs]string
+	ids, exclusive := k.idsOf(j.entry, &buffer)
+	q := k.identities.Behind(ids, exclusive)
+	if q == nil {
+		return false
+	}
+	k.setAside(j, q, ids, exclusive)
+	return true
+}
+
+// setAside has a call of the window stored in a queue. It has no ticket any more.
+func (k *parking) setAside(j *job, q *blocked.Queue, ids []string, exclusive bool) {
 	j.detach()
-	j.parking = true
-	parked := p.asParked(j)
-	p.chore(chore{
-		what: "a call that keeps failing could not be kept aside",
+	k.identities.Add(q, ids, exclusive)
+	j.queue = q
+	k.giveKey(j)
+	q.Put(j.key, j.entry.ReceivedAt)
+	k.p.transition(j, setAside)
+	k.store(j)
+}
+
+// giveKey gives a call its place on disk, where it has none yet.
+func (k *parking) giveKey(j *job) {
+	if j.stored() {
+		return
+	}
+	if j.queue == nil {
+		j.queue = k.newQueue()
+	}
+	j.key = journal.ParkedKey{Queue: j.queue.Number(), Position: j.pos}
+}
+
+func (k *parking) newQueue() *blocked.Queue {
+	k.newest++
+	return blocked.NewQueue(k.newest)
+}
+
+// sweepSoon sweeps when so many calls wait that those behind blocked identities may be too many.
+func (k *parking) sweepSoon(now time.Time) {
+	if len(k.blocking) == 0 {
+		return
+	}
+	waiting := k.p.sequencer.Waiting()
+	share := k.p.config.Options.Window / blockedShare
+	overBytes := k.p.bytesHeld() >= k.p.maxBytes()/blockedShare
+	if (waiting >= share || overBytes) && waiting >= k.tooFew+max(share/4, 1) {
+		k.sweep(now)
+	}
+}
+
+// tick is called every saveInterval.
+func (k *parking) tick(now time.Time) {
+	k.sweep(now)
+	k.parkStragglers(now)
+	if k.room() > 0 {
+		k.warned = false
+		wanting := k.wanting
+		k.wanting = nil
+		for _, q := range wanting {
+			k.takeUp(q)
+		}
+	}
+}
+
+// follower is a call that waits behind a blocked identity, and the queue that it belongs to.
+type follower struct {
+	job   *job
+	queue *blocked.Queue
+}
+
+// maySetAside reports whether calls may go to the disk: it works, and the destination does, too. One that is down blocks no
+// identity: what waits then waits for all.
+func (k *parking) maySetAside(now time.Time) bool {
+	return k.p.dispatcher.breaker.Healthy() && !now.Before(k.notBefore) && !k.p.storage.resting
+}
+
+// sweep sets aside what waits behind blocked identities, once that is too much or has waited for too long.
+func (k *parking) sweep(now time.Time) {
+	if len(k.blocking) == 0 || !k.maySetAside(now) {
+		return
+	}
+	followers, bytes, _ := k.followers()
+	if len(followers) == 0 {
+		k.tooFew = k.p.sequencer.Waiting()
+		return
+	}
+	many := len(followers)*blockedShare >= k.p.config.Options.Window || bytes*blockedShare >= k.p.maxBytes()
+	if !many && now.Sub(followers[0].job.entered) <= parkAfter {
+		k.tooFew = k.p.sequencer.Waiting()
+		return
+	}
+	for _, f := range followers {
+		k.leave(f)
+	}
+	k.tooFew = k.p.sequencer.Waiting()
+}
+
+// followers returns all calls in memory that wait behind blocked identities, oldest first, the bytes that they take, and the ids
+// that these and the calls in front of them name.
+func (k *parking) followers() (found []follower, bytes int, behind *blocked.Identities) {
+	behind = blocked.NewIdentities()
+	var buffer [sequencer.MaxIDs]string
+	for _, j := range k.blockingCalls() {
+		if j.queue == nil {
+			j.queue = k.newQueue()
+		}
+		ids, exclusive := k.idsOf(j.entry, &buffer)
+		behind.Add(j.queue, ids, exclusive)
+	}
+	for _, j := range k.candidates() {
+		ids, exclusive := k.idsOf(j.entry, &buffer)
+		q := behind.Behind(ids, exclusive)
+		if q == nil {
+			continue
+		}
+		q = blocked.Join(q, j.queue)
+		behind.Add(q, ids, exclusive)
+		found = append(found, follower{j, q})
+		bytes += j.size
+	}
+	return found, bytes, behind
+}
+
+// candidates returns the calls in memory that wait for others and may be set aside, in log order.
+func (k *parking) candidates() []*job {
+	var found []*job
+	for _, l := range [...]*list{&k.p.aside, &k.p.window} {
+		for j := range l.all {
+			if !j.Ready() && k.follows(j) {
+				found = append(found, j)
+			}
+		}
+	}
+	return inLogOrder(found)
+}
+
+// follows reports whether a call that waits for others may be set aside, now or once it is stored.
+func (k *parking) follows(j *job) bool {
+	switch j.state {
+	case waitingForIDs, blocking:
+		return true
+	case storing:
+		return k.p.blocksOnDead()
+	}
+	return false
+}
+
+// leave takes a follower out of memory.
+func (k *parking) leave(f follower) {
+	j := f.job
+	if j.state == storing {
+		j.leaving = true // once it is stored
+		return
+	}
+	if k.p.telemetry.watch.On() {
+		j.behind = blockerOf(j)
+	}
+	k.p.sequencer.Release(&j.Ticket, nil) // all that waited for it leave, too
+	if j.stored() && j.aside {
+		k.drop(j)
+		return
+	}
+	var buffer [sequencer.MaxIDs]string
+	ids, exclusive := k.idsOf(j.entry, &buffer)
+	k.setAside(j, f.queue, ids, exclusive)
+}
+
+// drop takes a call out of memory that is on disk already.
+func (k *parking) drop(j *job) {
+	var buffer [sequencer.MaxIDs]string
+	ids, exclusive := k.idsOf(j.entry, &buffer)
+	k.unblame(j)
+	k.identities.Add(j.queue, ids, exclusive)
+	j.queue.Put(j.key, j.entry.ReceivedAt)
+	k.p.aside.remove(j)
+	k.p.letters.moved(j.letter, nil)
+	k.p.transition(j, parked)
+}
+
+// parkStragglers stores the calls that have failed alone for too long, so that they keep the log no more. They stay in memory.
+func (k *parking) parkStragglers(now time.Time) {
+	if !k.maySetAside(now) {
+		return
+	}
+	for _, j := range k.blockingCalls() {
+		switch {
+		case j.state != retryWait || now.Sub(j.entered) <= parkAfter || j.storedFailing:
+		case !j.stored() && k.room() <= k.pending:
+			k.warnNoRoom()
+		default:
+			k.giveKey(j)
+			k.p.transition(j, setAside)
+			k.store(j)
+		}
+	}
+}
+
+// room is how many more calls may be held beside the window.
+func (k *parking) room() int {
+	if k.p.aside.bytes >= k.p.maxBytes()/2 {
+		return 0
+	}
+	return k.p.config.Options.Window - k.p.aside.count
+}
+
+// warnNoRoom logs once that no more calls are taken up, for as long as that lasts.
+func (k *parking) warnNoRoom() {
+	if !k.warned {
+		k.p.log.Error("too many calls are blocked", zap.Int("in_memory", k.p.aside.count), zap.Int("on_disk", k.onDisk),
+			zap.String("hint", "find what fails alone, or replay or discard dead letters"))
+	}
+	k.warned = true
+}
+
+// store has a call stored with the next write.
+func (k *parking) store(j *job) {
+	k.pending++
+	if k.arriving.hasRoom() {
+		k.arriving.jobs = append(k.arriving.jobs, j)
+		return
+	}
+	batch := &keyBatch{jobs: []*job{j}}
+	k.arriving = batch
+	k.p.storage.add(&storageJob{
+		failure: "failed to park calls",
 		begin: func() func(context.Context) error {
-			return func(ctx context.Context) (err error) {
-				parked.ID, err = p.Journal.Park(ctx, parked)
-				return err
+			batch.closed = true
+			records := make([]*journal.Parked, len(batch.jobs))
+			for i, j := range batch.jobs {
+				records[i] = k.recordOf(j)
+			}
+			return func(ctx context.Context) error {
+				return k.p.config.Journal.Park(ctx, k.p.config.Destination.Name, records)
 			}
 		},
 		done: func() {
-			p.progress.End(j.pos)
-			p.unsaved = true
-			p.window.remove(j)
-			p.keepAside(j, parked.ID)
-			p.goOn(j)
+			k.pending -= len(batch.jobs)
+			for _, j := range batch.jobs {
+				k.stored(j)
+			}
 		},
-		abandon: func() {
-			j.maybeParked = true // a write that fails may have been done
-			p.goOn(j)
-		},
+		abandon: func() bool { return k.notStored(batch) },
 	})
 }
 
-func (p *Pipeline) asParked(j *job) *journal.Parked {
+func (k *parking) recordOf(j *job) *journal.Parked {
 	return &journal.Parked{
-		Destination: p.Destination.Name, Position: j.pos, Attempts: j.attempts, Failures: j.failures, First: j.first,
-		FailingSince: j.failingSince, Ambiguous: j.inDoubt(), Letter: j.letter, Entry: *j.entry,
+		Destination: k.p.config.Destination.Name, Queue: j.key.Queue, Position: j.pos, Attempts: j.attempts, Failures: j.failures,
+		First: j.first, FailingSince: j.failingSince, Ambiguous: j.possiblyDelivered(), Letter: j.letter, Entry: *j.entry,
 	}
 }
 
-// goOn ends the time in which a call was not tried because it was being parked.
-func (p *Pipeline) goOn(j *job) {
-	j.parking = false
-	if j.Ready() && !j.waiting {
-		p.advance(j, time.Now())
+// stored goes on with a call whose place is on disk: one that fails alone is tried again from memory, the others wait on disk.
+func (k *parking) stored(j *job) {
+	if !j.aside {
+		k.onDisk++
+		k.p.checkpoint.end(j.pos)
+		k.p.window.remove(j)
 	}
+	j.storedFailing, j.storedAmbiguous = j.failures > 0, j.possiblyDelivered()
+	if !j.Ready() {
+		k.p.transition(j, parked)
+		return
+	}
+	if !j.aside {
+		j.aside = true
+		j.queue.Add(j.pos, false)
+		k.p.aside.add(j)
+	}
+	k.resume(j)
 }
 
-func (p *Pipeline) keepAside(j *job, id uint64) {
-	j.parked = id
-	p.parked.add(j)
-	p.sawParked(j)
+// resume has a call wait for its next try again.
+func (k *parking) resume(j *job) {
+	k.p.retryAt(j, j.retryAt)
 }
 
-// unpark forgets a parked call that has ended, and only then lets go those behind it: a crash in between must not send it
+// notStored takes calls back whose place could not be stored, so that a full disk does not keep them from being delivered. Those
+// that stand behind others on disk stay in the batch; it returns whether there are none.
+func (k *parking) notStored(batch *keyBatch) bool {
+	now := time.Now()
+	k.notBefore = now.Add(storageRetry)
+	var buffer [sequencer.MaxIDs]string
+	var followers []*job
+	for _, j := range inLogOrder(batch.jobs) {
+		if j.Ready() {
+			k.pending--
+			k.resume(j)
+			continue
+		}
+		ids, exclusive := k.idsOf(j.entry, &buffer)
+		k.identities.Remove(ids, exclusive)
+		j.queue.Root().Waiting--
+		followers = append(followers, j)
+	}
+	batch.jobs = nil
+	for _, j := range followers {
+		ids, exclusive := k.idsOf(j.entry, &buffer)
+		if q := k.identities.Behind(ids, exclusive); q != nil {
+			k.identities.Add(q, ids, exclusive)
+			j.queue.Put(j.key, j.entry.ReceivedAt)
+			batch.jobs = append(batch.jobs, j)
+			continue
+		}
+		k.pending--
+		k.p.addTicket(j, now)
+	}
+	return len(batch.jobs) == 0
+}
+
+func inLogOrder(jobs []*job) []*job {
+	slices.SortFunc(jobs, func(a, b *job) int {
+		return cmp.Or(cmp.Compare(a.pos.Seq, b.pos.Seq), cmp.Compare(a.pos.Index, b.pos.Index))
+	})
+	return jobs
+}
+
+// remove takes a call that has ended off the disk, and only then lets go on what is behind it: a crash in between must not send it
 // after them.
-func (p *Pipeline) unpark(j *job, outcome string) {
-	p.chore(chore{
-		what: "a call that was kept aside and has ended could not be removed",
+func (k *parking) remove(j *job, outcome string) {
+	if k.leaving.hasRoom() {
+		k.leaving.jobs, k.leaving.outcomes = append(k.leaving.jobs, j), append(k.leaving.outcomes, outcome)
+		return
+	}
+	batch := &keyBatch{jobs: []*job{j}, outcomes: []string{outcome}}
+	k.leaving = batch
+	k.p.storage.add(&storageJob{
+		failure: "failed to remove parked calls",
 		begin: func() func(context.Context) error {
-			return func(ctx context.Context) error { return p.removeParked(ctx, j) }
+			batch.closed = true
+			keys := make([]journal.ParkedKey, len(batch.jobs))
+			for i, j := range batch.jobs {
+				keys[i] = j.key
+			}
+			return func(ctx context.Context) error {
+				return k.p.config.Journal.Unpark(ctx, k.p.config.Destination.Name, keys)
+			}
 		},
 		done: func() {
-			p.holder(j).remove(j)
-			p.letGo(j, outcome, time.Now())
+			now := time.Now()
+			for i, j := range batch.jobs {
+				k.removed(j)
+				k.p.leave(j, batch.outcomes[i], now)
+			}
 		},
 	})
 }
 
-func (p *Pipeline) removeParked(ctx context.Context, j *job) error {
-	if j.maybeParked {
-		return p.Journal.UnparkAt(ctx, p.Destination.Name, j.pos)
+func (k *parking) removed(j *job) {
+	j.queue.End(j.pos)
+	if !j.aside { // storing its place seemed to fail
+		k.p.window.remove(j)
+		return
 	}
-	return p.Journal.Unpark(ctx, p.Destination.Name, j.parked)
-}
-
-// holder returns where a call is held: the window, or beside it.
-func (p *Pipeline) holder(j *job) *window {
-	switch {
-	case j.held:
-		return &p.dead
-	case j.parked != 0:
-		return &p.parked
-	}
-	return &p.window
-}
-
-// readParked takes up the calls that an earlier run has kept aside, before any of the log: they stand before what waited for
-// them.
-func (p *Pipeline) readParked(ctx context.Context) error {
-	p.parkedBefore = map[journal.Position]bool{}
-	var all []*journal.Parked
-	if err := p.Journal.Parked(ctx, p.Destination.Name, func(parked *journal.Parked) { all = append(all, parked) }); err != nil {
-		return err
-	}
-	inOrder(all)
-	for _, parked := range all {
-		if p.parkedBefore[parked.Position] { // it was stored again, with what it is now
-			p.forget(parked.ID)
-			continue
-		}
-		p.parkedBefore[parked.Position] = true
-		if parked.Dead != "" && p.isGone(ctx, parked.Letter) { // discarded while nobody could be told, or lost
-			p.forget(parked.ID)
-			continue
-		}
-		p.takeUp(parked)
-	}
-	return nil
-}
-
-func (p *Pipeline) takeUp(parked *journal.Parked) {
-	now := time.Now()
-	j := &job{
-		pos: parked.Position, entry: &parked.Entry, attempts: parked.Attempts, failures: parked.Failures, first: parked.First,
-		failingSince: parked.FailingSince, ambiguous: parked.Ambiguous || p.progress.Crashed(), doubtStored: parked.Ambiguous,
-		letter: parked.Letter, detached: true, entered: now,
-	}
-	p.translateAgain(j)
-	switch {
-	case parked.Dead != "" && (!p.holding() || j.outcome.Dropped != ""): // the config has changed: nobody waits for it
-		p.forget(parked.ID)
-	case parked.Dead != "":
-		j.dead = adapter.Reason(parked.Dead)
-		p.addTicket(j)
-		p.holdPlace(j, parked.ID)
-	case j.outcome.Dropped != "": // the config has changed
-		p.end(j, outcomeDropped, string(j.outcome.Dropped))
-		p.forget(parked.ID)
-	default:
-		if j.letter != 0 {
-			p.remember(j)
-		}
-		p.keepAside(j, parked.ID)
-		if p.addTicket(j) {
-			p.advance(j, now)
-		} else {
-			p.buryInPlace(j, now)
-		}
-	}
-}
-
-// forget removes a parked call that nobody waits for.
-func (p *Pipeline) forget(id uint64) {
-	p.chore(chore{
-		what: "a call that was kept aside could not be removed",
-		begin: func() func(context.Context) error {
-			return func(ctx context.Context) error { return p.Journal.Unpark(ctx, p.Destination.Name, id) }
-		},
-		done: func() {},
-	})
+	k.onDisk--
+	k.p.aside.remove(j)
 }

@@ -1,7 +1,8 @@
 // Package delivery takes calls from the journal to the vendors: one Pipeline per destination, which shares nothing with the
-// others. A call passes filter, translate, sequence, send and outcome, in that order; see read.go, dispatch.go, outcome.go.
-// parking.go is for calls that fail alone, holding.go for those behind a dead letter, saving.go for the progress, merges.go for
-// what is remembered of merges.
+// others. A call's way: reader.go (filter, translate), order.go (its place in its people's order), dispatcher.go (the
+// exchange), result.go (what the answer means), deadletters.go (its end, where it is given up). parking.go and queues.go are
+// for calls that wait on disk, checkpoint.go for the progress, mergestore.go for what is remembered of merges. Each call is in
+// one state (job.go); transition (telemetry.go) moves it.
 package delivery
 
 import (
@@ -12,14 +13,13 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/time/rate"
 
 	"aka/destinations"
 	"aka/destinations/adapter"
+	"aka/router/breaker"
 	"aka/router/httpclient"
 	"aka/router/journal"
 	"aka/router/live"
-	"aka/router/merges"
 	"aka/router/segment"
 	"aka/router/sequencer"
 	"aka/router/tracing"
@@ -27,20 +27,36 @@ import (
 
 // Journal is what a pipeline needs of the journal.
 type Journal interface {
+	// Head returns how many calls were accepted so far, and the position after the last.
+	Head() (calls uint64, next journal.Position)
 	LoadProgress(ctx context.Context, destination string) (*journal.Progress, error)
 	SaveProgress(ctx context.Context, destination string, encoded []byte) error
+	DeadLetters
+	Queues
+	MergeRecords
+}
+
+// DeadLetters are the dead letters of all destinations.
+type DeadLetters interface {
+	// Bury stores dead letters, each with the place in which it blocks others where it has one.
 	Bury(ctx context.Context, letters []*journal.DeadLetter) error
-	Park(ctx context.Context, p *journal.Parked) (id uint64, err error)
-	Unpark(ctx context.Context, destination string, id uint64) error
 	// DeadLetter returns journal.ErrNoDeadLetter when there is none of that id.
 	DeadLetter(ctx context.Context, id uint64) (*journal.DeadLetter, error)
-	UnparkAt(ctx context.Context, destination string, pos journal.Position) error
-	Parked(ctx context.Context, destination string, visit func(*journal.Parked)) error
+}
+
+// Queues are a destination's calls that wait on disk.
+type Queues interface {
+	Park(ctx context.Context, destination string, calls []*journal.Parked) error
+	Unpark(ctx context.Context, destination string, keys []journal.ParkedKey) error
+	ReadQueue(ctx context.Context, destination string, queue uint64, from journal.Position, visit func(*journal.Parked) bool) error
+	EachParked(ctx context.Context, destination string, visit func(*journal.Parked) error) error
+}
+
+// MergeRecords are what is remembered of a destination's merges.
+type MergeRecords interface {
 	Merges(ctx context.Context, destination string, visit func(block uint64, data []byte)) error
 	SaveMerges(ctx context.Context, destination string, block uint64, data []byte) error
 	DropMerges(ctx context.Context, destination string, block uint64) error
-	// Head returns how many calls were accepted so far, and the position after the last.
-	Head() (calls uint64, next journal.Position)
 }
 
 // Frames gives the log's frames in order; journal.Reader is one.
@@ -68,78 +84,46 @@ type Config struct {
 	MaxBytes int
 	Logger   *zap.Logger
 	Metrics  *Metrics
-	// Watch is told what becomes of the calls while somebody looks; nil is told nothing.
+	// Watch gets what becomes of the calls while somebody looks; it may be nil.
 	Watch *live.Recorder
-	// Trace tells a collector; nil tells nobody.
+	// Trace sends spans to a collector; it may be nil.
 	Trace *tracing.Tracer
 }
 
 // Pipeline delivers the journal's calls to one destination: each once or more, in the order that identity needs.
 //
 // All its state belongs to one goroutine, the loop. Around it, one goroutine reads ahead and translates, one saves progress,
-// one does chores on the disk, and each exchange in flight has one to itself.
+// one does storage jobs, and each exchange in flight has one to itself.
 type Pipeline struct {
-	Config
+	config  Config
 	log     *zap.Logger
 	metrics *destinationMetrics
+	timers  timers
 
-	progress  *journal.Progress
+	reader     reader
+	checkpoint checkpoint
+	storage    *storage
+	dispatcher *dispatcher
+	health     health
+	telemetry  telemetry
+	merges     mergeStore
+	letters    *deadLetters
+	parking    *parking
+
 	sequencer *sequencer.Sequencer[*job]
-	window    window
-	queue     *queue
-	gate      *gate
-	limiter   *rate.Limiter
-	timers    timers
-	inFlight  int
-	landed    []*flight // to be used again
-	flyers    int       // goroutines that do exchanges: as many as were ever in flight
-	epoch     uint64    // counts the exchanges that did not fail, from 1
-	taken     uint64    // counts the exchanges in which the destination took something
-	parked    window    // those that are kept aside, beside the window
-	dead      window    // dead letters that hold up those behind them, beside both
-	// soonDead is the part of the window that is on its way there.
-	soonDead struct{ count, bytes int }
-	// letters are the calls of dead letters that hold up others, or did and are tried again, by the dead letters' ids; holds
-	// has the same ids for other goroutines, and whether they hold up others still.
-	letters map[uint64]*job
-	holds   sync.Map
-	noRoom  bool // nothing more can be kept aside, as the log has said
-	// parkedBefore are the positions of those that an earlier run has kept aside.
-	parkedBefore map[journal.Position]bool
-	graves       []*job // to be buried, oldest first
-	chores       []chore
-	busy         bool                      // the first chore is being done
-	resting      bool                      // the last chore failed: it waits
-	ready        []*sequencer.Ticket[*job] // scratch
-	current      []arrival                 // of the frame that is being taken in, those that are not in the window yet
-	currentPos   journal.Position          // the first one's
-	unsaved      bool
-	saveGap      time.Duration  // after the last save, while the run is young; 0 before the first call has ended
-	awaiting     []*job         // whose turn it is, but for a save
-	merges       *merges.Memory // nil where nothing is remembered
-	merged       []merged       // delivered calls whose merges are to be stored
-	lastError    string
-	state        string        // as the gate has it
-	lastLag      time.Duration // of the last call that was delivered, and not replayed
-	lastDelivery time.Time
-	failures     failures
-	// suspectBelow is the end of the log at the start, when the run before crashed: calls before it may have been sent.
-	suspectBelow uint64
+	window    list                      // calls from the log
+	aside     list                      // calls that have a place in a queue on disk, and are in memory, too
+	turns     []*job                    // whose turn it is
+	ready     []*sequencer.Ticket[*job] // scratch
+	// current are the calls of the frame that is being taken in which are not in the window yet; position is the first one's.
+	current  []arrival
+	position journal.Position
 
-	flights  chan *flight
-	incoming chan prepared
 	asked    chan func() // what others want done on the loop
-	results  chan *flight
-	chored   chan error
-	saves    chan savePoint
-	saved    chan struct{} // a save has landed
+	nudged   chan struct{}
+	paused   atomic.Bool
+	maxShare atomic.Int64 // Config.MaxBytes, as it is now
 
-	paused atomic.Bool
-	nudged chan struct{} // what is decided by another goroutine has changed
-	share  atomic.Int64  // Config.MaxBytes, as it is now
-
-	savedFloor atomic.Uint64
-	savedEnded atomic.Uint64 // how many calls had ended when the last save was made
 	stop       context.CancelFunc
 	background sync.WaitGroup
 	stopped    chan struct{} // closed when the loop has ended
@@ -154,76 +138,62 @@ type Pipeline struct {
 
 // New makes a pipeline that is not running.
 func New(config Config) *Pipeline {
+	log := config.Logger.With(zap.String("destination", config.Destination.Name))
 	p := &Pipeline{
-		Config:    config,
-		log:       config.Logger.With(zap.String("destination", config.Destination.Name)),
-		metrics:   config.Metrics.destination(config.Destination.Name),
+		config: config, log: log, metrics: config.Metrics.destination(config.Destination.Name), health: newHealth(log),
 		sequencer: sequencer.New[*job](),
-		queue:     newQueue(config.Options.Batch),
-		epoch:     1,
-		state:     stateClosed,
-		limiter:   newLimiter(config.Options.Rate),
-		letters:   map[uint64]*job{},
-		flights:   make(chan *flight, config.Options.Concurrency),
-		incoming:  make(chan prepared, 1),
 		asked:     make(chan func()),
-		results:   make(chan *flight, config.Options.Concurrency),
-		chored:    make(chan error, 1),
-		saves:     make(chan savePoint, 1),
-		saved:     make(chan struct{}, 1),
 		nudged:    make(chan struct{}, 1),
 		stopped:   make(chan struct{}),
 		finished:  make(chan struct{}),
 		deadline:  make(chan struct{}),
 	}
-	p.gate = newGate(config.Options.Breaker, p.stateChanged)
-	p.share.Store(int64(config.MaxBytes))
+	p.maxShare.Store(int64(config.MaxBytes))
 	p.storing, p.stopStoring = context.WithCancel(context.Background())
 	p.lastSave, p.stopSaving = context.WithCancel(context.Background())
-	return p
-}
-
-// newLimiter allows so many calls a second, and a second's worth at once. 0 is no limit.
-func newLimiter(perSecond float64) *rate.Limiter {
-	if perSecond == 0 {
-		return nil
+	name := config.Destination.Name
+	p.reader = reader{
+		destination: config.Destination, allowed: config.Allowed, open: config.Read, log: log, metrics: p.metrics, incoming: make(chan prepared, 1),
 	}
-	return rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond)))
+	p.checkpoint = checkpoint{
+		destination: name, journal: config.Journal, log: log, metrics: p.metrics, timers: &p.timers, saves: make(chan savePoint, 1), saved: make(chan struct{}, 1),
+	}
+	p.storage = newStorage(p.storing, log, &p.timers)
+	p.dispatcher = newDispatcher(&p.config, log, p.stateChanged)
+	p.telemetry = telemetry{destination: name, watch: config.Watch, trace: config.Trace, metrics: p.metrics, detail: p.detail}
+	p.merges = mergeStore{p: p}
+	p.letters = newDeadLetters(p)
+	p.parking = newParking(p)
+	return p
 }
 
 // Start loads the progress and begins to deliver. A destination that is new gets the calls accepted from now on.
 func (p *Pipeline) Start(ctx context.Context) error {
-	progress, err := p.Journal.LoadProgress(ctx, p.Destination.Name)
-	if err != nil {
+	if err := p.checkpoint.load(ctx); err != nil {
 		return err
 	}
-	_, head := p.Journal.Head()
-	p.progress = progress
-	p.savedFloor.Store(progress.Floor())
-	p.savedEnded.Store(progress.Ended())
-	if progress.Crashed() {
-		p.suspectBelow = head.Seq
-	}
-	if progress.Ended() > 0 || progress.Floor() < head.Seq {
+	progress := p.checkpoint.progress
+	if _, head := p.config.Journal.Head(); progress.Ended() > 0 || progress.Floor() < head.Seq {
 		// An alias may have been delivered just before the stop: what waits behind it must not come too soon.
-		p.gate.wait(time.Now(), p.Destination.Settle)
+		p.dispatcher.breaker.Wait(time.Now(), p.config.Destination.Settle)
 	}
-	p.saveFirst(ctx)
-	if err := p.loadMerges(ctx); err != nil {
+	p.checkpoint.saveFirst(ctx)
+	if err := p.merges.load(ctx); err != nil {
 		return err
 	}
-	if err := p.readParked(ctx); err != nil {
+	if err := p.parking.load(ctx); err != nil {
 		return err
 	}
-	p.metrics.follow(p.Journal.Head, progress.Ended())
-	if p.holding() {
-		p.timers.add(time.Now(), p.checkOldestLetter)
+	p.metrics.follow(p.config.Journal.Head, progress.Ended())
+	p.timers.add(time.Now().Add(expiryInterval), p.parking.expireAll)
+	if p.blocksOnDead() {
+		p.timers.add(time.Now(), p.letters.checkOldest)
 	}
 
 	running, stop := context.WithCancel(context.Background())
 	p.stop = stop
-	p.background.Go(func() { p.read(running, progress.Floor()) })
-	p.background.Go(p.save)
+	p.background.Go(func() { p.reader.run(running, progress.Floor()) })
+	p.background.Go(func() { p.checkpoint.run(p.storing, p.lastSave) })
 	go p.loop(running)
 	go func() {
 		<-p.stopped
@@ -264,109 +234,128 @@ func (p *Pipeline) Finish(ctx context.Context) bool {
 
 // closeSender closes the connections.
 func (p *Pipeline) closeSender() {
-	if sender, ok := p.Sender.(io.Closer); ok {
+	if sender, ok := p.config.Sender.(io.Closer); ok {
 		_ = sender.Close()
 	}
 }
 
 // Floor returns the first frame of the log that this destination still needs, as far as that is saved: below it the log
 // may be purged.
-func (p *Pipeline) Floor() uint64 { return p.savedFloor.Load() }
+func (p *Pipeline) Floor() uint64 { return p.checkpoint.floor.Load() }
 
 func (p *Pipeline) loop(ctx context.Context) {
 	defer close(p.stopped)
-	defer close(p.flights)
+	defer close(p.dispatcher.work)
 	tick := time.NewTicker(saveInterval)
 	defer tick.Stop()
 	alarm := alarm{timer: time.NewTimer(time.Hour)}
 	defer alarm.timer.Stop()
 	for ctx.Err() == nil {
 		now := time.Now()
+		p.takeTurns(now)
 		p.admit(now)
 		p.timers.run(now)
+		p.takeTurns(now)
 		alarm.set(p.dispatch(now), now)
-		p.publishState()
-		incoming := p.incoming
+		p.publish()
+		incoming := p.reader.incoming
 		if len(p.current) > 0 {
 			incoming = nil // the window is full
 		}
 		select {
 		case next := <-incoming:
 			p.begin(next)
-		case f := <-p.results:
-			p.concludeAll(f)
-		case err := <-p.chored:
-			p.choreDone(err)
+		case x := <-p.dispatcher.results:
+			p.concludeAll(x)
+		case err := <-p.storage.results:
+			p.storage.finish(err)
 		case ask := <-p.asked:
 			ask()
-		case <-p.saved:
-			p.goOnSaved(time.Now())
+		case <-p.checkpoint.saved:
+			p.turns = append(p.turns, p.checkpoint.takeAwaiting()...)
 		case <-p.nudged:
 			p.showState()
 		case <-alarm.timer.C:
 			alarm.at = time.Time{}
 		case <-tick.C:
-			now := time.Now()
-			p.saveSoon()
-			p.buryTooOld(now)
-			p.parkStragglers(now)
-			p.detachWaiting()
+			p.tick(time.Now())
 		case <-ctx.Done():
 		}
 	}
 	p.finishInFlight()
-	p.saveLast()
+	p.checkpoint.saveLast(!p.leavesDoubt())
 }
 
-// finishInFlight waits for the exchanges that are under way, and for the chores as long as they succeed. It starts no more
-// exchanges.
+// tick does what is due every saveInterval.
+func (p *Pipeline) tick(now time.Time) {
+	p.checkpoint.saveSoon()
+	p.expire(&p.aside, now)
+	p.expire(&p.window, now)
+	p.parking.tick(now)
+	p.detachWaiting()
+}
+
+// finishInFlight waits for the exchanges that are under way, and for the storage jobs as long as they succeed. It starts no
+// more exchanges.
 func (p *Pipeline) finishInFlight() {
 	p.ending = true
-	for p.inFlight > 0 || p.busy {
+	p.storage.hurry()
+	for p.dispatcher.inFlight > 0 || p.storage.busy {
 		select {
 		case ask := <-p.asked:
 			ask()
-		case f := <-p.results:
-			p.conclude(f, time.Now())
-		case err := <-p.chored:
-			p.choreDone(err)
+		case x := <-p.dispatcher.results:
+			p.conclude(x, time.Now())
+		case err := <-p.storage.results:
+			p.storage.finish(err)
 		case <-p.deadline:
-			p.log.Warn("stopped with exchanges in flight; they are repeated on the next start", zap.Int("in_flight", p.inFlight))
+			p.log.Warn("stopped with exchanges in flight", zap.Int("in_flight", p.dispatcher.inFlight), zap.String("hint", "they are repeated at the next start"))
 			return
 		}
 	}
 }
 
-// publishState refreshes the gauges.
-func (p *Pipeline) publishState() {
-	p.metrics.state(pipelineState{
-		ended: p.progress.Ended() - min(p.progress.Ended(), uint64(p.parked.count)), oldest: p.oldest(), window: p.window.count,
-		parked: p.parked.count + p.dead.count, held: p.dead.count, inFlight: p.inFlight, bytes: p.bytesHeld(),
-	})
+// leavesDoubt reports whether the vendor may have acted on calls that have not ended, in this run or in one before.
+func (p *Pipeline) leavesDoubt() bool {
+	return p.dispatcher.inFlight > 0 || p.window.holdsDoubt() || p.aside.holdsDoubt() || p.checkpoint.progress.Floor() < p.checkpoint.suspectBelow
 }
 
-// stateChanged tells of a new state; wait is how long nothing is sent in it.
-func (p *Pipeline) stateChanged(state string, wait time.Duration) {
-	p.state = state
-	p.showState()
-	switch state {
-	case stateOpen:
-		p.log.Warn("the destination counts as down; calls wait until it takes one again", zap.Duration("next_probe_in", wait))
-	case stateHeld:
-		p.log.Error("the destination refuses our credentials: put the right ones into its settings and reload the config; calls wait meanwhile", zap.Duration("next_probe_in", wait))
-	case stateClosed:
-		p.log.Info("the destination takes calls again")
+// dispatch starts as many exchanges as may start now, and returns when the loop is to be woken; never, when that is zero, until
+// something happens.
+func (p *Pipeline) dispatch(now time.Time) (wake time.Time) {
+	wake = p.timers.next()
+	for !p.paused.Load() {
+		x, at := p.dispatcher.next(now)
+		if x == nil {
+			return earlier(wake, at)
+		}
+		p.dispatcher.start(x, now)
+		for _, j := range x.jobs {
+			p.transition(j, inFlight)
+		}
 	}
+	return wake
 }
 
-// exclusive tells whether no other call of the same person may be under way beside this one.
+// stateChanged is called with each new state of the breaker.
+func (p *Pipeline) stateChanged(state breaker.State, wait time.Duration) {
+	p.health.stateChanged(state, wait)
+	p.showState()
+}
+
+// exclusive reports whether no other call of the same person may be under way beside this one.
 func (p *Pipeline) exclusive(t segment.Type) bool {
 	return p.order() == adapter.OrderStrict || t.ChangesIdentity()
 }
 
 func (p *Pipeline) order() adapter.Order {
-	if p.Options.Order != "" {
-		return p.Options.Order
+	if p.config.Options.Order != "" {
+		return p.config.Options.Order
 	}
-	return p.Destination.Order
+	return p.config.Destination.Order
+}
+
+// blocksOnDead reports whether dead letters block those behind them. Without an order no call is behind another.
+func (p *Pipeline) blocksOnDead() bool {
+	return p.config.Options.OnDead == OnDeadBlock && p.order() != adapter.OrderNone
 }

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"aka/destinations/adapter"
+	"aka/router/breaker"
 	"aka/router/httpclient"
 	"aka/router/journal"
 )
@@ -28,11 +29,11 @@ func TestALargeFrameIsPreparedPieceByPieceAndKeepsLittleInMemory(t *testing.T) {
 			size += len(entries[n].JSON)
 		}
 		go func() {
-			p.prepareAll(context.Background(), journal.NewSizedFrame(1, 0, entries, size))
-			close(p.incoming)
+			p.reader.prepareAll(context.Background(), journal.NewSizedFrame(1, 0, entries, size))
+			close(p.reader.incoming)
 		}()
 		pieces, next, pinned := 0, 0, 0
-		for piece := range p.incoming {
+		for piece := range p.reader.incoming {
 			if piece.from != next || len(piece.arrivals) > pieceCalls {
 				t.Errorf("piece %d: from %d, %d calls", pieces, piece.from, len(piece.arrivals))
 			}
@@ -60,7 +61,7 @@ func TestAFrameOfWhichOnlyTheFrontWaitsIsNotKeptInMemory(t *testing.T) {
 	w := newWorld(t, Options{})
 	p := New(Config{Destination: w.destination, Options: w.options, Allowed: func(string) []string { return nil }, Logger: zap.NewNop(),
 		Metrics: NewMetrics(prometheus.NewRegistry())})
-	p.progress = journal.NewProgress(journal.Position{Seq: 1}, 0)
+	p.checkpoint.progress = journal.NewProgress(journal.Position{Seq: 1}, 0)
 	var entries []journal.Entry
 	size := 0
 	for n := range 10 * pieceCalls {
@@ -72,11 +73,11 @@ func TestAFrameOfWhichOnlyTheFrontWaitsIsNotKeptInMemory(t *testing.T) {
 		size += len(e.JSON)
 	}
 	go func() {
-		p.prepareAll(context.Background(), journal.NewSizedFrame(1, 0, entries, size))
-		close(p.incoming)
+		p.reader.prepareAll(context.Background(), journal.NewSizedFrame(1, 0, entries, size))
+		close(p.reader.incoming)
 	}()
 	copied := 0
-	for piece := range p.incoming {
+	for piece := range p.reader.incoming {
 		if piece.from == 0 {
 			for _, a := range piece.arrivals {
 				if a.job.detached {
@@ -104,7 +105,7 @@ func TestAFrameOfWhichOnlyTheFrontWaitsIsNotKeptInMemory(t *testing.T) {
 func TestADestinationThatIsDownHoldsLittleAndStillFindsWhatIsTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		down := httpclient.Response{Err: errors.New("down")}
-		w := newWorld(t, Options{Order: adapter.OrderStrict, Concurrency: 2, Breaker: BreakerOptions{Failures: 2}})
+		w := newWorld(t, Options{Order: adapter.OrderStrict, Concurrency: 2, Breaker: breaker.Options{Failures: 2}})
 		w.options.WindowBytes = 1 << 20
 		w.answer = func(string, int) httpclient.Response { return down }
 		for n := range 2 {
@@ -126,7 +127,7 @@ func TestADestinationThatIsDownHoldsLittleAndStillFindsWhatIsTaken(t *testing.T)
 		w.stop()
 	})
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{Order: adapter.OrderStrict, Concurrency: 2, Breaker: BreakerOptions{Failures: 2}})
+		w := newWorld(t, Options{Order: adapter.OrderStrict, Concurrency: 2, Breaker: breaker.Options{Failures: 2}})
 		w.options.WindowBytes = 1 << 20
 		w.answer = func(id string, _ int) httpclient.Response {
 			if id == "poison-0" {

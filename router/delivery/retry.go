@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"aka/router/breaker"
 )
 
 // maxRetryAfter caps what a vendor's Retry-After may ask for.
@@ -13,15 +15,7 @@ const maxRetryAfter = 10 * time.Minute
 
 // backoff returns the wait before the next try after so many failed ones: a random part of a time that doubles each time.
 func (o RetryOptions) backoff(failed int) time.Duration {
-	return rand.N(doubled(o.Initial, o.Max, failed-1) + 1)
-}
-
-// doubled returns d doubled so many times, at most limit.
-func doubled(d, limit time.Duration, times int) time.Duration {
-	for ; times > 0 && d < limit; times-- {
-		d *= 2
-	}
-	return min(d, limit)
+	return rand.N(breaker.Doubled(o.Initial, o.Max, failed-1) + 1)
 }
 
 // retryAfter reads a Retry-After header: seconds or a date, capped. It returns 0 for anything else, and for what is past.

@@ -82,7 +82,7 @@ func TestWhoLooksSeesEveryStepOfACall(t *testing.T) {
 
 func TestWhoLooksSeesWhatIsDroppedAndWhatIsHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watched(t, Options{OnDead: OnDeadHold})
+		w := watched(t, Options{OnDead: OnDeadBlock})
 		w.allowed = []string{"vendor"}
 		w.answer = func(id string, _ int) httpclient.Response {
 			if id == "jane-1" {
@@ -114,7 +114,7 @@ func TestWhoBeginsToLookIsToldWhereCallsStand(t *testing.T) {
 		}
 		w.watch = live.New(live.Config{
 			Read: func(from uint64) live.Frames { return w.log.readFrom(from) }, Head: w.log.Head,
-			Began: func(ctx context.Context) { _ = w.pipeline.Tell(ctx) },
+			Began: func(ctx context.Context) { _ = w.pipeline.Snapshot(ctx) },
 		})
 		w.accept(track("sue", 1), identify("jane", 1), track("jane", 2))
 		w.run()
@@ -171,15 +171,13 @@ func TestNobodyPaysForLookingWhileNobodyLooks(t *testing.T) {
 	p := w.pipeline
 	e := track("jane", 1)
 	j := &job{entry: &e, pos: journal.Position{Seq: 1}}
-	jobs := []*job{j}
 	if n := testing.AllocsPerRun(1000, func() {
-		p.sawWaiting(j)
-		p.sawQueued(j)
-		p.sawSending(jobs)
-		p.sawRetry(j)
-		p.sawParked(j)
-		p.sawHeld(j)
-		p.sawEnd(j, outcomeDelivered, "")
+		j.state = waitingForIDs
+		for _, to := range []state{waitingForIDs, queued, inFlight, retryWait, setAside, parked} {
+			p.transition(j, to)
+		}
+		j.state, j.ending = inFlight, ending{outcome: outcomeDelivered}
+		p.transition(j, settled)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

@@ -76,9 +76,9 @@ func TestAForgottenDestinationIsANewOne(t *testing.T) {
 	j := open(t, options)
 	for _, name := range []string{"vero", "vero_2"} {
 		load(t, j, name)
-		e := entry("u", 1)
-		_, err := j.Park(t.Context(), &Parked{Destination: name, Position: Position{Seq: 1}, Entry: e})
-		must(t, err)
+		for queue := uint64(1); queue <= 40; queue++ {
+			parkRun(t, j, name, queue, 1, MaxParked) // more than are forgotten by one write
+		}
 		must(t, j.SaveMerges(t.Context(), name, 1, []byte("merged")))
 	}
 	must(t, j.Pause("vero", true))
@@ -97,14 +97,14 @@ func TestAForgottenDestinationIsANewOne(t *testing.T) {
 		t.Errorf("%v are known", known)
 	}
 	kept := func(name string) (parked, merges int) {
-		must(t, j.Parked(t.Context(), name, func(*Parked) { parked++ }))
+		parked = len(parkedIn(t, j, name))
 		must(t, j.Merges(t.Context(), name, func(uint64, []byte) { merges++ }))
 		return parked, merges
 	}
 	if parked, merges := kept("vero"); parked+merges > 0 {
 		t.Errorf("%d parked calls and %d blocks of merges are still there", parked, merges)
 	}
-	if parked, merges := kept("vero_2"); parked != 1 || merges != 1 {
+	if parked, merges := kept("vero_2"); parked != 40*MaxParked || merges != 1 {
 		t.Errorf("another's: %d parked calls and %d blocks of merges", parked, merges)
 	}
 	if p := load(t, j, "vero"); p.Floor() != 4 || p.Ended() != 3 || p.Crashed() {
@@ -115,6 +115,41 @@ func TestAForgottenDestinationIsANewOne(t *testing.T) {
 	}
 	if p := load(t, j, "vero_2"); p.Floor() != 1 {
 		t.Errorf("another starts at %d", p.Floor())
+	}
+}
+
+// Whichever of its writes fails, what is left is counted right, and can be forgotten again.
+func TestAForgettingThatFailedIsRepeated(t *testing.T) {
+	for name, fault := range map[string]enginetest.Fault{"lost": enginetest.Lost, "stored": enginetest.Stored, "late": enginetest.Late} {
+		for failed := 1; failed <= 2; failed++ {
+			store := enginetest.NewMemory()
+			j := openOn(t, store)
+			load(t, j, "vero")
+			for queue := uint64(1); queue <= 17; queue++ {
+				parkRun(t, j, "vero", queue, 1, MaxParked)
+			}
+			writes := 0
+			store.FailWrites(func(enginetest.Write) enginetest.Fault {
+				if writes++; writes == failed {
+					return fault
+				}
+				return enginetest.None
+			})
+			if err := j.Forget(t.Context(), "vero"); !errors.Is(err, engine.ErrUnsure) {
+				t.Fatalf("%s %d: got %v", name, failed, err)
+			}
+			if fault != enginetest.Late { // what is late appears with the next write
+				store = store.Crash()
+				j = openOn(t, store)
+			}
+			if known := j.Known(); !slices.Equal(known, []string{"vero"}) {
+				t.Errorf("%s %d: %v are known", name, failed, known)
+			}
+			must(t, j.Forget(t.Context(), "vero"))
+			if j = reopenOn(t, store); len(parkedIn(t, j, "vero")) > 0 || len(j.Known()) > 0 {
+				t.Errorf("%s %d: something is left", name, failed)
+			}
+		}
 	}
 }
 

@@ -33,7 +33,7 @@ type story struct {
 	logged  []string        // calls whose Append succeeded, in order
 	maybe   map[string]bool // calls whose Append failed: the log may have them
 	letters map[uint64]string
-	parked  map[uint64]string
+	parked  map[ParkedKey]string
 	gone    map[string]bool // what was removed, or may have been
 	paused  map[string]bool
 }
@@ -47,7 +47,7 @@ func TestJournal_KeepsWhatItPromisesOverAnEngineThatFails(t *testing.T) {
 		seed := *storySeed + uint64(n)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			s := &story{t: t, rng: rand.New(rand.NewPCG(seed, 7)), store: enginetest.NewMemory(), maybe: map[string]bool{},
-				letters: map[uint64]string{}, parked: map[uint64]string{}, gone: map[string]bool{}, paused: map[string]bool{}}
+				letters: map[uint64]string{}, parked: map[ParkedKey]string{}, gone: map[string]bool{}, paused: map[string]bool{}}
 			s.open()
 			for range 120 {
 				s.step()
@@ -159,6 +159,9 @@ func (s *story) saveProgress(ctx context.Context, name string) {
 func (s *story) bury(ctx context.Context, name string) {
 	e := s.call()
 	d := &DeadLetter{Destination: name, Reason: "refused", Position: Position{Seq: uint64(s.next)}, Entry: e}
+	if name == "vero" && s.rng.IntN(2) == 0 {
+		d.Place = &Parked{Queue: 5, Position: d.Position, Entry: e}
+	}
 	var err error
 	for range 1 + s.rng.IntN(3) { // as callers do, again until it succeeds
 		if err = s.j.Bury(ctx, []*DeadLetter{d}); err == nil {
@@ -174,39 +177,101 @@ func (s *story) bury(ctx context.Context, name string) {
 	} else {
 		s.gone[e.MessageID] = true
 	}
+	if d.Place != nil {
+		s.keepParked(d.Place, err)
+	}
 }
 
 func (s *story) park(ctx context.Context, name string) {
 	if name != "vero" {
-		return // ids are those of one destination
+		return // keys are those of one destination
 	}
-	e := s.call()
-	id, err := s.j.Park(ctx, &Parked{Destination: name, Position: Position{Seq: uint64(s.next)}, Entry: e})
-	s.note("park %s: %v", e.MessageID, err)
-	if err == nil {
-		s.parked[id] = e.MessageID
-	} else {
-		s.gone[e.MessageID] = true
+	var calls []*Parked
+	for range 1 + s.rng.IntN(4) {
+		e := s.call()
+		calls = append(calls, &Parked{Queue: 1 + s.rng.Uint64N(3), Position: Position{Seq: uint64(s.next)}, Entry: e})
+	}
+	var err error
+	for range 1 + s.rng.IntN(3) {
+		if err = s.j.Park(ctx, name, calls); err == nil {
+			break
+		}
+	}
+	s.note("park %s and %d more: %v", calls[0].Entry.MessageID, len(calls)-1, err)
+	for _, p := range calls {
+		s.keepParked(p, err)
 	}
 }
 
-// remove discards a dead letter, or unparks a call.
-func (s *story) remove(ctx context.Context, name string) {
-	kept, remove := s.letters, func(id uint64) error { return s.j.Discard(ctx, id) }
-	if name == "vero" {
-		kept, remove = s.parked, func(id uint64) error { return s.j.Unpark(ctx, "vero", id) }
+func (s *story) keepParked(p *Parked, err error) {
+	if err == nil {
+		s.parked[p.Key()] = p.Entry.MessageID
+	} else {
+		s.gone[p.Entry.MessageID] = true
 	}
-	if len(kept) == 0 {
+}
+
+// withdraw takes dead letters back, and repeats that until it knows which.
+func (s *story) withdraw(ctx context.Context) {
+	var ids []uint64
+	for _, id := range slices.Sorted(maps.Keys(s.letters)) {
+		if s.rng.IntN(2) == 0 {
+			ids = append(ids, id)
+		}
+	}
+	var put []*Parked
+	err := errors.New("not tried")
+	for err != nil {
+		put, err = s.j.Withdraw(ctx, "vero", ids, func(d *DeadLetter) *Parked { return d.Parked(4) })
+	}
+	s.note("withdraw %v: %d were put back", ids, len(put))
+	for _, p := range put {
+		s.parked[p.Key()] = p.Entry.MessageID
+	}
+	for _, id := range ids {
+		if slices.ContainsFunc(put, func(p *Parked) bool { return p.Entry.MessageID == s.letters[id] }) {
+			s.gone[s.letters[id]] = true // as a dead letter
+			delete(s.letters, id)
+		}
+	}
+}
+
+// remove discards a dead letter, or unparks a call, or takes dead letters back.
+func (s *story) remove(ctx context.Context, name string) {
+	switch {
+	case s.rng.IntN(4) == 0:
+		s.withdraw(ctx)
+	case name == "vero":
+		s.unpark(ctx)
+	default:
+		s.discard(ctx)
+	}
+}
+
+func (s *story) discard(ctx context.Context) {
+	if len(s.letters) == 0 {
 		return
 	}
-	id := slices.Sorted(maps.Keys(kept))[s.rng.IntN(len(kept))]
-	err := remove(id)
-	s.note("remove %s: %v", kept[id], err)
+	id := slices.Sorted(maps.Keys(s.letters))[s.rng.IntN(len(s.letters))]
+	err := s.j.Discard(ctx, id)
+	s.note("discard %s: %v", s.letters[id], err)
 	if errors.Is(err, ErrNoDeadLetter) {
-		s.fail("%s is not there", kept[id])
+		s.fail("%s is not there", s.letters[id])
 	}
-	s.gone[kept[id]] = true
-	delete(kept, id)
+	s.gone[s.letters[id]] = true
+	delete(s.letters, id)
+}
+
+func (s *story) unpark(ctx context.Context) {
+	keys := slices.SortedFunc(maps.Keys(s.parked), func(a, b ParkedKey) int { return a.Position.Compare(b.Position) })
+	s.rng.Shuffle(len(keys), func(i, k int) { keys[i], keys[k] = keys[k], keys[i] })
+	keys = keys[:min(len(keys), 1+s.rng.IntN(3))]
+	err := s.j.Unpark(ctx, "vero", keys)
+	s.note("unpark %v: %v", keys, err)
+	for _, key := range keys {
+		s.gone[s.parked[key]] = true
+		delete(s.parked, key)
+	}
 }
 
 // check compares the journal with what was promised.
@@ -222,10 +287,16 @@ func (s *story) check() {
 		letters[d.ID] = d.Entry.MessageID
 		return true
 	}))
-	s.checkKept("dead letter", letters, s.letters)
-	parked := map[uint64]string{}
-	must(s.t, s.j.Parked(s.t.Context(), "vero", func(p *Parked) { parked[p.ID] = p.Entry.MessageID }))
-	s.checkKept("parked call", parked, s.parked)
+	checkKept(s, "dead letter", letters, s.letters)
+	parked := map[ParkedKey]string{}
+	must(s.t, s.j.EachParked(s.t.Context(), "vero", func(p *Parked) error {
+		parked[p.Key()] = p.Entry.MessageID
+		return nil
+	}))
+	checkKept(s, "parked call", parked, s.parked)
+	for queue := range uint64(6) {
+		s.checkQueue(queue, parked)
+	}
 	counts, err := s.j.DeadSummary(s.t.Context())
 	must(s.t, err)
 	counted := uint64(0)
@@ -267,16 +338,35 @@ func (s *story) checkCalls() {
 	}
 }
 
-func (s *story) checkKept(what string, found, promised map[uint64]string) {
+// checkQueue compares a queue with what is parked in all.
+func (s *story) checkQueue(queue uint64, parked map[ParkedKey]string) {
+	s.t.Helper()
+	last := Position{}
+	must(s.t, s.j.ReadQueue(s.t.Context(), "vero", queue, Position{}, func(p *Parked) bool {
+		if parked[p.Key()] != p.Entry.MessageID || p.Queue != queue || !last.Before(p.Position) {
+			s.fail("queue %d has %v behind %s", queue, p.Key(), last)
+		}
+		last = p.Position
+		delete(parked, p.Key())
+		return true
+	}))
+	for key := range parked {
+		if key.Queue == queue {
+			s.fail("queue %d lacks %v", queue, key)
+		}
+	}
+}
+
+func checkKept[K comparable](s *story, what string, found, promised map[K]string) {
 	s.t.Helper()
 	for id, messageID := range promised {
 		if found[id] != messageID {
-			s.fail("%s %d is %q, and %s was stored", what, id, found[id], messageID)
+			s.fail("%s %v is %q, and %s was stored", what, id, found[id], messageID)
 		}
 	}
 	for id, messageID := range found {
 		if promised[id] == "" && !s.gone[messageID] {
-			s.fail("%s %d is there, and was removed", what, id)
+			s.fail("%s %v is there, and was removed", what, id)
 		}
 	}
 }

@@ -24,12 +24,17 @@ type (
 	DeadFilter = records.DeadFilter
 	// DeadCount is how many dead letters there are of one kind.
 	DeadCount = records.DeadCount
-	// Parked is a call that is kept aside.
+	// Parked is a call that waits in a queue on disk.
 	Parked = records.Parked
+	// ParkedKey names a parked call among its destination's.
+	ParkedKey = records.ParkedKey
 )
 
 // MaxEntry is the largest call, header and JSON together, that the journal takes.
 const MaxEntry = frame.MaxEntry
+
+// MaxParked is how many calls one write parks or removes at the most.
+const MaxParked = records.MaxParked
 
 var (
 	// ErrDamaged is what a frame or a record is that fails its checks.

@@ -24,8 +24,9 @@ const (
 	logFolder    = "log"                  // the frames: see package seglog
 	recordFolder = "records"              // the keyed records: see package keystore
 
-	// folderVersion is the version of this layout. A program reads its own and the one before. 1 was another engine's.
-	folderVersion = 2
+	// folderVersion is the version of this layout. A program reads its own. 1 was another engine's; 2 numbered the parked calls,
+	// instead of keeping them in queues.
+	folderVersion = 3
 	identityMax   = 1 << 10
 	// oldFolder is what the engine of version 1 made.
 	oldFolder = "jetstream"
@@ -44,7 +45,10 @@ var (
 )
 
 // errOldEngine is the one line for folders of version 1.
-var errOldEngine = fmt.Errorf(`%w of aka made the journal, with another engine: start the aka that made it, empty it with "aka drain", see to "aka dead list", then name an empty folder`, ErrOtherVersion)
+var errOldEngine = fmt.Errorf("%w of aka made the journal, with another engine: %s", ErrOtherVersion, emptyFirst)
+
+// emptyFirst is what to do with a journal of an earlier version.
+const emptyFirst = `start the aka that made it, empty it with "aka drain", see to "aka dead list", then name an empty folder`
 
 // folderState is what a look at a folder says.
 type folderState int
@@ -120,11 +124,16 @@ func checkIdentity(dir string) error {
 		return damaged
 	}
 	said, ok := strings.CutPrefix(strings.TrimSuffix(body, "\n"), "aka journal ")
-	if version, err := strconv.Atoi(said); !ok || err != nil || version != folderVersion {
-		return fmt.Errorf("%w of aka made the journal: %s says %q, this program reads %d; use that version, or another folder",
-			ErrOtherVersion, path, strings.TrimSuffix(body, "\n"), folderVersion)
+	version, err := strconv.Atoi(said)
+	if ok && err == nil && version == folderVersion {
+		return nil
 	}
-	return nil
+	advice := "use that version, or another folder"
+	if ok && err == nil && version < folderVersion {
+		advice = emptyFirst
+	}
+	return fmt.Errorf("%w of aka made the journal: %s says %q, this program reads %d; %s",
+		ErrOtherVersion, path, strings.TrimSuffix(body, "\n"), folderVersion, advice)
 }
 
 // parts are what a journal has from its creation on.

@@ -414,33 +414,45 @@ func (r *recordReader) entryFields(e *Entry) {
 	}
 }
 
-// WithMeta puts a JSON object before an entry's frame, and a CRC-32C of all behind it: how a single call is kept beside the
-// log.
+// WithMeta puts bytes that describe an entry before its frame, and a CRC-32C of all behind it: how a single call is kept beside
+// the log.
 func WithMeta(meta []byte, e *Entry) []byte {
-	data := append(binary.AppendUvarint(nil, uint64(len(meta))), meta...)
-	frame := End(AppendRecord(Begin(nil, 0), e), Fields{})
+	size := binary.MaxVarintLen64 + len(meta) + Overhead + RecordBound(e) + codec.SumSize
+	data := binary.AppendUvarint(make([]byte, 0, size), uint64(len(meta)))
+	data = append(data, meta...)
+	frame := End(AppendRecord(Begin(data[len(data):], 0), e), Fields{}) // in place, where its sum is of it alone
 	return codec.AppendSum(append(data, frame...))
 }
 
-// ReadMeta reads what WithMeta wrote. Every failure is an codec.ErrDamaged.
-func ReadMeta(data []byte, meta any) (Entry, error) {
+// SplitMeta reads what WithMeta wrote. The entry shares data. Every failure is a codec.ErrDamaged.
+func SplitMeta(data []byte) (meta []byte, e Entry, err error) {
 	body, sound := codec.CutSum(data)
 	if !sound {
-		return Entry{}, fmt.Errorf("%w: checksum", codec.ErrDamaged)
+		return nil, Entry{}, fmt.Errorf("%w: checksum", codec.ErrDamaged)
 	}
 	size, n := binary.Uvarint(body)
 	if n <= 0 || size > uint64(len(body)-n) {
-		return Entry{}, fmt.Errorf("%w: bad length", codec.ErrDamaged)
+		return nil, Entry{}, fmt.Errorf("%w: bad length", codec.ErrDamaged)
 	}
-	if err := json.Unmarshal(body[n:n+int(size)], meta); err != nil {
-		return Entry{}, fmt.Errorf("%w: %w", codec.ErrDamaged, err)
-	}
+	meta = body[n : n+int(size)]
 	frame, err := Decode(0, body[n+int(size):])
+	if err != nil {
+		return nil, Entry{}, err
+	}
+	if len(frame.Entries) != 1 {
+		return nil, Entry{}, fmt.Errorf("%w: %d calls instead of one", codec.ErrDamaged, len(frame.Entries))
+	}
+	return meta, frame.Entries[0], nil
+}
+
+// ReadMeta is SplitMeta for a description in JSON.
+func ReadMeta(data []byte, meta any) (Entry, error) {
+	description, e, err := SplitMeta(data)
 	if err != nil {
 		return Entry{}, err
 	}
-	if len(frame.Entries) != 1 {
-		return Entry{}, fmt.Errorf("%w: %d calls instead of one", codec.ErrDamaged, len(frame.Entries))
+	if err := json.Unmarshal(description, meta); err != nil {
+		return Entry{}, fmt.Errorf("%w: %w", codec.ErrDamaged, err)
 	}
-	return frame.Entries[0], nil
+	return e, nil
 }

@@ -39,6 +39,9 @@ type DeadLetter struct {
 	Earlier uint64 `json:"earlier,omitempty"`
 	// Position is the call's place in the log.
 	Position frame.Position `json:"position"`
+	// Place is where the call waits as a parked one, and blocks those behind it; nil for nowhere. Bury stores it, with its Dead
+	// and Letter, in the write that stores the dead letter. It is not part of that.
+	Place *Parked `json:"-"`
 	// Entry is the call itself.
 	Entry frame.Entry `json:"-"`
 }
@@ -74,7 +77,8 @@ type deadLetters struct {
 
 // Bury stores dead letters, in order, and returns once all are safe on disk, with their ids. When it fails, some may be. A
 // second burial of the same call by the same destination, as after a failure or a crash, is recognized while the first is
-// there, and gives its id. Where there is no room, the oldest go of the destination that has the most.
+// there, and gives its id. Where there is no room, the oldest go of the destination that has the most. A dead letter and its
+// Place are stored together or not at all.
 func (s *deadLetters) Bury(ctx context.Context, letters []*DeadLetter) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -135,6 +139,7 @@ func (run *deadRun) store(ctx context.Context, r *table) error {
 	ids := make([]uint64, len(run.letters))
 	err := r.change(ctx, run.destination, func(b *book, c *change) error {
 		inRun := map[string]uint64{}
+		var places []*Parked
 		for i, d := range run.letters {
 			key := d.callKey()
 			id, err := storedID(ctx, r, run.destination, key)
@@ -150,16 +155,28 @@ func (run *deadRun) store(ctx context.Context, r *table) error {
 				run.add(b, c, id, key, i)
 			}
 			ids[i] = id
+			if d.Place != nil {
+				places = append(places, d.placeOf(id))
+			}
 		}
-		return nil
+		return r.park(ctx, run.destination, b, c, places)
 	})
 	if err != nil {
 		return err
 	}
 	for i, d := range run.letters {
-		d.ID = ids[i]
+		if d.ID = ids[i]; d.Place != nil {
+			*d.Place = *d.placeOf(d.ID)
+		}
 	}
 	return nil
+}
+
+// placeOf is where the call waits as the dead letter of that id.
+func (d *DeadLetter) placeOf(id uint64) *Parked {
+	place := *d.Place
+	place.Destination, place.Dead, place.Letter = d.Destination, d.Reason, id
+	return &place
 }
 
 // add puts the letter at i into a change.
@@ -193,12 +210,12 @@ func storedID(ctx context.Context, r *table, destination string, key []byte) (ui
 
 // callKey is by what a second burial of the same call is recognized.
 func (d *DeadLetter) callKey() []byte {
-	return callKey(keyDeadCall, d.Position, callHash(&d.Entry, "", d.Earlier))
+	return callKey(keyDeadCall, d.Position, callHash(&d.Entry, d.Earlier))
 }
 
 // callHash tells calls at one position apart, and what is stored anew after a dead letter of the same call.
-func callHash(e *frame.Entry, dead string, letter uint64) (hash [8]byte) {
-	text := fmt.Sprintf("%s\x00%s\x00%s\x00%d", e.Source, e.MessageID, dead, letter)
+func callHash(e *frame.Entry, earlier uint64) (hash [8]byte) {
+	text := fmt.Sprintf("%s\x00%s\x00%d", e.Source, e.MessageID, earlier)
 	sum := sha256.Sum256([]byte(text))
 	copy(hash[:], sum[:])
 	return hash
@@ -273,8 +290,7 @@ func (s *deadLetters) DeadLetters(ctx context.Context, filter DeadFilter, after 
 		case errors.Is(err, ErrNoDeadLetter):
 			continue
 		case errors.Is(err, codec.ErrDamaged), errors.Is(err, engine.ErrDamaged):
-			s.log.Error("dead letter is unreadable", zap.Uint64("id", id), zap.String("destination", destination), zap.Error(err),
-				zap.String("hint", "discard it by its id, and check the disk"))
+			s.reportUnreadable(destination, id, err)
 			continue
 		case err != nil:
 			return err
@@ -283,6 +299,11 @@ func (s *deadLetters) DeadLetters(ctx context.Context, filter DeadFilter, after 
 			return nil
 		}
 	}
+}
+
+func (s *deadLetters) reportUnreadable(destination string, id uint64, err error) {
+	s.log.Error("dead letter is unreadable", zap.Uint64("id", id), zap.String("destination", destination), zap.Error(err),
+		zap.String("hint", "discard it by its id, and check the disk"))
 }
 
 // deadList gives the ids of dead letters, over all destinations, in their order.

@@ -243,13 +243,53 @@ func (s *destinations) restore(ctx context.Context, destination string, p *frame
 	return nil
 }
 
-// Forget removes everything that the journal keeps for a destination, but its dead letters, at once. It must not be running.
-// One of that name is a new one afterwards.
+// Forget removes everything that the journal keeps for a destination, but its dead letters. It must not be running. One of that
+// name is a new one afterwards. The parked calls go first, some at a time, and then the rest at once: when it fails, the
+// destination is known still, and can be forgotten again.
 func (s *destinations) Forget(ctx context.Context, destination string) error {
+	err := s.forgetParked(ctx, destination)
+	if err == nil {
+		err = s.forgetRest(ctx, destination)
+	}
+	if err != nil {
+		return fmt.Errorf("forget %s: %w", destination, err)
+	}
+	return nil
+}
+
+// forgetBatch is how many parked calls are forgotten by one write.
+const forgetBatch = 4096
+
+func (s *destinations) forgetParked(ctx context.Context, destination string) error {
+	from, to := allOf(keyParked)
+	for n := forgetBatch; n == forgetBatch; {
+		err := s.changeInTime(ctx, destination, func(ctx context.Context, c *change) error {
+			n = 0
+			err := s.t.engine.Scan(ctx, destination, from, to, func(key, _ []byte) (bool, error) {
+				from = bytes.Clone(key)
+				c.remove(from)
+				n++
+				return n < forgetBatch, nil
+			})
+			c.account.parked -= uint64(n)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *destinations) changeInTime(ctx context.Context, destination string, build func(ctx context.Context, c *change) error) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	err := s.t.change(ctx, destination, func(_ *book, c *change) error {
-		for _, kind := range []byte{keyParked, keyParkedCall, keyMerges, keyProgress, keyHead, keyState} {
+	return s.t.change(ctx, destination, func(_ *book, c *change) error { return build(ctx, c) })
+}
+
+func (s *destinations) forgetRest(ctx context.Context, destination string) error {
+	return s.changeInTime(ctx, destination, func(ctx context.Context, c *change) error {
+		for _, kind := range []byte{keyMerges, keyProgress, keyHead, keyState} {
 			from, to := allOf(kind)
 			err := s.t.engine.Scan(ctx, destination, from, to, func(key, _ []byte) (bool, error) {
 				c.remove(bytes.Clone(key))
@@ -259,12 +299,8 @@ func (s *destinations) Forget(ctx context.Context, destination string) error {
 				return err
 			}
 		}
-		c.account.parked, c.account.merges = 0, 0
+		c.account.merges = 0
 		c.then = append(c.then, func() { s.t.states.remove(destination) })
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("forget %s: %w", destination, err)
-	}
-	return nil
 }

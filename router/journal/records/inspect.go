@@ -62,10 +62,7 @@ func (d *Summary) take(key, value []byte) (err error) {
 		_, err = frame.ReadMeta(value, &DeadLetter{})
 		count(&d.DeadLetters, err)
 	case keyParked:
-		var call []byte
-		if _, call, err = splitParked(value); err == nil {
-			_, err = frame.ReadMeta(call, &Parked{})
-		}
+		_, err = decodeParked(d.Name, key, value)
 		count(&d.Parked, err)
 	case keyMerges:
 		d.Merges++

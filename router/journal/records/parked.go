@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -17,151 +18,287 @@ import (
 	"aka/router/journal/frame"
 )
 
-// Parked is a call that keeps failing at one destination while others pass. It is kept aside, so that it holds up neither
-// the progress nor the purge.
+// Parked is a call that waits in one of its destination's queues on disk: it keeps failing while others pass, waits behind
+// such a one, or is a dead letter that blocks those behind it. It holds up neither the progress nor the purge.
 type Parked struct {
-	// ID names it among its destination's; 0 until it is stored.
-	ID          uint64         `json:"-"`
-	Destination string         `json:"destination"`
-	Position    frame.Position `json:"position"`
+	Destination string
+	// Queue names the queue, from 1. Position is the call's place in the log, and so in the queue.
+	Queue    uint64
+	Position frame.Position
 	// Attempts and Failures count its tries so far; First is the time of the first, FailingSince of the first failure that
 	// counts against it.
-	Attempts     int       `json:"attempts"`
-	Failures     int       `json:"failures"`
-	First        time.Time `json:"first"`
-	FailingSince time.Time `json:"failing_since"`
+	Attempts, Failures  int
+	First, FailingSince time.Time
 	// Ambiguous tells that the vendor may have acted on it.
-	Ambiguous bool `json:"ambiguous"`
+	Ambiguous bool
 	// Dead is why it became a dead letter, for a call that waits for its operator and holds up those behind it. Letter is
 	// that dead letter's id; it stays when the call is tried again.
-	Dead   string      `json:"dead,omitempty"`
-	Letter uint64      `json:"letter,omitempty"`
-	Entry  frame.Entry `json:"-"`
+	Dead   string
+	Letter uint64
+	Entry  frame.Entry
+}
+
+// ParkedKey names a parked call among its destination's.
+type ParkedKey struct {
+	Queue    uint64
+	Position frame.Position
+}
+
+// Key names the call among its destination's.
+func (p *Parked) Key() ParkedKey { return ParkedKey{p.Queue, p.Position} }
+
+// parkedKeySize is the length of a parked call's key.
+const parkedKeySize = 1 + 8 + 8 + 4
+
+// encode returns the key in the engine. Scanned in order, each queue's calls stand together, in the order of the log.
+func (k ParkedKey) encode() []byte {
+	key := append(make([]byte, 0, parkedKeySize), keyParked)
+	key = binary.BigEndian.AppendUint64(key, k.Queue)
+	key = binary.BigEndian.AppendUint64(key, k.Position.Seq)
+	return binary.BigEndian.AppendUint32(key, uint32(min(k.Position.Index, math.MaxUint32)))
+}
+
+func decodeParkedKey(key []byte) (k ParkedKey, err error) {
+	if len(key) != parkedKeySize {
+		return k, fmt.Errorf("%w: key of %d bytes", codec.ErrDamaged, len(key))
+	}
+	k.Queue = binary.BigEndian.Uint64(key[1:])
+	k.Position.Seq = binary.BigEndian.Uint64(key[9:])
+	k.Position.Index = int(binary.BigEndian.Uint32(key[17:]))
+	return k, nil
+}
+
+// flagAmbiguous is the first byte behind the version.
+const flagAmbiguous = 1
+
+// encode returns the call as it is stored under its key.
+func (p *Parked) encode() []byte {
+	meta := make([]byte, 0, 64)
+	flags := byte(0)
+	if p.Ambiguous {
+		flags = flagAmbiguous
+	}
+	meta = append(meta, recordVersion, flags)
+	meta = binary.AppendUvarint(meta, uint64(max(p.Attempts, 0)))
+	meta = binary.AppendUvarint(meta, uint64(max(p.Failures, 0)))
+	meta = codec.AppendTime(meta, p.First)
+	meta = codec.AppendTime(meta, p.FailingSince)
+	meta = binary.AppendUvarint(meta, p.Letter)
+	return frame.WithMeta(append(meta, p.Dead...), &p.Entry)
+}
+
+// decodeParked reads a record. The call shares its bytes.
+func decodeParked(destination string, key, value []byte) (*Parked, error) {
+	k, err := decodeParkedKey(key)
+	if err != nil {
+		return nil, err
+	}
+	meta, entry, err := frame.SplitMeta(value)
+	if err != nil {
+		return nil, err
+	}
+	r := codec.Reader{Data: meta}
+	if version := r.Byte(); version != recordVersion {
+		r.Fail("version %d, this program reads %d", version, recordVersion)
+	}
+	p := &Parked{Destination: destination, Queue: k.Queue, Position: k.Position, Entry: entry}
+	p.Ambiguous = r.Byte()&flagAmbiguous != 0
+	p.Attempts, p.Failures = int(r.Uvarint()), int(r.Uvarint())
+	p.First, p.FailingSince = r.Time(), r.Time()
+	p.Letter = r.Uvarint()
+	p.Dead = string(r.Data)
+	return p, r.Err
 }
 
 // parkedCalls are those of all destinations.
 type parkedCalls struct {
-	t       *table
-	log     *zap.Logger
-	damaged func() // counts one that cannot be read
+	t          *table
+	log        *zap.Logger
+	unreadable unreadable
 }
 
-// Park stores a call aside and returns its id, among its destination's, once it is safe on disk. To park a call again, as
-// after a crash, gives the id that it has; but one that has become a dead letter meanwhile, or is tried again after that, gets
-// a new and higher one.
-func (s *parkedCalls) Park(ctx context.Context, p *Parked) (id uint64, err error) {
-	meta, err := json.Marshal(p)
-	if err != nil {
-		return 0, err
-	}
+// MaxParked is how many calls one write parks or removes at the most.
+const MaxParked = 256
+
+// Park stores calls of a destination in its queues, all or none, and returns once they are safe on disk. A call replaces what
+// is stored under its key: after a failure, to park them again is right whether they were stored or not.
+func (s *parkedCalls) Park(ctx context.Context, destination string, calls []*Parked) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	key := callKey(keyParkedCall, p.Position, callHash(&p.Entry, p.Dead, p.Letter))
-	err = s.t.change(ctx, p.Destination, func(_ *book, c *change) error {
-		if id, err = storedID(ctx, s.t, p.Destination, key); err != nil || id != 0 {
-			return err
-		}
-		c.account.lastParked++
-		c.account.parked++
-		id = c.account.lastParked
-		c.set(recordKey(keyParked, id), append(slices.Clone(key), frame.WithMeta(meta, &p.Entry)...))
-		c.set(key, binary.BigEndian.AppendUint64(nil, id))
-		return nil
-	})
+	err := checkParked(len(calls))
+	if err == nil {
+		err = s.t.change(ctx, destination, func(b *book, c *change) error { return s.t.park(ctx, destination, b, c, calls) })
+	}
 	if err != nil {
-		return 0, fmt.Errorf("park a call of %s: %w", p.Destination, err)
+		return fmt.Errorf("park calls of %s: %w", destination, err)
 	}
-	return id, nil
+	return nil
 }
 
-// parkedKeySize is the length of the key with which the value of a parked call begins.
-const parkedKeySize = 1 + 8 + 4 + 8
-
-// splitParked returns the key of a parked call and the call.
-func splitParked(value []byte) (key, call []byte, err error) {
-	if len(value) < parkedKeySize {
-		return nil, nil, fmt.Errorf("%w: %d bytes", codec.ErrDamaged, len(value))
+// Unpark removes parked calls that have ended, all or none, and returns once that is safe on disk. Those that are gone already
+// are no error.
+func (s *parkedCalls) Unpark(ctx context.Context, destination string, keys []ParkedKey) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	err := checkParked(len(keys))
+	if err == nil {
+		err = s.t.change(ctx, destination, func(_ *book, c *change) error { return s.t.unpark(ctx, destination, c, keys) })
 	}
-	return value[:parkedKeySize], value[parkedKeySize:], nil
+	if err != nil {
+		return fmt.Errorf("remove parked calls of %s: %w", destination, err)
+	}
+	return nil
 }
 
-// Unpark removes a parked call that has ended. One that is gone already is no error.
-func (s *parkedCalls) Unpark(ctx context.Context, destination string, id uint64) error {
-	return s.unpark(ctx, destination, func() ([]uint64, error) { return []uint64{id}, nil })
+func checkParked(n int) error {
+	if n > MaxParked {
+		return fmt.Errorf("%d at once, and %d are the most", n, MaxParked)
+	}
+	return nil
 }
 
-// UnparkAt removes a destination's parked call by its position, where its id is not known.
-func (s *parkedCalls) UnparkAt(ctx context.Context, destination string, pos frame.Position) error {
-	return s.unpark(ctx, destination, func() (ids []uint64, err error) {
-		prefix := callPrefix(keyParkedCall, pos)
-		end := callPrefix(keyParkedCall, frame.Position{Seq: pos.Seq, Index: pos.Index + 1})
-		err = s.t.engine.Scan(ctx, destination, prefix, end, func(_, value []byte) (bool, error) {
-			if len(value) != 8 {
-				return false, fmt.Errorf("%w: id of %d bytes", codec.ErrDamaged, len(value))
+// park puts calls into a change, in place of what is stored under their keys.
+func (t *table) park(ctx context.Context, destination string, b *book, c *change, calls []*Parked) error {
+	keys := make([][]byte, len(calls))
+	for i, p := range calls {
+		if p.Queue == 0 {
+			return fmt.Errorf("the call at %s has no queue", p.Position)
+		}
+		keys[i] = p.Key().encode()
+		c.set(keys[i], p.encode())
+	}
+	keys = sortedKeys(keys)
+	c.account.parked += uint64(len(keys))
+	if keys = b.queues.addTo(keys); len(keys) == 0 {
+		return nil
+	}
+	stored, err := t.storedOf(ctx, destination, keys)
+	c.account.parked -= uint64(len(stored))
+	return err
+}
+
+func (t *table) unpark(ctx context.Context, destination string, c *change, parked []ParkedKey) error {
+	keys := make([][]byte, len(parked))
+	for i, k := range parked {
+		keys[i] = k.encode()
+	}
+	stored, err := t.storedOf(ctx, destination, sortedKeys(keys))
+	for _, key := range stored {
+		c.remove(key)
+	}
+	c.account.parked -= uint64(len(stored))
+	return err
+}
+
+// sortedKeys sorts keys, each once.
+func sortedKeys(keys [][]byte) [][]byte {
+	slices.SortFunc(keys, bytes.Compare)
+	return slices.CompactFunc(keys, bytes.Equal)
+}
+
+// passAtMost is how many records a scan for some keys passes in a row before it is begun again at the next key.
+const passAtMost = 16
+
+// storedOf returns those of sorted keys under which something is stored. Keys that stand together cost one scan.
+func (t *table) storedOf(ctx context.Context, destination string, keys [][]byte) (stored [][]byte, err error) {
+	for len(keys) > 0 {
+		if len(keys) == 1 || queueIn(keys[0]) != queueIn(keys[1]) {
+			_, err := t.get(ctx, destination, keys[0])
+			if err == nil {
+				stored = append(stored, keys[0])
+			} else if !errors.Is(err, engine.ErrNoRecord) {
+				return stored, err
 			}
-			ids = append(ids, binary.BigEndian.Uint64(value))
-			return true, nil
+			keys = keys[1:]
+			continue
+		}
+		passed := 0
+		end := append(slices.Clone(keys[len(keys)-1]), 0)
+		err := t.engine.Scan(ctx, destination, keys[0], end, func(key, _ []byte) (bool, error) {
+			for len(keys) > 0 && bytes.Compare(keys[0], key) < 0 {
+				keys = keys[1:]
+			}
+			if len(keys) > 0 && bytes.Equal(keys[0], key) {
+				stored, keys, passed = append(stored, keys[0]), keys[1:], 0
+			} else {
+				passed++
+			}
+			return len(keys) > 0 && passed < passAtMost, nil
 		})
-		return ids, err
-	})
+		if err != nil || passed < passAtMost {
+			return stored, err
+		}
+	}
+	return stored, nil
 }
 
-func (s *parkedCalls) unpark(ctx context.Context, destination string, which func() ([]uint64, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	err := s.t.change(ctx, destination, func(_ *book, c *change) error {
-		ids, err := which()
-		if err != nil {
-			return err
-		}
-		for _, id := range ids {
-			if err := s.removeParked(ctx, c, destination, id); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+// ReadQueue calls visit for the calls of a queue from a position on, that one included, in the order of the log, until visit
+// returns false. What cannot be read is counted, logged and passed over: one call must not keep a destination from all
+// others. It stays on disk until it is unparked. visit must not wait for long: meanwhile the disk keeps what is replaced.
+func (s *parkedCalls) ReadQueue(ctx context.Context, destination string, queue uint64, from frame.Position, visit func(*Parked) bool) error {
+	_, end := allOf(keyParked)
+	if queue < math.MaxUint64 {
+		end = ParkedKey{Queue: queue + 1}.encode()
+	}
+	err := s.read(ctx, destination, ParkedKey{queue, from}.encode(), end, func(p *Parked) (bool, error) { return visit(p), nil })
 	if err != nil {
-		return fmt.Errorf("remove a parked call of %s: %w", destination, err)
+		return fmt.Errorf("read parked calls of %s: %w", destination, err)
 	}
 	return nil
 }
 
-func (s *parkedCalls) removeParked(ctx context.Context, c *change, destination string, id uint64) error {
-	value, err := s.t.get(ctx, destination, recordKey(keyParked, id))
-	if errors.Is(err, engine.ErrNoRecord) {
-		return nil
-	}
+// EachParked calls visit for all of a destination's parked calls, queue by queue, each in the order of the log, one at a time
+// in memory. It treats what cannot be read as ReadQueue does. An error of visit ends it.
+func (s *parkedCalls) EachParked(ctx context.Context, destination string, visit func(*Parked) error) error {
+	from, to := allOf(keyParked)
+	err := s.read(ctx, destination, from, to, func(p *Parked) (bool, error) {
+		err := visit(p)
+		return err == nil, err
+	})
 	if err != nil {
-		return err
+		return fmt.Errorf("read parked calls of %s: %w", destination, err)
 	}
-	key, _, err := splitParked(value)
-	if err != nil {
-		return err
-	}
-	c.remove(recordKey(keyParked, id))
-	c.remove(key)
-	c.account.parked--
 	return nil
 }
 
-// Parked calls visit for a destination's parked calls, in the order in which they were parked. What cannot be read is counted,
-// logged and passed over: one call must not keep a destination from all others. It stays on disk.
-func (s *parkedCalls) Parked(ctx context.Context, destination string, visit func(*Parked)) error {
-	return s.t.each(ctx, destination, keyParked, 0, func(id uint64, value []byte) (bool, error) {
-		p := &Parked{}
-		_, call, err := splitParked(value)
+func (s *parkedCalls) read(ctx context.Context, destination string, from, to []byte, visit func(*Parked) (bool, error)) error {
+	return s.t.engine.Scan(ctx, destination, from, to, func(key, value []byte) (bool, error) {
+		p, err := decodeParked(destination, key, bytes.Clone(value))
 		if err == nil {
-			p.Entry, err = frame.ReadMeta(bytes.Clone(call), p)
+			return visit(p)
 		}
-		if err != nil {
-			s.damaged()
-			s.log.Error("parked call is unreadable and lost", zap.String("destination", destination), zap.Uint64("id", id), zap.Error(err),
-				zap.String("hint", "check the disk"))
-			return true, nil
+		if s.unreadable.first(destination, key) {
+			k, _ := decodeParkedKey(key)
+			s.log.Error("parked call is unreadable and lost", zap.String("destination", destination), zap.Uint64("queue", k.Queue),
+				zap.Stringer("position", k.Position), zap.Error(err), zap.String("hint", "check the disk"))
 		}
-		p.ID = id
-		visit(p)
 		return true, nil
 	})
+}
+
+// unreadable are the parked calls that could not be read: a queue is read again and again, and each is counted and told once.
+type unreadable struct {
+	count func()
+
+	mu   sync.Mutex
+	told map[string]bool
+}
+
+// maxTold bounds how many are remembered.
+const maxTold = 10_000
+
+// first counts a call that cannot be read, and reports whether it was not told yet.
+func (u *unreadable) first(destination string, key []byte) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	name := destination + "\x00" + string(key)
+	if u.told[name] || len(u.told) >= maxTold {
+		return false
+	}
+	if u.told == nil {
+		u.told = map[string]bool{}
+	}
+	u.told[name] = true
+	u.count()
+	return true
 }

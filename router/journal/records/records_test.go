@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"aka/router/journal/codec"
+	"aka/router/journal/frame"
 	"aka/router/segment"
 )
 
@@ -27,7 +28,7 @@ func TestDeadIndex_ReadsBackAndSeesEveryFlippedBit(t *testing.T) {
 }
 
 func TestSmallRecords_ReadBackAndSeeEveryFlippedBit(t *testing.T) {
-	wantAccount := account{1, 2, 3, 400, 500, 600}
+	wantAccount := account{1, 2, 3, 400, 500}
 	wantHead := Head{7, 1 << 40}
 	wantState := destinationState{Paused: true, RemovedAt: 9, CallsBefore: 8}
 	for name, record := range map[string]struct {
@@ -57,8 +58,78 @@ func TestSmallRecords_ReadBackAndSeeEveryFlippedBit(t *testing.T) {
 	}
 }
 
+func TestParked_ReadsBackAndSeesEveryFlippedBit(t *testing.T) {
+	want := &Parked{Destination: "vero", Queue: 3, Position: frame.Position{Seq: 5, Index: 6}, Attempts: 7, Failures: 8, First: time.Unix(9, 10).UTC(),
+		Ambiguous: true, Dead: "refused", Letter: 11, Entry: frame.Entry{Source: "web-site_1"}}
+	want.Entry.Type, want.Entry.MessageID, want.Entry.JSON = segment.Track, "m1", []byte("{}")
+	key, data := want.Key().encode(), want.encode()
+	got, err := decodeParked("vero", key, data)
+	if err != nil || got.Dead != "refused" || got.Letter != 11 || got.Key() != want.Key() || !got.First.Equal(want.First) || got.Entry.MessageID != "m1" {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	for bit := range len(data) * 8 {
+		damaged := slices.Clone(data)
+		damaged[bit/8] ^= 1 << (bit % 8)
+		if _, err := decodeParked("vero", key, damaged); !errors.Is(err, codec.ErrDamaged) {
+			t.Fatalf("bit %d: %v", bit, err)
+		}
+	}
+	for cut := range data {
+		if _, err := decodeParked("vero", key, data[:cut]); !errors.Is(err, codec.ErrDamaged) {
+			t.Fatalf("cut at %d: %v", cut, err)
+		}
+	}
+	if _, err := decodeParked("vero", key[1:], data); !errors.Is(err, codec.ErrDamaged) {
+		t.Errorf("a short key: %v", err)
+	}
+}
+
+// Of a key under which something may be stored it is never said that nothing is, however many queues there were.
+func TestQueueEnds_ForgetNothingThatIsStored(t *testing.T) {
+	var ends queueEnds
+	key := func(queue uint64, seq int) []byte {
+		return ParkedKey{Queue: queue, Position: frame.Position{Seq: uint64(seq)}}.encode()
+	}
+	ends.found(key(5, 1))
+	ends.found(key(5, 9))
+	for queue := uint64(6); queue < 3*maxEnds; queue++ {
+		if before := ends.addTo([][]byte{key(queue, 1), key(queue, 2)}); len(before) > 0 {
+			t.Fatalf("queue %d is new, and has %d", queue, len(before))
+		}
+	}
+	if len(ends.ends) > maxEnds {
+		t.Errorf("%d are remembered", len(ends.ends))
+	}
+	for queue := uint64(5); queue < 3*maxEnds; queue += 1000 {
+		if before := ends.addTo([][]byte{key(queue, 1)}); len(before) != 1 {
+			t.Fatalf("queue %d had one", queue)
+		}
+	}
+	last := uint64(3*maxEnds - 1)
+	if before := ends.addTo([][]byte{key(last, 2), key(last, 3)}); len(before) != 1 {
+		t.Errorf("of one that was there and one behind, %d may have been", len(before))
+	}
+}
+
+func FuzzParked(f *testing.F) {
+	p := &Parked{Queue: 1, Letter: 2, Dead: "refused", Entry: frame.Entry{Source: "s"}}
+	p.Entry.Type, p.Entry.MessageID, p.Entry.JSON = segment.Track, "m1", []byte("{}")
+	body, _ := codec.CutSum(p.encode())
+	f.Add(p.Key().encode(), body)
+	f.Fuzz(func(t *testing.T, key, body []byte) {
+		p, err := decodeParked("vero", key, codec.AppendSum(body))
+		if err != nil {
+			return
+		}
+		again, err := decodeParked("vero", p.Key().encode(), p.encode())
+		if err != nil || again.Key() != p.Key() || again.Letter != p.Letter || again.Dead != p.Dead || again.Attempts != max(p.Attempts, 0) {
+			t.Fatalf("%+v reads back as %+v, %v", p, again, err)
+		}
+	})
+}
+
 func FuzzSmallRecords(f *testing.F) {
-	f.Add((&account{1, 2, 3, 4, 5, 6}).encode())
+	f.Add((&account{1, 2, 3, 4, 5}).encode())
 	f.Add(Head{7, 8}.encode())
 	f.Add((&deadIndex{filter: DeadFilter{Reason: "refused", Source: "s"}, callKey: []byte("k")}).encode())
 	f.Add(destinationState{Paused: true}.encode())

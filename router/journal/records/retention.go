@@ -24,18 +24,16 @@ type DeadCount struct {
 type deadSize struct{ count, bytes uint64 }
 
 // countDead counts what there is of a destination's dead letters.
-func (b *book) countDead(ctx context.Context, view engine.View, destination string) (n uint64, err error) {
+func (b *book) countDead(ctx context.Context, view engine.View, destination string) error {
 	from, to := allOf(keyDeadIndex)
-	err = view.Scan(ctx, destination, from, to, func(_, value []byte) (bool, error) {
+	return view.Scan(ctx, destination, from, to, func(_, value []byte) (bool, error) {
 		x, err := decodeDeadIndex(destination, value)
 		if err != nil {
 			return false, err
 		}
-		n++
 		b.countDeadLetter(&x, 1)
 		return true, nil
 	})
-	return n, err
 }
 
 // countDeadLetter adds a dead letter to the counts, or takes it out: by is 1 or -1.

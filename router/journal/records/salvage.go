@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"slices"
 	"time"
 
 	"aka/router/journal/codec"
@@ -62,12 +61,15 @@ func (s *Salvager) take(b *salvagedBook, destination string, key, value []byte) 
 	case keyAccount:
 		was, err := decodeAccount(value)
 		a := &b.change.account
-		a.lastDead, a.lastParked, a.lastMerge = max(a.lastDead, was.lastDead), max(a.lastParked, was.lastParked), max(a.lastMerge, was.lastMerge)
+		a.lastDead, a.lastMerge = max(a.lastDead, was.lastDead), max(a.lastMerge, was.lastMerge)
 		return err
 	case keyDead:
 		return b.takeDead(destination, key, value)
 	case keyParked:
-		return b.takeParked(key, value)
+		if _, err := decodeParked(destination, key, value); err != nil {
+			return err
+		}
+		b.change.account.parked++
 	case keyMerges:
 		if len(value) < 8 {
 			return codec.ErrDamaged
@@ -117,22 +119,6 @@ func (b *salvagedBook) takeDead(destination string, key, value []byte) error {
 	b.change.set(index.callKey, binary.BigEndian.AppendUint64(nil, id))
 	b.change.account.dead++
 	b.change.account.lastDead = max(b.change.account.lastDead, id)
-	return nil
-}
-
-func (b *salvagedBook) takeParked(key, value []byte) error {
-	callKey, call, err := splitParked(value)
-	if err != nil {
-		return err
-	}
-	if _, err := frame.ReadMeta(call, &Parked{}); err != nil {
-		return err
-	}
-	id := numberIn(key)
-	b.change.set(key, value)
-	b.change.set(slices.Clone(callKey), binary.BigEndian.AppendUint64(nil, id))
-	b.change.account.parked++
-	b.change.account.lastParked = max(b.change.account.lastParked, id)
 	return nil
 }
 

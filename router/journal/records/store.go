@@ -88,7 +88,7 @@ func (c *Content) Open(e engine.Engine, o Options) *Store {
 	kept := newRetention(o, t)
 	s := &Store{
 		deadLetters:  deadLetters{t: t, log: o.Log, retention: kept},
-		parkedCalls:  parkedCalls{t: t, log: o.Log, damaged: o.Damaged},
+		parkedCalls:  parkedCalls{t: t, log: o.Log, unreadable: unreadable{count: o.Damaged}},
 		mergeBlocks:  mergeBlocks{t: t},
 		destinations: destinations{t: t, log: o.Log, retention: kept, end: o.Head, saved: c.saved},
 	}

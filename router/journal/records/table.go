@@ -16,17 +16,16 @@ import (
 // The records of a destination, by the first byte of their keys. Numbers in keys are big-endian, so that keys are in the
 // numbers' order.
 const (
-	keyAccount    = 'a' // what there must be: see account
-	keyDead       = 'd' // + id: a dead letter
-	keyDeadIndex  = 'i' // + id: what dead letters are chosen and counted by: see deadIndex
-	keyDeadCall   = 'u' // + callKey: the id of the dead letter that a call is
-	keyParked     = 'k' // + id: a parked call, behind the key of its keyParkedCall
-	keyParkedCall = 'l' // + callKey: the id of the parked call that a call is
-	keyMerges     = 'm' // + block: a block of merges, behind the number of its save
-	keyProgress   = 'g' // the encoded Progress
-	keyHead       = 'h' // the end of the log when progress was saved: see head
-	keyState      = 's' // paused, removed: see destinationState
-	keyFence      = 'f' // never there: its removal is the write that unsure ones do not come after
+	keyAccount   = 'a' // what there must be: see account
+	keyDead      = 'd' // + id: a dead letter
+	keyDeadIndex = 'i' // + id: what dead letters are chosen and counted by: see deadIndex
+	keyDeadCall  = 'u' // + callKey: the id of the dead letter that a call is
+	keyParked    = 'k' // + queue, position: a parked call: see ParkedKey
+	keyMerges    = 'm' // + block: a block of merges, behind the number of its save
+	keyProgress  = 'g' // the encoded Progress
+	keyHead      = 'h' // the end of the log when progress was saved: see head
+	keyState     = 's' // paused, removed: see destinationState
+	keyFence     = 'f' // never there: its removal is the write that unsure ones do not come after
 )
 
 func recordKey(kind byte, number uint64) []byte {
@@ -48,14 +47,14 @@ func allOf(kind byte) (from, to []byte) { return []byte{kind}, []byte{kind + 1} 
 // other numbers knows that something is gone.
 type account struct {
 	dead, parked, merges uint64
-	// lastDead and lastParked are the highest ids that were given, lastMerge the number of the last save of merges.
-	lastDead, lastParked, lastMerge uint64
+	// lastDead is the highest id that was given, lastMerge the number of the last save of merges.
+	lastDead, lastMerge uint64
 }
 
 const recordVersion = 1
 
-func (a *account) numbers() [6]*uint64 {
-	return [...]*uint64{&a.dead, &a.parked, &a.merges, &a.lastDead, &a.lastParked, &a.lastMerge}
+func (a *account) numbers() [5]*uint64 {
+	return [...]*uint64{&a.dead, &a.parked, &a.merges, &a.lastDead, &a.lastMerge}
 }
 
 func (a *account) encode() []byte {
@@ -93,11 +92,14 @@ type book struct {
 	changing chan struct{}
 	account  account
 	// stale is set where a change may or may not be stored: the account must be read again before the next.
-	stale bool
+	stale  bool
+	queues queueEnds
 
 	// mu is held for no longer than it takes to look or to count.
 	mu    sync.Mutex
 	kinds map[DeadFilter]*deadSize
+	// withdrawn are the parked calls that dead letters became, by their ids, where it is not known whether that is stored.
+	withdrawn map[uint64]*Parked
 }
 
 func newTable(s *states) *table { return &table{states: s, books: map[string]*book{}} }
@@ -113,6 +115,9 @@ func (t *table) load(ctx context.Context, view engine.View) error {
 		if err := b.load(ctx, view, name); err != nil {
 			return err
 		}
+		if err := b.verify(ctx, view, name); err != nil {
+			return err
+		}
 		t.books[name] = b
 		t.lastDead = max(t.lastDead, b.account.lastDead)
 	}
@@ -120,10 +125,10 @@ func (t *table) load(ctx context.Context, view engine.View) error {
 }
 
 func newBook() *book {
-	b := &book{changing: make(chan struct{}, 1), kinds: map[DeadFilter]*deadSize{}}
-	return b
+	return &book{changing: make(chan struct{}, 1), kinds: map[DeadFilter]*deadSize{}, withdrawn: map[uint64]*Parked{}}
 }
 
+// load reads the account, and counts the dead letters by kind.
 func (b *book) load(ctx context.Context, view engine.View, destination string) error {
 	data, err := view.Get(ctx, destination, []byte{keyAccount})
 	switch {
@@ -135,30 +140,41 @@ func (b *book) load(ctx context.Context, view engine.View, destination string) e
 			return fmt.Errorf("account of %s: %w", destination, err)
 		}
 	}
-	dead, err := b.countDead(ctx, view, destination)
-	if err != nil {
+	if err := b.countDead(ctx, view, destination); err != nil {
 		return fmt.Errorf("dead letters of %s: %w", destination, err)
 	}
+	return nil
+}
+
+// verify compares what there is with the account.
+func (b *book) verify(ctx context.Context, view engine.View, destination string) error {
 	for _, kind := range []struct {
-		name        string
-		found, want uint64
-		key         byte
-	}{{"dead letters", dead, b.account.dead, 0}, {"parked calls", 0, b.account.parked, keyParked}, {"blocks of merges", 0, b.account.merges, keyMerges}} {
-		if kind.key != 0 {
-			if kind.found, err = countOf(ctx, view, destination, kind.key); err != nil {
-				return fmt.Errorf("%s of %s: %w", kind.name, destination, err)
-			}
+		name string
+		key  byte
+		want uint64
+		note func(key []byte)
+	}{
+		{"dead letters", keyDeadIndex, b.account.dead, noteNothing},
+		{"parked calls", keyParked, b.account.parked, b.queues.found},
+		{"blocks of merges", keyMerges, b.account.merges, noteNothing},
+	} {
+		found, err := countOf(ctx, view, destination, kind.key, kind.note)
+		if err != nil {
+			return fmt.Errorf("%s of %s: %w", kind.name, destination, err)
 		}
-		if kind.found != kind.want {
-			return fmt.Errorf("%w: destination %s has %d %s, and had %d", ErrBroken, destination, kind.found, kind.name, kind.want)
+		if found != kind.want {
+			return fmt.Errorf("%w: destination %s has %d %s, and had %d", ErrBroken, destination, found, kind.name, kind.want)
 		}
 	}
 	return nil
 }
 
-func countOf(ctx context.Context, view engine.View, destination string, kind byte) (n uint64, err error) {
+func noteNothing([]byte) {}
+
+func countOf(ctx context.Context, view engine.View, destination string, kind byte, note func(key []byte)) (n uint64, err error) {
 	from, to := allOf(kind)
-	err = view.Scan(ctx, destination, from, to, func(_, _ []byte) (bool, error) {
+	err = view.Scan(ctx, destination, from, to, func(key, _ []byte) (bool, error) {
+		note(key)
 		n++
 		return true, nil
 	})
@@ -246,7 +262,8 @@ func (t *table) change(ctx context.Context, destination string, build func(b *bo
 }
 
 // reload reads what is known of a destination in memory again. Before that it makes a write that changes nothing: no unsure
-// one can appear after it.
+// one can appear after it. It does not go through the parked calls, of which there may be millions: they are what the account
+// says, which was changed with them.
 func (t *table) reload(ctx context.Context, destination string, b *book) error {
 	if err := t.engine.Apply(ctx, destination, []engine.Change{{Key: []byte{keyFence}, Delete: true}}); err != nil {
 		return err

@@ -2,18 +2,21 @@ package delivery
 
 // What is asked of a pipeline while it runs, by those who run it.
 
+// Options returns what the pipeline was built with.
+func (p *Pipeline) Options() Options { return p.config.Options }
+
 // Pause keeps exchanges from starting, or lets them start again. What is in flight ends. It may be called before Start.
 func (p *Pipeline) Pause(paused bool) {
 	p.paused.Store(paused)
 	p.nudge()
 }
 
-// Paused tells whether it is paused.
+// Paused reports whether it is paused.
 func (p *Pipeline) Paused() bool { return p.paused.Load() }
 
 // SetMaxBytes replaces the config's MaxBytes.
 func (p *Pipeline) SetMaxBytes(bytes int) {
-	p.share.Store(int64(bytes))
+	p.maxShare.Store(int64(bytes))
 	p.nudge()
 }
 
@@ -29,14 +32,14 @@ func (p *Pipeline) showState() {
 	if p.paused.Load() {
 		p.metrics.setState(statePaused)
 	} else {
-		p.metrics.setState(p.state)
+		p.metrics.setState(string(p.health.state))
 	}
 }
 
 // Backlog returns how many accepted calls have not ended here.
 func (p *Pipeline) Backlog() uint64 {
 	ended := p.metrics.ended.Load()
-	calls, _ := p.Journal.Head()
+	calls, _ := p.config.Journal.Head()
 	return max(calls, ended) - ended
 }
 

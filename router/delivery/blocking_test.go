@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+	"go.uber.org/zap"
 
 	"aka/destinations/adapter"
 	"aka/router/httpclient"
@@ -71,7 +72,7 @@ func TestWhatIsBehindADeadLetterWaitsForItsOperator(t *testing.T) {
 		for _, restarted := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, restarted %v", name, restarted), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					w := newWorld(t, Options{OnDead: OnDeadHold, Order: adapter.OrderStrict})
+					w := newWorld(t, Options{OnDead: OnDeadBlock, Order: adapter.OrderStrict})
 					w.refuse("jane-1")
 					w.accept(identify("jane", 1), track("jane", 2), track("well", 1))
 					w.run()
@@ -116,7 +117,7 @@ func TestWhatIsBehindADeadLetterWaitsForItsOperator(t *testing.T) {
 
 func TestADeadLetterThatDiesAgainWaitsAgainAndKeepsItsHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{OnDead: OnDeadHold})
+		w := newWorld(t, Options{OnDead: OnDeadBlock})
 		w.refuse("jane-1")
 		w.accept(identify("jane", 1), track("jane", 2))
 		w.run()
@@ -145,7 +146,7 @@ func TestADeadLetterThatDiesAgainWaitsAgainAndKeepsItsHistory(t *testing.T) {
 
 func TestNobodyWaitsForADeadLetterWhereTheyAreToGoOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{OnDead: OnDeadHold})
+		w := newWorld(t, Options{OnDead: OnDeadBlock})
 		w.refuse("jane-1")
 		w.accept(identify("jane", 1), track("jane", 2))
 		w.run()
@@ -174,7 +175,7 @@ func TestWhatWaitsForAnOperatorForTooLongIsHeldAsADeadLetterInItsPlace(t *testin
 	for _, down := range []bool{false, true} {
 		t.Run(fmt.Sprintf("the destination is down %v", down), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, Options{OnDead: OnDeadHold, Order: adapter.OrderStrict, MaxBacklogAge: time.Hour})
+				w := newWorld(t, Options{OnDead: OnDeadBlock, Order: adapter.OrderStrict, MaxBacklogAge: time.Hour})
 				w.refuse("jane-1")
 				if down {
 					w.answer = func(string, int) httpclient.Response { return httpclient.Response{Err: fasthttp.ErrDialTimeout} }
@@ -210,7 +211,7 @@ func TestWhatWaitsForAnOperatorForTooLongIsHeldAsADeadLetterInItsPlace(t *testin
 
 func TestWithNoRoomAsideADeadLetterHoldsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{OnDead: OnDeadHold, Window: 20, Concurrency: 4})
+		w := newWorld(t, Options{OnDead: OnDeadBlock, Window: 20, Concurrency: 4})
 		w.answer = func(string, int) httpclient.Response { return httpclient.Response{Status: 400} }
 		w.run()
 		for i := range 50 {
@@ -223,11 +224,11 @@ func TestWithNoRoomAsideADeadLetterHoldsNobodyUp(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		w.expectOutcomes(map[string]int{"dead/refused": 50, "delivered": 30})
-		if n := w.logs.FilterMessageSnippet("too many calls are kept aside").Len(); n != 30 {
+		if n := w.logs.FilterField(zap.Bool("blocks_others", false)).Len(); n != 30 {
 			t.Errorf("%d lines say so", n)
 		}
 		time.Sleep(10 * time.Minute)
-		if n := w.logs.FilterMessageSnippet("no more calls can be kept aside").Len(); n != 1 {
+		if n := w.logs.FilterMessageSnippet("too many calls are blocked").Len(); n != 1 {
 			t.Errorf("%d lines say that the destination waits for its operator", n)
 		}
 		for i := range 20 {
@@ -242,7 +243,7 @@ func TestWithNoRoomAsideADeadLetterHoldsNobodyUp(t *testing.T) {
 // They age out together, or are discarded while their destination is not configured.
 func TestManyDeadLettersThatAreGoneHoldUpNobodyForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{OnDead: OnDeadHold})
+		w := newWorld(t, Options{OnDead: OnDeadBlock})
 		w.answer = func(id string, _ int) httpclient.Response {
 			if strings.HasSuffix(id, "-1") {
 				return httpclient.Response{Status: 400}
@@ -258,26 +259,8 @@ func TestManyDeadLettersThatAreGoneHoldUpNobodyForLong(t *testing.T) {
 		for _, d := range w.log.deadLetters()[:40] {
 			w.log.discard(d.ID)
 		}
-		time.Sleep(missCheck)
+		time.Sleep(expiryCheck)
 		w.expectOutcomes(map[string]int{"dead/refused": 50, "delivered": 40})
-		w.stop()
-	})
-}
-
-func TestADeadLetterWhosePlaceCannotBeStoredHoldsNobodyUpInTheEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{OnDead: OnDeadHold})
-		w.log.parkErr, w.log.parkTimesOut = errors.New("full"), true
-		w.refuse("jane-1")
-		w.accept(identify("jane", 1), track("jane", 2))
-		w.run()
-		time.Sleep(10 * time.Second)
-		w.expectOutcomes(map[string]int{})
-		time.Sleep(time.Minute)
-		w.expectOutcomes(map[string]int{"dead/refused": 1, "delivered": 1})
-		if got := w.log.parkedIDs(); len(got) > 0 {
-			t.Errorf("still kept aside: %v", got)
-		}
 		w.stop()
 	})
 }
@@ -285,7 +268,7 @@ func TestADeadLetterWhosePlaceCannotBeStoredHoldsNobodyUpInTheEnd(t *testing.T) 
 // As while its destination was not configured. The oldest dead letter is still there, and is no sign of the others.
 func TestNobodyWaitsForADeadLetterThatWentWhileTheDestinationDidNotRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{OnDead: OnDeadHold})
+		w := newWorld(t, Options{OnDead: OnDeadBlock})
 		w.refuse("john-1", "jane-1")
 		w.run()
 		for _, who := range []string{"john", "jane"} {
@@ -306,7 +289,7 @@ func TestNobodyWaitsForADeadLetterThatWentWhileTheDestinationDidNotRun(t *testin
 
 func TestDeadLettersThatComeTogetherTakeNoMoreRoomAsideThanThereIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{OnDead: OnDeadHold, Window: 20, Concurrency: 20})
+		w := newWorld(t, Options{OnDead: OnDeadBlock, Window: 20, Concurrency: 20})
 		w.answer = func(string, int) httpclient.Response { return httpclient.Response{Status: 400} }
 		w.run()
 		for _, n := range []int{15, 45} {
@@ -331,13 +314,13 @@ func TestDeadLettersThatComeTogetherTakeNoMoreRoomAsideThanThereIs(t *testing.T)
 // Its place takes a while to be kept, as on a slow disk or a full one. It is a dead letter already.
 func TestACallDiesOnceHoweverLongItsPlaceTakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{OnDead: OnDeadHold, Order: adapter.OrderStrict, MaxBacklogAge: time.Hour})
+		w := newWorld(t, Options{OnDead: OnDeadBlock, Order: adapter.OrderStrict, MaxBacklogAge: time.Hour})
 		w.refuse("jane-1")
 		w.accept(identify("jane", 1), track("jane", 2), track("jane", 3))
 		w.run()
 		time.Sleep(59 * time.Minute)
 		w.setParkErr(errors.New("full"))
-		time.Sleep(2 * time.Minute)
+		time.Sleep(3 * time.Minute)
 		if n := len(w.log.deadLetters()); n != 3 {
 			t.Errorf("%d dead letters of 3 calls", n)
 		}
@@ -345,24 +328,31 @@ func TestACallDiesOnceHoweverLongItsPlaceTakes(t *testing.T) {
 	})
 }
 
-// Until its place is kept, it is not known yet whether anybody waits for it.
-func TestWhileADeadLettersPlaceIsBeingKeptNothingIsDecidedAboutIt(t *testing.T) {
+// A decision that is on its way to the disk is the only one.
+func TestWhileADeadLetterIsDecidedAboutNothingElseIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{OnDead: OnDeadHold})
-		w.setParkErr(errors.New("full"))
+		w := newWorld(t, Options{OnDead: OnDeadBlock})
 		w.refuse("jane-1")
 		w.accept(identify("jane", 1), track("jane", 2))
 		w.run()
 		time.Sleep(5 * time.Second)
+		w.setParkErr(errors.New("full"))
+		w.refuse()
+		letter, first := w.log.letter("jane-1"), make(chan error, 1)
+		go func() {
+			_, err := w.pipeline.Retry(t.Context(), letter)
+			first <- err
+		}()
+		synctest.Wait()
 		for _, do := range []func(context.Context, uint64) (bool, error){w.pipeline.Retry, w.pipeline.Release} {
-			if held, err := do(t.Context(), w.log.letter("jane-1")); held || !errors.Is(err, ErrDeciding) {
-				t.Errorf("held: %v, %v", held, err)
+			if blocks, err := do(t.Context(), letter); blocks || !errors.Is(err, ErrDeciding) {
+				t.Errorf("blocks: %v, %v", blocks, err)
 			}
 		}
 		w.setParkErr(nil)
-		time.Sleep(5 * time.Second)
-		w.refuse()
-		w.retry("jane-1")
+		if err := <-first; err != nil {
+			t.Error(err)
+		}
 		time.Sleep(time.Minute)
 		w.expectSent("jane-1", "jane-1", "jane-2")
 		w.stop()

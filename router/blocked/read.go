@@ -1,0 +1,160 @@
+package blocked
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"aka/router/journal"
+)
+
+// Read is calls that are read back from a queue: made by Queue.Begin, carried out by Run, and taken in by Queue.Finish.
+type Read struct {
+	from  journal.Position
+	parts []part
+	taken map[journal.Position]bool
+	limit int
+	// Calls are the first waiting calls of the queue, in log order.
+	Calls []*journal.Parked
+}
+
+// Visitor reads one of the journal's queues from a position on; see journal.Journal.ReadQueue.
+type Visitor func(queue uint64, from journal.Position, visit func(*journal.Parked) bool) error
+
+// scan is a walk through a queue from its beginning. Calls that wait for those that block the queue are passed over, and so is
+// what waits for these.
+type scan struct {
+	from   journal.Position
+	passed *Identities // nil when none was
+}
+
+// Begin prepares to read the next waiting calls, up to limit.
+func (q *Queue) Begin(limit int) *Read { return q.BeginAt(q.Root().scan.from, limit) }
+
+// BeginAt does the same for those from a position on. Such a read is for looking only, and must not be taken in.
+func (q *Queue) BeginAt(from journal.Position, limit int) *Read {
+	q = q.Root()
+	r := &Read{from: from, parts: slices.Clone(q.parts), taken: maps.Clone(q.Taken), limit: limit}
+	for i := range r.parts {
+		if r.parts[i].first.Before(from) {
+			r.parts[i].first = from
+		}
+	}
+	return r
+}
+
+// FromStart reports whether the read began at the queue's beginning.
+func (r *Read) FromStart() bool { return r.from == journal.Position{} }
+
+// Run reads. It needs nothing of the queue, so that it may run beside what changes it.
+func (r *Read) Run(visitor Visitor) error {
+	r.Calls = nil
+	inOrder := slices.Clone(r.parts)
+	slices.SortFunc(inOrder, func(a, b part) int { return compare(a.first, b.first) })
+	for _, p := range inOrder {
+		if len(r.Calls) == r.limit && !p.first.Before(r.Calls[r.limit-1].Position) {
+			break // no part from here on has an earlier one
+		}
+		if err := r.readPart(p, visitor); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readPart reads one part, and keeps the first calls of all that is read so far.
+func (r *Read) readPart(p part, visitor Visitor) error {
+	found := 0
+	err := visitor(p.number, p.first, func(call *journal.Parked) bool {
+		if _, ok := r.taken[call.Position]; ok {
+			return true
+		}
+		r.Calls = append(r.Calls, call)
+		found++
+		return found < r.limit
+	})
+	slices.SortStableFunc(r.Calls, func(a, b *journal.Parked) int { return compare(a.Position, b.Position) })
+	r.Calls = r.Calls[:min(len(r.Calls), r.limit)]
+	return err
+}
+
+func compare(a, b journal.Position) int {
+	return cmp.Or(cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Index, b.Index))
+}
+
+// IDs returns a call's ids, and whether it needs them for itself.
+type IDs func(*journal.Parked) (ids []string, exclusive bool)
+
+// Finish takes in what was read. It returns the calls that are to be taken up, at most so many. Those that wait for one of the
+// blockers, which are in memory, stay on disk; blockers may be nil.
+func (q *Queue) Finish(r *Read, atMost int, blockers *Identities, of IDs) (calls []*journal.Parked) {
+	q = q.Root()
+	for _, c := range r.Calls {
+		if _, ok := q.Taken[c.Position]; ok {
+			continue
+		}
+		if len(calls) == atMost {
+			q.scan.from = c.Position
+			return calls
+		}
+		if q.passesOver(c, blockers, of) {
+			continue
+		}
+		calls = append(calls, c)
+		q.Take(c.Position)
+		if q.scan.passed == nil {
+			q.partOf(c.Key()).first = behind(c)
+		}
+	}
+	if n := len(r.Calls); n == r.limit {
+		q.scan.from = behind(r.Calls[n-1])
+		return calls
+	}
+	q.finishScan(r)
+	return calls
+}
+
+func behind(c *journal.Parked) journal.Position {
+	return journal.Position{Seq: c.Position.Seq, Index: c.Position.Index + 1}
+}
+
+// passesOver reports whether a call waits for a blocker, or for one that does.
+func (q *Queue) passesOver(c *journal.Parked, blockers *Identities, of IDs) bool {
+	ids, exclusive := of(c)
+	if blockers.Behind(ids, exclusive) == nil && q.scan.passed.Behind(ids, exclusive) == nil {
+		return false
+	}
+	if q.scan.passed == nil {
+		q.scan.passed = NewIdentities()
+	}
+	q.scan.passed.Add(q, ids, exclusive)
+	return true
+}
+
+// finishScan ends a scan that has seen all calls. What is left waits for blockers. Parts that were emptied are dropped, so that no
+// later scan looks there; the first stays, for new calls go there.
+func (q *Queue) finishScan(r *Read) {
+	q.Stuck = q.scan.passed != nil
+	if !q.Stuck {
+		home := q.parts[0]
+		rest := slices.DeleteFunc(q.parts[1:], func(p part) bool {
+			return slices.ContainsFunc(r.parts, func(read part) bool { return read.number == p.number })
+		})
+		q.parts = append([]part{home}, rest...)
+	}
+	q.scan = scan{}
+	switch {
+	case q.Waiting <= 0:
+		q.Oldest = time.Time{}
+	case len(r.Calls) > 0 && !q.Stuck:
+		q.Oldest = r.Calls[len(r.Calls)-1].Entry.ReceivedAt
+	}
+}
+
+// Rescan has the next read begin at the queue's beginning: a call that blocked it is out of the way.
+func (q *Queue) Rescan() {
+	if q = q.Root(); q != nil {
+		q.Stuck, q.scan = false, scan{}
+	}
+}

@@ -1,0 +1,219 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"aka/router/blocked"
+	"aka/router/journal"
+)
+
+// OnDead says what becomes of those behind a call that became a dead letter.
+type OnDead string
+
+// The values of OnDead.
+const (
+	// OnDeadContinue lets them go on.
+	OnDeadContinue OnDead = "continue"
+	// OnDeadBlock has them wait until the dead letter was replayed and delivered, or discarded.
+	OnDeadBlock OnDead = "block"
+)
+
+// deadLetters stores the calls that are given up on, and knows those that block the calls behind them.
+type deadLetters struct {
+	p       *Pipeline
+	pending []*job // to be stored, oldest first
+	// places are those of the dead letters that block others, or did and are tried again, by the dead letters' ids. blocking has
+	// the same ids for other goroutines, and whether they block others still.
+	places   map[uint64]*place
+	blocking sync.Map
+	count    int // of the places that block others
+}
+
+// place is where a dead letter blocks others.
+type place struct {
+	letter   uint64
+	job      *job // nil while it is on disk only
+	queue    *blocked.Queue
+	key      journal.ParkedKey
+	blocks   bool // false while it is tried again
+	deciding bool // what its operator wants is being stored
+}
+
+func newDeadLetters(p *Pipeline) *deadLetters {
+	return &deadLetters{p: p, places: map[uint64]*place{}}
+}
+
+// add stores a call as a dead letter, whatever it waits for.
+func (d *deadLetters) add(j *job, now time.Time) {
+	d.p.transition(j, storing)
+	if j.first.IsZero() {
+		j.first, j.last = now, now
+	}
+	d.pending = append(d.pending, j)
+	if len(d.pending) == 1 {
+		d.storePending()
+	}
+}
+
+// maxBuried bounds how many dead letters one write stores.
+const maxBuried = 256
+
+// storePending stores the calls that wait for it, as many as there are when its turn comes.
+func (d *deadLetters) storePending() {
+	var jobs []*job
+	var letters []*journal.DeadLetter
+	d.p.storage.add(&storageJob{
+		failure: "failed to store dead letters",
+		begin: func() func(context.Context) error {
+			jobs = d.pending[:min(len(d.pending), maxBuried)]
+			letters = make([]*journal.DeadLetter, len(jobs))
+			room := d.p.parking.room()
+			for i, j := range jobs {
+				letters[i] = d.letterOf(j)
+				if d.p.blocksOnDead() && (j.stored() || room > 0) {
+					letters[i].Place = d.placeOf(j)
+					room--
+				}
+			}
+			return func(ctx context.Context) error { return d.p.config.Journal.Bury(ctx, letters) }
+		},
+		done: func() {
+			d.pending = d.pending[len(jobs):]
+			if len(d.pending) > 0 {
+				d.storePending()
+			}
+			for i, j := range jobs {
+				d.stored(j, letters[i])
+			}
+		},
+	})
+}
+
+func (d *deadLetters) letterOf(j *job) *journal.DeadLetter {
+	return &journal.DeadLetter{
+		Destination: d.p.config.Destination.Name, Reason: string(j.dead), Detail: d.p.detail(j.detail),
+		Attempts: j.attempts, Status: j.status, First: j.first, Last: j.last, Earlier: j.letter, Position: j.pos, Entry: *j.entry,
+	}
+}
+
+// placeOf is where a dead letter is to block others.
+func (d *deadLetters) placeOf(j *job) *journal.Parked {
+	d.p.parking.giveKey(j)
+	place := d.p.parking.recordOf(j)
+	place.Dead = string(j.dead)
+	return place
+}
+
+// stored ends a call that is stored as a dead letter, or has it block those behind it.
+func (d *deadLetters) stored(j *job, letter *journal.DeadLetter) {
+	d.forget(j)
+	j.letter = letter.ID
+	blocks := letter.Place != nil
+	d.p.log.Warn("call became a dead letter", zap.Uint64("id", letter.ID), zap.String("reason", string(j.dead)), zap.Stringer("type", j.entry.Type),
+		zap.String("message_id", j.entry.MessageID), zap.Int("attempt", j.attempts), zap.Int("status", j.status), zap.Bool("blocks_others", blocks))
+	if !blocks {
+		if d.p.blocksOnDead() {
+			d.p.parking.warnNoRoom()
+		}
+		d.p.finish(j, outcomeDead, string(j.dead), time.Now())
+		return
+	}
+	d.remember(&place{letter: letter.ID, job: j, queue: j.queue, key: j.key, blocks: true})
+	d.p.parking.block(j)
+}
+
+func (d *deadLetters) remember(pl *place) {
+	d.forgetID(pl.letter)
+	d.places[pl.letter] = pl
+	d.blocking.Store(pl.letter, pl.blocks)
+	if pl.blocks {
+		d.count++
+	}
+}
+
+// forget forgets which dead letter a call was: it has ended, or is to be another.
+func (d *deadLetters) forget(j *job) {
+	if j.letter != 0 {
+		d.forgetID(j.letter)
+	}
+}
+
+func (d *deadLetters) forgetID(letter uint64) {
+	if pl := d.places[letter]; pl != nil && pl.blocks {
+		d.count--
+	}
+	delete(d.places, letter)
+	d.blocking.Delete(letter)
+}
+
+// blockingCount is how many dead letters block others.
+func (d *deadLetters) blockingCount() int { return d.count }
+
+// moved notes that a dead letter's call has come into memory, or has left it.
+func (d *deadLetters) moved(letter uint64, j *job) {
+	if pl := d.places[letter]; pl != nil {
+		pl.job = j
+	}
+}
+
+// expiryCheck is how often it is looked whether a dead letter that blocks calls is still there.
+const expiryCheck = time.Minute
+
+// checkOldest looks whether the oldest dead letter that blocks others is gone from the journal, when nothing else is to be
+// stored: they are kept for so long only, and the oldest go first. What is behind one that is gone goes on.
+func (d *deadLetters) checkOldest() {
+	if d.p.storage.idle() {
+		d.lookUpOldest()
+		return
+	}
+	d.checkLater()
+}
+
+func (d *deadLetters) checkLater() { d.p.timers.add(time.Now().Add(expiryCheck), d.checkOldest) }
+
+func (d *deadLetters) lookUpOldest() {
+	oldest := d.oldest()
+	if oldest == nil {
+		d.checkLater()
+		return
+	}
+	gone := false
+	d.p.storage.add(&storageJob{
+		failure: "failed to look up a dead letter",
+		begin: func() func(context.Context) error {
+			return func(ctx context.Context) error {
+				gone = d.p.isGone(ctx, oldest.letter)
+				return nil
+			}
+		},
+		done: func() {
+			if !gone || !oldest.blocks || oldest.deciding {
+				d.checkLater()
+				return
+			}
+			d.p.log.Warn("blocking dead letter is gone, continuing", zap.Uint64("id", oldest.letter))
+			d.carryOut(oldest, &decision{answer: make(chan answer, 1)})
+			d.lookUpOldest() // there may be more
+		},
+	})
+}
+
+func (d *deadLetters) oldest() (oldest *place) {
+	for _, pl := range d.places {
+		if pl.blocks && !pl.deciding && (oldest == nil || pl.letter < oldest.letter) {
+			oldest = pl
+		}
+	}
+	return oldest
+}
+
+// isGone reports whether a dead letter is not in the journal any more. One that cannot be read is there.
+func (p *Pipeline) isGone(ctx context.Context, letter uint64) bool {
+	_, err := p.config.Journal.DeadLetter(ctx, letter)
+	return errors.Is(err, journal.ErrNoDeadLetter)
+}

@@ -1,0 +1,157 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"aka/router/journal"
+)
+
+// Errors of Retry and Release.
+var (
+	// ErrStopped means that the pipeline does not run.
+	ErrStopped = errors.New("the destination is stopping")
+	// ErrDeciding means that a decision about the dead letter is on its way to the disk.
+	ErrDeciding = errors.New("this dead letter is being decided about")
+	// ErrUnreadable means that the dead letter's call cannot be read from the disk.
+	ErrUnreadable = errors.New("the call of this dead letter cannot be read")
+)
+
+// Blocks reports whether calls wait until the dead letter of that id is replayed or discarded.
+func (p *Pipeline) Blocks(letter uint64) bool {
+	blocks, _ := p.letters.blocking.Load(letter)
+	return blocks == true
+}
+
+// Retry has the call of a dead letter that blocks those behind it tried again, in its place before them, and returns once that
+// is safe on disk. The dead letter stays in the journal and is to be discarded. blocks is false when no call waits for it. When
+// it fails the call may be tried again, or not; to ask once more does no harm.
+func (p *Pipeline) Retry(ctx context.Context, letter uint64) (blocks bool, err error) {
+	return p.decide(ctx, letter, true)
+}
+
+// Release lets those go on that wait for a dead letter, for good, and returns once that is safe on disk. The dead letter
+// stays in the journal and is to be discarded. blocks is false when no call waits for it.
+func (p *Pipeline) Release(ctx context.Context, letter uint64) (blocks bool, err error) {
+	return p.decide(ctx, letter, false)
+}
+
+// decision is what an operator wants done with a dead letter that blocks calls.
+type decision struct {
+	retry  bool
+	answer chan answer
+}
+
+type answer struct {
+	blocks bool
+	err    error
+}
+
+func (p *Pipeline) decide(ctx context.Context, letter uint64, retry bool) (blocks bool, err error) {
+	if _, known := p.letters.blocking.Load(letter); !known {
+		return false, nil
+	}
+	d := &decision{retry: retry, answer: make(chan answer, 1)}
+	select {
+	case p.asked <- func() { p.letters.take(letter, d) }:
+	case <-p.stopped:
+		return false, ErrStopped
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	select {
+	case a := <-d.answer:
+		return a.blocks, a.err
+	case <-p.stopped:
+		return false, ErrStopped
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
+
+// take begins to carry a decision out. A call that is being tried again already, as when its dead letter outlived a crash,
+// needs no more.
+func (d *deadLetters) take(letter uint64, what *decision) {
+	pl := d.places[letter]
+	switch {
+	case d.p.ending:
+		what.answer <- answer{err: ErrStopped}
+	case pl == nil:
+		what.answer <- answer{}
+	case pl.deciding:
+		what.answer <- answer{err: ErrDeciding}
+	case !pl.blocks:
+		what.answer <- answer{blocks: true}
+	default:
+		d.carryOut(pl, what)
+	}
+}
+
+// carryOut stores a decision: the call in its place as one that may be tried, or no place any more.
+func (d *deadLetters) carryOut(pl *place, what *decision) {
+	pl.deciding = true
+	if pl.job != nil {
+		d.p.transition(pl.job, storing)
+	}
+	var call *journal.Parked
+	d.p.storage.add(&storageJob{
+		failure: "failed to store a decision",
+		begin: func() func(context.Context) error {
+			return func(ctx context.Context) (err error) {
+				if call, err = d.p.readParked(ctx, pl.key); err != nil || call == nil {
+					return err
+				}
+				if !what.retry {
+					return d.p.config.Journal.Unpark(ctx, d.p.config.Destination.Name, []journal.ParkedKey{pl.key})
+				}
+				call.Dead, call.Failures, call.FailingSince = "", 0, time.Time{}
+				return d.p.config.Journal.Park(ctx, d.p.config.Destination.Name, []*journal.Parked{call})
+			}
+		},
+		done: func() {
+			pl.deciding = false
+			switch {
+			case call == nil:
+				d.undecided(pl)
+				what.answer <- answer{err: ErrUnreadable}
+				return
+			case what.retry:
+				d.retry(pl, call)
+			default:
+				d.release(pl, call)
+			}
+			what.answer <- answer{blocks: true}
+		},
+	})
+}
+
+// readParked reads one parked call; nil when it is not there, or cannot be read.
+func (p *Pipeline) readParked(ctx context.Context, key journal.ParkedKey) (found *journal.Parked, err error) {
+	err = p.config.Journal.ReadQueue(ctx, p.config.Destination.Name, key.Queue, key.Position, func(call *journal.Parked) bool {
+		if call.Position == key.Position {
+			found = call
+		}
+		return false
+	})
+	return found, err
+}
+
+func (d *deadLetters) undecided(pl *place) {
+	if pl.job != nil {
+		d.p.transition(pl.job, blocking)
+	}
+}
+
+// retry has a dead letter's call tried again in its place.
+func (d *deadLetters) retry(pl *place, call *journal.Parked) {
+	d.remember(&place{letter: pl.letter, job: pl.job, queue: pl.queue, key: pl.key})
+	d.p.metrics.heldRetries.Inc()
+	d.p.parking.revive(pl, call)
+}
+
+// release takes a dead letter out of its place.
+func (d *deadLetters) release(pl *place, call *journal.Parked) {
+	d.forgetID(pl.letter)
+	d.p.parking.unblock(pl, call)
+}

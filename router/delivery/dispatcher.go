@@ -1,0 +1,245 @@
+package delivery
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/time/rate"
+
+	"aka/destinations"
+	"aka/destinations/adapter"
+	"aka/router/breaker"
+	"aka/router/httpclient"
+)
+
+// dispatcher decides when which calls go out, and does the exchanges: in goroutines of their own, as many as were ever in
+// flight at once.
+type dispatcher struct {
+	destination *destinations.Destination
+	sender      Sender
+	log         *zap.Logger
+	options     *Options
+
+	queue    *queue
+	breaker  *breaker.Breaker
+	limiter  *rate.Limiter // nil is no limit
+	inFlight int
+	workers  int
+	unused   []*exchange // to be used again
+	work     chan *exchange
+	results  chan *exchange
+}
+
+func newDispatcher(c *Config, log *zap.Logger, changed func(breaker.State, time.Duration)) *dispatcher {
+	return &dispatcher{
+		destination: c.Destination, sender: c.Sender, log: log, options: &c.Options,
+		queue: newQueue(c.Options.Batch), breaker: breaker.New(c.Options.Breaker, changed), limiter: newLimiter(c.Options.Rate),
+		work: make(chan *exchange, c.Options.Concurrency), results: make(chan *exchange, c.Options.Concurrency),
+	}
+}
+
+// newLimiter allows so many calls a second, and a second's worth at once. 0 is no limit.
+func newLimiter(perSecond float64) *rate.Limiter {
+	if perSecond == 0 {
+		return nil
+	}
+	return rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond)))
+}
+
+// exchange is one HTTP exchange: what goes, and then how it ended. Once that is taken in, it carries the next.
+type exchange struct {
+	jobs      []*job
+	requests  []adapter.Request
+	ambiguous bool // the vendor may have acted on one of them already
+	permit    breaker.Permit
+	response  httpclient.Response
+	verdicts  []adapter.Verdict // one per job; none when there was no answer
+	took      time.Duration
+}
+
+// next takes the jobs of the next exchange out of the queue. It returns nil when none may start now; wake is when to ask again:
+// never, when that is zero, until something happens.
+func (d *dispatcher) next(now time.Time) (x *exchange, wake time.Time) {
+	if d.inFlight >= d.options.Concurrency {
+		return nil, time.Time{}
+	}
+	ok, wake := d.breaker.Ready(now)
+	if !ok {
+		return nil, wake
+	}
+	limit, wake := d.allowance(now)
+	if limit == 0 {
+		return nil, wake
+	}
+	if !d.breaker.Healthy() {
+		limit = 1 // a probe risks one call
+	}
+	x = d.newExchange()
+	if x.jobs, wake = d.queue.pick(x.jobs, now, d.inFlight == 0, limit); len(x.jobs) == 0 {
+		d.recycle(x)
+		return nil, wake
+	}
+	if x.permit, ok = d.breaker.Acquire(); !ok {
+		d.queue.pushFront(x.jobs)
+		d.recycle(x)
+		return nil, now.Add(d.options.Breaker.Cooldown)
+	}
+	if d.limiter != nil {
+		d.limiter.AllowN(now, len(x.jobs))
+	}
+	return x, time.Time{}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// allowance returns how many calls the rate limit allows now; when none, wake is when it allows one.
+func (d *dispatcher) allowance(now time.Time) (limit int, wake time.Time) {
+	if d.limiter == nil {
+		return d.options.Batch.MaxItems, time.Time{}
+	}
+	tokens := d.limiter.TokensAt(now)
+	if tokens >= 1 {
+		return int(tokens), time.Time{}
+	}
+	wait := (1 - tokens) / float64(d.limiter.Limit())
+	return 0, now.Add(time.Duration(wait*float64(time.Second)) + time.Millisecond)
+}
+
+func (d *dispatcher) newExchange() *exchange {
+	last := len(d.unused) - 1
+	if last < 0 {
+		return new(exchange)
+	}
+	x := d.unused[last]
+	d.unused = d.unused[:last]
+	return x
+}
+
+// maxRecycled is how many requests an exchange is kept for: larger ones are rare, and would keep their memory.
+const maxRecycled = 64
+
+// recycle makes an exchange ready for the next jobs.
+func (d *dispatcher) recycle(x *exchange) {
+	if cap(x.jobs) > maxRecycled {
+		return
+	}
+	clear(x.jobs)
+	clear(x.requests)
+	*x = exchange{jobs: x.jobs[:0], requests: x.requests[:0]}
+	d.unused = append(d.unused, x)
+}
+
+// start sends the jobs' requests as one exchange.
+func (d *dispatcher) start(x *exchange, now time.Time) {
+	d.inFlight++
+	for _, j := range x.jobs {
+		x.requests = append(x.requests, *j.request())
+		x.ambiguous = x.ambiguous || j.ambiguous
+		j.batch = len(x.jobs)
+		j.attempts++
+		j.last = now
+		if j.first.IsZero() {
+			j.first = now
+		}
+	}
+	if d.workers < d.inFlight {
+		d.workers++
+		go d.runWorker()
+	}
+	d.work <- x
+}
+
+// runWorker does one exchange after the other, until there are no more. A goroutine for each would have to grow its stack for
+// each.
+func (d *dispatcher) runWorker() {
+	for x := range d.work {
+		d.do(x)
+	}
+}
+
+func (d *dispatcher) do(x *exchange) {
+	start := time.Now()
+	x.response = d.sender.Send(exchangeOf(x.requests))
+	x.took = time.Since(start)
+	if x.response.Err == nil {
+		x.verdicts = d.judge(x.requests, adapter.Answer{Status: x.response.Status, Body: x.response.Body, AfterAmbiguous: x.ambiguous})
+	}
+	d.results <- x
+}
+
+// judge asks the adapter, and falls back on the status when the adapter does not give a verdict for each request.
+func (d *dispatcher) judge(requests []adapter.Request, answer adapter.Answer) []adapter.Verdict {
+	verdicts := d.destination.Judge(requests, answer)
+	if len(verdicts) == len(requests) {
+		return verdicts
+	}
+	d.log.Error("adapter gave the wrong number of verdicts", zap.Int("verdicts", len(verdicts)), zap.Int("requests", len(requests)),
+		zap.String("hint", "the status decides; report this mistake of the adapter"))
+	return adapter.Verdicts(len(requests), adapter.StatusVerdict(answer.Status))
+}
+
+// exchangeOf puts requests into one exchange: as one JSON array when they are batchable.
+func exchangeOf(requests []adapter.Request) httpclient.Exchange {
+	first := requests[0]
+	x := httpclient.Exchange{Method: first.Method, URL: first.URL, Header: first.Header, Body: first.Body}
+	if first.Batch == nil {
+		return x
+	}
+	size := 2
+	for _, r := range requests {
+		size += len(r.Body) + 1
+	}
+	x.Body = append(make([]byte, 0, size), '[')
+	for i, r := range requests {
+		if i > 0 {
+			x.Body = append(x.Body, ',')
+		}
+		x.Body = append(x.Body, r.Body...)
+	}
+	x.Body = append(x.Body, ']')
+	return x
+}
+
+// failed reports whether the exchange says that the destination is not well.
+func (x *exchange) failed() bool {
+	return x.response.Err != nil || x.all(adapter.Later)
+}
+
+// all reports whether all verdicts are of one class.
+func (x *exchange) all(class adapter.Class) bool {
+	for _, v := range x.verdicts {
+		if v.Class != class {
+			return false
+		}
+	}
+	return true
+}
+
+// authFailed reports whether the destination has refused our credentials.
+func (x *exchange) authFailed() bool {
+	for _, v := range x.verdicts {
+		if v.Class == adapter.Operator {
+			return true
+		}
+	}
+	return false
+}
+
+// refused reports whether the destination has refused all calls of the exchange for a reason that is about the account or the
+// address.
+func (x *exchange) refused() bool {
+	if len(x.verdicts) == 0 {
+		return false
+	}
+	for _, v := range x.verdicts {
+		if !v.AboutAccount(x.response.Status) {
+			return false
+		}
+	}
+	return true
+}
