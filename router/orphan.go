@@ -123,7 +123,7 @@ func (o *orphan) run(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			o.log.Warn("the journal cannot be read; trying again: does the disk work?", zap.Error(err))
+			o.log.Warn("failed to read the journal, retrying", zap.Error(err), zap.String("hint", "check the disk"))
 			pause(ctx, time.Second)
 			continue
 		case frame.Seq >= o.end:

@@ -68,7 +68,7 @@ func (d *deadLetters) storePending() {
 	var jobs []*job
 	var letters []*journal.DeadLetter
 	d.p.storage.add(&storageJob{
-		failure: "failed to store dead letters",
+		what: "store dead letters",
 		begin: func() func(context.Context) error {
 			jobs = d.pending[:min(len(d.pending), maxBuried)]
 			letters = make([]*journal.DeadLetter, len(jobs))
@@ -184,7 +184,7 @@ func (d *deadLetters) lookUpOldest() {
 	}
 	gone := false
 	d.p.storage.add(&storageJob{
-		failure: "failed to look up a dead letter",
+		what: "look up a dead letter",
 		begin: func() func(context.Context) error {
 			return func(ctx context.Context) error {
 				gone = d.p.isGone(ctx, oldest.letter)

@@ -96,7 +96,7 @@ func (d *deadLetters) carryOut(pl *place, what *decision) {
 	}
 	var call *journal.Parked
 	d.p.storage.add(&storageJob{
-		failure: "failed to store a decision",
+		what: "store a decision",
 		begin: func() func(context.Context) error {
 			return func(ctx context.Context) (err error) {
 				if call, err = d.p.readParked(ctx, pl.key); err != nil || call == nil {

@@ -32,7 +32,7 @@ func (k *parking) expire(q *blocked.Queue, from journal.Position) {
 	var letters []*journal.DeadLetter
 	now := time.Now()
 	k.p.storage.add(&storageJob{
-		failure: "failed to store dead letters",
+		what: "store dead letters",
 		begin: func() func(context.Context) error {
 			read = q.Root().BeginAt(from, maxBuried)
 			return func(ctx context.Context) (err error) {

@@ -86,7 +86,7 @@ func (m *mergeStore) save() {
 	var now []merged
 	var failure error
 	m.p.storage.add(&storageJob{
-		failure: "failed to store merges",
+		what: "store merges",
 		begin: func() func(context.Context) error {
 			save, now, m.merged = m.memory.Unsaved(), m.merged, nil
 			return func(ctx context.Context) error {

@@ -51,6 +51,7 @@ type parking struct {
 	tooFew    int
 	notBefore time.Time // the next try to set aside, after one failed
 	warned    bool      // that there is no room
+	full      bool      // too many ids are blocked, and that was logged
 }
 
 // keyBatch is calls that one storage job stores or removes.
@@ -68,6 +69,15 @@ func newParking(p *Pipeline) *parking {
 
 // isFull reports whether too many ids are blocked to read on.
 func (k *parking) isFull() bool { return k.identities.Len() >= maxBlockedIDs }
+
+// warnFull logs once that the destination has stopped reading.
+func (k *parking) warnFull() {
+	if k.isFull() && !k.full {
+		k.p.log.Error("too many blocked ids, reading stops", zap.Int("ids", k.identities.Len()), zap.Int("calls", k.onDisk),
+			zap.String("hint", "find out what the destination refuses"))
+	}
+	k.full = k.isFull()
+}
 
 // isStored reports whether an earlier run has stored the call at pos.
 func (k *parking) isStored(pos journal.Position) bool {
@@ -164,6 +174,7 @@ func (k *parking) sweepSoon(now time.Time) {
 func (k *parking) tick(now time.Time) {
 	k.sweep(now)
 	k.parkStragglers(now)
+	k.warnFull()
 	if k.room() > 0 {
 		k.warned = false
 		wanting := k.wanting
@@ -334,7 +345,7 @@ func (k *parking) store(j *job) {
 	batch := &keyBatch{jobs: []*job{j}}
 	k.arriving = batch
 	k.p.storage.add(&storageJob{
-		failure: "failed to park calls",
+		what: "park calls",
 		begin: func() func(context.Context) error {
 			batch.closed = true
 			records := make([]*journal.Parked, len(batch.jobs))
@@ -437,7 +448,7 @@ func (k *parking) remove(j *job, outcome string) {
 	batch := &keyBatch{jobs: []*job{j}, outcomes: []string{outcome}}
 	k.leaving = batch
 	k.p.storage.add(&storageJob{
-		failure: "failed to remove parked calls",
+		what: "remove parked calls",
 		begin: func() func(context.Context) error {
 			batch.closed = true
 			keys := make([]journal.ParkedKey, len(batch.jobs))

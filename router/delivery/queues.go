@@ -90,7 +90,7 @@ func (k *parking) takeUp(q *blocked.Queue) {
 	var read *blocked.Read
 	gone := map[uint64]bool{}
 	k.p.storage.add(&storageJob{
-		failure: "failed to read parked calls",
+		what: "read parked calls",
 		begin: func() func(context.Context) error {
 			q = q.Root()
 			limit := k.takenAtOnce()
@@ -209,7 +209,7 @@ func (k *parking) takeDead(j *job, reason adapter.Reason, gone bool) {
 // forget removes a call from disk that no other waits for.
 func (k *parking) forget(j *job) {
 	k.p.storage.add(&storageJob{
-		failure: "failed to remove parked calls",
+		what: "remove parked calls",
 		begin: func() func(context.Context) error {
 			return func(ctx context.Context) error {
 				return k.p.config.Journal.Unpark(ctx, k.p.config.Destination.Name, []journal.ParkedKey{j.key})

@@ -22,7 +22,7 @@ type storage struct {
 
 // storageJob is something to store.
 type storageJob struct {
-	failure string // the log message when it fails
+	what string // for the log when it fails
 	// begin is called on the loop when the job's turn comes; what it returns is done beside it.
 	begin func() func(context.Context) error
 	done  func() // called on the loop
@@ -65,12 +65,12 @@ func (s *storage) finish(err error) {
 		return
 	}
 	if job.abandon != nil && job.abandon() {
-		s.log.Warn(job.failure, zap.Error(err), zap.String("hint", "is the disk full?"))
+		s.log.Warn("storage job failed", zap.String("job", job.what), zap.Error(err), zap.String("hint", "is the disk full?"))
 		s.drop()
 		s.next()
 		return
 	}
-	s.log.Error(job.failure, zap.Error(err), zap.Bool("retrying", true), zap.String("hint", "is the disk full?"))
+	s.log.Error("storage job failed, retrying", zap.String("job", job.what), zap.Error(err), zap.String("hint", "is the disk full?"))
 	s.rest()
 }
 
