@@ -30,7 +30,9 @@ func (c *conn) answer(method string) (answer Response, keep bool, err error) {
 	if !ok || method == http.MethodHead {
 		return c.anyAnswer(method)
 	}
-	answer = Response{Status: plain.status, RetryAfter: string(plain.retryAfter), Body: bytes.Clone(plain.body)}
+	answer = Response{
+		Status: plain.status, RetryAfter: string(plain.retryAfter), ContentType: string(plain.contentType), Body: bytes.Clone(plain.body),
+	}
 	_, _ = c.reader.Discard(len(come))
 	return answer, !plain.close && c.isDrained(), nil
 }
@@ -44,16 +46,24 @@ func (c *conn) anyAnswer(method string) (answer Response, keep bool, err error) 
 	c.wire.unread += maxBody
 	body, err := io.ReadAll(io.LimitReader(head.Body, maxAnswer+1))
 	tooLong := len(body) > maxAnswer || errors.Is(err, errTooMuch)
-	// The status stands where the answer is longer than what we read, and where it alone decides.
-	if err != nil && !tooLong && !decides(head.StatusCode) {
+	if err != nil && !tooLong && !c.stands(head.StatusCode, err) {
 		return Response{}, false, c.broken(err, true)
 	}
 	keep = err == nil && !tooLong && !head.Close && c.isDrained()
+	plain, more := plainBody(head, body[:min(len(body), maxAnswer)])
 	return Response{
-		Status:     head.StatusCode,
-		RetryAfter: head.Header.Get("Retry-After"),
-		Body:       plainBody(head, body[:min(len(body), maxAnswer)]),
+		Status:      head.StatusCode,
+		RetryAfter:  head.Header.Get("Retry-After"),
+		ContentType: head.Header.Get("Content-Type"),
+		Body:        plain,
+		TooLong:     tooLong || more,
 	}, keep, nil
+}
+
+// stands tells whether an answer whose body failed is one all the same: when its status alone decides, or when the body was not
+// wrong but did not end in time. A vendor that never ends its answers has taken what it says it has, and would be sent it for ever.
+func (c *conn) stands(status int, bodyErr error) bool {
+	return decides(status) || ErrorKind(c.broken(bodyErr, true)) == KindTimeout
 }
 
 var errNotHTTP = errors.New("the answer is not HTTP/1")
@@ -85,28 +95,32 @@ func decides(status int) bool {
 	return status >= 500
 }
 
-// plainBody returns the start of the answer's body, decompressed; as it came when that fails. We ask for no compression.
-func plainBody(head *http.Response, body []byte) []byte {
-	if !strings.EqualFold(head.Header.Get("Content-Encoding"), "gzip") {
-		return body
+// plainBody returns the start of the answer's body, decompressed; as it came when that fails. We ask for no compression. more
+// tells that what was compressed goes on behind it.
+func plainBody(head *http.Response, body []byte) (plain []byte, more bool) {
+	switch strings.ToLower(head.Header.Get("Content-Encoding")) {
+	case "gzip", "x-gzip":
+	default:
+		return body, false
 	}
 	z, err := gzip.NewReader(bytes.NewReader(body))
 	if err != nil {
-		return body
+		return body, false
 	}
-	plain, err := io.ReadAll(io.LimitReader(z, maxAnswer))
+	plain, err = io.ReadAll(io.LimitReader(z, maxAnswer+1))
 	if err != nil && len(plain) == 0 {
-		return body
+		return body, false
 	}
-	return plain
+	return plain[:min(len(plain), maxAnswer)], len(plain) > maxAnswer
 }
 
 // plainAnswer is an answer of the kind that nearly all are of. What it names is part of what was read.
 type plainAnswer struct {
-	status     int
-	retryAfter []byte
-	close      bool
-	body       []byte
+	status      int
+	retryAfter  []byte
+	contentType []byte
+	close       bool
+	body        []byte
 }
 
 // readPlain reads an answer that has come as a whole and with nothing behind it, and leaves no two ways to read it. It
@@ -167,6 +181,12 @@ func (a *plainAnswer) readHeader(line []byte, length *int) (ok bool) {
 			return false
 		}
 		a.retryAfter = value
+		return len(value) > 0
+	case isNamed(name, "Content-Type"):
+		if len(a.contentType) > 0 {
+			return false
+		}
+		a.contentType = value
 		return len(value) > 0
 	case isNamed(name, "Transfer-Encoding"), isNamed(name, "Content-Encoding"):
 		return false

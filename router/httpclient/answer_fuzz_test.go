@@ -31,7 +31,7 @@ func FuzzPlainAnswer(f *testing.F) {
 			t.Fatalf("%q: net/http has not read all: %v", come, err)
 		}
 		if got.status != want.StatusCode || got.close != want.Close || !bytes.Equal(got.body, body) ||
-			string(got.retryAfter) != want.Header.Get("Retry-After") || want.Header.Get("Content-Encoding") != "" || want.Uncompressed {
+			string(got.retryAfter) != want.Header.Get("Retry-After") || string(got.contentType) != want.Header.Get("Content-Type") || want.Header.Get("Content-Encoding") != "" || want.Uncompressed {
 			t.Fatalf("%q: got %+v, want %+v, body %q", come, got, want, body)
 		}
 	})
@@ -60,6 +60,7 @@ var plainAnswers = []string{
 	"HTTP/1.1 204 No Content\r\n\r\n",
 	"HTTP/1.1 304 \r\ncontent-length: 9\r\n\r\n",
 	"HTTP/1.1 429 Slow\r\nretry-after:\t7 \r\nX: \xc3\xa9\r\nCONTENT-LENGTH: 0\r\n\r\n",
+	"HTTP/1.1 200 OK\r\ncontent-type:  Text/HTML; charset=utf-8\t\r\nContent-Length: 6\r\n\r\n<html>",
 	"HTTP/1.1 503\r\nConnection: Close\r\nConnection: keep-alive\r\nContent-Length: 003\r\n\r\n\r\n\x00",
 	"HTTP/1.1 200 OK\r\nTrailer: Content-Length\r\nContent-Length: 0\r\n\r\n",
 }
@@ -99,6 +100,8 @@ var otherAnswers = []string{
 	"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
 	"HTTP/1.1 200 OK\r\nConnection: close, keep-alive\r\nContent-Length: 2\r\n\r\n{}",
 	"HTTP/1.1 200 OK\r\nRetry-After: \r\nRetry-After: 7\r\nContent-Length: 2\r\n\r\n{}",
+	"HTTP/1.1 200 OK\r\nContent-Type:\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\n{}",
+	"HTTP/1.1 200 OK\r\nContent-Type: image/gif\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\n{}",
 	"HTTP/1.1 200 OK\r\nRetry-After: 7\r\nRetry-After: 8\r\nContent-Length: 2\r\n\r\n{}",
 }
 

@@ -3,6 +3,7 @@ package httpclient
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"fmt"
 	"io"
 	"net"
@@ -30,7 +31,30 @@ func TestAFaultOfTheVendorHasAKindAndTellsWhetherItMayHaveActed(t *testing.T) {
 		{"it hangs", func(c *peer) { c.request(); c.untilClosed() }, nil, true, KindTimeout},
 		{"it hangs before it has read all", func(c *peer) { c.standStill() }, huge, true, KindTimeout},
 		{"its head drips", func(c *peer) { c.request(); c.drip("HTTP/1.1 200 OK\r\nX-Drip: ") }, nil, true, KindTimeout},
-		{"its body drips", func(c *peer) { c.request(); c.say("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"); c.drip("x") }, nil, true, KindTimeout},
+		{"its body drips", func(c *peer) { c.request(); c.say("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"); c.drip("x") }, nil, true, "200"},
+		{"its chunks drip", func(c *peer) {
+			c.request()
+			c.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n")
+			c.drip("x")
+		}, nil, true, "200"},
+		{"its body stalls", func(c *peer) { c.request(); c.say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"); c.untilClosed() }, nil, true, "200"},
+		{"its body does not begin", func(c *peer) { c.request(); c.say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"); c.untilClosed() }, nil, true, "200"},
+		{"a chunk stalls", func(c *peer) {
+			c.request()
+			c.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{")
+			c.untilClosed()
+		}, nil, true, "200"},
+		{"its trailers stall", func(c *peer) {
+			c.request()
+			c.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n")
+			c.untilClosed()
+		}, nil, true, "200"},
+		{"its connection stays open behind a body without a length", func(c *peer) { c.request(); c.say("HTTP/1.0 200 OK\r\n\r\n{}"); c.untilClosed() }, nil, true, "200"},
+		{"the body of its 400 stalls", func(c *peer) {
+			c.request()
+			c.say("HTTP/1.1 400 Bad\r\nContent-Length: 9\r\n\r\n{")
+			c.untilClosed()
+		}, nil, true, "400"},
 		{"the body of its 503 drips", func(c *peer) { c.request(); c.say("HTTP/1.1 503 No\r\nContent-Length: 100000\r\n\r\n"); c.drip("x") }, nil, true, "503"},
 		{"it resets before it answers", func(c *peer) { c.request(); c.reset() }, nil, false, KindReset},
 		{"it resets before it has read all", func(c *peer) { c.some(); c.reset() }, huge, false, KindReset},
@@ -41,6 +65,9 @@ func TestAFaultOfTheVendorHasAKindAndTellsWhetherItMayHaveActed(t *testing.T) {
 		{"it closes in a chunk", answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{"), nil, false, KindReset},
 		{"it answers before it has read all", func(c *peer) { c.some(); c.say("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"); c.close() }, huge, false, "413"},
 		{"it answers and reads no more", func(c *peer) { c.some(); c.say("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"); c.standStill() }, huge, true, "413"},
+
+		{"it says yes before it has read all", func(c *peer) { c.some(); c.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"); c.standStill() }, huge, true, KindTimeout},
+		{"it begins to say yes before it has read all", func(c *peer) { c.some(); c.say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"); c.standStill() }, huge, true, KindTimeout},
 
 		{"it announces its answer", answering("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n"), nil, false, "204"},
 		{"it announces and announces", func(c *peer) { c.request(); c.repeat("HTTP/1.1 100 Continue\r\n\r\n") }, nil, false, KindBadAnswer},
@@ -76,6 +103,7 @@ func TestAFaultOfTheVendorHasAKindAndTellsWhetherItMayHaveActed(t *testing.T) {
 			c.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
 			c.repeat("1\r\nx\r\n")
 		}, nil, false, "200"},
+		{"the body of its 500 never ends", func(c *peer) { c.request(); c.say("HTTP/1.1 500 No\r\n\r\n"); c.repeat("xxxxxxxx") }, nil, false, "500"},
 		{"a chunk's extension never ends", func(c *peer) {
 			c.request()
 			c.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=")
@@ -156,6 +184,57 @@ func TestWhatIsReadOfAnAnswerIsBounded(t *testing.T) {
 			_ = connection.Close()
 		})
 	}
+}
+
+func TestAnAnswerThatDoesNotEndIsWhatHasCome(t *testing.T) {
+	const start = `{"status":200,`
+	for name, c := range map[string]struct {
+		head    string
+		body    []byte
+		more    func(c *peer)
+		tooLong bool
+	}{
+		"a length that is longer": {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n", []byte(start), (*peer).untilClosed, false},
+		"a chunk that is longer":  {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n", []byte("ff\r\n" + start), (*peer).untilClosed, false},
+		"no last chunk":           {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n", []byte("e\r\n" + start + "\r\n"), (*peer).untilClosed, false},
+		"packed":                  {"HTTP/1.1 200 OK\r\nContent-Encoding: X-GZIP\r\nContent-Length: 100\r\n", flushed(start), (*peer).untilClosed, false},
+		"more and more":           {"HTTP/1.1 200 OK\r\n", []byte(start), func(c *peer) { c.repeat("xxxxxxxx") }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var connections atomic.Int32
+			vendor := listen(t, func(p *peer) {
+				connections.Add(1)
+				p.request()
+				p.say(c.head + "Content-Type: application/json\r\n\r\n" + string(c.body))
+				c.more(p)
+			})
+			s := sender()
+			s.timeout = impatient
+			for n := int32(1); n <= 2; n++ {
+				answer := s.Send(Exchange{Method: "POST", URL: vendor.url})
+				if answer.Err != nil || answer.Status != 200 || answer.ContentType != "application/json" || answer.TooLong != c.tooLong {
+					t.Errorf("got %+v", answer)
+				}
+				if body := string(answer.Body); !strings.HasPrefix(body, start) || !c.tooLong && body != start {
+					t.Errorf("its body is %.100q", body)
+				}
+				if connections.Load() != n {
+					t.Errorf("%d exchanges took %d connections", n, connections.Load())
+				}
+			}
+			vendor.allEnd()
+		})
+	}
+}
+
+// flushed is a compressed text that goes on.
+func flushed(text string) []byte {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, _ = io.WriteString(z, text)
+	_ = z.Flush()
+	return packed.Bytes()
 }
 
 type counter struct {

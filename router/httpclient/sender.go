@@ -20,10 +20,13 @@ type Exchange struct {
 
 // Response is what came of an exchange.
 type Response struct {
-	Status     int
-	RetryAfter string
-	// Body is the start of the answer.
+	Status int
+	// RetryAfter and ContentType are the headers of these names, as they came.
+	RetryAfter, ContentType string
+	// Body is the start of the answer, as far as it came in time.
 	Body []byte
+	// TooLong tells that the answer is longer than what is kept of one.
+	TooLong bool
 	// Err is why there is no answer; the other fields are empty then.
 	Err error
 	// Ambiguous tells, beside Err, that the vendor may have received the request and acted on it.
@@ -115,8 +118,9 @@ func (c *conn) exchange(r *request, deadline time.Time, timeout time.Duration) (
 	if c.wire.written == 0 {
 		return Response{}, false, c.broken(err, false)
 	}
-	if early, _, readErr := c.answer(r.method); readErr == nil {
-		return early, false, nil // such as 413
+	// Such as 413. A success would be that of something which has not been read.
+	if early, _, readErr := c.answer(r.method); readErr == nil && early.Status >= 300 {
+		return early, false, nil
 	}
 	return Response{}, false, c.broken(err, true)
 }

@@ -127,8 +127,8 @@ func TestACompressedAnswerIsReadWithinBounds(t *testing.T) {
 			_, _ = w.Write(packed.Bytes())
 		})
 		answer := sender().Send(Exchange{Method: "POST", URL: vendor})
-		if answer.Status != 200 || len(answer.Body) != want {
-			t.Errorf("%d zeros: status %d, error %v, %d bytes", size, answer.Status, answer.Err, len(answer.Body))
+		if answer.Status != 200 || len(answer.Body) != want || answer.TooLong != (size > want) {
+			t.Errorf("%d zeros: status %d, error %v, %d bytes, too long: %t", size, answer.Status, answer.Err, len(answer.Body), answer.TooLong)
 		}
 	}
 }
