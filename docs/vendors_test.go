@@ -148,8 +148,9 @@ func TestThePagesExplainEveryReason(t *testing.T) {
 			return "<!-- reasons: " + named + " -->\n\n| reason | what it means, and what to do |\n|---|---|\n" + rows + "\n<!-- end of reasons -->\n"
 		}))
 	}
-	for _, reason := range slices.Concat(adapter.DropReasons, adapter.DeadReasons) {
-		inREADME := slices.Contains(general, reason) || slices.Contains(adapter.DeadReasons, reason)
+	everywhere := slices.Concat(general, adapter.DeadReasons, adapter.RetryReasons)
+	for _, reason := range slices.Concat(adapter.DropReasons, adapter.DeadReasons, adapter.RetryReasons) {
+		inREADME := slices.Contains(everywhere, reason)
 		somewhere := slices.ContainsFunc(destinations.Types(), func(vendor string) bool { return said[vendor+" "+string(reason)] })
 		if inREADME != said["README "+string(reason)] || !inREADME && !somewhere {
 			t.Errorf("no page explains %s where it should", reason)
@@ -163,6 +164,8 @@ func reasonsNamed(text string) (all []adapter.Reason) {
 		return general
 	case "of dead letters":
 		return adapter.DeadReasons
+	case "of retries":
+		return adapter.RetryReasons
 	}
 	for word := range strings.SplitSeq(text, ", ") {
 		all = append(all, adapter.Reason(word))

@@ -69,9 +69,10 @@ type Adapter interface {
 }
 
 // Responder is implemented by an adapter whose vendor's answers cannot be read off the status alone: a 200 that means
-// no, failures per record.
+// no, failures per record, a success by which the vendor is known. Of one that is not, an answer means what Answer.Verdict says.
 type Responder interface {
-	// Judge reads the answer to one HTTP exchange and returns one verdict per request, in order.
+	// Judge reads the answer to one HTTP exchange and returns one verdict per request, in order. It is what says which answers
+	// are a success: no web page is one, whatever its status, which adaptertest checks.
 	Judge(requests []Request, answer Answer) []Verdict
 }
 
@@ -180,14 +181,4 @@ type Batch struct {
 	Key string
 	// MaxItems and MaxBytes bound the array: items, and bytes before compression. Zero is no bound.
 	MaxItems, MaxBytes int
-}
-
-// Answer is what the vendor said to one exchange.
-type Answer struct {
-	Status int
-	// Body is the start of the answer's body, at most 64 KiB.
-	Body []byte
-	// AfterAmbiguous tells that an earlier try of this exchange was never answered, or with a 5xx that may have been a
-	// gateway's, so the vendor may have acted on it already.
-	AfterAmbiguous bool
 }

@@ -1,7 +1,7 @@
 package adapter
 
-// Reason says why a destination got nothing of a call, or why a call was given up on. The words are a closed set, the
-// same in metrics, logs, explain and the dead letters.
+// Reason says why a destination got nothing of a call, why a call was given up on, or why one that was answered is tried again.
+// The words are a closed set, the same in metrics, logs, explain and the dead letters.
 type Reason string
 
 // The reasons for which a call is dropped: nothing was to be sent, and that is a success.
@@ -58,6 +58,14 @@ const (
 // DeadReasons lists every reason of a dead letter.
 var DeadReasons = []Reason{Refused, Rejected, TooLarge, TooOld, Expired, MaxAttempts, Undecodable}
 
+// The reasons for which a call is tried again although the answer is a success.
+const (
+	NotTheVendor Reason = "not_the_vendor" // the answer is not the vendor's
+)
+
+// RetryReasons lists every reason of a call that is tried again.
+var RetryReasons = []Reason{NotTheVendor}
+
 // Explain returns one sentence without a full stop: what the reason means, and what to do where something can be done. It
 // is "" for a word that is no reason.
 func (r Reason) Explain() string { return explanations[r] }
@@ -94,4 +102,6 @@ var explanations = map[Reason]string{
 	Expired:     "the call was retried for longer than retry.max_age: see what the vendor answered last, then replay or discard it",
 	MaxAttempts: "the call failed retry.max_attempts times: see what the vendor answered last, then replay or discard it",
 	Undecodable: "the call's JSON in the journal cannot be read back: send the call again, and discard this one",
+
+	NotTheVendor: "the answer is not the vendor's but, for example, the web page of a firewall or a login; the call is retried: check the endpoint in the settings, and the network",
 }

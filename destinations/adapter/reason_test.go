@@ -7,7 +7,7 @@ import (
 )
 
 func TestEveryReasonIsExplained(t *testing.T) {
-	all := slices.Concat(DropReasons, DeadReasons)
+	all := slices.Concat(DropReasons, DeadReasons, RetryReasons)
 	for _, reason := range all {
 		why := reason.Explain()
 		if why == "" || strings.HasSuffix(why, ".") || strings.ContainsAny(why, "\r\n") {

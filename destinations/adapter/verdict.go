@@ -29,7 +29,8 @@ func (c Class) String() string { return classNames[c] }
 // Verdict is how one request of an exchange ended.
 type Verdict struct {
 	Class Class
-	// Note is a short constant that tells verdicts of one class apart, such as "reidentified_before". May be empty.
+	// Note is a short constant that tells verdicts of one class apart, such as "reidentified_before" or NotTheVendor. May be
+	// empty.
 	Note string
 	// Detail is what the vendor said, for the dead letter and the log. The router bounds it and masks secrets.
 	Detail string
@@ -64,7 +65,8 @@ var accountStatuses = []int{
 	http.StatusMisdirectedRequest, http.StatusUpgradeRequired, http.StatusUnavailableForLegalReasons,
 }
 
-// StatusVerdict is the verdict that a status has everywhere, where a vendor's Judge says nothing else.
+// StatusVerdict is the verdict that a status has everywhere, where a vendor's Judge says nothing else. It does not know who
+// answers: Answer.Verdict does.
 //
 //	2xx                       delivered
 //	3xx, 408, 425, 429, 5xx   later
@@ -98,12 +100,12 @@ func Verdicts(n int, v Verdict) []Verdict {
 	return all
 }
 
-// Judge reads an answer: by the adapter's own Judge where it has one, else by the status alone. When the adapter panics, the
-// status decides, except that nothing counts as delivered.
+// Judge reads an answer: by the adapter's own Judge where it has one, else by Answer.Verdict. When the adapter panics, the status
+// decides, except that nothing counts as delivered.
 func Judge(a Adapter, requests []Request, answer Answer) (verdicts []Verdict) {
 	responder, ok := a.(Responder)
 	if !ok {
-		return Verdicts(len(requests), StatusVerdict(answer.Status))
+		return Verdicts(len(requests), answer.Verdict())
 	}
 	defer func() {
 		if cause := recover(); cause != nil {

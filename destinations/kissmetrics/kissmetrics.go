@@ -45,7 +45,8 @@ type translator struct {
 	base string
 }
 
-// Translate implements adapter.Adapter.
+// Translate implements adapter.Adapter. There is no Judge: any 2xx but a web page's is a success (adapter.Answer.Verdict). Nothing
+// says that the image stays as it is.
 func (t *translator) Translate(call *segment.Call) adapter.Outcome {
 	if call.Type == segment.Alias {
 		return adapter.Send(t.alias(call, call.PreviousID, call.UserID))

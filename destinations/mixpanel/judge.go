@@ -2,6 +2,7 @@ package mixpanel
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -25,7 +26,7 @@ type failure struct {
 }
 
 // Judge implements adapter.Responder. An answer says more than its status does: a 400 may name the few records that it is
-// about, and a 200 may be a refusal.
+// about, and a 200 may be a refusal. A success is one by Mixpanel's own word in it, whatever its Content-Type.
 func (t *translator) Judge(requests []adapter.Request, answer adapter.Answer) []adapter.Verdict {
 	said, err := read(answer.Body)
 	verdict := adapter.StatusVerdict(answer.Status)
@@ -35,18 +36,34 @@ func (t *translator) Judge(requests []adapter.Request, answer adapter.Answer) []
 		return said.perRecord(len(requests))
 	case said.refuses():
 		verdict.Class = adapter.Never
-	case verdict.Class == adapter.Delivered && (said.accepts() || requests[0].URL == t.events.url):
-		// A 200 of /import says by itself that everything was taken. Elsewhere only the body does.
+	case verdict.Class == adapter.Delivered && (said.accepts() || t.isImported(requests[0], answer)):
 		return adapter.Verdicts(len(requests), verdict)
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		// Only the start of an answer is read. Half the batch gets half the answer.
-		verdict.Class = adapter.Split
+		verdict.Class = unfinished(len(requests), answer.TooLong, verdict.Class)
+	case verdict.Class == adapter.Delivered && answer.IsEmpty() && !answer.IsPage():
+		verdict.Class = adapter.Later // an answer that did not come in time, too
 	case verdict.Class == adapter.Delivered:
-		// Not an answer of Mixpanel's: a proxy's, perhaps. Better to send twice than to lose.
-		verdict.Class = adapter.Later
+		verdict = answer.Foreign()
 	}
-	verdict.Detail = said.detail(answer.Body)
+	verdict.Detail = cmp.Or(verdict.Detail, said.detail(answer.Body))
 	return adapter.Verdicts(len(requests), verdict)
+}
+
+// isImported tells whether a 2xx is one of /import, which says by itself that everything was taken. Elsewhere only the body does.
+func (t *translator) isImported(request adapter.Request, answer adapter.Answer) bool {
+	return request.URL == t.events.url && !answer.IsPage() && (answer.IsEmpty() || answer.IsObject())
+}
+
+// unfinished is the class of an answer that ends in the middle. Of one that is too long, half the batch gets half. Otherwise the
+// rest of it may come the next time. Only the refusal of a single record needs no more words.
+func unfinished(requests int, tooLong bool, class adapter.Class) adapter.Class {
+	switch {
+	case requests > 1 && tooLong:
+		return adapter.Split
+	case requests == 1 && class == adapter.Never:
+		return adapter.Never
+	}
+	return adapter.Later
 }
 
 // read decodes an answer as far as it can be. The error is io.ErrUnexpectedEOF when the answer was cut off.

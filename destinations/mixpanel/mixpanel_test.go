@@ -24,11 +24,12 @@ func FuzzJudge(f *testing.F) {
 		`{"code":400,"failed_records":[{"index":1,"field":"properties.time","message":"invalid"}]}`,
 		`{"failed_records":[{"index":1e99},"x",null]}`, `{"failed_records":[{"in`,
 	} {
-		f.Add(200, body, 3, true)
-		f.Add(400, body, 3, false)
+		f.Add(200, body, 3, true, false)
+		f.Add(200, body, 0, false, true)
+		f.Add(400, body, 3, false, true)
 	}
 	a := newTranslator(Config{}, "https://api.mixpanel.com")
-	f.Fuzz(func(t *testing.T, status int, body string, n int, events bool) {
+	f.Fuzz(func(t *testing.T, status int, body string, n int, events, tooLong bool) {
 		n = 1 + (n&0x7fffffff)%5
 		to := a.profiles
 		if events {
@@ -38,7 +39,7 @@ func FuzzJudge(f *testing.F) {
 		for i := range requests {
 			requests[i] = to.request([]byte("{}"))
 		}
-		verdicts := a.Judge(requests, adapter.Answer{Status: status, Body: []byte(body)})
+		verdicts := a.Judge(requests, adapter.Answer{Status: status, Body: []byte(body), TooLong: tooLong})
 		if len(verdicts) != n {
 			t.Fatalf("%d verdicts on %d requests", len(verdicts), n)
 		}
@@ -46,6 +47,9 @@ func FuzzJudge(f *testing.F) {
 		for _, v := range verdicts {
 			if v.Class == 0 || v.Class == adapter.Delivered && all != adapter.Delivered && all != adapter.Never {
 				t.Errorf("%d %q: %s", status, body, v.Class)
+			}
+			if v.Class == adapter.Delivered && strings.HasPrefix(body, "<") || v.Class == adapter.Split && n == 1 && all != adapter.Split {
+				t.Errorf("%d %q: %s of %d", status, body, v.Class, n)
 			}
 		}
 	})

@@ -3,6 +3,7 @@
 package vero
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"net/http"
@@ -205,17 +206,24 @@ func (t *translator) request(method, path string, body adapter.Object) (adapter.
 	}, nil
 }
 
-// Judge implements adapter.Responder. A rename that is tried again after it had happened finds nobody under the old id.
+// Judge implements adapter.Responder. Vero answers with a JSON object. A rename that is tried again after it had happened finds
+// nobody under the old id.
 func (t *translator) Judge(requests []adapter.Request, answer adapter.Answer) []adapter.Verdict {
-	verdict := adapter.StatusVerdict(answer.Status)
-	notFound := answer.Status == http.StatusBadRequest || answer.Status == http.StatusNotFound
-	switch {
-	case notFound && answer.AfterAmbiguous && strings.HasSuffix(requests[0].URL, reidentifyPath):
+	verdict := answer.Verdict()
+	if answer.AfterAmbiguous && strings.HasSuffix(requests[0].URL, reidentifyPath) && isNotFound(answer.Status) {
 		verdict = adapter.Verdict{Class: adapter.Delivered, Note: "reidentified_before"}
+	}
+	switch {
 	case verdict.Class != adapter.Delivered:
-		verdict.Detail = string(answer.Body)
+		verdict.Detail = cmp.Or(verdict.Detail, string(answer.Body))
+	case answer.IsPage(), answer.Status < 300 && !answer.IsEmpty() && !answer.IsObject():
+		verdict = answer.Foreign()
 	}
 	return adapter.Verdicts(len(requests), verdict)
+}
+
+func isNotFound(status int) bool {
+	return status == http.StatusBadRequest || status == http.StatusNotFound
 }
 
 var (

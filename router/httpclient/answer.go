@@ -61,7 +61,7 @@ func (c *conn) anyAnswer(method string) (answer Response, keep bool, err error) 
 }
 
 // stands tells whether an answer whose body failed is one all the same: when its status alone decides, or when the body was not
-// wrong but did not end in time. A vendor that never ends its answers has taken what it says it has, and would be sent it for ever.
+// wrong but did not end in time. A vendor that never ends its answers has taken what its status says, and would be sent the same again and again.
 func (c *conn) stands(status int, bodyErr error) bool {
 	return decides(status) || ErrorKind(c.broken(bodyErr, true)) == KindTimeout
 }

@@ -18,8 +18,10 @@
 //	answers:
 //	  - { request: 0, items: 2, status: 400, body: '{"failed_records":[{"index":1}]}', verdicts: [delivered, never] }
 //
-// request picks the request of `send` (default the first), items repeats it as a batch (default 1), after_ambiguous tells
-// that an earlier try got no answer. A verdict with a note is written `delivered/reidentified_before`.
+// request picks the request of `send` (default the first), items repeats it as a batch (default 1), content_type is that
+// header, too_long tells that the body is only the start of a longer one, and after_ambiguous that an earlier try got no answer.
+// A verdict with a note is written `delivered/reidentified_before`. Whatever `answers:` says, no web page may be a success: each
+// request of each case is checked for that.
 //
 // `merges:` is what an adapter.Merger says of the call, `{}` for nothing:
 //
@@ -85,7 +87,9 @@ type answerCase struct {
 	Request        int      `yaml:"request"`
 	Items          int      `yaml:"items"`
 	Status         int      `yaml:"status"`
+	ContentType    string   `yaml:"content_type"`
 	Body           string   `yaml:"body"`
+	TooLong        bool     `yaml:"too_long"`
 	AfterAmbiguous bool     `yaml:"after_ambiguous"`
 	Verdicts       []string `yaml:"verdicts"`
 }
@@ -138,6 +142,9 @@ func runCase(t *testing.T, vendor adapter.Vendor, file string) {
 	c.compareMerges(t, a, call, outcome)
 	for _, answer := range c.Answers {
 		answer.check(t, a, outcome.Requests)
+	}
+	if problem := takesPages(a, outcome.Requests); problem != "" {
+		t.Error(problem)
 	}
 }
 
@@ -316,7 +323,9 @@ func (a answerCase) check(t *testing.T, by adapter.Adapter, requests []adapter.R
 	for i := range batch {
 		batch[i] = requests[a.Request]
 	}
-	got := judge(by, batch, adapter.Answer{Status: a.Status, Body: []byte(a.Body), AfterAmbiguous: a.AfterAmbiguous})
+	got := judge(by, batch, adapter.Answer{
+		Status: a.Status, ContentType: a.ContentType, Body: []byte(a.Body), TooLong: a.TooLong, AfterAmbiguous: a.AfterAmbiguous,
+	})
 	var words []string
 	for _, v := range got {
 		word := v.Class.String()
@@ -335,7 +344,50 @@ func judge(by adapter.Adapter, requests []adapter.Request, answer adapter.Answer
 	if responder, ok := by.(adapter.Responder); ok {
 		return responder.Judge(requests, answer)
 	}
-	return adapter.Verdicts(len(requests), adapter.StatusVerdict(answer.Status))
+	return adapter.Verdicts(len(requests), answer.Verdict())
+}
+
+// pages are what others answer in the vendor's place.
+var pages = []adapter.Answer{
+	{ContentType: "text/html; charset=utf-8", Body: []byte("<!DOCTYPE html>\n<html><title>Sign in</title></html>")},
+	{ContentType: "text/html", Body: []byte("Blocked by the firewall.")},
+	{ContentType: "application/json", Body: []byte("\xef\xbb\xbf\r\n <html><title>Welcome</title></html>")},
+	{Body: []byte("\xff\xfe<\x00h\x00t\x00m\x00l\x00>\x00")},
+	{Body: []byte("<html>" + strings.Repeat("x", 60_000)), TooLong: true},
+}
+
+// pageStatuses are those that are a success somewhere, or may be where an earlier try is in doubt.
+var pageStatuses = []int{200, 201, 202, 203, 205, 206, 207, 226, 302, 304, 400, 404, 405, 409, 410, 412, 422}
+
+// takesPages returns what is wrong where a web page is taken for the vendor's word. With a 2xx it is adapter.Answer.Foreign.
+func takesPages(a adapter.Adapter, requests []adapter.Request) string {
+	for _, r := range requests {
+		sent := []adapter.Request{r}
+		if r.Batch != nil {
+			sent = append(sent, r)
+		}
+		for _, page := range pages {
+			for _, page.Status = range pageStatuses {
+				for _, page.AfterAmbiguous = range []bool{false, true} {
+					if problem := takesPage(a, sent, page); problem != "" {
+						return problem
+					}
+				}
+			}
+		}
+	}
+	return ""
+}
+
+func takesPage(a adapter.Adapter, sent []adapter.Request, page adapter.Answer) string {
+	for _, v := range judge(a, sent, page) {
+		foreign := v.Class == adapter.Later && v.Note == string(adapter.NotTheVendor)
+		if v.Class == adapter.Delivered || page.Status < 300 && !foreign {
+			return fmt.Sprintf("%s %s: a web page with status %d is %s/%s, want later/not_the_vendor (begin Judge with answer.Verdict):\n%.60q",
+				sent[0].Method, sent[0].URL, page.Status, v.Class, v.Note, page.Body)
+		}
+	}
+	return ""
 }
 
 // build makes an adapter from a case's settings, read as the config's are.

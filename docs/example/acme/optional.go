@@ -9,11 +9,11 @@ import (
 )
 
 // Judge implements adapter.Responder. Acme answers 409 to a merge that it has made already, which is as good as made
-// (https://acme.example/docs/merge).
+// (https://acme.example/docs/merge). A web page is not Acme's.
 func (t *translator) Judge(requests []adapter.Request, answer adapter.Answer) []adapter.Verdict {
-	verdict := adapter.StatusVerdict(answer.Status)
+	verdict := answer.Verdict()
 	switch {
-	case answer.Status == http.StatusConflict && requests[0].URL == t.base+"/people/merge":
+	case answer.Status == http.StatusConflict && !answer.IsPage() && requests[0].URL == t.base+"/people/merge":
 		verdict = adapter.Verdict{Class: adapter.Delivered, Note: "merged_before"}
 	case verdict.Class != adapter.Delivered:
 		verdict.Detail = string(answer.Body)
