@@ -167,9 +167,15 @@ func (d *dispatcher) do(x *exchange) {
 	x.response = d.sender.Send(exchangeOf(x.requests))
 	x.took = time.Since(start)
 	if x.response.Err == nil {
-		x.verdicts = d.judge(x.requests, adapter.Answer{Status: x.response.Status, Body: x.response.Body, AfterAmbiguous: x.ambiguous})
+		x.verdicts = d.judge(x.requests, x.answer())
 	}
 	d.results <- x
+}
+
+// answer is what the adapter gets of the response.
+func (x *exchange) answer() adapter.Answer {
+	r := x.response
+	return adapter.Answer{Status: r.Status, ContentType: r.ContentType, Body: r.Body, TooLong: r.TooLong, AfterAmbiguous: x.ambiguous}
 }
 
 // judge asks the adapter, and falls back on the status when the adapter does not give a verdict for each request.
@@ -180,7 +186,7 @@ func (d *dispatcher) judge(requests []adapter.Request, answer adapter.Answer) []
 	}
 	d.log.Error("adapter gave the wrong number of verdicts", zap.Int("verdicts", len(verdicts)), zap.Int("requests", len(requests)),
 		zap.String("hint", "the status decides; report this mistake of the adapter"))
-	return adapter.Verdicts(len(requests), adapter.StatusVerdict(answer.Status))
+	return adapter.Verdicts(len(requests), answer.Verdict())
 }
 
 // exchangeOf puts requests into one exchange: as one JSON array when they are batchable.
@@ -208,6 +214,16 @@ func exchangeOf(requests []adapter.Request) httpclient.Exchange {
 // failed reports whether the exchange says that the destination is not well.
 func (x *exchange) failed() bool {
 	return x.response.Err != nil || x.all(adapter.Later)
+}
+
+// foreign returns NotTheVendor as a word where the answer is not the vendor's, else "".
+func (x *exchange) foreign() string {
+	for _, v := range x.verdicts {
+		if v.Note == string(adapter.NotTheVendor) {
+			return v.Note
+		}
+	}
+	return ""
 }
 
 // all reports whether all verdicts are of one class.

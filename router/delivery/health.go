@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"slices"
@@ -101,7 +102,7 @@ func (h *health) noteError(x *exchange) {
 	case x.response.Err != nil:
 		kind = httpclient.ErrorKind(x.response.Err)
 	case x.failed() || x.authFailed():
-		kind = "status " + strconv.Itoa(x.response.Status)
+		kind = cmp.Or(x.foreign(), "status "+strconv.Itoa(x.response.Status))
 	}
 	if kind != "" && kind != h.lastError {
 		h.logError(x, kind)
@@ -114,7 +115,11 @@ func (h *health) logError(x *exchange, kind string) {
 	if errors.As(x.response.Err, &private) {
 		h.log.Error("destination resolves to a private address", zap.Error(private), zap.String("hint", "calls wait; correct the host name, or set delivery.allow_private"))
 	}
-	h.log.Warn("exchange failed, will retry", zap.String("error", kind), zap.Int("status", x.response.Status), zap.Duration("duration", x.took))
+	hint := zap.Skip()
+	if why := adapter.Reason(kind).Explain(); why != "" {
+		hint = zap.String("hint", why)
+	}
+	h.log.Warn("exchange failed, will retry", zap.String("error", kind), zap.Int("status", x.response.Status), zap.Duration("duration", x.took), hint)
 }
 
 // stateChanged notes and logs a new state; wait is how long nothing is sent in it.
@@ -149,8 +154,10 @@ const maxFailures = 8
 
 // Failure is a kind of failure.
 type Failure struct {
-	// Kind is later, never, operator or split, as the answer was judged, or why there was none, such as timeout.
+	// Kind is later, never, operator or split, as the answer was judged, not_the_vendor where it is not the vendor's, or why
+	// there was none, such as timeout. Why explains not_the_vendor in a sentence.
 	Kind string `json:"kind"`
+	Why  string `json:"why,omitempty"`
 	// Status is the answer's; 0 when there was none.
 	Status int `json:"status,omitempty"`
 	// Detail is what was said last, bounded and with secrets masked.
@@ -163,7 +170,7 @@ type Failure struct {
 
 // note remembers how a call failed last. detail is bounded and masked.
 func (f *failures) note(status int, kind, detail string, now time.Time) {
-	failure := Failure{Kind: kind, Status: status, Detail: detail, First: now, Last: now}
+	failure := Failure{Kind: kind, Why: adapter.Reason(kind).Explain(), Status: status, Detail: detail, First: now, Last: now}
 	if i := slices.IndexFunc(*f, func(known Failure) bool { return known.Kind == kind && known.Status == status }); i >= 0 {
 		failure.First, failure.Calls = (*f)[i].First, (*f)[i].Calls
 		*f = slices.Delete(*f, i, i+1)

@@ -58,9 +58,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		outcomes: counter("outcomes_total", "Calls that ended, by how: delivered, dropped with a reason, or dead (kept as a dead letter) with a reason.",
 			"type", "outcome", "reason"),
 		retries:      counter("retries_total", "Tries that failed and will be repeated."),
-		ambiguous:    counter("ambiguous_total", "Tries that failed with no answer or a 5xx: the vendor may have acted on them."),
+		ambiguous:    counter("ambiguous_total", "Tries that failed with no answer, a 5xx or an answer that is not the vendor's: the vendor may have acted on them."),
 		inDoubt:      counter("delivery_in_doubt_total", "Calls taken up after a crash that had not ended when the progress was last saved: the run before may have delivered them."),
-		exchanges:    counter("exchanges_total", "HTTP exchanges with the vendor, by the class of the answer or the kind of error.", "result"),
+		exchanges:    counter("exchanges_total", "HTTP exchanges with the vendor, by the class of the answer or the kind of error; not_the_vendor is a success that somebody else answered.", "result"),
 		diagnostics:  counter("routing_diagnostics_total", "Oddities in the integrations of calls, as seen by the destination.", "code"),
 		saveFailures: counter("progress_save_failures_total", "Failed attempts to save the progress."),
 		forgotten:    counter("merges_forgotten_total", "Merges that were forgotten because there are too many to remember, the oldest first."),
@@ -155,7 +155,7 @@ func (m *Metrics) destination(name string) *destinationMetrics {
 	for class := 1; class < len(d.answers); class++ {
 		d.answers[class] = m.exchanges.WithLabelValues(name, strconv.Itoa(class)+"xx")
 	}
-	for _, kind := range httpclient.ErrorKinds {
+	for _, kind := range slices.Concat(httpclient.ErrorKinds, []string{string(adapter.NotTheVendor)}) {
 		d.errors[kind] = m.exchanges.WithLabelValues(name, kind)
 	}
 	for _, code := range segment.RouteDiagnosticCodes {
@@ -228,11 +228,14 @@ func (d *destinationMetrics) diagnostic(code string) {
 	d.all.diagnostics.WithLabelValues(d.name, code).Inc()
 }
 
-func (d *destinationMetrics) exchange(r httpclient.Response, took time.Duration) {
+// exchange counts one; foreign is why its answer is not the vendor's, where it is not.
+func (d *destinationMetrics) exchange(r httpclient.Response, foreign string, took time.Duration) {
 	c := d.errors[httpclient.KindOther]
 	switch class := r.Status / 100; {
 	case r.Err != nil:
 		c = d.errors[httpclient.ErrorKind(r.Err)]
+	case foreign != "":
+		c = d.errors[foreign]
 	case class >= 1 && class < len(d.answers):
 		c = d.answers[class]
 	}

@@ -410,7 +410,9 @@ func TestWhatAFailedTryMayHaveDoneIsRemembered(t *testing.T) {
 	}{
 		"no answer":           {"a-1/0", httpclient.Response{Err: fasthttp.ErrTimeout, Ambiguous: true}, []bool{true, false}},
 		"an answer of 502":    {"a-1/0", httpclient.Response{Status: 502}, []bool{true, false}},
+		"a web page":          {"a-1/0", httpclient.Response{Status: 200, ContentType: "text/html"}, []bool{true, false}},
 		"an answer of 429":    {"a-1/0", httpclient.Response{Status: 429}, []bool{false, false}},
+		"a redirect":          {"a-1/0", httpclient.Response{Status: 302, ContentType: "text/html"}, []bool{false, false}},
 		"the step after":      {"a-1/1", httpclient.Response{Status: 429}, []bool{true, false}},
 		"no step was reached": {"a-1/0", httpclient.Response{Err: fasthttp.ErrNoFreeConns}, []bool{false, false}},
 	} {
@@ -1420,7 +1422,7 @@ func (v *testVendor) Judge(requests []adapter.Request, a adapter.Answer) []adapt
 	if v.judge != nil {
 		return v.judge(len(requests), a)
 	}
-	return adapter.Verdicts(len(requests), adapter.StatusVerdict(a.Status))
+	return adapter.Verdicts(len(requests), a.Verdict())
 }
 
 // testLog is a log in memory.

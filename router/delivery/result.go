@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 	"time"
@@ -25,7 +26,7 @@ func (p *Pipeline) concludeAll(x *exchange) {
 // conclude takes in how an exchange ended: for the destination as a whole, and for each call of it.
 func (p *Pipeline) conclude(x *exchange, now time.Time) {
 	p.dispatcher.inFlight--
-	p.metrics.exchange(x.response, x.took)
+	p.metrics.exchange(x.response, x.foreign(), x.took)
 	p.telemetry.exchanged(x, now)
 	blamed := p.learn(x, now)
 	back := verdictsBack{}
@@ -63,14 +64,13 @@ type verdictsBack struct{ front, end []*job }
 // judged does what a verdict asks for.
 func (p *Pipeline) judged(x *exchange, j *job, v adapter.Verdict, blamed bool, back *verdictsBack, now time.Time) {
 	if v.Class != adapter.Delivered {
-		p.health.failures.note(j.status, v.Class.String(), p.detail(v.Detail), now)
+		p.health.failures.note(j.status, cmp.Or(x.foreign(), v.Class.String()), p.detail(v.Detail), now)
 	}
 	switch v.Class {
 	case adapter.Delivered:
 		p.delivered(j, v, now)
 	case adapter.Later:
-		// A gateway answers so for a vendor that has done its work as well.
-		p.retryLater(j, now, v.Detail, x.response.Status >= http.StatusInternalServerError)
+		p.retryLater(j, now, v.Detail, mayHaveActed(x.response.Status))
 	case adapter.Operator:
 		if blamed && len(x.jobs) == 1 {
 			p.retryLater(j, now, v.Detail, false)
@@ -90,6 +90,12 @@ func (p *Pipeline) judged(x *exchange, j *job, v adapter.Verdict, blamed bool, b
 	default:
 		p.giveUp(j, adapter.Refused, v.Detail, now)
 	}
+}
+
+// mayHaveActed reports whether a vendor may have done its work although a call is retried after an answer with this status: a 5xx
+// may be a gateway's, and of a success that is not believed only the answer may be another's.
+func mayHaveActed(status int) bool {
+	return status >= http.StatusInternalServerError || status < http.StatusMultipleChoices
 }
 
 func (p *Pipeline) requeue(back *verdictsBack, now time.Time) {

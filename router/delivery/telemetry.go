@@ -147,6 +147,8 @@ func (t *telemetry) exchanged(x *exchange, now time.Time) {
 	}
 	if x.response.Err != nil {
 		span.Error = httpclient.ErrorKind(x.response.Err)
+	} else {
+		span.Error = x.foreign()
 	}
 	for _, j := range x.jobs {
 		span.Attempt = j.attempts

@@ -136,7 +136,7 @@ type Exchange struct {
 	Method string
 	// Server is the vendor's host. The rest of the URL may name people.
 	Server string
-	// Status is 0 when there was no answer; Error is then of what kind the error was.
+	// Status is 0 when there was no answer. Error is of what kind the error was then, and why an answer with a good status is none.
 	Status int
 	Error  string
 	// Attempt counts the call's tries; Calls is how many calls went together.
@@ -162,15 +162,14 @@ func (t *Tracer) Exchanged(d Delivery, x Exchange) {
 			attribute.String("http.request.method", x.Method), attribute.String("server.address", x.Server),
 		},
 	}
-	switch {
-	case x.Error != "":
+	if x.Error != "" {
 		made.attributes = append(made.attributes, attribute.String("error.type", x.Error))
-		made.status = codes.Error
-	default:
+	}
+	if x.Status != 0 {
 		made.attributes = append(made.attributes, attribute.Int("http.response.status_code", x.Status))
-		if x.Status >= 400 {
-			made.status = codes.Error
-		}
+	}
+	if x.Error != "" || x.Status >= 400 {
+		made.status = codes.Error
 	}
 	t.add(made)
 }

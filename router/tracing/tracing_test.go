@@ -165,6 +165,17 @@ func TestACallsWayIsOneTrace(t *testing.T) {
 	}
 }
 
+func TestAnAnswerThatIsNotTheVendorsIsAnErrorWithAStatus(t *testing.T) {
+	r := newReceiver(t)
+	tracer := newTracer(t, Options{Endpoint: r.URL, SampleRatio: 1}, zap.NewNop())
+	tracer.Exchanged(delivery("m1"), Exchange{Method: "PUT", Server: "api.getvero.com", Status: 200, Error: "not_the_vendor", Attempt: 1, Calls: 1, Start: day, End: day})
+	tracer.Shutdown(t.Context())
+	got := r.named("exchange vero")[0]
+	if said := textsOf(got.Attributes); said["error.type"] != "not_the_vendor" || said["http.response.status_code"] != "200" || got.Status.Code != otlp.Status_STATUS_CODE_ERROR {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestACallIsTracedEverywhereOrNowhere(t *testing.T) {
 	r := newReceiver(t)
 	tracer := newTracer(t, Options{Endpoint: r.URL, SampleRatio: 0.25}, zap.NewNop())

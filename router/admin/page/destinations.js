@@ -205,13 +205,14 @@ function reasonTable(d, outcome, title, link) {
       el('div', {}, el('a', { href: link(reason), id: `reason-${outcome}-${reason}` }, el('code', {}, reason)), el('p', {}, sentence(r.why)), el('p.hint', {}, r.types.join(', ')))))))
 }
 
-const kinds = { later: 'to be tried again', never: 'refused for good', operator: 'credentials refused', split: 'too large' }
+const kinds = { later: 'to be tried again', never: 'refused for good', operator: 'credentials refused', split: 'too large', not_the_vendor: 'not the vendor’s answer' }
 
 function failures(d) {
   if (d.failures.length === 0) return el('p.hint', {}, 'None since the start.')
   return el('ul.failures', {}, d.failures.map((f) => el('li', {},
     el('div', {}, el('strong', {}, f.status ? `${f.status}` : f.kind), ' ', el('span', {}, f.status ? kinds[f.kind] ?? f.kind : 'no answer'),
       el('span.hint', {}, ` · ${count(f.calls)} ${f.calls === 1 ? 'time' : 'times'}, last `, el('time', { datetime: f.last, title: moment(f.last) }, `${age(since(f.last))}`), age(since(f.last)) === 'now' ? '' : ' ago')),
+    f.why && el('p', {}, sentence(f.why)),
     f.detail && el('p.said', {}, text(f.detail)))))
 }
 
