@@ -40,14 +40,16 @@ const (
 	Reachable Finding = "reachable"
 	// Unreachable is one that does not answer, or only that it cannot now.
 	Unreachable Finding = "unreachable"
+	// SomebodyElse is an answer that is not the vendor's, such as a web page.
+	SomebodyElse Finding = "not_the_vendor"
 	// NotProbed is an adapter that knows nothing harmless to ask.
 	NotProbed Finding = "not_probed"
 )
 
 // Findings lists them all.
-var Findings = []Finding{Accepted, NotAccepted, Reachable, Unreachable, NotProbed}
+var Findings = []Finding{Accepted, NotAccepted, Reachable, Unreachable, SomebodyElse, NotProbed}
 
-// Judge reads the statuses of the answers to Request and Control; 0 is no answer.
+// Judge reads the statuses of the answers to Request and Control; 0 is no answer. Who answers it does not know.
 func (p Probe) Judge(own, control int) Finding {
 	refused := func(status int) bool { return StatusVerdict(status).Class == Operator }
 	switch {
@@ -63,7 +65,8 @@ func (p Probe) Judge(own, control int) Finding {
 	return Reachable
 }
 
-// Reach returns a probe that finds out only whether the vendor can be reached. The sentence says why.
-func Reach(base, why string) Probe {
-	return Probe{Request: Request{Method: http.MethodGet, URL: base + "/"}, Unknown: why}
+// Reach returns a probe that finds out only whether the vendor can be reached. The URL is one that it answers as it answers calls,
+// so that a web page there is not the vendor's. The sentence says why no more can be asked.
+func Reach(url, why string) Probe {
+	return Probe{Request: Request{Method: http.MethodGet, URL: url}, Unknown: why}
 }

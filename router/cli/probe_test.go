@@ -129,6 +129,59 @@ func TestAProbeTellsAVendorThatIsDown(t *testing.T) {
 	}
 }
 
+// Whatever the vendor: a login page in its place takes no credentials, and a vendor that cannot be told from it would be said to
+// be reachable.
+func TestAProbeTellsThatSomebodyElseAnswers(t *testing.T) {
+	for name, fault := range map[string]simulator.Fault{
+		"a login page":                       {Status: 200, Body: "<html>Sign in</html>", Header: map[string]string{"Content-Type": "text/html"}},
+		"a page that says nothing of itself": {Status: 200, Body: "<html>Sign in</html>"},
+		"a page of a wrong address":          {Status: 404, Body: "<html>Not Found</html>", Header: map[string]string{"Content-Type": "text/html"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sim, path := probed(t, "right-token")
+			for _, name := range probedNames {
+				if err := sim.Account(name).AddFaults(fault); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got, found := probe(t, path)
+			for _, name := range probedNames {
+				p := found[name]
+				if p.Finding != "not_the_vendor" || p.Status != fault.Status || p.Said != fault.Body || !strings.Contains(p.Meaning, "endpoint in destinations."+name+".settings") {
+					t.Errorf("%+v", p)
+				}
+			}
+			if got.code != exitFailed || !strings.Contains(got.errOut, "5 of 5 destinations") {
+				t.Errorf("exit code %d: %s", got.code, got.errOut)
+			}
+			nothingWasChanged(t, sim)
+		})
+	}
+}
+
+// A firewall's page may refuse the made-up credentials only.
+func TestAProbeIsNotMisledByThePageOfARefusal(t *testing.T) {
+	sim, path := probed(t, "wrong-token")
+	page := simulator.Fault{Status: 403, Body: "<html>Forbidden</html>", Header: map[string]string{"Content-Type": "text/html"}}
+	if err := sim.Account("vero").AddFaults(page); err != nil {
+		t.Fatal(err)
+	}
+	if _, found := probe(t, path); found["vero"].Finding != adapter.NotAccepted || found["vero"].Said != page.Body {
+		t.Errorf("%+v", found["vero"])
+	}
+}
+
+func TestAProbeTellsARedirect(t *testing.T) {
+	sim, path := probed(t, "right-token")
+	if err := sim.Account("vero").AddFaults(simulator.Fault{Status: 302, Header: map[string]string{"Location": sim.URL()}}); err != nil {
+		t.Fatal(err)
+	}
+	_, found := probe(t, path)
+	if p := found["vero"]; p.Finding != adapter.Unreachable || !strings.Contains(p.Meaning, "redirect (302)") || !strings.Contains(p.Meaning, "endpoint in destinations.vero.settings") {
+		t.Errorf("%+v", p)
+	}
+}
+
 func nothingWasChanged(t *testing.T, sim *simulator.Simulator) {
 	t.Helper()
 	for _, name := range probedNames {

@@ -41,7 +41,11 @@ type Probed struct {
 
 // Failed tells whether nothing can be delivered there as it is.
 func (p Probed) Failed() bool {
-	return p.Finding == adapter.NotAccepted || p.Finding == adapter.Unreachable
+	switch p.Finding {
+	case adapter.NotAccepted, adapter.Unreachable, adapter.SomebodyElse:
+		return true
+	}
+	return false
 }
 
 // Probe asks the vendor of each destination, all at once, whether it takes the credentials. No call is sent and nothing is
@@ -76,11 +80,29 @@ func probe(d *config.Destination) Probed {
 		found.ControlStatus = ask(sender, *asked.Control).Status
 	}
 	found.Finding = asked.Judge(found.Status, found.ControlStatus)
+	if isForeign(d, asked.Request, answer, found.Finding) {
+		found.Finding = adapter.SomebodyElse
+	}
 	if found.Failed() || found.Status >= 300 {
 		found.Said = said(answer, d.Masker)
 	}
 	found.Meaning = meaning(d.Name, asked, found)
 	return found
+}
+
+// isForeign tells whether somebody else than the vendor answers: with a success that the adapter does not believe, or with a web page
+// where nothing else is known of the credentials.
+func isForeign(d *config.Destination, request adapter.Request, r httpclient.Response, finding adapter.Finding) bool {
+	if r.Err != nil {
+		return false
+	}
+	answer := adapter.Answer{Status: r.Status, ContentType: r.ContentType, Body: r.Body, TooLong: r.TooLong}
+	for _, verdict := range d.Judge([]adapter.Request{request}, answer) {
+		if verdict.Note == string(adapter.NotTheVendor) {
+			return true
+		}
+	}
+	return finding == adapter.Reachable && answer.IsPage()
 }
 
 func ask(sender *httpclient.Sender, r adapter.Request) httpclient.Response {
@@ -100,6 +122,10 @@ func said(answer httpclient.Response, masker *adapter.Masker) string {
 	return text
 }
 
+func seeEndpoint(name string) string {
+	return "Check endpoint in destinations." + name + ".settings, and the network between aka and the vendor"
+}
+
 func meaning(name string, probe adapter.Probe, found Probed) string {
 	var text, more string
 	switch found.Finding {
@@ -112,10 +138,15 @@ func meaning(name string, probe adapter.Probe, found Probed) string {
 		if probe.Control != nil && probe.Judge(found.ControlStatus, found.ControlStatus) == adapter.Unreachable {
 			text, more = "the vendor answers, but not when credentials are made up, so that nothing is known of these", ""
 		}
+	case adapter.SomebodyElse:
+		text = fmt.Sprintf("the answer (%d) is not the vendor's but, for example, the web page of a firewall or a login. %s", found.Status, seeEndpoint(name))
 	case adapter.Unreachable:
 		text = "the vendor cannot be reached"
-		if found.Status != 0 {
-			text = fmt.Sprintf("the vendor cannot answer now (%d)", found.Status)
+		switch status := found.Status; {
+		case status >= 300 && status < 400:
+			text = fmt.Sprintf("the answer is a redirect (%d), which is not followed. %s", status, seeEndpoint(name))
+		case status != 0:
+			text = fmt.Sprintf("the vendor cannot answer now (%d)", status)
 		}
 	}
 	if more != "" {
