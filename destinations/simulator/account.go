@@ -338,7 +338,7 @@ func (a *Account) act(ctx context.Context, in *request, fault *Fault) (answer, b
 	if fault.Reset {
 		return answer{}, false
 	}
-	if !processed && fault.Status == 0 {
+	if !processed && !fault.replaces() {
 		out = a.process(in)
 	}
 	return fault.shape(out), true

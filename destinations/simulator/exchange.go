@@ -204,6 +204,7 @@ type answer struct {
 	header      map[string]string
 	drip        time.Duration // between bytes
 	size        int64         // the body is repeated to this size where it is above zero
+	endless     bool          // the body is repeated until the client goes away
 }
 
 func textAnswer(status int, body string) answer {
@@ -227,6 +228,9 @@ func (out answer) write(ctx context.Context, w http.ResponseWriter) {
 	case out.drip > 0:
 		w.WriteHeader(out.status)
 		dripBody(ctx, w, out)
+	case out.endless:
+		w.WriteHeader(out.status)
+		_, _ = io.Copy(w, repeat(out.body))
 	case out.size > 0:
 		w.Header().Set("Content-Length", strconv.FormatInt(out.size, 10))
 		w.WriteHeader(out.status)
@@ -241,7 +245,10 @@ func (out answer) write(ctx context.Context, w http.ResponseWriter) {
 func dripBody(ctx context.Context, w http.ResponseWriter, out answer) {
 	control := http.NewResponseController(w)
 	body := io.Reader(bytes.NewReader(out.body))
-	if out.size > 0 {
+	switch {
+	case out.endless:
+		body = repeat(out.body)
+	case out.size > 0:
 		body = io.LimitReader(repeat(out.body), out.size)
 	}
 	one := make([]byte, 1)

@@ -30,7 +30,7 @@ const (
 type Fault struct {
 	// Delay is how long the vendor does nothing at first. In JSON a string such as "150ms".
 	Delay time.Duration `json:"-"`
-	// When is when Hang, Reset and Status strike. Default: before.
+	// When is when Hang, Reset, Status and Page strike. Default: before.
 	When Phase `json:"when,omitempty"`
 	// Hang gives no answer until the faults are cleared, when the exchange goes on, or the client goes away.
 	Hang bool `json:"hang,omitempty"`
@@ -39,6 +39,9 @@ type Fault struct {
 	Reset bool `json:"reset,omitempty"`
 	// Status is answered instead of the vendor's own, with an empty body unless Body or BodyBytes say otherwise.
 	Status int `json:"status,omitempty"`
+	// Page answers with a web page in the vendor's place, as a firewall or a login does: with status 200, unless Status says
+	// otherwise.
+	Page bool `json:"page,omitempty"`
 	// FailRecords are the indexes of records that the vendor refuses as if they were wrong, in the way in which it
 	// refuses: some vendors say so, Kissmetrics does not.
 	FailRecords []int `json:"fail_records,omitempty"`
@@ -48,6 +51,8 @@ type Fault struct {
 	Body string `json:"body,omitempty"`
 	// BodyBytes stretches the answer's body to this many bytes, by repeating it.
 	BodyBytes int64 `json:"body_bytes,omitempty"`
+	// Endless repeats the answer's body until the client goes away. With a Drip of hours it stalls behind its first byte.
+	Endless bool `json:"endless,omitempty"`
 	// Drip sends the answer's body a byte at a time with this pause between. In JSON a string such as "10ms".
 	Drip time.Duration `json:"-"`
 
@@ -129,6 +134,8 @@ func (f Fault) check() error {
 		return fmt.Errorf("fault: when %q is not one of before, after", f.When)
 	case f.Status != 0 && (f.Status < 200 || f.Status > 599):
 		return fmt.Errorf("fault: status %d is not one of 200 to 599", f.Status)
+	case f.Endless && f.BodyBytes > 0:
+		return errors.New("fault: body_bytes of an endless body")
 	case f.Delay < 0 || f.Drip < 0 || f.Times < 0 || f.BodyBytes < 0:
 		return errors.New("fault: delay, drip, times and body_bytes cannot be negative")
 	case !(f.Probability >= 0 && f.Probability <= 1): // NaN too
@@ -152,10 +159,12 @@ func (f Fault) String() string {
 	add(f.Hang, "hang %s", when)
 	add(f.Reset, "reset %s", when)
 	add(f.Status > 0, "status %d %s", f.Status, when)
+	add(f.Page, "web page %s", when)
 	add(len(f.FailRecords) > 0, "fail records %v", f.FailRecords)
 	add(len(f.Header) > 0, "headers")
 	add(f.Body != "", "body")
 	add(f.BodyBytes > 0, "body of %d bytes", f.BodyBytes)
+	add(f.Endless, "endless body")
 	add(f.Drip > 0, "drip %s", f.Drip)
 	return strings.Join(does, ", ")
 }
@@ -170,9 +179,17 @@ func (f *Fault) hang(ctx context.Context) bool {
 	}
 }
 
+// replaces tells whether something else is answered than what the vendor says.
+func (f *Fault) replaces() bool { return f.Status != 0 || f.Page }
+
+const page = "<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Please sign in to go on.</body></html>\n"
+
 // shape does to the vendor's answer what the fault says.
 func (f *Fault) shape(out answer) answer {
-	if f.Status != 0 {
+	switch {
+	case f.Page:
+		out = answer{status: cmp.Or(f.Status, http.StatusOK), contentType: "text/html; charset=utf-8", body: []byte(page)}
+	case f.Status != 0:
 		out = textAnswer(f.Status, "")
 	}
 	if f.Body != "" {
@@ -180,7 +197,7 @@ func (f *Fault) shape(out answer) answer {
 	}
 	// These statuses have no body, whatever the fault says.
 	if out.status != http.StatusNoContent && out.status != http.StatusNotModified {
-		out.size, out.drip = f.BodyBytes, f.Drip
+		out.size, out.drip, out.endless = f.BodyBytes, f.Drip, f.Endless
 	}
 	out.header = f.Header
 	return out

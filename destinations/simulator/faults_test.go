@@ -282,6 +282,57 @@ func TestAnswersThatAreNotTheVendors(t *testing.T) {
 	}
 }
 
+func TestAWebPageInTheVendorsPlace(t *testing.T) {
+	c := openVero(t)
+	c.fault(
+		Fault{Page: true, Times: 1},
+		Fault{Page: true, When: After, Times: 1},
+		Fault{Page: true, Status: 403, Body: "<html>Blocked</html>", Times: 1},
+	)
+	got := c.do(c.newUser("jane"))
+	if got.status != 200 || !strings.HasPrefix(got.body, "<!DOCTYPE html>") || got.header.Get("Content-Type") != "text/html; charset=utf-8" {
+		t.Errorf("answer %+v, want a page", got)
+	}
+	c.wantGraph(Graph{})
+	if first := c.Exchanges()[0]; first.Fault != "web page before" || first.Status != 200 {
+		t.Errorf("noted %+v", first)
+	}
+	wantStatus(t, c.do(c.newUser("jane")), 200)
+	c.wantPeople("jane -> one person, 0 events")
+	if got := c.do(c.newUser("bob")); got.status != 403 || got.body != "<html>Blocked</html>" || got.header.Get("Content-Type") != "text/html; charset=utf-8" {
+		t.Errorf("answer %+v, want the page of a firewall", got)
+	}
+	c.wantPeople("jane -> one person, 0 events")
+}
+
+func TestABodyWithoutAnEnd(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault Fault
+		start string
+	}{
+		"the vendor's": {Fault{Endless: true}, strings.Repeat(`{"message":"Success.","status":200}`, 5000)},
+		"a page":       {Fault{Endless: true, Page: true}, page + page},
+		"that drips":   {Fault{Endless: true, Body: "ab", Drip: time.Millisecond}, "ababa"},
+		"that stalls":  {Fault{Endless: true, Drip: time.Hour}, "{"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			account := openVero(t)
+			account.fault(c.fault)
+			response, err := account.http.Do(account.newUser("jane"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			start := make([]byte, len(c.start))
+			if _, err := io.ReadFull(response.Body, start); err != nil || string(start) != c.start {
+				t.Errorf("%v, body %.100q", err, start)
+			}
+			if err := response.Body.Close(); err != nil || response.ContentLength != -1 {
+				t.Errorf("%v, a length of %d", err, response.ContentLength)
+			}
+		})
+	}
+}
+
 func TestFailRecordsAsTheVendorRefuses(t *testing.T) {
 	t.Run("mixpanel import", func(t *testing.T) {
 		c := openMixpanel(t, "simplified")
@@ -331,6 +382,7 @@ func TestImpossibleFaults(t *testing.T) {
 		"probability":       {Status: 500, Probability: 1.1},
 		"between 0 and 1":   {Status: 500, Probability: -0.1},
 		"body_bytes cannot": {BodyBytes: -1},
+		"endless body":      {BodyBytes: 1, Endless: true},
 	} {
 		err := c.AddFaults(Fault{Status: 500}, fault)
 		if err == nil || !strings.Contains(err.Error()+",", want) {

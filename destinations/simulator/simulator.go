@@ -23,6 +23,7 @@
 //	POST   /_control/accounts/NAME/reset         forget all exchanges, records and people
 //
 //	curl -d '{"status": 429, "header": {"Retry-After": "7"}, "times": 2}' $SIM/_control/accounts/shop/faults
+//	curl -d '{"page": true, "times": 3}' $SIM/_control/accounts/crm/faults
 //	curl -d '{"hang": true, "when": "after", "path": "/users/reidentify"}' $SIM/_control/accounts/crm/faults
 //
 // Nothing guards the control API: listen on loopback.
