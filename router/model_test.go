@@ -208,6 +208,9 @@ func (m *model) faults() []simulator.Fault {
 		{Reset: true, When: simulator.After, Probability: m.rarely()},
 		{Delay: time.Duration(1+m.dice.IntN(20)) * time.Millisecond, Probability: m.rarely()},
 		{Status: http.StatusInternalServerError, Times: m.fewTimes()},
+		{Page: true, Probability: m.rarely()},
+		{Page: true, When: simulator.After, Probability: m.rarely()},
+		{Endless: true, Probability: m.rarely()},
 	}
 	m.dice.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	return all[:m.dice.IntN(len(all)+1)]
