@@ -234,7 +234,7 @@ func (e expectation) wasTaken(x simulator.Exchange) bool {
 	}
 	for _, f := range e.faults {
 		if f.String() == x.Fault {
-			return f.When == simulator.After || f.Status == 0 && !f.Reset && x.Status != 0
+			return f.When == simulator.After || f.Status == 0 && !f.Page && !f.Reset && x.Status != 0
 		}
 	}
 	return false
