@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"aka/destinations/adapter"
+	"aka/router/breaker"
 	"aka/router/httpclient"
 )
 
@@ -26,7 +27,7 @@ func TestAnAnswerThatIsNotTheVendorsDeliversNothing(t *testing.T) {
 		w.run()
 		time.Sleep(time.Hour)
 		w.expectOutcomes(map[string]int{})
-		if w.metric("aka_destination_state", stateOpen)+w.metric("aka_destination_state", stateHalfOpen) != 1 {
+		if w.metric("aka_destination_state", string(breaker.Open))+w.metric("aka_destination_state", string(breaker.HalfOpen)) != 1 {
 			t.Error("it does not count as down")
 		}
 		foreign, sent := w.metric("aka_exchanges_total", "not_the_vendor"), float64(len(w.sent()))
