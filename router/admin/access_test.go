@@ -38,7 +38,7 @@ func newGuarded(t testing.TB) *guarded {
 	t.Helper()
 	g := &guarded{dir: t.TempDir()}
 	g.write(t, "full", fullToken+"\n")
-	g.write(t, "read", " "+readToken+"\r\n")
+	g.write(t, "read", readToken+"\r\n")
 	core, logs := observer.New(zapcore.DebugLevel)
 	g.logs = logs
 	g.Server = newFixture(t).another(func(c *Config) {
@@ -300,6 +300,28 @@ func TestAFileThatCannotBeReadLetsNobodyInAndIsToldOnce(t *testing.T) {
 	g.want(t, "GET /dead-letters", 503, "token_unreadable", bearer(fullToken))
 	g.write(t, "full", fullToken)
 	g.want(t, "GET /dead-letters", 200, "", bearer(fullToken))
+}
+
+func TestATokenFileHoldsTheTokenAndOneNewlineAtMost(t *testing.T) {
+	g := newGuarded(t)
+	for content, want := range map[string]error{
+		fullToken:                    nil,
+		fullToken + "\n":             nil,
+		fullToken + "\r\n":           nil,
+		fullToken + "\n\n":           errOddToken,
+		fullToken + "\r":             errOddToken,
+		fullToken + " \n":            errOddToken,
+		" " + fullToken:              errOddToken,
+		"\ufeff" + fullToken:         errOddToken,
+		fullToken + "\x00":           errOddToken,
+		fullToken + "\n" + readToken: errOddToken,
+		strings.Join(strings.Split(fullToken, ""), "\x00"): errOddToken, // UTF-16
+	} {
+		g.write(t, "full", content)
+		if token, err := ReadToken(g.path("full")); err != want || want == nil && token != fullToken {
+			t.Errorf("%q: got %q, %v", content, token, err)
+		}
+	}
 }
 
 func TestAFileThatIsNoFileIsNotOpened(t *testing.T) {

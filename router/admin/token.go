@@ -21,8 +21,8 @@ import (
 // Tokens are the files of the tokens that let in. They are read for each request, so that a new token counts at once and
 // the old one no more.
 type Tokens struct {
-	// TokenFile is the file of the token that allows everything: at least 16 characters, the space around them left out.
-	// It is read for each request, so that a new token counts at once. /healthz and /readyz need none. Without it, who reaches
+	// TokenFile is the file of the token that allows everything: at least 16 characters on one line. It is read for each
+	// request, so that a new token counts at once. /healthz and /readyz need none. Without it, who reaches
 	// the address may do everything, so the address must be a loopback one. Default: none.
 	TokenFile string `yaml:"token_file"`
 	// ReadTokenFile is the file of another token, which allows to read: for scrapers, and for people who only look. Without
@@ -87,10 +87,11 @@ var (
 	errNotRegular = errors.New("expected a regular file")
 	errShortToken = fmt.Errorf("expected a token of at least %d characters: a shorter one can be guessed", minToken)
 	errLongToken  = fmt.Errorf("expected a token of at most %d characters", maxToken)
-	errOddToken   = errors.New("expected a token of letters, digits and signs in ASCII, without space in it")
+	errOddToken   = errors.New("expected a token of letters, digits and signs in ASCII, without a space or a line break but one at the end")
 )
 
-// ReadToken reads a token from its file. Its errors show neither the path nor anything of the token.
+// ReadToken reads a token from its file, where a newline may follow it. Its errors show neither the path nor anything of the
+// token.
 func ReadToken(path string) (string, error) {
 	// To open a pipe would wait for a writer.
 	if about, err := os.Stat(path); err == nil && !about.Mode().IsRegular() {
@@ -102,7 +103,7 @@ func ReadToken(path string) (string, error) {
 	}
 	defer file.Close()
 	content, err := io.ReadAll(io.LimitReader(file, maxToken+1))
-	token := strings.TrimSpace(string(content))
+	token := cutNewline(string(content))
 	switch {
 	case err != nil:
 		return "", cause(err)
@@ -110,10 +111,22 @@ func ReadToken(path string) (string, error) {
 		return "", errLongToken
 	case len(token) < minToken:
 		return "", errShortToken
-	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
+	case !IsPlain(token):
 		return "", errOddToken
 	}
 	return token, nil
+}
+
+func cutNewline(text string) string {
+	if cut, found := strings.CutSuffix(text, "\r\n"); found {
+		return cut
+	}
+	return strings.TrimSuffix(text, "\n")
+}
+
+// IsPlain tells whether a token has only what can be in one.
+func IsPlain(token string) bool {
+	return !strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 func cause(err error) error {

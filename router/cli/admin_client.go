@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -35,6 +34,8 @@ type adminClient struct {
 
 // tokenVariable is the environment variable that may hold the admin token.
 const tokenVariable = "AKA_ADMIN_TOKEN"
+
+var errOddVariable = errors.New("$" + tokenVariable + ": expected a token of letters, digits and signs in ASCII, without a space or a line break")
 
 // adminFlags say where the running aka is to be asked, and what lets in there.
 type adminFlags struct{ config, admin, tokenFile string }
@@ -77,7 +78,10 @@ func (f *adminFlags) token(files ...string) (string, error) {
 		return token, nil
 	}
 	if token := os.Getenv(tokenVariable); token != "" {
-		return strings.TrimSpace(token), nil
+		if !admin.IsPlain(token) {
+			return "", errOddVariable
+		}
+		return token, nil
 	}
 	var problem error
 	for _, path := range files {
@@ -189,9 +193,6 @@ func (c *adminClient) prove(request *http.Request) error {
 	token, err := c.token()
 	if err != nil {
 		return err
-	}
-	if strings.ContainsFunc(token, unicode.IsControl) {
-		return fmt.Errorf("$%s: expected a token without control characters", tokenVariable)
 	}
 	request.Header.Set(admin.ProofHeader, "1")
 	if token != "" {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,6 +28,36 @@ func TestCheckShowsTheConfigInEffectWithoutSecrets(t *testing.T) {
 	for _, secret := range []string{"write-key-1", "token-1"} {
 		if strings.Contains(got.out, secret) {
 			t.Errorf("%s is shown", secret)
+		}
+	}
+}
+
+func TestCheckRefusesASecretWithWhatIsNeverInOne(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	for _, c := range []struct{ variable, file, want string }{
+		{"s3cret", "", ""},
+		{"s3cret\n", "", "auth_token: environment variable VERO_TOKEN: expected a single line, without a line break"},
+		{" s3cret ", "", "auth_token: environment variable VERO_TOKEN: expected no space at either end"},
+		{"", "s3cret\n", ""},
+		{"", "s3cret\nold\n", "auth_token_file: " + file + ": expected a single line, without a line break"},
+		{"", "s3cret\x001\n", "auth_token_file: " + file + ": expected no NUL byte"},
+		{"", "\xff\xfes\x003\x00c\x00", "auth_token_file: " + file + ": expected UTF-8, not bytes of another encoding"},
+	} {
+		t.Setenv("VERO_TOKEN", c.variable)
+		text := `auth_token: "${VERO_TOKEN}"`
+		if c.file != "" {
+			text = fmt.Sprintf("auth_token_file: %q", file)
+		}
+		if err := os.WriteFile(file, []byte(c.file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		path := writeConfig(t, "sources: { website: { write_key: write-key-1 } }\ndestinations: { vero: { settings: { "+text+" } } }\n")
+		want := ""
+		if c.want != "" {
+			want = "aka: " + path + ":2: destinations.vero.settings." + c.want + "\n"
+		}
+		if got := runAka(t, "check", "--config", path); got.errOut != want || (got.code == exitDone) != (want == "") || strings.Contains(got.out, "s3cret") {
+			t.Errorf("%q: exit code %d, errors %q, want %q", c, got.code, got.errOut, want)
 		}
 	}
 }

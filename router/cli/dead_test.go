@@ -304,9 +304,10 @@ func TestTheTokenIsTakenFromWhereItIsGiven(t *testing.T) {
 	}{
 		"nowhere":                       {"", []string{"list", "--admin", a.url}, exitFailed, missing},
 		"a flag":                        {"", []string{"list", "--admin", a.url, "--token-file", read}, exitDone, ""},
-		"a variable":                    {readToken + "\n", []string{"list", "--admin", a.url}, exitDone, ""},
+		"a variable":                    {readToken, []string{"list", "--admin", a.url}, exitDone, ""},
 		"a flag before a variable":      {"wrong-token-for-sure", []string{"list", "--admin", a.url, "--token-file", full}, exitDone, ""},
 		"a wrong variable":              {"wrong-token-for-sure", []string{"list", "--admin", a.url}, exitFailed, "aka: token: neither"},
+		"a variable and a newline":      {readToken + "\n", []string{"list", "--admin", a.url}, exitFailed, "aka: $AKA_ADMIN_TOKEN: expected"},
 		"an odd variable":               {"a\x01b", []string{"list", "--admin", a.url}, exitFailed, "aka: $AKA_ADMIN_TOKEN: expected"},
 		"a file that is not there":      {"", []string{"list", "--admin", a.url, "--token-file", "/nowhere/token"}, exitFailed, "aka: --token-file /nowhere/token: no such file"},
 		"the config":                    {"", []string{"list", "--config", config("token_file: " + full)}, exitDone, ""},

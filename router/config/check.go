@@ -215,9 +215,9 @@ func (l *loader) checkWriteKey(key, source string, secret adapter.Secret, owners
 		l.decoder.Add(key, "required")
 		return
 	}
-	// Most ways to send a key would lose these.
-	if strings.TrimSpace(value) != value || strings.HasSuffix(value, ":") {
-		l.decoder.Add(key, "expected no space at either end, and no colon at the end")
+	// Most ways to send a key would lose it.
+	if strings.HasSuffix(value, ":") {
+		l.decoder.Add(key, "expected no colon at the end")
 		return
 	}
 	// The effective config shows every key as the same mask, and is to be a config again.

@@ -42,7 +42,7 @@ func TestAnAnswerThatIsNotTheVendorsDeliversNothing(t *testing.T) {
 			!strings.Contains(status.Failures[0].Why, "not the vendor's") || !strings.HasSuffix(status.Failures[0].Detail, "<html>Sign in</html>") {
 			t.Errorf("its last failures are %+v", status.Failures)
 		}
-		logged := w.logs.FilterMessageSnippet("an exchange failed").All()
+		logged := w.logs.FilterMessageSnippet("exchange failed").All()
 		if len(logged) != 1 || logged[0].ContextMap()["error"] != "not_the_vendor" || logged[0].ContextMap()["hint"] != adapter.NotTheVendor.Explain() {
 			t.Errorf("logged %+v", logged)
 		}

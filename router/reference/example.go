@@ -16,7 +16,8 @@ const exampleHead = `# yaml-language-server: $schema=%s
 #
 # Durations are written 500ms, 10s, 10m, 24h or 7d; sizes 64KiB, 32MiB or 10GiB. ${NAME} is an environment variable,
 # ${NAME:-text} one with a default, and $${ a plain ${. A secret may be read from a file instead, by its key with _file at
-# the end: write_key_file, token_file, api_key_file, auth_token_file. Paths start at the working folder.
+# the end: write_key_file, token_file, api_key_file, auth_token_file. It is one line without space around it, and one newline
+# at the file's end is cut. Paths start at the working folder.
 #
 `
 

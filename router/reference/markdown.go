@@ -16,7 +16,8 @@ The file is YAML. A key that is not known is a mistake, and so is one that is gi
 * A **duration** is written ` + "`500ms`, `10s`, `10m`, `24h` or `7d`" + `; a **size** ` + "`64KiB`, `32MiB` or `10GiB`" + ` (or in KB, MB, GB).
 * ` + "`${NAME}`" + ` anywhere in a value is an environment variable, ` + "`${NAME:-text}`" + ` one with a default, and ` + "`$${`" + ` a plain ` + "`${`" + `.
 * A **secret** may be read from a file instead, by its key with ` + "`_file`" + ` at the end: ` + "`token_file: /run/secrets/mixpanel`" + `. Secrets are shown as
-  ` + "`<secret>`" + ` wherever aka shows the config.
+  ` + "`<secret>`" + ` wherever aka shows the config. A secret with a line break, a space at either end, a byte order mark or a NUL is a mistake. One newline at
+  the end of a file is cut.
 * Paths start at the working folder.
 
 Editors complete and check the file as you write, if they are told of its [JSON Schema](config.schema.json) by its first line; ` + "`aka schema`" + `

@@ -107,7 +107,7 @@ func TestTheSchemaTakesWhatAkaTakes(t *testing.T) {
 	for name, text := range map[string][]byte{
 		"the example": example, "the whole example": wholeExample(t), "what aka check shows": effective,
 		"a destination of another name": []byte(`
-sources: { web: { write_key_file: schema_test.go, rate: "5", ip: } }
+sources: { web: { write_key_file: testdata/secret, rate: "5", ip: } }
 destinations:
   eu: { type: mixpanel, settings: { token: 12, id_merge: "${ID_MERGE:-legacy}", people: "${PEOPLE:-true}", settle: 0 }, delivery: { order: "", rate: 1.5 } }
   vero: { type: , settings: { auth_token: "${VERO}" } }
@@ -134,7 +134,7 @@ var onlyAkaKnows = map[string][]string{
 	"what a name or an address is": {"bad_addresses", "bad_origins", "private_endpoints"},
 	"how keys go together":         {"admin_for_everybody", "same_address", "same_write_key", "tls_half", "unknown_destination"},
 	"what is on the disk":          {"admin_tokens_alike", "admin_tokens_unfit", "file_for_a_folder", "missing_file", "missing_folder", "tls_missing_files", "tls_not_pem"},
-	"what the environment holds":   {"missing_variable"},
+	"what the environment holds":   {"missing_variable", "unfit_secrets"},
 	"how YAML was written":         {"two_documents"},
 	"what a key may hold":          {"bad_write_keys"},
 }

@@ -288,9 +288,9 @@ func (d *Decoder) scalar(node *yaml.Node, key string, into reflect.Value) {
 		return
 	}
 	secret, isSecret := into.Addr().Interface().(secretSetter)
-	text, problem, origin := d.expand(node.Value)
-	if origin != "" {
-		d.noteOrigin(key, origin)
+	text, problem, variables := d.expand(node.Value)
+	if n := len(variables); n > 0 {
+		d.noteOrigin(key, "the environment variable "+variables[n-1].name)
 	}
 	if isSecret && d.lines[key+fileSuffix] != 0 {
 		d.report(node.Line, key, "given both here and as "+key+fileSuffix)
@@ -304,6 +304,10 @@ func (d *Decoder) scalar(node *yaml.Node, key string, into reflect.Value) {
 		return
 	}
 	if isSecret {
+		if problem := cmp.Or(variableProblem(variables), secretProblem(text)); problem != "" {
+			d.report(node.Line, key, problem)
+			return
+		}
 		d.setSecret(secret, text)
 		return
 	}
@@ -319,9 +323,6 @@ func (d *Decoder) secretFile(node *yaml.Node, key string, secret secretSetter) {
 	text, problem := "", "expected a path, not "+kindOf(node)
 	if node.Kind == yaml.ScalarNode {
 		text, problem = d.readSecret(node.Value, key)
-		if d.MissingSecret != "" && (problem != "" || text == "") {
-			text, problem = d.MissingSecret, ""
-		}
 	}
 	if d.lines[key] != 0 {
 		problem = "given both here and as " + key
@@ -334,18 +335,24 @@ func (d *Decoder) secretFile(node *yaml.Node, key string, secret secretSetter) {
 	d.setSecret(secret, text)
 }
 
-// readSecret returns what a file holds, or the problem with it. Line breaks at its end are no part of the secret.
+// readSecret returns what a file holds, or the problem with it.
 func (d *Decoder) readSecret(path, key string) (text, problem string) {
 	path, problem, _ = d.expand(path)
-	if problem != "" {
-		return "", problem
+	if problem == "" {
+		d.noteOrigin(key, "the file "+path)
+		content, err := d.ReadFile(path)
+		if err != nil {
+			problem = err.Error()
+		}
+		text = cutNewline(string(content))
 	}
-	d.noteOrigin(key, "the file "+path)
-	content, err := d.ReadFile(path)
-	if err != nil {
-		return "", err.Error()
+	if d.MissingSecret != "" && (problem != "" || text == "") {
+		return d.MissingSecret, ""
 	}
-	return strings.TrimRight(string(content), "\r\n"), ""
+	if unfit := secretProblem(text); problem == "" && unfit != "" {
+		problem = path + ": " + unfit
+	}
+	return text, problem
 }
 
 func (d *Decoder) setSecret(secret secretSetter, value string) {
@@ -355,9 +362,12 @@ func (d *Decoder) setSecret(secret secretSetter, value string) {
 	}
 }
 
+// variable is one of the environment, and what stands in its place.
+type variable struct{ name, value string }
+
 // expand replaces ${NAME} and ${NAME:-default}; $${ stands for ${ itself. It returns the first problem, such as a variable
-// that is neither set nor has a default, and where the value came from.
-func (d *Decoder) expand(text string) (expanded, problem, origin string) {
+// that is neither set nor has a default, and the variables that it has replaced.
+func (d *Decoder) expand(text string) (expanded, problem string, variables []variable) {
 	var out strings.Builder
 	for {
 		start := strings.Index(text, "${")
@@ -371,7 +381,7 @@ func (d *Decoder) expand(text string) (expanded, problem, origin string) {
 		}
 		end := strings.IndexByte(text[start:], '}')
 		if end < 0 {
-			return "", "expected } after ${; write $${ for ${ itself", origin
+			return "", "expected } after ${; write $${ for ${ itself", variables
 		}
 		name, fallback, hasFallback := strings.Cut(text[start+2:start+end], ":-")
 		value, set := d.Lookup(name)
@@ -381,11 +391,11 @@ func (d *Decoder) expand(text string) (expanded, problem, origin string) {
 		case value == "" && hasFallback:
 			value = fallback
 		}
-		origin = "the environment variable " + name
+		variables = append(variables, variable{name, value})
 		out.WriteString(text[:start] + value)
 		text = text[start+end+1:]
 	}
-	return out.String() + text, problem, origin
+	return out.String() + text, problem, variables
 }
 
 func setScalar(into reflect.Value, text string) error {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 )
@@ -220,6 +221,87 @@ items:
 	d.decode(t, "listen: ${NO_SUCH}", &got)
 	if len(d.Problems()) != 1 {
 		t.Errorf("what is no secret must be there: %v", d.Problems())
+	}
+}
+
+// unfitSecrets are what a shell, an editor or a secret store makes of a token by mistake, and what is said of it.
+var unfitSecrets = map[string]string{
+	"t0ken\n":                "expected a single line, without a line break",
+	"t0ken\r":                "expected a single line, without a line break",
+	"t0ken\nold":             "expected a single line, without a line break",
+	"t0ken\u2028old":         "expected a single line, without a line break",
+	" t0ken":                 "expected no space at either end",
+	"t0ken ":                 "expected no space at either end",
+	"\tt0ken":                "expected no space at either end",
+	"t0ken\u00a0":            "expected no space at either end",
+	" ":                      "expected no space at either end",
+	"t0\x00ken":              "expected no NUL byte",
+	"t\x000\x00k\x00":        "expected no NUL byte",
+	"\ufefft0ken":            "expected no byte order mark",
+	"\xff\xfet\x000\x00":     "expected UTF-8, not bytes of another encoding",
+	"t0ken\xe4":              "expected UTF-8, not bytes of another encoding",
+	"t0\tken":                "expected no invisible character",
+	"t0\u200bken":            "expected no invisible character",
+	"t0\u00a0ken":            "expected no invisible character",
+	"t0\x1bken":              "expected no invisible character",
+	"t0ken\ufffd":            "", // a character like any other
+	"two words \u00e4\u6f22": "",
+}
+
+func TestASecretIsRefusedForWhatWasNeverMeantToBeInIt(t *testing.T) {
+	for text, want := range unfitSecrets {
+		for _, tc := range []struct{ document, where string }{
+			{"optional: { token: '${ODD}' }\n", "line 1: optional.token: environment variable ODD: "},
+			{"optional: { token: 'Bearer ${ODD}.${HOST}' }\n", "line 1: optional.token: environment variable ODD: "},
+			{"optional:\n  token_file: odd.txt\n", "line 2: optional.token_file: odd.txt: "},
+			{fmt.Sprintf("optional: { token: %q }\n", text), "line 1: optional.token: "},
+		} {
+			if strings.Contains(tc.document, `{ token: "`) && !utf8.ValidString(text) {
+				continue // YAML itself is UTF-8
+			}
+			if strings.Contains(tc.document, "file") && strings.HasSuffix(text, "\r") {
+				continue // that and the newline are one
+			}
+			d, got := newDecoder(), outer{}
+			lookup := d.Lookup
+			d.Lookup = func(name string) (string, bool) {
+				if name == "ODD" {
+					return text, true
+				}
+				return lookup(name)
+			}
+			d.ReadFile = func(string) ([]byte, error) { return []byte(text + "\n"), nil }
+			d.MissingSecret = "stand-in" // for what is missing only
+			d.decode(t, tc.document, &got)
+			said := ""
+			for _, p := range d.Problems() {
+				said += p.Error()
+			}
+			if whole := tc.where + want; want != "" && said != whole || want == "" && said != "" {
+				t.Errorf("%q in %s: got %q, want %q", text, tc.document, said, want)
+			}
+			if strings.Contains(said, "t0") {
+				t.Errorf("%q shows the secret", said)
+			}
+		}
+	}
+}
+
+func TestOneNewlineAtTheEndOfASecretsFileIsCut(t *testing.T) {
+	for content, want := range map[string]string{
+		"t0ken": "t0ken", "t0ken\n": "t0ken", "t0ken\r\n": "t0ken", "": "", "\n": "",
+		"t0ken\n\n": "expected a single line", "t0ken\r\n\r\n": "expected a single line", "t0ken\r": "expected a single line", "t0ken \n": "expected no space",
+	} {
+		d, got := newDecoder(), outer{Optional: &inner{}}
+		d.ReadFile = func(string) ([]byte, error) { return []byte(content), nil }
+		d.decode(t, "optional: { token_file: x }\n", &got)
+		said := got.Optional.Token.value
+		for _, p := range d.Problems() {
+			said = p.Message
+		}
+		if said != want && !(len(d.Problems()) == 1 && strings.HasPrefix(said, "x: "+want)) {
+			t.Errorf("%q: got %q, want %q", content, said, want)
+		}
 	}
 }
 

@@ -22,6 +22,8 @@ var environment = map[string]string{
 	"WRITE_KEY": "s3cret-write-key",
 	"EMPTY":     "",
 	"ENDPOINT":  "not a url",
+	"NEWLINE":   "s3cret-newline\n",
+	"SPACES":    " s3cret-spaces ",
 }
 
 // Lookup reads a variable of an environment that is the same for all tests.
