@@ -1,10 +1,9 @@
 package ingress
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -54,6 +53,7 @@ func (t TLS) read(report func(key, format string, args ...any)) (cert, key []byt
 var (
 	errNotRegular = errors.New("expected a regular file")
 	errLargePEM   = errors.New("larger than any certificate or key")
+	errNotText    = errors.New("expected PEM as plain text, without a byte order mark and NUL bytes")
 )
 
 // readPEM follows symbolic links, by which Kubernetes and certbot put new files in the place of old ones. Its errors leave
@@ -69,13 +69,20 @@ func readPEM(path string) ([]byte, error) {
 	}
 	defer file.Close()
 	content, err := io.ReadAll(io.LimitReader(file, maxPEMBytes+1))
-	if err == nil && len(content) > maxPEMBytes {
-		err = errLargePEM
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, reason(err)
+	case len(content) > maxPEMBytes:
+		return nil, errLargePEM
+	case !isPlainText(content):
+		return nil, errNotText
 	}
 	return content, nil
+}
+
+// isPlainText tells UTF-16 and what begins with a byte order mark from what can be PEM, which is not found in them.
+func isPlainText(content []byte) bool {
+	return !bytes.HasPrefix(content, []byte("\ufeff")) && bytes.IndexByte(content, 0) < 0
 }
 
 func reason(err error) error {
@@ -87,30 +94,32 @@ func reason(err error) error {
 
 // parsePair returns the certificate with its key; nil when it reports what is wrong.
 func parsePair(certPEM, keyPEM []byte, report func(key, format string, args ...any)) *tls.Certificate {
-	leaf := parseLeaf(certPEM)
-	if leaf == nil {
+	chain := parseChain(certPEM)
+	if len(chain) == 0 || chain[0] == nil {
 		report("cert_file", "expected a certificate as PEM")
 		return nil
 	}
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
-		// The library's errors have no types to tell the reasons apart.
-		report("key_file", "expected the private key of the certificate in cert_file, as PEM without a passphrase")
+		reportMismatch(certificateOf(chain, keyPEM), report)
 		return nil
 	}
-	pair.Leaf = leaf
+	if issuer, issued, ok := misplaced(chain); ok {
+		report("cert_file", "in the wrong order: certificate %d of the file has issued certificate %d and must stand behind it", issuer+1, issued+1)
+		return nil
+	}
+	pair.Leaf = chain[0]
 	return &pair
 }
 
-// parseLeaf returns the first certificate; nil when there is none that can be read.
-func parseLeaf(text []byte) *x509.Certificate {
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type == "CERTIFICATE" {
-			leaf, _ := x509.ParseCertificate(block.Bytes)
-			return leaf
-		}
+// reportMismatch says which certificate of the file is the key's, by its place from 0, if any is. The library's errors have no
+// types to tell the reasons apart.
+func reportMismatch(own int, report func(key, format string, args ...any)) {
+	if own > 0 {
+		report("cert_file", "in the wrong order: certificate %d of the file is the key's and must be the first, before those of its issuers", own+1)
+		return
 	}
-	return nil
+	report("key_file", "expected the private key of the certificate in cert_file, as PEM without a passphrase")
 }
 
 // certificate is what the ingress shows of itself. It becomes another when its files do.

@@ -73,6 +73,9 @@ func TestFilesThatAreNoPairAreMistakes(t *testing.T) {
 	const noCert, noKey = "cert_file: expected a certificate as PEM", "key_file: expected the private key of the certificate in cert_file, as PEM without a passphrase"
 	locked := string(pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("c4n4ry")}))
 	broken := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("c4n4ry")}))
+	chain := newChain(t)
+	const bom, utf16 = "\ufeff", "\xff\xfe-\x00-\x00"
+	const isText = ": expected PEM as plain text, without a byte order mark and NUL bytes"
 	for name, c := range map[string]struct {
 		pair pemPair
 		want string
@@ -83,7 +86,18 @@ func TestFilesThatAreNoPairAreMistakes(t *testing.T) {
 		"a comment":                  {pemPair{"the certificate\n" + one.cert, one.key + "\nits key"}, ""},
 		"expired":                    {newPEMPair(t, 3, time.Now().Add(-time.Hour)), ""},
 		"the key of another":         {pemPair{one.cert, other.key}, noKey},
-		"the chain's wrong way":      {pemPair{other.cert + one.cert, one.key}, noKey},
+		"the chain's wrong way":      {pemPair{other.cert + one.cert, one.key}, "cert_file: in the wrong order: certificate 2 of the file is the key's and must be the first, before those of its issuers"},
+		"a chain of three":           {pemPair{chain.leaf + chain.middle + chain.root, chain.key}, ""},
+		"without the root":           {pemPair{chain.leaf + chain.middle, chain.key}, ""},
+		"an issuer in two versions":  {pemPair{chain.leaf + chain.middle + chain.middle + chain.root, chain.key}, ""},
+		"one that is not part of it": {pemPair{chain.leaf + one.cert + chain.middle + other.cert, chain.key}, ""},
+		"the root first":             {pemPair{chain.root + chain.middle + chain.leaf, chain.key}, "cert_file: in the wrong order: certificate 3 of the file is the key's and must be the first, before those of its issuers"},
+		"the issuers swapped":        {pemPair{chain.leaf + chain.root + chain.middle, chain.key}, "cert_file: in the wrong order: certificate 2 of the file has issued certificate 3 and must stand behind it"},
+		"the issuers without a leaf": {pemPair{chain.middle + chain.root, chain.key}, noKey},
+		"one of them is broken":      {pemPair{chain.leaf + broken + chain.root, chain.key}, ""}, // a client may do without it
+		"a byte order mark":          {pemPair{bom + one.cert, one.key}, "cert_file: FOLDER/tls.crt" + isText},
+		"one before the key":         {pemPair{one.cert, bom + one.key}, "key_file: FOLDER/tls.key" + isText},
+		"UTF-16":                     {pemPair{utf16, utf16}, "cert_file: FOLDER/tls.crt" + isText + "\nkey_file: FOLDER/tls.key" + isText},
 		"swapped":                    {pemPair{one.key, one.cert}, noCert},
 		"no key":                     {pemPair{one.cert, one.cert}, noKey},
 		"a locked key":               {pemPair{one.cert, locked}, noKey},
@@ -105,6 +119,40 @@ func TestFilesThatAreNoPairAreMistakes(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// pemChain is a certificate, its issuer and the issuer's, and the key of the first.
+type pemChain struct{ leaf, middle, root, key string }
+
+func newChain(t testing.TB) (c pemChain) {
+	t.Helper()
+	var issuer *x509.Certificate
+	var issuerKey *ecdsa.PrivateKey
+	for i, encoded := range []*string{&c.root, &c.middle, &c.leaf} {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(int64(10 + i)), Subject: pkix.Name{CommonName: fmt.Sprint("level ", i)}, DNSNames: []string{"router"},
+			NotBefore: time.Now().Add(-time.Hour), NotAfter: inAYear(), IsCA: i < 2, BasicConstraintsValid: true,
+		}
+		if issuer == nil {
+			issuer, issuerKey = template, key
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), issuerKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		*encoded = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+		pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.key = string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
+		issuer, issuerKey = template, key
+	}
+	return c
 }
 
 func checked(files TLS) string {
@@ -191,6 +239,12 @@ func TestTheCertificateFollowsItsFiles(t *testing.T) {
 	look()
 	look()
 	r.expect(2, logNew)
+	chain := newChain(t)
+	for _, wrong := range []string{chain.middle + chain.leaf, chain.leaf + chain.root + chain.middle} {
+		pemPair{wrong, chain.key}.write(t, files)
+		look()
+		r.expect(2, logUnfit)
+	}
 	if err := os.Remove(files.KeyFile); err != nil {
 		t.Fatal(err)
 	}

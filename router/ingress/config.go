@@ -54,7 +54,7 @@ type Source struct {
 // TLS is where the certificate of the ingress lies. Both files are PEM, and are read again when they change. Both are named, or
 // neither.
 type TLS struct {
-	// CertFile is the file of the certificate, followed by those between it and the root.
+	// CertFile is the file of the certificate, followed by those between it and the root: each stands behind what it has issued.
 	CertFile string `yaml:"cert_file"`
 	// KeyFile is the file of its private key.
 	KeyFile string `yaml:"key_file"`
