@@ -65,6 +65,36 @@ func TestUnreadableFilesAreMistakes(t *testing.T) {
 	}
 }
 
+func TestEmptyDocumentsAroundTheConfigAreNoDocuments(t *testing.T) {
+	for name, text := range map[string]string{
+		"behind it":          configtest.Minimal + "---\n",
+		"without a newline":  configtest.Minimal + "---",
+		"and a comment":      configtest.Minimal + "--- # the end\n\n# of it\n",
+		"ended":              configtest.Minimal + "...\n---\n...\n",
+		"twice":              configtest.Minimal + "---\n---\n",
+		"before it":          "---\n---" + configtest.Minimal,
+		"the usual one":      "---" + configtest.Minimal,
+		"thousands":          strings.Repeat("---\n", 5000) + configtest.Minimal,
+		"a comment and more": "# generated\n---\n# nothing\n---" + configtest.Minimal + "---\n",
+	} {
+		if _, err := Load(configtest.Write(t, text), LoadOptions{Lookup: configtest.Lookup}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for text, want := range map[string]string{
+		configtest.Minimal + "---\n---\nsources: {}\n": ":8: a second document; a file holds one config",
+		configtest.Minimal + "---\n~\n":                ":7: a second document; a file holds one config",
+		configtest.Minimal + "---\n: [\n":              ":8: not YAML: ",
+		"---\n---\n":                                   ": the file is empty",
+		"---\n~\n":                                     ": the file is empty",
+	} {
+		path := configtest.Write(t, text)
+		if _, err := Load(path, LoadOptions{Lookup: configtest.Lookup}); err == nil || !strings.HasPrefix(err.Error(), path+want) {
+			t.Errorf("%q: got %v, want %s", text, err, want)
+		}
+	}
+}
+
 func TestAnAliasBombEndsSoon(t *testing.T) {
 	var bomb strings.Builder
 	bomb.WriteString("sources: { website: { write_key: dev } }\nx: &x\n")

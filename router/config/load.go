@@ -87,21 +87,30 @@ func readDocument(path string) (*yaml.Node, *strictyaml.Problem) {
 	if err != nil {
 		return nil, &strictyaml.Problem{Message: err.Error()}
 	}
+	return parseDocument(content)
+}
+
+// parseDocument passes over documents with nothing in them, such as one behind a --- at the end.
+func parseDocument(content []byte) (*yaml.Node, *strictyaml.Problem) {
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
-	document, second := &yaml.Node{}, &yaml.Node{}
-	switch err := decoder.Decode(document); {
-	case errors.Is(err, io.EOF) || err == nil && isNull(document):
-		return nil, &strictyaml.Problem{Message: "the file is empty"}
-	case err != nil:
-		return nil, syntaxProblem(content, err)
+	var only *yaml.Node
+	for {
+		document := &yaml.Node{}
+		err := decoder.Decode(document)
+		switch {
+		case errors.Is(err, io.EOF) && (only == nil || isNull(only)):
+			return nil, &strictyaml.Problem{Message: "the file is empty"}
+		case errors.Is(err, io.EOF):
+			return only, nil
+		case err != nil:
+			return nil, syntaxProblem(content, err)
+		case isNull(document) && document.Content[0].Value == "":
+		case only != nil:
+			return nil, &strictyaml.Problem{Line: document.Line, Message: "a second document; a file holds one config"}
+		default:
+			only = document
+		}
 	}
-	switch err := decoder.Decode(second); {
-	case errors.Is(err, io.EOF):
-		return document, nil
-	case err != nil:
-		return nil, syntaxProblem(content, err)
-	}
-	return nil, &strictyaml.Problem{Line: second.Line, Message: "a second document; a file holds one config"}
 }
 
 // readTimeout bounds how long what is no ordinary file may take. A reload that waits would keep the process from ending.
