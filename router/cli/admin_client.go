@@ -46,7 +46,7 @@ func (f *adminFlags) addTo(command *cobra.Command) {
 	command.Flags().StringVar(&f.tokenFile, "token-file", "", "file of the admin token (default: $"+tokenVariable+", or the config's)")
 }
 
-// client finds the address. Of the config no more than that is needed, so its secrets may be missing here.
+// client finds the address. Of the config's file no more than that is needed, and no more need be right.
 func (f *adminFlags) client() (*adminClient, error) {
 	if f.admin != "" {
 		base, err := adminURL(f.admin)
@@ -55,20 +55,36 @@ func (f *adminFlags) client() (*adminClient, error) {
 		}
 		return &adminClient{base, func() (string, error) { return f.token() }}, nil
 	}
-	config, err := loadConfig(f.config, config.LoadOptions{MissingSecret: missingSecret})
+	path, err := configPath(f.config)
 	if err != nil {
-		return nil, fmt.Errorf("no --admin, and no config to take the address from: %w", err)
+		return nil, fmt.Errorf("no --admin, and %w", err)
 	}
-	base, err := adminURL(config.Admin.Listen)
+	section, err := config.ReadAdmin(path, os.LookupEnv)
+	var listen string
+	if err == nil {
+		listen, err = section.Listen()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("no --admin, and no address in the config: %w; name the address with --admin", err)
+	}
+	base, err := adminURL(listen)
 	if err != nil {
 		return nil, fmt.Errorf("admin.listen: %w; name the address with --admin", err)
 	}
-	own := config.Admin.Tokens
-	return &adminClient{base, func() (string, error) { return f.token(own.TokenFile, own.ReadTokenFile) }}, nil
+	return &adminClient{base, func() (string, error) { return f.configToken(section) }}, nil
 }
 
-// token returns the first token that is given. The config's, in the files, is for the config's own address only. Who may
-// not read the first of them may still read the second.
+// configToken returns the token that is given, else the config's, which is for the config's own address only.
+func (f *adminFlags) configToken(section *config.AdminSection) (string, error) {
+	own, err := section.Tokens()
+	if err == nil || f.tokenFile != "" || os.Getenv(tokenVariable) != "" {
+		return f.token(own.TokenFile, own.ReadTokenFile)
+	}
+	return "", fmt.Errorf("no token in the config: %w; give it with --token-file or $%s", err, tokenVariable)
+}
+
+// token returns the first token that is given, else that of the first file that can be read: who may not read the first of
+// them may still read the second.
 func (f *adminFlags) token(files ...string) (string, error) {
 	if f.tokenFile != "" {
 		token, err := admin.ReadToken(f.tokenFile)

@@ -335,7 +335,7 @@ func TestAnAddressThatCannotBeAskedIsTold(t *testing.T) {
 	other := httptest.NewServer(http.NotFoundHandler())
 	defer other.Close()
 	free := writeConfig(t, "sources: { website: { write_key: k } }\ndestinations: { vero: { settings: { auth_token: t } } }\nadmin: { listen: \"127.0.0.1:0\" }\n")
-	broken := writeConfig(t, "listen: wrong\n")
+	broken := writeConfig(t, "admin: wrong\n")
 	for _, c := range []struct {
 		args []string
 		code int
@@ -347,7 +347,7 @@ func TestAnAddressThatCannotBeAskedIsTold(t *testing.T) {
 		{[]string{"--admin", "ftp://a:1"}, exitWrongUse, `--admin: expected host:port or a URL, not "ftp://a:1"`},
 		{[]string{"--admin", "a:http"}, exitWrongUse, `--admin: expected a port that can be asked, not "http"`},
 		{[]string{"--config", free}, exitFailed, `admin.listen: expected a port that can be asked, not "0"; name the address with --admin`},
-		{[]string{"--config", broken}, exitFailed, "no --admin, and no config to take the address from: " + broken + ":1: listen: "},
+		{[]string{"--config", broken}, exitFailed, "no --admin, and no address in the config: " + broken + ":1: admin: expected a section of keys"},
 	} {
 		got := runAka(t, append([]string{"dead", "list"}, c.args...)...)
 		if got.code != c.code || got.out != "" || !strings.HasPrefix(got.errOut, "aka: "+c.want) {

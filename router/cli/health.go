@@ -24,7 +24,7 @@ func newHealth() *cobra.Command {
 		Use:   "health",
 		Short: "Tell whether a running aka lives",
 		Long: `Health asks a running aka at its admin address, and says so with its exit code: 0 when it lives, 1 when it does not answer.
-With --ready it is 0 only when calls can be taken.`,
+With --ready it is 0 only when calls can be taken. Of the config it reads the address alone: mistakes elsewhere in it do not matter.`,
 		Example: `  aka health
   HEALTHCHECK CMD ["/aka", "health"]      # in a Dockerfile`,
 		Args: noArguments,

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -53,6 +54,41 @@ func TestDestinationsArePausedResumedForgottenAndTheConfigReloaded(t *testing.T)
 	expect(exitDone, "kissmetrics is forgotten, and the 1 calls that waited for it are let go\n", "", "destination", "forget", "kissmetrics")
 	edit("listen: 127.0.0.1:0\n", "listen: 127.0.0.1:1\n")
 	expect(exitDone, "reloaded\nneeds a restart: listen\n", "", "reload")
+}
+
+// What this shell knows of the config is a file that is being edited, whose secrets are not here.
+func TestEveryCommandForARunningAkaGoesByAddressAndTokenAlone(t *testing.T) {
+	vendors := newSimulation(t, "kissmetrics")
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("full-token-of-admin\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	served := servingConfig(t, vendors, "")
+	text, err := os.ReadFile(served)
+	if err == nil {
+		err = os.WriteFile(served, []byte(strings.Replace(string(text), "admin: {", "admin: { token_file: '"+token+"',", 1)), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready := startProcess(t, "serve", "--config", served).line(t, "ready")
+	edited := writeConfig(t, "sources: { website: { write_key: \"${A_KEY_THAT_IS_NOT_HERE}\" } }\njournall: {\n"+
+		"admin: { listen: '"+ready.Admin+"', token_file: '"+token+"' }\n")
+	for _, command := range []string{
+		"health", "health --ready", "reload", "dead list", "dead list --summary", "dead replay --all", "dead discard --all", "log level", "log level info",
+		"destination status", "destination status kissmetrics", "destination pause kissmetrics", "destination resume kissmetrics", "drain --cancel",
+	} {
+		if got := runAka(t, append(strings.Fields(command), "--config", edited)...); got.code != exitDone || got.errOut != "" {
+			t.Errorf("%s: exit code %d, errors %q", command, got.code, got.errOut)
+		}
+	}
+	for command, want := range map[string]string{
+		"dead show 7": "aka: dead letter 7: there is no", "destination forget kissmetrics": "aka: the destination is configured",
+	} {
+		if got := runAka(t, append(strings.Fields(command), "--config", edited)...); got.code != exitFailed || !strings.HasPrefix(got.errOut, want) {
+			t.Errorf("%s: exit code %d, errors %q", command, got.code, got.errOut)
+		}
+	}
 }
 
 func TestDrainDeliversEverythingAndEndsTheProcess(t *testing.T) {
