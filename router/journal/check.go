@@ -53,6 +53,8 @@ type Damage struct {
 // DestinationReport is what is kept for a destination.
 type DestinationReport struct {
 	Name string `json:"name"`
+	// Type is its type when it ran last; "" where that is not known.
+	Type string `json:"type,omitempty"`
 	// Floor is the first frame that may hold a call that has not ended, Behind how many frames the log has from there on.
 	Floor  uint64 `json:"floor"`
 	Behind uint64 `json:"behind"`
@@ -133,7 +135,7 @@ func (c *checker) records(ctx context.Context, view keystore.Records) {
 		}
 		latest = max(latest, d.Head.Seq)
 		if d.Kept && !d.IsAny() {
-			c.report.Destinations = append(c.report.Destinations, DestinationReport{Name: name, Floor: d.Floor, Lost: d.Lost,
+			c.report.Destinations = append(c.report.Destinations, DestinationReport{Name: name, Type: d.Type, Floor: d.Floor, Lost: d.Lost,
 				DeadLetters: d.DeadLetters, Parked: d.Parked, Merges: d.Merges, Unreadable: d.Unreadable, Paused: d.Paused, Removed: d.Removed})
 		}
 	}

@@ -38,6 +38,7 @@ func wholeJournal(t *testing.T) Options {
 
 func fillWhole(t *testing.T, j *Journal) {
 	t.Helper()
+	must(t, j.SetType(t.Context(), "vero", "vendor"))
 	progress := load(t, j, "vero")
 	for i := range wholeFrames {
 		e := entry("u", i)
@@ -92,6 +93,9 @@ func wantRecords(t *testing.T, j *Journal) {
 	if merges != 3 {
 		t.Errorf("%d blocks of merges are there, want 3", merges)
 	}
+	if got := j.TypeOf("vero"); got != "vendor" {
+		t.Errorf("its type is %q", got)
+	}
 }
 
 // recordKey is the key of a numbered record: see package records.
@@ -130,7 +134,7 @@ func TestCheck_FindsAWholeJournalSoundAndChangesNothing(t *testing.T) {
 	if !report.Sound || report.Calls.Frames != wholeFrames || report.Calls.Calls != wholeFrames || report.Calls.Files < 2 {
 		t.Fatalf("got %+v", report)
 	}
-	want := DestinationReport{Name: "vero", Floor: wholeFloor, Behind: wholeFrames - wholeFloor + 1, DeadLetters: 6, Parked: 6, Merges: 3}
+	want := DestinationReport{Name: "vero", Type: "vendor", Floor: wholeFloor, Behind: wholeFrames - wholeFloor + 1, DeadLetters: 6, Parked: 6, Merges: 3}
 	if len(report.Destinations) != 1 || report.Destinations[0] != want {
 		t.Fatalf("got %+v\nwant %+v", report.Destinations, want)
 	}

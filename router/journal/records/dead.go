@@ -23,6 +23,8 @@ type DeadLetter struct {
 	// ID names the dead letter in this journal; 0 until it is stored.
 	ID          uint64 `json:"id"`
 	Destination string `json:"destination"`
+	// Vendor is the destination's type when it gave up, noted when the dead letter is stored; "" where that is not known.
+	Vendor string `json:"vendor,omitempty"`
 	// Reason is one of the closed set of reasons.
 	Reason string `json:"reason"`
 	// Detail is what the vendor or the adapter said, bounded and with secrets masked.
@@ -117,10 +119,12 @@ type deadRun struct {
 // nextRun encodes as many dead letters as are to be stored at once, at least one.
 func (s *deadLetters) nextRun(letters []*DeadLetter) (*deadRun, error) {
 	run := &deadRun{destination: letters[0].Destination}
+	vendor := s.t.states.typeOf(run.destination)
 	for i, d := range letters {
 		if d.Destination != run.destination || i == runLetters {
 			break
 		}
+		d.Vendor = vendor
 		meta, err := json.Marshal(d.withHistory())
 		if err != nil {
 			return nil, err

@@ -69,10 +69,15 @@ func decodeState(data []byte) (s destinationState, err error) {
 	return s, nil
 }
 
-// states are the states of all destinations, as they are on disk.
+// states are the states and the types of all destinations, as they are on disk.
 type states struct {
 	mu    sync.Mutex
 	known map[string]destinationState
+	types map[string]string
+}
+
+func newStates() *states {
+	return &states{known: map[string]destinationState{}, types: map[string]string{}}
 }
 
 func (s *states) load(ctx context.Context, view engine.View) error {
@@ -88,8 +93,11 @@ func (s *states) load(ctx context.Context, view engine.View) error {
 	return nil
 }
 
-// read takes over a destination's state as it is stored.
+// read takes over a destination's state and type as they are stored.
 func (s *states) read(ctx context.Context, view engine.View, name string) error {
+	if err := s.readType(ctx, view, name); err != nil {
+		return err
+	}
 	data, err := view.Get(ctx, name, []byte{keyState})
 	if errors.Is(err, engine.ErrNoRecord) {
 		s.remove(name)
@@ -289,7 +297,7 @@ func (s *destinations) changeInTime(ctx context.Context, destination string, bui
 
 func (s *destinations) forgetRest(ctx context.Context, destination string) error {
 	return s.changeInTime(ctx, destination, func(ctx context.Context, c *change) error {
-		for _, kind := range []byte{keyMerges, keyProgress, keyHead, keyState} {
+		for _, kind := range []byte{keyMerges, keyProgress, keyHead, keyState, keyType} {
 			from, to := allOf(kind)
 			err := s.t.engine.Scan(ctx, destination, from, to, func(key, _ []byte) (bool, error) {
 				c.remove(bytes.Clone(key))
@@ -300,7 +308,10 @@ func (s *destinations) forgetRest(ctx context.Context, destination string) error
 			}
 		}
 		c.account.merges = 0
-		c.then = append(c.then, func() { s.t.states.remove(destination) })
+		c.then = append(c.then, func() {
+			s.t.states.remove(destination)
+			s.t.states.setType(destination, "")
+		})
 		return nil
 	})
 }

@@ -17,6 +17,8 @@ type Reader interface {
 // Summary is what is kept for a destination, as far as it can be read.
 type Summary struct {
 	Name string
+	// Type says whose adapter it had when it ran last; "" where that is not known.
+	Type string
 	// Floor is the first frame that may hold a call that has not ended.
 	Floor uint64
 	// Lost means that there was progress once.
@@ -77,6 +79,8 @@ func (d *Summary) take(key, value []byte) (err error) {
 		var state destinationState
 		state, err = decodeState(value)
 		d.Paused, d.Removed, d.hasState = state.Paused, state.RemovedAt > 0, true
+	case keyType:
+		d.Type, err = decodeType(value)
 	}
 	return err
 }

@@ -22,6 +22,8 @@ import (
 // such a one, or is a dead letter that blocks those behind it. It holds up neither the progress nor the purge.
 type Parked struct {
 	Destination string
+	// Vendor is the destination's type when the call was parked, noted when it is stored; "" where that is not known.
+	Vendor string
 	// Queue names the queue, from 1. Position is the call's place in the log, and so in the queue.
 	Queue    uint64
 	Position frame.Position
@@ -84,6 +86,8 @@ func (p *Parked) encode() []byte {
 	meta = codec.AppendTime(meta, p.First)
 	meta = codec.AppendTime(meta, p.FailingSince)
 	meta = binary.AppendUvarint(meta, p.Letter)
+	meta = binary.AppendUvarint(meta, uint64(len(p.Vendor)))
+	meta = append(meta, p.Vendor...)
 	return frame.WithMeta(append(meta, p.Dead...), &p.Entry)
 }
 
@@ -106,6 +110,7 @@ func decodeParked(destination string, key, value []byte) (*Parked, error) {
 	p.Attempts, p.Failures = int(r.Uvarint()), int(r.Uvarint())
 	p.First, p.FailingSince = r.Time(), r.Time()
 	p.Letter = r.Uvarint()
+	p.Vendor = string(r.Bytes(r.Uvarint()))
 	p.Dead = string(r.Data)
 	return p, r.Err
 }
@@ -164,6 +169,7 @@ func (t *table) park(ctx context.Context, destination string, b *book, c *change
 		if p.Queue == 0 {
 			return fmt.Errorf("the call at %s has no queue", p.Position)
 		}
+		p.Vendor = t.states.typeOf(destination)
 		keys[i] = p.Key().encode()
 		c.set(keys[i], p.encode())
 	}

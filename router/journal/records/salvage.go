@@ -94,6 +94,10 @@ func (s *Salvager) take(b *salvagedBook, destination string, key, value []byte) 
 			return err
 		}
 		b.state = true
+	case keyType:
+		if _, err := decodeType(value); err != nil {
+			return err
+		}
 	default: // an index
 		return nil
 	}

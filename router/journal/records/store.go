@@ -52,7 +52,7 @@ type Content struct {
 
 // NewContent is that of an engine which holds nothing.
 func NewContent() *Content {
-	return &Content{table: newTable(&states{known: map[string]destinationState{}})}
+	return &Content{table: newTable(newStates())}
 }
 
 // Load reads what there is. It fails with ErrBroken where that is less than there was, and with ErrOtherVersion.

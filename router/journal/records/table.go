@@ -25,6 +25,7 @@ const (
 	keyProgress  = 'g' // the encoded Progress
 	keyHead      = 'h' // the end of the log when progress was saved: see head
 	keyState     = 's' // paused, removed: see destinationState
+	keyType      = 't' // whose adapter the destination has: see types.go
 	keyFence     = 'f' // never there: its removal is the write that unsure ones do not come after
 )
 
