@@ -105,6 +105,7 @@ func (d *deadLetters) carryOut(pl *place, what *decision) {
 				if !what.retry {
 					return d.p.config.Journal.Unpark(ctx, d.p.config.Destination.Name, []journal.ParkedKey{pl.key})
 				}
+				d.p.parking.startAnew(call)
 				call.Dead, call.Failures, call.FailingSince = "", 0, time.Time{}
 				return d.p.config.Journal.Park(ctx, d.p.config.Destination.Name, []*journal.Parked{call})
 			}

@@ -162,6 +162,7 @@ func (k *parking) take(q *blocked.Queue, call *journal.Parked, gone bool, now ti
 	var buffer [sequencer.MaxIDs]string
 	ids, exclusive := k.idsOf(&call.Entry, &buffer)
 	k.identities.Remove(ids, exclusive)
+	k.startAnew(call)
 	j := &job{
 		pos: call.Position, entry: &call.Entry, attempts: call.Attempts, failures: call.Failures, first: call.First, failingSince: call.FailingSince,
 		ambiguous: call.Ambiguous || k.p.checkpoint.isSuspect(call.Position), storedAmbiguous: call.Ambiguous, letter: call.Letter,
@@ -185,6 +186,13 @@ func (k *parking) take(q *blocked.Queue, call *journal.Parked, gone bool, now ti
 		j.dead = adapter.TooOld
 	}
 	k.p.addTicket(j, now)
+}
+
+// startAnew has a call that was parked for another vendor begin as if it were new: that one's tries say nothing of this one.
+func (k *parking) startAnew(call *journal.Parked) {
+	if call.Vendor != "" && call.Vendor != k.p.config.Destination.Type {
+		call.Attempts, call.Failures, call.First, call.FailingSince, call.Ambiguous = 0, 0, time.Time{}, time.Time{}, false
+	}
 }
 
 // takeDead takes up a dead letter that blocks others, unless its operator has discarded it meanwhile, or the config does not block

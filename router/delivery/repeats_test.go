@@ -1,12 +1,14 @@
 package delivery
 
 import (
-	"aka/router/httpclient"
 	"fmt"
 	"math/rand/v2"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"aka/router/httpclient"
+	"aka/router/journal"
 )
 
 // crashAt runs the pipeline for a while and ends it as a crash does: nothing that was not saved by then is known to the next
@@ -115,4 +117,33 @@ func TestNothingIsInDoubtAfterAnOrderlyStop(t *testing.T) {
 		}
 		w.stop()
 	})
+}
+
+// What another vendor may have acted on, this one has not; and it has not failed here yet.
+func TestAParkedCallOfAnotherVendorStartsAnew(t *testing.T) {
+	for vendor, ambiguous := range map[string]bool{"vendor": true, "": true, "another": false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, Options{Retry: RetryOptions{MaxAge: time.Hour}})
+			w.answer = func(_ string, attempt int) httpclient.Response {
+				return httpclient.Response{Status: map[bool]int{true: 500, false: 200}[attempt == 1]}
+			}
+			long := time.Now().Add(-2 * time.Hour)
+			w.log.progress = journal.NewProgress(journal.Position{Seq: 2}, 1).Encode(true)
+			w.log.append([]journal.Entry{track("jen", 1)})
+			w.log.put(&journal.Parked{
+				Queue: 1, Vendor: vendor, Position: journal.Position{Seq: 1}, Attempts: 7, Failures: 7, First: long, FailingSince: long,
+				Ambiguous: true, Entry: track("jen", 1),
+			})
+			w.run()
+			time.Sleep(time.Minute)
+			w.stop()
+			want := "map[dead/expired:1] [true]"
+			if !ambiguous {
+				want = "map[delivered:1] [false true]"
+			}
+			if got := fmt.Sprint(w.ended(), " ", w.vendor.told()); got != want {
+				t.Errorf("from %q: %s, want %s", vendor, got, want)
+			}
+		})
+	}
 }
