@@ -49,12 +49,18 @@ type Config struct {
 
 	// again loads the config anew, from where it came.
 	again func() (*Config, error)
+	file  string
+	line  func(key string) int
 }
 
 // Destination is one configured vendor.
 type Destination struct {
-	// Type says whose adapter it is. Default: the destination's name.
+	// Type says whose adapter it is. Another type under the same name is refused while calls wait, unless `was_type` allows it.
+	// Default: the destination's name.
 	Type string `yaml:"type"`
+	// WasType is the type that the destination had before its `type` was changed. Calls that were accepted for that type and still
+	// wait, and its dead letters when they are replayed, then go to the new vendor. It may stay in the config. Default: none.
+	WasType string `yaml:"was_type"`
 	// IntegrationNames are more names that it goes by in a call's `integrations`, beside its own and the vendor's.
 	IntegrationNames []string `yaml:"integration_names"`
 	// LenientNames forgives case and spaces in those names. Default false.
@@ -117,6 +123,16 @@ func Default() *Config {
 
 // Again loads the config anew, from where it came.
 func (c *Config) Again() (*Config, error) { return c.again() }
+
+// Refuse returns the error of a config that loads, and that what is kept on disk does not allow.
+func (c *Config) Refuse(problems ...strictyaml.Problem) *Mistakes {
+	for i := range problems {
+		if c.line != nil {
+			problems[i].Line = c.line(problems[i].Key)
+		}
+	}
+	return &Mistakes{c.file, problems}
+}
 
 // Effective returns the config as YAML: every key with the value it has, secrets as <secret>. It is itself a config.
 func (c *Config) Effective() []byte {

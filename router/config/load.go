@@ -78,6 +78,7 @@ func Load(path string, options LoadOptions) (*Config, error) {
 		return nil, &Mistakes{path, problems}
 	}
 	l.config.again = func() (*Config, error) { return Load(path, options) }
+	l.config.file, l.config.line = path, l.decoder.Lines()
 	return l.config, nil
 }
 
@@ -291,6 +292,7 @@ func (l *loader) buildDestination(name string) {
 	}
 	l.checkName(section, name)
 	vendor, known := l.vendorOf(section, name, d)
+	l.checkWasType(section, d.WasType)
 	l.overrideDelivery(section, d, vendor.Order)
 	if known {
 		l.buildVendor(name, section, d)
@@ -309,6 +311,13 @@ func (l *loader) vendorOf(section, name string, d *Destination) (vendor adapter.
 		l.decoder.Add(section+".type", problem, d.Type, strings.Join(types, ", "), spelling.Hint(d.Type, types))
 	}
 	return vendor, known
+}
+
+// checkWasType finds a mistyped one before a start or a reload is refused for it.
+func (l *loader) checkWasType(section, was string) {
+	if types := destinations.Types(); was != "" && !slices.Contains(types, was) {
+		l.decoder.Add(section+".was_type", "unknown vendor %q; known are %s%s", was, strings.Join(types, ", "), spelling.Hint(was, types))
+	}
 }
 
 // overrideDelivery lays a destination's own keys over the defaults.

@@ -215,7 +215,7 @@ func (r *Reference) words(kind reflect.Type, field reflect.StructField) []Word {
 	for _, value := range strings.Fields(field.Tag.Get("words")) {
 		words = append(words, Word{Value: value})
 	}
-	if field.Name == "Type" && field.Tag.Get("yaml") == "type" {
+	if field.Name == "Type" && field.Tag.Get("yaml") == "type" || field.Name == "WasType" {
 		for _, vendor := range destinations.Types() {
 			words = append(words, Word{Value: vendor})
 		}

@@ -81,7 +81,7 @@ func TestAnExampleHoldsTheVendorsThatAreNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, times := range map[string]int{
-		"\n  vero:\n": 1, "\n  kissmetrics:\n": 1, "mixpanel": 1, "destinations: [kissmetrics, vero]": 1, "# Which pages and screens": 1,
+		"\n  vero:\n": 1, "\n  kissmetrics:\n": 1, "mixpanel": 2, "destinations: [kissmetrics, vero]": 1, "# Which pages and screens": 1,
 		`auth_token: "${VERO_AUTH_TOKEN}"`: 1, "$schema=schema.json\n": 1,
 	} {
 		if got := strings.Count(string(text), want); got != times {

@@ -95,18 +95,26 @@ func (d *Decoder) Decode(node *yaml.Node, key string, into any) bool {
 // Add reports a mistake at the key's path, on the line of the key or of the nearest section above it. Where the value came
 // from the environment or a file, the message says so. Only the first mistake of a key is kept.
 func (d *Decoder) Add(key, format string, args ...any) {
-	line := 0
-	for at := key; line == 0; at = parent(at) {
-		line = d.lines[at]
-		if at == "" {
-			break
-		}
-	}
 	message := fmt.Sprintf(format, args...)
 	if origin := d.origins[key]; origin != "" {
 		message += " (the value comes from " + origin + ")"
 	}
-	d.report(line, key, message)
+	d.report(lineOf(d.lines, key), key, message)
+}
+
+// Lines returns what finds the line of a key, or of the nearest section above it. It keeps nothing else of the decoder.
+func (d *Decoder) Lines() func(key string) int {
+	lines := d.lines
+	return func(key string) int { return lineOf(lines, key) }
+}
+
+func lineOf(lines map[string]int, key string) int {
+	for ; key != ""; key = parent(key) {
+		if line := lines[key]; line != 0 {
+			return line
+		}
+	}
+	return lines[""]
 }
 
 // Problems returns the mistakes so far, in the order of the lines: all of them unless they are very many.
