@@ -53,11 +53,9 @@ func newFleet(log *zap.Logger, allowed func(source string) []string) *fleet {
 // configured any more.
 func (f *fleet) start(ctx context.Context, config *config.Config) error {
 	for _, name := range slices.Sorted(maps.Keys(config.Destinations)) {
-		p := f.pipeline(config, config.Destinations[name])
-		if err := p.Start(ctx); err != nil {
+		if err := f.begin(ctx, config, config.Destinations[name]); err != nil {
 			return err
 		}
-		f.set(name, p)
 	}
 	for _, name := range f.journal.Known() {
 		if config.Destinations[name] != nil {
@@ -67,6 +65,19 @@ func (f *fleet) start(ctx context.Context, config *config.Config) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// begin starts a destination's pipeline, whose type is the destination's from then on.
+func (f *fleet) begin(ctx context.Context, config *config.Config, d *config.Destination) error {
+	if err := f.journal.SetType(ctx, d.Name, d.Type); err != nil {
+		return err
+	}
+	p := f.pipeline(config, d)
+	if err := p.Start(ctx); err != nil {
+		return err
+	}
+	f.set(d.Name, p)
 	return nil
 }
 
@@ -264,12 +275,7 @@ func (f *fleet) goOn(ctx context.Context, config *config.Config, name string) er
 	}
 	f.addingChanges(1)
 	defer f.addingChanges(-1)
-	p := f.pipeline(config, d)
-	if err := p.Start(ctx); err != nil {
-		return err
-	}
-	f.set(name, p)
-	return nil
+	return f.begin(ctx, config, d)
 }
 
 // addingChanges keeps the log from being purged between the moment that a destination begins and the one that it counts from.

@@ -48,7 +48,7 @@ func (f *fleet) keep(ctx context.Context, name string, maxAge time.Duration) (*o
 		name: name, journal: f.journal, log: f.log.With(zap.String("destination", name)), maxAge: maxAge,
 		progress: progress, calls: calls, end: end.Seq, metrics: f.metrics.Keep(name, calls), stopped: make(chan struct{}),
 	}
-	if o.aside, err = f.parkedCalls(ctx, name); err != nil {
+	if o.aside, err = f.parkedCalls(ctx, name, func(p *journal.Parked) bool { return p.Dead == "" }); err != nil {
 		return nil, err
 	}
 	o.publish()
@@ -62,11 +62,11 @@ func (f *fleet) keep(ctx context.Context, name string, maxAge time.Duration) (*o
 	return o, nil
 }
 
-// parkedCalls counts the calls that are kept aside, but for those that are dead letters.
-func (f *fleet) parkedCalls(ctx context.Context, name string) (uint64, error) {
+// parkedCalls counts the calls that are parked, those that count.
+func (f *fleet) parkedCalls(ctx context.Context, name string, counts func(*journal.Parked) bool) (uint64, error) {
 	calls := uint64(0)
 	err := f.journal.EachParked(ctx, name, func(p *journal.Parked) error {
-		if p.Dead == "" {
+		if counts(p) {
 			calls++
 		}
 		return nil

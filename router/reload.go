@@ -41,7 +41,11 @@ func (r *Router) Reload() (*Reloaded, error) {
 	if !r.started.Load() {
 		return nil, errNotRunning
 	}
-	done, err := r.apply(before, next)
+	err = r.fleet.checkTypes(r.running, next)
+	var done *Reloaded
+	if err == nil {
+		done, err = r.apply(before, next)
+	}
 	if err != nil {
 		return nil, r.notReloaded(err)
 	}

@@ -116,6 +116,10 @@ func (r *Router) start(ctx context.Context) (err error) {
 		return err
 	}
 	r.background.Go(r.watchJournal)
+	r.fleet.journal = r.journal
+	if err := r.fleet.checkTypes(ctx, config); err != nil {
+		return err
+	}
 	r.live = r.recorder()
 	if r.trace, err = tracing.New(config.Otel, r.log, r.registry); err != nil {
 		return err
@@ -123,7 +127,7 @@ func (r *Router) start(ctx context.Context) (err error) {
 	if err := r.startAdmin(); err != nil {
 		return err
 	}
-	r.fleet.journal, r.fleet.live, r.fleet.trace = r.journal, r.live, r.trace
+	r.fleet.live, r.fleet.trace = r.live, r.trace
 	r.fleet.metrics = delivery.NewMetrics(r.registry)
 	if err := r.fleet.start(ctx, config); err != nil {
 		return err
@@ -166,6 +170,7 @@ func (r *Router) startAdmin() (err error) {
 		Hosts:        r.Config().Admin.Hosts,
 		Tokens:       r.Config().Admin.Tokens,
 		Destinations: func() []string { return slices.Sorted(maps.Keys(r.Config().Destinations)) },
+		Types:        r.typesOf,
 		Steering:     steering{r},
 		Journal:      r.journal,
 		Held:         heldLetters{r},

@@ -42,8 +42,10 @@ type Config struct {
 	Tokens
 	// Destinations returns the names of the configured ones.
 	Destinations func() []string
-	Journal      Journal
-	Steering     Steering
+	// Types returns a configured destination's type, and the one that it had before by the config. Nil knows none.
+	Types    func(destination string) (now, was string)
+	Journal  Journal
+	Steering Steering
 	// Held are the dead letters behind which calls wait; nil is none ever.
 	Held HeldLetters
 	// ReplayRate is how many dead letters are replayed per second at most, whoever asks; 0 is unlimited.

@@ -22,7 +22,9 @@ import (
 type DeadLetter struct {
 	ID          uint64 `json:"id"`
 	Destination string `json:"destination"`
-	Type        string `json:"type"`
+	// Vendor is the type that the destination had when it gave up; none where that is not known.
+	Vendor string `json:"vendor,omitempty"`
+	Type   string `json:"type"`
 	// Reason is one of the closed set of reasons; Detail is what the vendor or the adapter said.
 	Reason string `json:"reason"`
 	Detail string `json:"detail,omitempty"`
@@ -57,7 +59,7 @@ type Done struct {
 	Success bool `json:"success"`
 	// Count is how many were replayed or discarded.
 	Count int `json:"count"`
-	// Skipped is how many stayed because their destination is not configured any more.
+	// Skipped is how many stayed because their destination is not configured any more, or is of another type now.
 	Skipped int `json:"skipped,omitempty"`
 	// More tells that there are others that match: beyond the limit, or beyond what one request may take in time.
 	More bool `json:"more,omitempty"`
@@ -85,6 +87,7 @@ type deadLetters struct {
 	journal      Journal
 	held         HeldLetters // nil is none ever
 	destinations func() []string
+	types        func(destination string) (now, was string)
 	log          *zap.Logger
 
 	// deciding is held while a dead letter is replayed or discarded: two who replay the same one would send it twice.
@@ -96,7 +99,7 @@ type deadLetters struct {
 
 func newDeadLetters(config Config) *deadLetters {
 	return &deadLetters{
-		journal: config.Journal, held: config.Held, destinations: config.Destinations, log: config.Logger,
+		journal: config.Journal, held: config.Held, destinations: config.Destinations, types: config.Types, log: config.Logger,
 		pace: pace{newLimiter(config.ReplayRate)}, maxLooked: usualLook,
 	}
 }
@@ -162,7 +165,7 @@ func (h *deadLetters) summary(r *http.Request) (any, error) {
 func (h *deadLetters) shown(d *journal.DeadLetter) DeadLetter {
 	e := &d.Entry
 	return DeadLetter{
-		ID: d.ID, Destination: d.Destination, Type: e.Type.String(), Reason: d.Reason, Detail: d.Detail,
+		ID: d.ID, Destination: d.Destination, Vendor: d.Vendor, Type: e.Type.String(), Reason: d.Reason, Detail: d.Detail,
 		Status: d.Status, Attempts: d.Attempts, Replays: d.Replays(), First: d.First, Last: d.Last,
 		Source: strings.Clone(e.Source), MessageID: strings.Clone(e.MessageID), ReceivedAt: e.ReceivedAt,
 		Held: h.held != nil && h.held.Holds(d.ID),
@@ -242,7 +245,8 @@ func (h *deadLetters) decide(ctx context.Context, id uint64, do decision) error 
 	return do(context.WithoutCancel(ctx), id)
 }
 
-// replayOne refuses a dead letter of a destination that is not configured any more: nobody would take the call.
+// replayOne refuses a dead letter of a destination that is not configured any more, for nobody would take the call, and one that
+// was meant for another vendor.
 func (h *deadLetters) replayOne(ctx context.Context, id uint64) error {
 	d, err := h.journal.DeadLetter(ctx, id)
 	if err != nil {
@@ -252,6 +256,11 @@ func (h *deadLetters) replayOne(ctx context.Context, id uint64) error {
 		message := fmt.Sprintf("dead letter %d is for %s, which is not configured any more", id, d.Destination)
 		return &problem{http.StatusConflict, "destination_gone", message}
 	}
+	if now, ok := h.hasType(d); !ok {
+		message := fmt.Sprintf("dead letter %d died when the type of %s was %s, and that is %s now: add was_type: %[3]s to its config to send it there, or discard it",
+			id, d.Destination, d.Vendor, now)
+		return &problem{http.StatusConflict, "other_type", message}
+	}
 	if held, err := h.retryHeld(ctx, id); held || err != nil {
 		return err
 	}
@@ -260,6 +269,21 @@ func (h *deadLetters) replayOne(ctx context.Context, id uint64) error {
 
 func (h *deadLetters) isConfigured(destination string) bool {
 	return slices.Contains(h.destinations(), destination)
+}
+
+// isWanted tells whether a dead letter may be replayed.
+func (h *deadLetters) isWanted(d *journal.DeadLetter) bool {
+	_, ok := h.hasType(d)
+	return ok && h.isConfigured(d.Destination)
+}
+
+// hasType tells whether a dead letter's destination has the type that it had, or the config says that it may go to another.
+func (h *deadLetters) hasType(d *journal.DeadLetter) (now string, ok bool) {
+	if h.types == nil || d.Vendor == "" {
+		return "", true
+	}
+	now, was := h.types(d.Destination)
+	return now, d.Vendor == now || d.Vendor == was
 }
 
 func (h *deadLetters) replayAll(r *http.Request) (any, error) {
@@ -273,7 +297,7 @@ func (h *deadLetters) replayAll(r *http.Request) (any, error) {
 		own.Allow() // or whoever asks again and again would be faster
 		pace = append(slices.Clone(pace), own)
 	}
-	return h.all(r, f, bulk{message: replayed, do: h.replayOne, wanted: h.isConfigured, pace: pace})
+	return h.all(r, f, bulk{message: replayed, do: h.replayOne, wanted: h.isWanted, pace: pace})
 }
 
 func (h *deadLetters) discardAll(r *http.Request) (any, error) {
@@ -281,21 +305,21 @@ func (h *deadLetters) discardAll(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return h.all(r, f, bulk{message: discarded, do: h.discardOne, wanted: func(string) bool { return true }})
+	return h.all(r, f, bulk{message: discarded, do: h.discardOne, wanted: func(*journal.DeadLetter) bool { return true }})
 }
 
 // bulk is what is to be done to all that match.
 type bulk struct {
 	message string
 	do      decision
-	wanted  func(destination string) bool
+	wanted  func(*journal.DeadLetter) bool
 	pace    pace
 }
 
 // bulkTime is about how long one request works; then the client is to ask for more. It is also a server that stops who waits.
 const bulkTime = 10 * time.Second
 
-// all does something to every dead letter that matches, except for those of destinations that are not wanted.
+// all does something to every dead letter that matches, except for those that are not wanted.
 func (h *deadLetters) all(r *http.Request, f filter, b bulk) (any, error) {
 	f.limit = min(f.limit, b.pace.within(bulkTime))
 	chosen, result, err := h.choose(r.Context(), f, b.wanted)
@@ -322,7 +346,7 @@ type candidate struct {
 
 // choose finds those that match and were accepted first, up to the limit, in that order. It is not the order in which they
 // died: one that was replayed and died again comes later there. So all that match are read, some ten microseconds each.
-func (h *deadLetters) choose(ctx context.Context, f filter, wanted func(destination string) bool) (chosen []candidate, result Done, err error) {
+func (h *deadLetters) choose(ctx context.Context, f filter, wanted func(*journal.DeadLetter) bool) (chosen []candidate, result Done, err error) {
 	result.Success = true
 	result.Until = f.until
 	err = h.visit(ctx, f, func(d *journal.DeadLetter) bool {
@@ -331,7 +355,7 @@ func (h *deadLetters) choose(ctx context.Context, f filter, wanted func(destinat
 		}
 		switch {
 		case !f.matches(d):
-		case !wanted(d.Destination):
+		case !wanted(d):
 			result.Skipped++
 		default:
 			chosen = append(chosen, candidate{d.ID, d.Accepted()})

@@ -159,6 +159,9 @@ func (t *deadText) letter(d explainedLetter) {
 	pairs := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	pair := func(name, value string) { _, _ = fmt.Fprintf(pairs, "  %s\t%s\n", name, terminal.Plain(value)) }
 	pair("destination", d.Destination)
+	if d.Vendor != "" {
+		pair("vendor", d.Vendor)
+	}
 	pair("type", d.Type)
 	pair("reason", strings.TrimSuffix(d.Reason+": "+d.Why, ": "))
 	if d.Detail != "" {
@@ -189,7 +192,7 @@ func (t *deadText) letter(d explainedLetter) {
 func (t *deadText) done(what string, d admin.Done) {
 	t.line("%s %s", what, deadLetters(d.Count))
 	if d.Skipped > 0 {
-		t.line("kept %s of destinations that are not configured any more", deadLetters(d.Skipped))
+		t.line("kept %s of destinations that are not configured any more, or are of another type now", deadLetters(d.Skipped))
 	}
 	if d.More {
 		t.line("there are more that match; run it again for those, with --until %d to leave alone what has died since", d.Until)

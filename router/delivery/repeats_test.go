@@ -130,9 +130,11 @@ func TestAParkedCallOfAnotherVendorStartsAnew(t *testing.T) {
 			long := time.Now().Add(-2 * time.Hour)
 			w.log.progress = journal.NewProgress(journal.Position{Seq: 2}, 1).Encode(true)
 			w.log.append([]journal.Entry{track("jen", 1)})
+			parked := track("jen", 1)
+			parked.ReceivedAt = time.Now()
 			w.log.put(&journal.Parked{
 				Queue: 1, Vendor: vendor, Position: journal.Position{Seq: 1}, Attempts: 7, Failures: 7, First: long, FailingSince: long,
-				Ambiguous: true, Entry: track("jen", 1),
+				Ambiguous: true, Entry: parked,
 			})
 			w.run()
 			time.Sleep(time.Minute)
