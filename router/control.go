@@ -29,6 +29,22 @@ func (r *Router) Pause(name string, paused bool) error {
 	return nil
 }
 
+// ResumeAnyway has a destination that refuses every call be sent the calls that wait, which may become dead letters. refusing is
+// false when it is in another state.
+func (r *Router) ResumeAnyway(ctx context.Context, name string) (refusing bool, err error) {
+	if !r.started.Load() {
+		return false, errNotRunning
+	}
+	p := r.fleet.all()[name]
+	if p == nil {
+		return false, fmt.Errorf("%w: %s", admin.ErrNoDestination, name)
+	}
+	if refusing, err = p.ResumeAnyway(ctx); refusing {
+		r.log.Warn("refusing destination was resumed", zap.String("destination", name))
+	}
+	return refusing, err
+}
+
 // Forget lets go of what a destination that is not configured any more had waiting, and returns how many calls that were. Its
 // dead letters stay.
 func (r *Router) Forget(ctx context.Context, name string) (calls uint64, err error) {

@@ -315,5 +315,5 @@ func TestTheDashboardAndTheAlertsNameAkasOwnMetrics(t *testing.T) {
 // closer are the metrics for those who look for a cause.
 var closer = []string{
 	"aka_delivery_in_doubt_total", "aka_forgotten_calls_total", "aka_held_retries_total", "aka_merges_forgotten_total",
-	"aka_merges_remembered", "aka_routing_diagnostics_total", "aka_window_calls",
+	"aka_merges_remembered", "aka_routing_diagnostics_total", "aka_window_calls", "aka_withdrawn_total",
 }

@@ -13,6 +13,9 @@ import (
 type Steering interface {
 	// Pause keeps a destination from being sent anything, or lets it go on, over restarts too.
 	Pause(destination string, paused bool) error
+	// ResumeAnyway has a destination that refuses every call be sent the calls that wait, which may become dead letters. refusing
+	// is false when it is in another state.
+	ResumeAnyway(ctx context.Context, destination string) (refusing bool, err error)
 	// Forget lets go of what a destination has waiting that is not configured any more, and returns how many calls that were.
 	Forget(ctx context.Context, destination string) (calls uint64, err error)
 	// Reload goes by the config's file as it is now, and says what that has changed, as JSON.
@@ -60,19 +63,47 @@ type Forgotten struct {
 	Calls uint64 `json:"calls"`
 }
 
+// Resumed is the answer to a resumption with anyway=true.
+type Resumed struct {
+	Destination string `json:"destination"`
+	// Refusing reports whether the destination refused every call; else nothing has changed.
+	Refusing bool `json:"refusing"`
+}
+
 // control does with what runs what its operator asks for.
 type control struct {
 	steering Steering
 	reloads  atomic.Int64 // that are under way, or wait for those before
 }
 
-func (h *control) pause(r *http.Request) (any, error)  { return h.setPaused(r, true) }
-func (h *control) resume(r *http.Request) (any, error) { return h.setPaused(r, false) }
-
-func (h *control) setPaused(r *http.Request, paused bool) (any, error) {
+func (h *control) pause(r *http.Request) (any, error) {
 	if _, err := readQuery(r); err != nil {
 		return nil, err
 	}
+	return h.setPaused(r, true)
+}
+
+func (h *control) resume(r *http.Request) (any, error) {
+	query, err := readQuery(r, "anyway")
+	if err != nil {
+		return nil, err
+	}
+	switch anyway := query["anyway"]; anyway {
+	case "", "false":
+		return h.setPaused(r, false)
+	case "true":
+		name := r.PathValue("name")
+		refusing, err := h.steering.ResumeAnyway(r.Context(), name)
+		if err != nil {
+			return nil, err
+		}
+		return Resumed{name, refusing}, nil
+	default:
+		return nil, &problem{http.StatusBadRequest, "invalid_anyway", fmt.Sprintf("anyway: expected true or false, not %q", anyway)}
+	}
+}
+
+func (h *control) setPaused(r *http.Request, paused bool) (any, error) {
 	name := r.PathValue("name")
 	if err := h.steering.Pause(name, paused); err != nil {
 		return nil, err

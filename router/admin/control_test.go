@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"regexp"
@@ -24,6 +25,13 @@ func (s *steered) ask(what string) error {
 	defer s.mu.Unlock()
 	s.asked = append(s.asked, what)
 	return s.err
+}
+
+func (s *steered) ResumeAnyway(_ context.Context, name string) (bool, error) {
+	if name == "gone" {
+		return false, fmt.Errorf("%w: %s", ErrNoDestination, name)
+	}
+	return name == "refusing", nil
 }
 
 func (s *steered) Pause(name string, paused bool) error {
@@ -87,7 +95,11 @@ func TestWhatSteersTakesNoParameters(t *testing.T) {
 	f := newFixture(t)
 	for request := range steers {
 		method, path, _ := strings.Cut(request, " ")
-		f.want(t, method, path+"?dry=true", "", 400, `{"success":false,"code":"unknown_parameter","message":"query: \"dry\" is no parameter here; there are none","error":"query: \"dry\" is no parameter here; there are none"}`)
+		known := "none"
+		if strings.HasSuffix(path, "/resume") {
+			known = "anyway"
+		}
+		f.want(t, method, path+"?dry=true", "", 400, strings.ReplaceAll(`{"success":false,"code":"unknown_parameter","message":"query: \"dry\" is no parameter here; there are KNOWN","error":"query: \"dry\" is no parameter here; there are KNOWN"}`, "KNOWN", known))
 	}
 	f.want(t, "GET", "/drain?wait=perhaps", "", 400, `{"success":false,"code":"invalid_wait","message":"wait: expected true or false, not \"perhaps\"","error":"wait: expected true or false, not \"perhaps\""}`)
 	if asked := f.server.control.steering.(*steered).asked; len(asked) > 0 {
@@ -179,4 +191,13 @@ func TestReloadsThatAreAskedForAtOnceAreBounded(t *testing.T) {
 			t.Errorf("one of those that waited: %d", status)
 		}
 	}
+}
+
+func TestARefusingDestinationIsResumedAnyway(t *testing.T) {
+	f := newFixture(t)
+	f.server.control.steering = &steered{}
+	f.want(t, "POST", "/destinations/refusing/resume?anyway=true", "", 200, `{"destination":"refusing","refusing":true}`)
+	f.want(t, "POST", "/destinations/vero/resume?anyway=true", "", 200, `{"destination":"vero","refusing":false}`)
+	f.want(t, "POST", "/destinations/gone/resume?anyway=true", "", 404, `{"success":false,"code":"not_found","message":"no such destination: gone","error":"no such destination: gone"}`)
+	f.want(t, "POST", "/destinations/vero/resume?anyway=perhaps", "", 400, `{"success":false,"code":"invalid_anyway","message":"anyway: expected true or false, not \"perhaps\"","error":"anyway: expected true or false, not \"perhaps\""}`)
 }

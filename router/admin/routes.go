@@ -30,7 +30,7 @@ GET    /live/calls/{id}            one of them: every step, and what each destin
 GET    /live/events                the same as they change, as server-sent events
 POST   /explain?source=NAME        what each destination would be sent for a body, without sending it
 POST   /destinations/{name}/pause  send it nothing until it is resumed
-POST   /destinations/{name}/resume go on
+POST   /destinations/{name}/resume go on; with anyway=true, a destination that refuses every call: those that wait may die
 DELETE /destinations/{name}        forget what waits for one that is not configured any more
 POST   /reload                     go by the config's file as it is now
 POST   /drain                      take no more calls, and end when all have been delivered

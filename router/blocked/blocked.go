@@ -31,13 +31,18 @@ func NewIdentities() *Identities {
 	return &Identities{seed: maphash.MakeSeed(), held: map[uint64]claim{}}
 }
 
-// Len is how many ids are blocked.
-func (s *Identities) Len() int { return len(s.held) }
+// Len is how many ids are blocked; none in a set that is nil.
+func (s *Identities) Len() int {
+	if s == nil {
+		return 0
+	}
+	return len(s.held)
+}
 
-// Behind returns the queue in which a call must wait, nil when it may go, as in a set that is nil. exclusive is whether no other call with one of its
+// Behind returns the queue in which a call must wait, nil when it may go. exclusive is whether no other call with one of its
 // ids may be under way beside it. The queues that the call must wait behind are joined.
 func (s *Identities) Behind(ids []string, exclusive bool) (q *Queue) {
-	if s == nil || len(s.held) == 0 {
+	if s.Len() == 0 {
 		return nil
 	}
 	for _, id := range ids {
@@ -46,6 +51,17 @@ func (s *Identities) Behind(ids []string, exclusive bool) (q *Queue) {
 		}
 	}
 	return q
+}
+
+// Block reports whether a call must wait behind those of the set. It joins nothing.
+func (s *Identities) Block(ids []string, exclusive bool) bool {
+	if s.Len() == 0 {
+		return false
+	}
+	return slices.ContainsFunc(ids, func(id string) bool {
+		c, ok := s.held[maphash.String(s.seed, id)]
+		return ok && (exclusive || c.exclusive > 0)
+	})
 }
 
 // Add takes a call in that waits in a queue.
@@ -115,7 +131,7 @@ type Queue struct {
 	Oldest time.Time
 	// Stuck is true when all waiting calls wait for some in memory that block the queue.
 	Stuck bool
-	scan  scan
+	scan  *scan
 	// Reading is true while calls are read back from it, Expiring while it is searched for calls that are too old.
 	Reading, Expiring bool
 }
@@ -128,7 +144,7 @@ type part struct {
 
 // NewQueue returns a queue whose calls are stored under a number.
 func NewQueue(number uint64) *Queue {
-	return &Queue{parts: []part{{number: number}}, Taken: map[journal.Position]bool{}}
+	return &Queue{scan: new(scan), parts: []part{{number: number}}, Taken: map[journal.Position]bool{}}
 }
 
 // Root returns the queue that this one is part of; nil for nil.
@@ -172,7 +188,7 @@ func Join(a, b *Queue) *Queue {
 // Number is the journal's queue in which new calls are stored.
 func (q *Queue) Number() uint64 { return q.Root().parts[0].number }
 
-// Put counts a call that waits on disk from now on, in one of the queue's parts.
+// Put counts a call that is to wait on disk, in one of the queue's parts.
 func (q *Queue) Put(key journal.ParkedKey, accepted time.Time) {
 	q = q.Root()
 	q.Waiting++
@@ -181,9 +197,12 @@ func (q *Queue) Put(key journal.ParkedKey, accepted time.Time) {
 		q.Oldest = accepted
 	}
 	q.partOf(key).include(key.Position)
-	if key.Position.Before(q.scan.from) {
-		q.scan = scan{}
-	}
+}
+
+// PutBack does the same for a call that is on disk already, where a read may have passed it.
+func (q *Queue) PutBack(key journal.ParkedKey, accepted time.Time) {
+	q.Put(key, accepted)
+	q.Root().scan = new(scan)
 }
 
 // partOf returns the part that a call is stored in.

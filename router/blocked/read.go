@@ -11,6 +11,7 @@ import (
 
 // Read is calls that are read back from a queue: made by Queue.Begin, carried out by Run, and taken in by Queue.Finish.
 type Read struct {
+	scan  *scan // nil for one that must not be taken in
 	from  journal.Position
 	parts []part
 	taken map[journal.Position]bool
@@ -30,7 +31,15 @@ type scan struct {
 }
 
 // Begin prepares to read the next waiting calls, up to limit.
-func (q *Queue) Begin(limit int) *Read { return q.BeginAt(q.Root().scan.from, limit) }
+func (q *Queue) Begin(limit int) *Read {
+	q = q.Root()
+	r := q.BeginAt(q.scan.from, limit)
+	r.scan = q.scan
+	return r
+}
+
+// IsCurrent reports whether the queue's scan is the one that the read is part of: none has begun since.
+func (q *Queue) IsCurrent(r *Read) bool { return r.scan == q.Root().scan }
 
 // BeginAt does the same for those from a position on. Such a read is for looking only, and must not be taken in.
 func (q *Queue) BeginAt(from journal.Position, limit int) *Read {
@@ -44,8 +53,8 @@ func (q *Queue) BeginAt(from journal.Position, limit int) *Read {
 	return r
 }
 
-// FromStart reports whether the read began at the queue's beginning.
-func (r *Read) FromStart() bool { return r.from == journal.Position{} }
+// FoundNone reports whether the read has begun at the queue's beginning, and found no call.
+func (r *Read) FoundNone() bool { return len(r.Calls) == 0 && r.from == journal.Position{} }
 
 // Run reads. It needs nothing of the queue, so that it may run beside what changes it.
 func (r *Read) Run(visitor Visitor) error {
@@ -86,7 +95,7 @@ func compare(a, b journal.Position) int {
 // IDs returns a call's ids, and whether it needs them for itself.
 type IDs func(*journal.Parked) (ids []string, exclusive bool)
 
-// Finish takes in what was read. It returns the calls that are to be taken up, at most so many. Those that wait for one of the
+// Finish takes in what was read, which must be current. It returns the calls that are to be taken up, at most so many. Those that wait for one of the
 // blockers, which are in memory, stay on disk; blockers may be nil.
 func (q *Queue) Finish(r *Read, atMost int, blockers *Identities, of IDs) (calls []*journal.Parked) {
 	q = q.Root()
@@ -122,7 +131,7 @@ func behind(c *journal.Parked) journal.Position {
 // passesOver reports whether a call waits for a blocker, or for one that does.
 func (q *Queue) passesOver(c *journal.Parked, blockers *Identities, of IDs) bool {
 	ids, exclusive := of(c)
-	if blockers.Behind(ids, exclusive) == nil && q.scan.passed.Behind(ids, exclusive) == nil {
+	if !blockers.Block(ids, exclusive) && !q.scan.passed.Block(ids, exclusive) {
 		return false
 	}
 	if q.scan.passed == nil {
@@ -143,7 +152,7 @@ func (q *Queue) finishScan(r *Read) {
 		})
 		q.parts = append([]part{home}, rest...)
 	}
-	q.scan = scan{}
+	q.scan = new(scan)
 	switch {
 	case q.Waiting <= 0:
 		q.Oldest = time.Time{}
@@ -155,6 +164,6 @@ func (q *Queue) finishScan(r *Read) {
 // Rescan has the next read begin at the queue's beginning: a call that blocked it is out of the way.
 func (q *Queue) Rescan() {
 	if q = q.Root(); q != nil {
-		q.Stuck, q.scan = false, scan{}
+		q.Stuck, q.scan = false, new(scan)
 	}
 }

@@ -226,6 +226,12 @@ func (b *Breaker) Refuse(now time.Time) {
 	b.changed(Refusing, b.options.Cooldown)
 }
 
+// Resume ends AuthFailed or Refusing, and what was waited for.
+func (b *Breaker) Resume() {
+	b.notBefore = time.Time{}
+	b.End()
+}
+
 // End ends AuthFailed or Refusing.
 func (b *Breaker) End() {
 	b.refused = ""

@@ -160,8 +160,8 @@ func newDestinationStatus() *cobra.Command {
 		Use:   "status [NAME]",
 		Short: "Show how destinations do: state, backlog, lag, and what failed last",
 		Long: `Status shows each destination, and behind those that are configured the ones that are not any more and keep what they had. The
-states: closed is well, open counts as down, half_open is being probed, held refuses our credentials, paused was told to
-wait, removed is not configured any more.`,
+states: closed is well, open counts as down, half_open is being probed, held refuses our credentials, refusing refuses every
+call, paused was told to wait, removed is not configured any more.`,
 		Example: `  aka destination status
   aka destination status vero --output json`,
 		Args: func(command *cobra.Command, args []string) error {
@@ -228,14 +228,34 @@ notice nothing. What waits for longer than delivery.max_backlog_age becomes a de
 }
 
 func newDestinationResume() *cobra.Command {
-	return destinationCommand(&cobra.Command{
-		Use:     "resume NAME",
-		Short:   "Go on with a destination that was paused",
-		Example: `  aka destination resume vero`,
+	anyway := false
+	command := destinationCommand(&cobra.Command{
+		Use:   "resume NAME",
+		Short: "Go on with a destination that was paused",
+		Long: `Resume ends a pause. With --anyway it ends the state "refusing": the vendor answers 402, 404 or the like to every call, and the calls
+wait. They are sent, and those that are refused become dead letters, until the vendor takes a call again.`,
+		Example: `  aka destination resume vero
+  aka destination resume --anyway vero`,
 	}, func(ctx context.Context, client *adminClient, name string) (string, error) {
+		if anyway {
+			return resumeAnyway(ctx, client, name)
+		}
 		err := client.do(ctx, http.MethodPost, "/destinations/"+name+"/resume", nil, &admin.Paused{})
 		return name + " goes on\n", err
 	})
+	command.Flags().BoolVar(&anyway, "anyway", false, "send the calls that wait although the vendor refuses every call")
+	return command
+}
+
+func resumeAnyway(ctx context.Context, client *adminClient, name string) (string, error) {
+	var resumed admin.Resumed
+	if err := client.do(ctx, http.MethodPost, "/destinations/"+name+"/resume?anyway=true", nil, &resumed); err != nil {
+		return "", err
+	}
+	if !resumed.Refusing {
+		return name + " does not refuse every call; nothing has changed\n", nil
+	}
+	return name + " is sent the calls that wait; those that are refused become dead letters\n", nil
 }
 
 func newDestinationForget() *cobra.Command {

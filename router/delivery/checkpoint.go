@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -160,6 +161,11 @@ func (c *checkpoint) await(j *job, now time.Time) {
 	if len(c.awaiting) == 1 {
 		c.timers.add(now.Add(aliasGap), c.saveSoon)
 	}
+}
+
+// forget has an alias wait for no save any more.
+func (c *checkpoint) forget(j *job) {
+	c.awaiting = slices.DeleteFunc(c.awaiting, func(waiting *job) bool { return waiting == j })
 }
 
 // takeAwaiting returns the aliases that were kept back, to be looked at again.

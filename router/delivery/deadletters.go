@@ -113,6 +113,7 @@ func (d *deadLetters) placeOf(j *job) *journal.Parked {
 func (d *deadLetters) stored(j *job, letter *journal.DeadLetter) {
 	d.forget(j)
 	j.letter = letter.ID
+	d.p.refusals.died(j)
 	blocks := letter.Place != nil
 	d.p.log.Warn("call became a dead letter", zap.Uint64("id", letter.ID), zap.String("reason", string(j.dead)), zap.Stringer("type", j.entry.Type),
 		zap.String("message_id", j.entry.MessageID), zap.Int("attempt", j.attempts), zap.Int("status", j.status), zap.Bool("blocks_others", blocks))
@@ -151,8 +152,48 @@ func (d *deadLetters) forgetID(letter uint64) {
 	d.blocking.Delete(letter)
 }
 
+// keysOf returns the places of the dead letters that block others. Nothing else is decided about these from now on.
+func (d *deadLetters) keysOf(letters []uint64) map[uint64]journal.ParkedKey {
+	keys := map[uint64]journal.ParkedKey{}
+	for _, letter := range letters {
+		if pl := d.places[letter]; pl != nil && pl.blocks && !pl.deciding {
+			keys[letter] = pl.key
+			pl.deciding = true
+			if pl.job != nil {
+				d.p.transition(pl.job, storing)
+			}
+		}
+	}
+	return keys
+}
+
+// takePlaces forgets dead letters that were withdrawn, and returns the places in which they have blocked others.
+func (d *deadLetters) takePlaces(letters []uint64) map[journal.ParkedKey]*place {
+	places := map[journal.ParkedKey]*place{}
+	for _, letter := range letters {
+		if pl := d.places[letter]; pl != nil && pl.deciding {
+			places[pl.key] = pl
+			d.forgetID(letter)
+		}
+	}
+	return places
+}
+
 // blockingCount is how many dead letters block others.
 func (d *deadLetters) blockingCount() int { return d.count }
+
+// tookUp notes that a dead letter that blocks others was read back into memory.
+func (d *deadLetters) tookUp(j *job) {
+	pl := d.places[j.letter]
+	if pl == nil {
+		d.remember(&place{letter: j.letter, job: j, queue: j.queue, key: j.key, blocks: true})
+		return
+	}
+	pl.job = j
+	if pl.deciding {
+		d.p.transition(j, storing)
+	}
+}
 
 // moved notes that a dead letter's call has come into memory, or has left it.
 func (d *deadLetters) moved(letter uint64, j *job) {

@@ -146,7 +146,9 @@ func (d *deadLetters) undecided(pl *place) {
 
 // retry has a dead letter's call tried again in its place.
 func (d *deadLetters) retry(pl *place, call *journal.Parked) {
-	d.remember(&place{letter: pl.letter, job: pl.job, queue: pl.queue, key: pl.key})
+	pl.blocks = false
+	d.count--
+	d.blocking.Store(pl.letter, false)
 	d.p.metrics.heldRetries.Inc()
 	d.p.parking.revive(pl, call)
 }

@@ -109,6 +109,8 @@ type job struct {
 	// failedAt is the destination's success count plus 1 at the call's last failure, refusedAt at its first 401 or 403; 0 is
 	// never.
 	failedAt, refusedAt uint64
+	// refusedRun is the run of refusals that it has become a dead letter in, until that is stored; 0 is none.
+	refusedRun uint64
 
 	// queue is the queue on disk that the call belongs to, nil for none; key is its place there. key.Queue is 0 until it is
 	// stored, or may be.

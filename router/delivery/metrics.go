@@ -36,6 +36,7 @@ type Metrics struct {
 	blockedIDs   *prometheus.GaugeVec
 	held         *prometheus.GaugeVec
 	heldRetries  *prometheus.CounterVec
+	withdrawn    *prometheus.CounterVec
 	inFlight     *prometheus.GaugeVec
 	duration     *prometheus.HistogramVec
 	lag          *prometheus.HistogramVec
@@ -72,12 +73,13 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		blockedIDs:   gauge("blocked_ids", "Ids of calls that wait on disk behind a blocked identity."),
 		held:         gauge("held_letters", "Dead letters that block the calls behind them until they are replayed or discarded. They are among the parked calls."),
 		heldRetries:  counter("held_retries_total", "Blocking dead letters that were retried."),
+		withdrawn:    counter("withdrawn_total", "Dead letters that were withdrawn because the destination refused every call. Each call ends once more."),
 		inFlight:     gauge("exchanges_in_flight", "HTTP exchanges in flight."),
 		duration:     histogram("exchange_duration_seconds", "Time of one HTTP exchange with the vendor.", prometheus.ExponentialBuckets(0.001, 2.5, 12)),
 		lag:          histogram("delivery_lag_seconds", "Time from accepting a call to its delivery.", prometheus.ExponentialBuckets(0.001, 4, 14)),
 		backlog:      &backlogCollector{},
 	}
-	m.all = []prometheus.Collector{m.outcomes, m.retries, m.ambiguous, m.inDoubt, m.exchanges, m.diagnostics, m.saveFailures, m.forgotten, m.remembered, m.states, m.window, m.windowBytes, m.parked, m.blockedIDs, m.held, m.heldRetries, m.inFlight, m.duration, m.lag, m.backlog}
+	m.all = []prometheus.Collector{m.outcomes, m.retries, m.ambiguous, m.inDoubt, m.exchanges, m.diagnostics, m.saveFailures, m.forgotten, m.remembered, m.states, m.window, m.windowBytes, m.parked, m.blockedIDs, m.held, m.heldRetries, m.withdrawn, m.inFlight, m.duration, m.lag, m.backlog}
 	reg.MustRegister(m.all...)
 	return m
 }
@@ -102,6 +104,7 @@ type destinationMetrics struct {
 	blockedIDs   prometheus.Gauge
 	held         prometheus.Gauge
 	heldRetries  prometheus.Counter
+	withdrawn    prometheus.Counter
 	inFlight     prometheus.Gauge
 	duration     prometheus.Observer
 	lagSeconds   prometheus.Observer
@@ -140,7 +143,7 @@ func (m *Metrics) destination(name string) *destinationMetrics {
 		retries: m.retries.WithLabelValues(name), ambiguous: m.ambiguous.WithLabelValues(name), inDoubt: m.inDoubt.WithLabelValues(name),
 		forgotten: m.forgotten.WithLabelValues(name), remembered: m.remembered.WithLabelValues(name),
 		saveFailures: m.saveFailures.WithLabelValues(name), window: m.window.WithLabelValues(name), windowBytes: m.windowBytes.WithLabelValues(name), parked: m.parked.WithLabelValues(name), inFlight: m.inFlight.WithLabelValues(name),
-		blockedIDs: m.blockedIDs.WithLabelValues(name), held: m.held.WithLabelValues(name), heldRetries: m.heldRetries.WithLabelValues(name),
+		blockedIDs: m.blockedIDs.WithLabelValues(name), held: m.held.WithLabelValues(name), heldRetries: m.heldRetries.WithLabelValues(name), withdrawn: m.withdrawn.WithLabelValues(name),
 		duration: m.duration.WithLabelValues(name), lagSeconds: m.lag.WithLabelValues(name),
 	}
 	for _, t := range segment.Types {

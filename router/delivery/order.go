@@ -150,7 +150,11 @@ func (p *Pipeline) advance(j *job, now time.Time) {
 
 // enqueue has a call wait for an exchange.
 func (p *Pipeline) enqueue(j *job, now time.Time) {
-	p.dispatcher.queue.push(j, now)
+	if p.dispatcher.breaker.Refusing() { // the oldest is the probe
+		p.dispatcher.queue.pushInOrder(j)
+	} else {
+		p.dispatcher.queue.push(j, now)
+	}
 	p.transition(j, queued)
 }
 

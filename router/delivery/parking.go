@@ -133,6 +133,7 @@ func (k *parking) takesIn(j *job) bool {
 // setAside has a call of the window stored in a queue. It has no ticket any more.
 func (k *parking) setAside(j *job, q *blocked.Queue, ids []string, exclusive bool) {
 	j.detach()
+	k.unblame(j)
 	k.identities.Add(q, ids, exclusive)
 	j.queue = q
 	k.giveKey(j)
@@ -294,7 +295,7 @@ func (k *parking) drop(j *job) {
 	ids, exclusive := k.idsOf(j.entry, &buffer)
 	k.unblame(j)
 	k.identities.Add(j.queue, ids, exclusive)
-	j.queue.Put(j.key, j.entry.ReceivedAt)
+	j.queue.PutBack(j.key, j.entry.ReceivedAt)
 	k.p.aside.remove(j)
 	k.p.letters.moved(j.letter, nil)
 	k.p.transition(j, parked)
@@ -432,10 +433,13 @@ func (k *parking) notStored(batch *keyBatch) bool {
 }
 
 func inLogOrder(jobs []*job) []*job {
-	slices.SortFunc(jobs, func(a, b *job) int {
-		return cmp.Or(cmp.Compare(a.pos.Seq, b.pos.Seq), cmp.Compare(a.pos.Index, b.pos.Index))
-	})
+	slices.SortFunc(jobs, compareJobs)
 	return jobs
+}
+
+// compareJobs compares jobs by their place in the log.
+func compareJobs(a, b *job) int {
+	return cmp.Or(cmp.Compare(a.pos.Seq, b.pos.Seq), cmp.Compare(a.pos.Index, b.pos.Index))
 }
 
 // remove takes a call that has ended off the disk, and only then lets go on what is behind it: a crash in between must not send it

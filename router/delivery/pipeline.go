@@ -40,6 +40,8 @@ type Journal interface {
 type DeadLetters interface {
 	// Bury stores dead letters, each with the place in which it blocks others where it has one.
 	Bury(ctx context.Context, letters []*journal.DeadLetter) error
+	// Withdraw takes dead letters out again, and parks their calls where park says.
+	Withdraw(ctx context.Context, destination string, letters []uint64, park func(*journal.DeadLetter) *journal.Parked) ([]*journal.Parked, error)
 	// DeadLetter returns journal.ErrNoDeadLetter when there is none of that id.
 	DeadLetter(ctx context.Context, id uint64) (*journal.DeadLetter, error)
 }
@@ -108,6 +110,7 @@ type Pipeline struct {
 	telemetry  telemetry
 	merges     mergeStore
 	letters    *deadLetters
+	refusals   refusals
 	parking    *parking
 
 	sequencer *sequencer.Sequencer[*job]
@@ -163,6 +166,7 @@ func New(config Config) *Pipeline {
 	p.telemetry = telemetry{destination: name, watch: config.Watch, trace: config.Trace, metrics: p.metrics, detail: p.detail}
 	p.merges = mergeStore{p: p}
 	p.letters = newDeadLetters(p)
+	p.refusals = newRefusals(p)
 	p.parking = newParking(p)
 	return p
 }
@@ -324,7 +328,8 @@ func (p *Pipeline) leavesDoubt() bool {
 // something happens.
 func (p *Pipeline) dispatch(now time.Time) (wake time.Time) {
 	wake = p.timers.next()
-	for !p.paused.Load() {
+	p.refusals.withdraw()
+	for !p.paused.Load() && !p.refusals.withdrawing {
 		x, at := p.dispatcher.next(now)
 		if x == nil {
 			return earlier(wake, at)

@@ -920,15 +920,15 @@ func TestTheWindowIsBounded(t *testing.T) {
 // failures, partial batches, breaker, refusals, restarts and operators who replay and discard what holds up others, and
 // checks every exchange against the order of the journal.
 func TestIdentityOrderHoldsThroughEverything(t *testing.T) {
-	parkings, replays, discards := 0, 0, 0
+	parkings, replays, discards, withdrawn := 0, 0, 0, 0
 	for seed := range uint64(200) {
 		synctest.Test(t, func(t *testing.T) {
 			s := randomStory(t, seed)
-			parkings, replays, discards = parkings+s.log.parkings, replays+s.replays, discards+s.discards
+			parkings, replays, discards, withdrawn = parkings+s.log.parkings, replays+s.replays, discards+s.discards, withdrawn+s.log.withdrawn
 		})
 	}
-	if parkings < 100 || replays < 100 || discards < 100 {
-		t.Errorf("only %d calls were kept aside, %d replayed and %d discarded: the stories are too tame", parkings, replays, discards)
+	if parkings < 100 || replays < 100 || discards < 100 || withdrawn < 10 {
+		t.Errorf("only %d calls were parked, %d replayed, %d discarded and %d withdrawn: the stories are too tame", parkings, replays, discards, withdrawn)
 	}
 }
 
@@ -980,6 +980,9 @@ func randomStory(t *testing.T, seed uint64) *operatedWorld {
 		if w.isStubborn(id) {
 			return httpclient.Response{Status: 500}
 		}
+		if w.refusesAll.Load() {
+			return httpclient.Response{Status: 404}
+		}
 		switch w.chance(20) {
 		case 0:
 			return httpclient.Response{Status: 500}
@@ -1021,6 +1024,7 @@ func randomStory(t *testing.T, seed uint64) *operatedWorld {
 		w.log.fail(false)
 		s.operate(random, 4)
 		w.log.fail(random.IntN(6) == 0)
+		w.refusesAll.Store(random.IntN(3) == 0)
 		if random.IntN(4) == 0 {
 			w.log.fail(false)
 			w.stop()
@@ -1028,6 +1032,7 @@ func randomStory(t *testing.T, seed uint64) *operatedWorld {
 		}
 	}
 	w.log.fail(false)
+	w.refusesAll.Store(false)
 	w.set(func() { w.stubborn = nil })
 	time.Sleep(10 * time.Minute)
 	for s.operate(random, 2) > 0 {
@@ -1039,8 +1044,8 @@ func randomStory(t *testing.T, seed uint64) *operatedWorld {
 	for _, n := range w.ended() {
 		ended += n
 	}
-	if ended != total+s.replays {
-		t.Errorf("%d calls accepted, %d of them tried again in their places, %d ended: %v", total, s.replays, ended, w.ended())
+	if ended != total+s.replays+w.log.withdrawn {
+		t.Errorf("%d calls accepted, %d of them tried again in their places and %d withdrawn, %d ended: %v", total, s.replays, w.log.withdrawn, ended, w.ended())
 	}
 	if left := w.log.parkedIDs(); len(left) > 0 {
 		t.Errorf("still kept aside: %v", left)
@@ -1063,6 +1068,7 @@ type world struct {
 	registry    *prometheus.Registry
 	logs        *observer.ObservedLogs // of the pipeline that runs
 	shared      *testLog               // where the calls come from; nil is log
+	refusesAll  atomic.Bool            // as where billing has stopped
 	read        atomic.Uint64          // the frame that is read next
 	allowed     []string               // the destinations of the only source; none is all
 	earlier     map[string]int         // outcomes of the pipelines before the last restart
@@ -1082,6 +1088,7 @@ type exchanged struct {
 	id         string
 	start, end time.Time
 	ok         bool
+	refused    bool // as everything is: it may be withdrawn
 }
 
 const stopTimeout = 20 * time.Second
@@ -1198,6 +1205,7 @@ func (w *world) Send(x httpclient.Exchange) httpclient.Response {
 	for i := range ids {
 		w.exchanges[at+i].end = time.Now()
 		w.exchanges[at+i].ok = r.Err == nil && r.Status == 200
+		w.exchanges[at+i].refused = r.Status == 404
 	}
 	return r
 }
@@ -1358,7 +1366,7 @@ func (w *world) checkOrder() {
 		}
 		return false
 	}
-	sent := w.sent()
+	sent := slices.DeleteFunc(w.sent(), func(e exchanged) bool { return e.refused })
 	for i, a := range sent {
 		for _, b := range sent[i+1:] {
 			if a.id == b.id {
@@ -1367,6 +1375,9 @@ func (w *world) checkOrder() {
 			earlier, later := a, b
 			if place[a.id] > place[b.id] {
 				earlier, later = b, a
+			}
+			if later.start.Before(w.log.withdrawnAt[earlier.id]) {
+				continue // the earlier was dead then
 			}
 			first, second := entries[place[earlier.id]], entries[place[later.id]]
 			if !conflict(first, second) {
@@ -1427,18 +1438,20 @@ func (v *testVendor) Judge(requests []adapter.Request, a adapter.Answer) []adapt
 
 // testLog is a log in memory.
 type testLog struct {
-	mu       sync.Mutex
-	frames   []*journal.Frame
-	calls    uint64
-	arrived  chan struct{}
-	progress []byte
-	saveErr  error
-	dead     []*journal.DeadLetter
-	letters  uint64
-	buryErr  error
-	parked   []*journal.Parked
-	parkings int
-	parkErr  error
+	mu          sync.Mutex
+	frames      []*journal.Frame
+	calls       uint64
+	arrived     chan struct{}
+	progress    []byte
+	saveErr     error
+	dead        []*journal.DeadLetter
+	letters     uint64
+	buryErr     error
+	parked      []*journal.Parked
+	parkings    int
+	withdrawn   int
+	withdrawnAt map[string]time.Time
+	parkErr     error
 	// parkTimesOut makes parking fail with parkErr although it was done.
 	parkTimesOut bool
 	merges       map[uint64][]byte
@@ -1447,7 +1460,9 @@ type testLog struct {
 	beforeMerges func()
 }
 
-func newTestLog() *testLog { return &testLog{arrived: make(chan struct{})} }
+func newTestLog() *testLog {
+	return &testLog{arrived: make(chan struct{}), withdrawnAt: map[string]time.Time{}}
+}
 
 func (l *testLog) append(entries []journal.Entry) {
 	l.mu.Lock()
@@ -1514,6 +1529,23 @@ func (l *testLog) Bury(_ context.Context, letters []*journal.DeadLetter) error {
 		}
 	}
 	return nil
+}
+
+func (l *testLog) Withdraw(_ context.Context, _ string, letters []uint64, park func(*journal.DeadLetter) *journal.Parked) (parked []*journal.Parked, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dead = slices.DeleteFunc(l.dead, func(d *journal.DeadLetter) bool {
+		if !slices.Contains(letters, d.ID) {
+			return false
+		}
+		p := park(d)
+		l.put(p)
+		parked = append(parked, p)
+		l.withdrawn++
+		l.withdrawnAt[d.Entry.MessageID] = time.Now()
+		return true
+	})
+	return parked, nil
 }
 
 func (l *testLog) DeadLetter(_ context.Context, id uint64) (*journal.DeadLetter, error) {

@@ -32,6 +32,15 @@ func (q *queue) push(j *job, now time.Time) {
 	l.bytes += len(j.request().Body)
 }
 
+// pushInOrder puts a job at its place in the log, among those that wait.
+func (q *queue) pushInOrder(j *job) {
+	j.queued = j.entry.ReceivedAt
+	l := q.lane(j.request().Batch)
+	at, _ := slices.BinarySearchFunc(l.jobs, j, func(a, b *job) int { return compareJobs(a, b) })
+	l.jobs = slices.Insert(l.jobs, at, j)
+	l.bytes += len(j.request().Body)
+}
+
 // pushFront puts jobs back before all others, in their order.
 func (q *queue) pushFront(jobs []*job) {
 	for i := len(jobs) - 1; i >= 0; i-- {

@@ -140,13 +140,20 @@ func (k *parking) tookUp(q *blocked.Queue, read *blocked.Read, gone map[uint64]b
 	q.Reading = false
 	now := time.Now()
 	var buffer [sequencer.MaxIDs]string
-	calls := q.Finish(read, max(1, min(k.takenAtOnce()-q.Going(), k.room())), k.blockersOf(q), func(c *journal.Parked) ([]string, bool) {
-		return k.idsOf(&c.Entry, &buffer)
-	})
+	of := func(c *journal.Parked) ([]string, bool) { return k.idsOf(&c.Entry, &buffer) }
+	blockers := k.blockersOf(q)
+	for _, call := range read.Calls {
+		q = blocked.Join(q, blockers.Behind(of(call))) // so that what it waits for has it read again
+	}
+	if !q.IsCurrent(read) {
+		k.takeUp(q)
+		return
+	}
+	calls := q.Finish(read, max(1, min(k.takenAtOnce()-q.Going(), k.room())), blockers, of)
 	for _, call := range calls {
 		k.take(q, call, gone[call.Letter], now)
 	}
-	if len(read.Calls) == 0 && q.Waiting > 0 && k.pending == 0 && read.FromStart() {
+	if read.FoundNone() && q.Waiting > 0 && k.pending == 0 {
 		// They became unreadable; the journal has logged each.
 		k.p.log.Error("parked calls are lost, their ids are free again", zap.Int("calls", q.Waiting), zap.String("hint", "check the disk"))
 		k.onDisk -= min(k.onDisk, q.Waiting)
@@ -209,9 +216,9 @@ func (k *parking) takeDead(j *job, reason adapter.Reason, gone bool) {
 	ids, exclusive := k.idsOf(j.entry, &buffer)
 	k.p.sequencer.Add(&j.Ticket, ids, exclusive)
 	k.p.aside.add(j)
-	k.p.letters.remember(&place{letter: j.letter, job: j, queue: j.queue, key: j.key, blocks: true})
 	k.p.transition(j, blocking)
 	k.addBlocking(j)
+	k.p.letters.tookUp(j)
 }
 
 // forget removes a call from disk that no other waits for.
@@ -294,4 +301,64 @@ func (k *parking) unblock(pl *place, call *journal.Parked) {
 	k.identities.Remove(ids, exclusive)
 	pl.queue.Root().Waiting--
 	k.takeUp(pl.queue)
+}
+
+// putBack has calls wait on disk that are stored there, and have ended before: they stand before what is in memory of the same
+// people, which leaves it. places are those of them that have blocked others.
+func (k *parking) putBack(fresh *blocked.Queue, calls []*journal.Parked, places map[journal.ParkedKey]*place) {
+	var buffer [sequencer.MaxIDs]string
+	for _, call := range calls {
+		if pl := places[call.Key()]; pl != nil {
+			delete(places, call.Key())
+			if pl.job != nil {
+				pl.job.letter = 0
+			}
+			k.revive(pl, call)
+			continue
+		}
+		ids, exclusive := k.idsOf(&call.Entry, &buffer)
+		k.onDisk++
+		k.identities.Add(fresh, ids, exclusive)
+		fresh.PutBack(call.Key(), call.Entry.ReceivedAt)
+	}
+	for _, pl := range places { // the dead letter was decided about meanwhile
+		pl.deciding = false
+		k.p.letters.remember(pl)
+		k.p.letters.undecided(pl)
+	}
+	k.followDisk()
+	fresh.Rescan()
+	k.takeUp(fresh)
+}
+
+// followDisk sets all calls aside that share ids with calls on disk. Nothing is in flight.
+func (k *parking) followDisk() {
+	var all []*job
+	for _, l := range [...]*list{&k.p.aside, &k.p.window} {
+		for j := range l.all {
+			all = append(all, j)
+		}
+	}
+	var buffer [sequencer.MaxIDs]string
+	for _, j := range inLogOrder(all) {
+		ids, exclusive := k.idsOf(j.entry, &buffer)
+		if q := k.identities.Behind(ids, exclusive); q != nil && k.stop(j) {
+			k.leave(follower{j, blocked.Join(q, j.queue)})
+		}
+	}
+}
+
+// stop takes a call from where it waits. It returns false for one that is ending, or on its way to the disk already.
+func (k *parking) stop(j *job) bool {
+	switch j.state {
+	case queued:
+		k.p.dispatcher.queue.remove(j)
+	case waitingForSave:
+		k.p.checkpoint.forget(j)
+	case storing:
+		return k.p.blocksOnDead() && !j.Ready()
+	case setAside, settled, inFlight:
+		return false
+	}
+	return true
 }

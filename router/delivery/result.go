@@ -47,6 +47,7 @@ func (p *Pipeline) conclude(x *exchange, now time.Time) {
 // learn takes in what an exchange says of the destination. blamed is whether a call is blamed for refused credentials. While
 // the destination is known to refuse them, the next that it takes ends that.
 func (p *Pipeline) learn(x *exchange, now time.Time) (blamed bool) {
+	refusing := p.dispatcher.breaker.Refusing()
 	blamed = !p.dispatcher.breaker.AuthFailed() && p.health.blames(x)
 	result := p.health.result(x, blamed)
 	p.dispatcher.breaker.Report(x.permit, now, result)
@@ -55,6 +56,7 @@ func (p *Pipeline) learn(x *exchange, now time.Time) (blamed bool) {
 		p.dispatcher.breaker.Wait(now, wait)
 	}
 	p.health.noteError(x)
+	p.refusals.learn(x, refusing, now)
 	return blamed
 }
 
@@ -88,8 +90,21 @@ func (p *Pipeline) judged(x *exchange, j *job, v adapter.Verdict, blamed bool, b
 		}
 		back.front = append(back.front, j)
 	default:
-		p.giveUp(j, adapter.Refused, v.Detail, now)
+		p.refused(x, j, v, back, now)
 	}
+}
+
+// refused gives a call up, unless the destination refuses every call.
+func (p *Pipeline) refused(x *exchange, j *job, v adapter.Verdict, back *verdictsBack, now time.Time) {
+	switch {
+	case p.refusals.keeps(v, x.response.Status):
+		j.attempts-- // it was not tried on its merits
+		back.front = append(back.front, j)
+		return
+	case x.refused():
+		p.refusals.gaveUp(j)
+	}
+	p.giveUp(j, adapter.Refused, v.Detail, now)
 }
 
 // mayHaveActed reports whether a vendor may have done its work although a call is retried after an answer with this status: a 5xx

@@ -103,12 +103,13 @@ export const destinationStates = {
   half_open: ['?', 'being probed', 'warn', 'One call at a time goes out, to see whether it takes calls again.'],
   open: ['✕', 'down', 'bad', 'Its exchanges fail, so calls wait in the journal. It is probed again and again, and goes on by itself.'],
   held: ['■', 'refuses our credentials', 'bad', 'It answers 401 or 403. Put the right token into its settings and reload or restart; calls wait meanwhile.'],
+  refusing: ['■', 'refuses every call', 'bad', 'It answers 402, 404 or the like to everything. Check the account and the endpoint; calls wait meanwhile. To let them go all the same: aka destination resume --anyway.'],
   removed: ['−', 'removed', 'warn', 'It is not in the config any more. What waits for it is kept until it is configured again or forgotten.'],
   paused: ['‖', 'paused', 'warn', 'An operator has paused it. Nothing is sent until it is resumed; calls wait in the journal.'],
 }
 
 /** Whether somebody has to look after it. */
-export const inTrouble = (destination) => ['open', 'held'].includes(stateOf(destination)) || destination.held > 0
+export const inTrouble = (destination) => ['open', 'held', 'refusing'].includes(stateOf(destination)) || destination.held > 0
 
 export function stateOf(destination) { return destination.paused ? 'paused' : destination.state }
 
