@@ -26,7 +26,7 @@ listen: "127.0.0.1:0"
 admin: { listen: "127.0.0.1:0" }
 journal: { dir: %q }
 `, filepath.Join(t.TempDir(), "data")), config.LoadOptions{})
-	router := New(config, logging.New(config.Log, io.Discard))
+	router := New(config, logging.New(config.Log, logging.NewWriter(io.Discard)))
 	if err := router.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

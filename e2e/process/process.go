@@ -78,18 +78,54 @@ func Launch(binary string, env []string, args ...string) (*Process, error) {
 	return p, nil
 }
 
+// LaunchUnread is Launch for those who read the log themselves, at the other end of a pipe: see ReadUntilReady. Exited is closed
+// when the process has ended, whatever was read.
+func LaunchUnread(binary string, log *os.File, args ...string) (*Process, error) {
+	p := &Process{Exited: make(chan struct{})}
+	p.command = exec.Command(binary, append([]string{"serve"}, args...)...)
+	p.command.Stderr = log
+	if err := p.command.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		defer close(p.Exited)
+		_ = p.command.Wait()
+	}()
+	return p, nil
+}
+
+// ReadUntilReady reads the log up to the line that says that aka takes calls.
+func (p *Process) ReadUntilReady(lines *bufio.Scanner) error {
+	for lines.Scan() {
+		p.Log.Add(lines.Text())
+		if line, ok := isReady(lines.Bytes()); ok {
+			p.setAddresses(line)
+			return nil
+		}
+	}
+	return ErrEnded
+}
+
 // follow keeps the log and looks for the line that says it is ready.
 func (p *Process) follow(stderr io.Reader) {
 	defer close(p.Exited)
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
 		p.Log.Add(lines.Text())
-		var line readyLine
-		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "ready" {
+		if line, ok := isReady(lines.Bytes()); ok {
 			p.ready <- line
 		}
 	}
 	_ = p.command.Wait()
+}
+
+func isReady(text []byte) (line readyLine, ok bool) {
+	ok = json.Unmarshal(text, &line) == nil && line.Msg == "ready"
+	return line, ok
+}
+
+func (p *Process) setAddresses(line readyLine) {
+	p.API, p.Admin = line.Scheme+"://"+line.Listen, "http://"+line.Admin
 }
 
 // Why it is of no use.
@@ -103,7 +139,7 @@ var (
 func (p *Process) Ready(timeout time.Duration) error {
 	select {
 	case line := <-p.ready:
-		p.API, p.Admin = line.Scheme+"://"+line.Listen, "http://"+line.Admin
+		p.setAddresses(line)
 		return nil
 	case <-p.Exited:
 		return ErrEnded

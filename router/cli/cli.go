@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"aka/router/config"
+	"aka/router/logging"
 )
 
 // The exit codes.
@@ -23,11 +24,17 @@ const (
 	exitDone     = 0
 	exitFailed   = 1
 	exitWrongUse = 2
+	// exitNoReader is what a shell shows of a program that SIGPIPE ended, as most are where nobody reads their output any more.
+	exitNoReader = 128 + int(syscall.SIGPIPE)
 )
 
 // Main runs the command that the arguments name and returns the process's exit code: 0 when it is done, 1 when it failed, 2
-// when it was used wrongly. What went wrong is told once, on errOut.
+// when it was used wrongly. What went wrong is told once, on errOut. Where nobody reads out any more, as behind aka ... | head,
+// that is told nowhere.
 func Main(args []string, in io.Reader, out, errOut io.Writer) int {
+	// Go ends a program whose standard output or error nobody reads any more, at its next line: journald that starts anew would
+	// end aka. So it is an error like any other.
+	signal.Ignore(syscall.SIGPIPE)
 	return run(context.Background(), args, in, out, errOut)
 }
 
@@ -35,10 +42,30 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	root := newRoot()
 	root.SetArgs(append([]string{}, args...)) // for nil it would take the process's own
 	root.SetIn(in)
-	root.SetOut(out)
+	root.SetOut(stdout{out})
 	root.SetErr(errOut)
 	command, err := root.ExecuteContextC(ctx)
-	return report(errOut, command, err)
+	log, ok := command.ErrOrStderr().(*logging.Writer)
+	if !ok {
+		return report(errOut, command, err)
+	}
+	_ = log.Sync() // there must be room for what went wrong
+	code := report(log, command, err)
+	_ = log.Close()
+	return code
+}
+
+var errNoReader = errors.New("nobody reads the standard output")
+
+// stdout is the standard output. It fails with errNoReader, and nothing else does.
+type stdout struct{ io.Writer }
+
+func (o stdout) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	if errors.Is(err, syscall.EPIPE) {
+		err = errNoReader
+	}
+	return n, err
 }
 
 func newRoot() *cobra.Command {
@@ -110,6 +137,8 @@ func report(errOut io.Writer, command *cobra.Command, err error) int {
 	switch {
 	case err == nil:
 		return exitDone
+	case errors.Is(err, errNoReader):
+		return exitNoReader
 	case errors.As(err, &failure{}):
 		_, _ = fmt.Fprintln(errOut, failureText(err))
 		return exitFailed

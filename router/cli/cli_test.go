@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -148,4 +150,44 @@ func writeConfig(t *testing.T, text string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// noReader is a standard output that nobody reads any more.
+type noReader struct{}
+
+func (noReader) Write([]byte) (int, error) {
+	return 0, &os.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.EPIPE}
+}
+
+func TestAReaderThatHasEnoughIsNoFailureToTellOf(t *testing.T) {
+	for _, args := range [][]string{{"version"}, {"schema"}, {"init", "vero"}, {"simulate", "--listen", "127.0.0.1:0"}, {"demo"}, {"demo", "--keep"}} {
+		folder := t.TempDir()
+		t.Setenv("TMPDIR", folder)
+		var errOut bytes.Buffer
+		if code := run(t.Context(), args, strings.NewReader(""), noReader{}, &errOut); code != exitNoReader || errOut.Len() > 0 {
+			t.Errorf("%v: exit code %d, errors %q", args, code, &errOut)
+		}
+		if left, _ := os.ReadDir(folder); len(left) > 0 {
+			t.Errorf("%v leaves %v", args, left)
+		}
+	}
+}
+
+// Without more, Go ends a process that writes where nobody reads: it could clean nothing up.
+func TestAClosedOutputIsAnErrorAndNoSignal(t *testing.T) {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	_ = reader.Close()
+	command := exec.CommandContext(t.Context(), os.Args[0], "schema")
+	command.Env = append(os.Environ(), runAsAka+"=1")
+	command.Stdout = writer
+	var errOut bytes.Buffer
+	command.Stderr = &errOut
+	_ = command.Run()
+	if code := command.ProcessState.ExitCode(); code != exitNoReader || errOut.Len() > 0 {
+		t.Errorf("exit code %d, errors %q", code, &errOut)
+	}
 }

@@ -67,7 +67,9 @@ func demo(ctx context.Context, keep bool, out io.Writer) (err error) {
 		return err
 	}
 	if keep {
-		_, _ = io.WriteString(out, s.invitation())
+		if _, err := io.WriteString(out, s.invitation()); err != nil {
+			return err
+		}
 		<-ctx.Done()
 	}
 	return told.verdict()

@@ -43,8 +43,10 @@ missing then, and the journal is a temporary folder: what waits in the real one 
 			if simulate {
 				start = serveSimulated
 			}
+			log := logging.NewWriter(command.ErrOrStderr())
+			command.SetErr(log) // what it fails with is the last line
 			return untilSignalled(command.Context(), func(ctx context.Context) error {
-				return start(ctx, path, command.ErrOrStderr())
+				return start(ctx, path, log)
 			})
 		},
 	}

@@ -28,7 +28,7 @@ var (
 	Formats = []string{"json", "console"}
 )
 
-// New returns the log that the options ask for.
+// New returns the log that the options ask for. Where it goes to a Writer, the log says how many lines that has dropped.
 func New(o Options, to io.Writer) *zap.Logger {
 	keys := zap.NewProductionEncoderConfig()
 	keys.TimeKey, keys.EncodeTime = "time", zapcore.RFC3339NanoTimeEncoder
@@ -42,7 +42,15 @@ func New(o Options, to io.Writer) *zap.Logger {
 		level = zapcore.InfoLevel
 	}
 	writer := zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(to)), zapcore.DebugLevel)
-	return zap.New(&core{Core: writer, Steering: newSteering(writer, level)})
+	steering := newSteering(writer, level)
+	log := zap.New(&core{Core: writer, Steering: steering})
+	if passing, ok := to.(*Writer); ok {
+		steering.passing = passing
+		passing.onDropped = func(lines int) {
+			log.Warn("log lines were dropped", zap.Int("count", lines), zap.String("hint", "the log's reader stood still, or its disk was full"))
+		}
+	}
+	return log
 }
 
 // Of returns what steers a log that New made, and nil of any other.
@@ -105,9 +113,10 @@ const (
 
 // Steering is what can be seen and changed of a log that runs. It is safe for concurrent use.
 type Steering struct {
-	writer zapcore.Core
-	level  zap.AtomicLevel
-	usual  zapcore.Level
+	writer  zapcore.Core
+	passing *Writer // nil where who logs writes by itself
+	level   zap.AtomicLevel
+	usual   zapcore.Level
 
 	mu      sync.Mutex
 	until   time.Time   // when the level is the usual one again; zero is never
@@ -248,7 +257,17 @@ func (s *Steering) change(level zapcore.Level) {
 }
 
 // Describe implements prometheus.Collector.
-func (s *Steering) Describe(ch chan<- *prometheus.Desc) { s.leftOut.Describe(ch) }
+func (s *Steering) Describe(ch chan<- *prometheus.Desc) {
+	s.leftOut.Describe(ch)
+	if s.passing != nil {
+		s.passing.dropped.Describe(ch)
+	}
+}
 
 // Collect implements prometheus.Collector.
-func (s *Steering) Collect(ch chan<- prometheus.Metric) { s.leftOut.Collect(ch) }
+func (s *Steering) Collect(ch chan<- prometheus.Metric) {
+	s.leftOut.Collect(ch)
+	if s.passing != nil {
+		s.passing.dropped.Collect(ch)
+	}
+}
