@@ -49,7 +49,7 @@ leaves nothing behind.`,
 }
 
 func demo(ctx context.Context, keep bool, out io.Writer) (err error) {
-	folder, err := os.MkdirTemp("", "aka-demo-")
+	folder, err := scratchFolder("aka-demo")
 	if err != nil {
 		return err
 	}

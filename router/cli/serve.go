@@ -84,7 +84,7 @@ func serveSimulated(ctx context.Context, path string, logs io.Writer) error {
 		return err
 	}
 	defer vendors.Close()
-	folder, err := os.MkdirTemp("", "aka-simulate-")
+	folder, err := scratchFolder("aka-simulate")
 	if err != nil {
 		return err
 	}
