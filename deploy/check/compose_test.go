@@ -3,6 +3,7 @@ package check
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +15,7 @@ import (
 // loadCompose reads the file as docker compose does: schema, interpolation, references.
 func loadCompose(t *testing.T) *types.Project {
 	t.Helper()
-	options, err := cli.NewProjectOptions([]string{filepath.Join(repository, "deploy/compose.yaml")}, cli.WithResolvedPaths(true))
+	options, err := cli.NewProjectOptions([]string{filepath.Join(repository, "deploy/compose.yaml")}, cli.WithOsEnv, cli.WithResolvedPaths(true))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +67,14 @@ func TestComposeKnowsWhetherEachServiceLives(t *testing.T) {
 }
 
 func TestComposeFindsItsFilesInAClone(t *testing.T) {
-	for name, service := range loadCompose(t).Services {
+	project := loadCompose(t)
+	built := map[string]bool{}
+	for _, service := range project.Services {
+		if service.Build != nil {
+			built[service.Image] = true
+		}
+	}
+	for name, service := range project.Services {
 		for _, volume := range service.Volumes {
 			if _, err := os.Stat(volume.Source); volume.Type == types.VolumeTypeBind && err != nil {
 				t.Errorf("%s: %v", name, err)
@@ -76,11 +84,52 @@ func TestComposeFindsItsFilesInAClone(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(service.Build.Context, service.Build.Dockerfile)); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
+		} else if built[service.Image] {
+			if service.PullPolicy != types.PullPolicyNever {
+				t.Errorf("%s: image %s is made here, and could be pulled from elsewhere", name, service.Image)
+			}
 		} else if _, version, _ := strings.Cut(service.Image, ":"); version == "" || version == "latest" {
 			t.Errorf("%s: image %s may be another one tomorrow", name, service.Image)
 		}
 		if len(service.EnvFiles) > 0 {
 			t.Errorf("%s needs %v, which a clone does not have", name, service.EnvFiles)
+		}
+	}
+}
+
+// Compose builds in parallel, and the second image of a name fails on a machine that has none yet.
+func TestComposeBuildsEachImageOnce(t *testing.T) {
+	builders := map[string][]string{}
+	for name, service := range loadCompose(t).Services {
+		if service.Build != nil {
+			builders[service.Image] = append(builders[service.Image], name)
+		}
+	}
+	if len(builders["aka"]) == 0 {
+		t.Errorf("nothing builds aka: %v", builders)
+	}
+	for image, names := range builders {
+		if len(names) > 1 {
+			t.Errorf("%s is built by each of %v", image, names)
+		}
+	}
+}
+
+// What a config takes from the environment must come from whoever starts it.
+func TestComposeHandsOnWhatTheConfigReads(t *testing.T) {
+	names := regexp.MustCompile(`\$\{(\w+)`).FindAllStringSubmatch(read(t, "deploy/compose/aka.yaml"), -1)
+	if len(names) == 0 {
+		t.Fatal("the config reads nothing from the environment")
+	}
+	for _, match := range names {
+		t.Setenv(match[1], "given")
+		value := loadCompose(t).Services["aka"].Environment[match[1]]
+		if value == nil || *value != "given" {
+			t.Errorf("%s does not reach aka", match[1])
+		}
+		_ = os.Unsetenv(match[1])
+		if value := loadCompose(t).Services["aka"].Environment[match[1]]; value != nil && *value == "" {
+			t.Errorf("aka gets an empty %s where there is none", match[1])
 		}
 	}
 }
