@@ -29,6 +29,7 @@ func benchBatch(calls int) string {
 type instant struct{}
 
 func (instant) Append(context.Context, []journal.Entry) (duplicates int, err error) { return 0, nil }
+func (instant) Writable(context.Context) error                                      { return nil }
 
 // accepting returns what has a server answer one and the same request again and again.
 func accepting(t testing.TB, path, body string) func() {

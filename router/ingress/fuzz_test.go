@@ -196,6 +196,7 @@ func (r *recorded) RemoteAddr() net.Addr               { return &net.TCPAddr{} }
 type nowhere struct{}
 
 func (nowhere) Append(context.Context, []journal.Entry) (int, error) { return 0, nil }
+func (nowhere) Writable(context.Context) error                       { return nil }
 
 func BenchmarkHandler(b *testing.B) {
 	alias := `{"type":"alias","messageId":"ajs-next-1767323045000-4b3c2a1d-5e6f-4a7b-8c9d-0e1f2a3b4c5d","timestamp":"2026-01-02T03:04:03.000Z","sentAt":"2026-01-02T03:04:04.000Z","userId":"507f191e810c19729de860ea","previousId":"jen@email.com","integrations":{"All":true,"Vero":false},"context":{"ip":"198.51.100.7","library":{"name":"analytics.js","version":"2.11.1"},"userAgent":"Mozilla/5.0","locale":"en-US"}}`

@@ -537,7 +537,7 @@ func TestWhatIsTooSlowIsCutOff(t *testing.T) {
 		"a slow extension":    {post + chunked + "1;", "x", slow},
 		"a slow end of chunk": {post + chunked + "1\r\n ", "", slow},
 		"a slow trailer":      {post + chunked + "0\r\n", "X-A: b\r\n", slow},
-		"slow for nobody":     {"DELETE / HTTP/1.1\r\nHost: x\r\n" + chunked, "1\r\n \r\n", "404 not_found close"},
+		"slow for nobody":     {"DELETE /nothing HTTP/1.1\r\nHost: x\r\n" + chunked, "1\r\n \r\n", "404 not_found close"},
 	} {
 		if got := s.slowly(t, c.first, c.drop); got != c.want {
 			t.Errorf("%s: %s", name, got)

@@ -2,10 +2,13 @@ package ingress
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"regexp"
 
 	"github.com/valyala/fasthttp"
 
+	"aka/router/journal"
 	"aka/router/segment"
 )
 
@@ -68,6 +71,8 @@ var endpoints = withPixels(withJitsus(map[string]endpoint{
 
 	"sourceConfig": {serve: (*Server).sourceConfig, allow: allowGet},
 
+	// Google's load balancer asks for / when it is not told of another path, and so do those of AWS.
+	"":       {serve: (*Server).health, allow: allowGet},
 	"health": {serve: (*Server).health, allow: allowGet},
 }))
 
@@ -149,4 +154,18 @@ func (e endpoint) allows(ctx *fasthttp.RequestCtx) bool {
 // discard takes what nobody needs, so that the SDK is content.
 func (s *Server) discard(ctx *fasthttp.RequestCtx, _ endpoint) { succeed(ctx) }
 
-func (s *Server) health(ctx *fasthttp.RequestCtx, _ endpoint) { succeed(ctx) }
+// health is for load balancers: 200 where a call would be taken.
+func (s *Server) health(ctx *fasthttp.RequestCtx, _ endpoint) {
+	err := s.journal.Writable(context.Background())
+	switch {
+	case s.draining.Load() || s.stopping.Load():
+		refuse(ctx, refusedDraining)
+	case errors.Is(err, journal.ErrFull):
+		refuse(ctx, refusedOverloaded)
+	case err != nil:
+		refuse(ctx, refusedUnavailable)
+	default:
+		succeed(ctx)
+		cacheFor(ctx, cacheNothing)
+	}
+}

@@ -31,6 +31,8 @@ type Journal interface {
 	// nothing is promised; it is journal.ErrFull when there is no room. Append bounds its own time, to less than an SDK
 	// waits. It may keep what the entries hold, and after an error the slice too.
 	Append(ctx context.Context, entries []journal.Entry) (duplicates int, err error)
+	// Writable returns nil when Append may be expected to take entries. It is cheap, and its errors are those of Append.
+	Writable(ctx context.Context) error
 }
 
 const (

@@ -68,6 +68,19 @@ func (m *memory) Append(_ context.Context, entries []journal.Entry) (duplicates 
 	return duplicates, nil
 }
 
+func (m *memory) Writable(context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.err
+}
+
+// fail makes the journal fail, or nil makes it well.
+func (m *memory) fail(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.err = err
+}
+
 // stand is a running server and a client of it.
 type stand struct {
 	*memory
@@ -286,17 +299,37 @@ func TestWhatBrowsersAndPhonesCall(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	s := start(t, testConfig())
-	if got := s.send(t, "GET", "/health", ""); got.StatusCode != 200 || got.code(t) != "" {
-		t.Errorf("%d %s", got.StatusCode, got.body)
-	}
-	if got := s.send(t, "HEAD", "/health", ""); got.StatusCode != 200 || len(got.body) > 0 {
-		t.Errorf("%d %s", got.StatusCode, got.body)
+	for _, path := range []string{"/health", "/", "/?from=a-load-balancer"} {
+		expect := func(status int, code string) {
+			t.Helper()
+			got := s.send(t, "GET", path, "")
+			if got.StatusCode != status || got.code(t) != code || got.Header.Get("Cache-Control") != "no-store" || (got.Header.Get("Retry-After") != "") != (status == 503) {
+				t.Errorf("%s: %d %s %v", path, got.StatusCode, got.body, got.Header)
+			}
+			if got := s.send(t, "HEAD", path, ""); got.StatusCode != status || len(got.body) > 0 {
+				t.Errorf("HEAD %s: %d %s", path, got.StatusCode, got.body)
+			}
+		}
+		expect(200, "")
+		s.fail(fmt.Errorf("%w: 10 of 10 bytes", journal.ErrFull))
+		expect(503, "overloaded")
+		s.fail(fmt.Errorf("%w: the last write failed", journal.ErrUnavailable))
+		expect(503, "unavailable")
+		s.server.Drain(true)
+		expect(503, "draining")
+		s.fail(nil)
+		expect(503, "draining")
+		s.server.Drain(false)
+		expect(200, "")
+		if got := s.post(t, path, call); got.StatusCode != 405 || got.Header.Get("Allow") != "GET, HEAD, OPTIONS" {
+			t.Errorf("%d %v", got.StatusCode, got.Header)
+		}
 	}
 }
 
 func TestWhatIsNotServed(t *testing.T) {
 	s := start(t, testConfig())
-	for _, path := range []string{"/", "/v1", "/v2/track", "/v1/delete", "/track/x", "/v1/v1/track", "/../etc/passwd", "/V1/track", "/v1/Track", "/v1/cio/track", "/cio/cio/track", "/api/s", "/api/s/s2s"} {
+	for _, path := range []string{"/v1", "/v1/", "/cio/", "/v2/track", "/v1/delete", "/track/x", "/v1/v1/track", "/../etc/passwd", "/V1/track", "/v1/Track", "/v1/cio/track", "/cio/cio/track", "/api/s", "/api/s/s2s"} {
 		if got := s.post(t, path, call); got.StatusCode != 404 || got.code(t) != "not_found" {
 			t.Errorf("%s: %d %s", path, got.StatusCode, got.body)
 		}
@@ -306,9 +339,6 @@ func TestWhatIsNotServed(t *testing.T) {
 		if got.StatusCode != 405 || got.code(t) != "method_not_allowed" || got.Header.Get("Allow") != "POST, OPTIONS" {
 			t.Errorf("%s: %d %s %v", method, got.StatusCode, got.body, got.Header)
 		}
-	}
-	if got := s.post(t, "/health", ""); got.StatusCode != 405 || got.Header.Get("Allow") != "GET, HEAD, OPTIONS" {
-		t.Errorf("%d %v", got.StatusCode, got.Header)
 	}
 }
 
@@ -792,7 +822,7 @@ func TestMetricsAreThereAtZero(t *testing.T) {
 
 func TestAPanicIs500AndShowsNothing(t *testing.T) {
 	s := start(t, testConfig())
-	s.server.journal = panicking{}
+	s.server.journal = &panicking{}
 	got := s.post(t, "/v1/alias", call, "Origin: https://a.example")
 	if got.StatusCode != 500 || got.code(t) != "internal_error" || got.Header.Get("Access-Control-Allow-Origin") == "" || strings.Contains(string(got.body), "old") {
 		t.Errorf("%d %s", got.StatusCode, got.body)
@@ -803,9 +833,9 @@ func TestAPanicIs500AndShowsNothing(t *testing.T) {
 	}
 }
 
-type panicking struct{}
+type panicking struct{ memory }
 
-func (panicking) Append(_ context.Context, entries []journal.Entry) (int, error) {
+func (*panicking) Append(_ context.Context, entries []journal.Entry) (int, error) {
 	panic("with " + entries[0].PreviousID)
 }
 
@@ -817,7 +847,7 @@ func TestNothingOfARequestIsLogged(t *testing.T) {
 	s.send(t, "POST", "/v1/alias?writeKey="+canary, call)
 	s.err = errors.New("disk")
 	s.post(t, "/v1/alias", `{"userId":"`+canary+`"}`)
-	s.server.journal = panicking{}
+	s.server.journal = &panicking{}
 	s.post(t, "/v1/alias", `{"previousId":"`+canary+`"}`)
 	s.raw("POST /" + canary + " HTTP/9\r\n" + canary + "\r\n\r\n")
 	for _, line := range s.logs.All() {
