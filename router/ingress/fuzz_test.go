@@ -173,7 +173,7 @@ func countRequests(sent []byte) (count int, all bool) {
 // answersTo returns what comes back when these bytes are all that is ever sent. Nothing waits, and nothing is too late.
 func (s *stand) answersTo(sent []byte) string {
 	c := &recorded{sent: bytes.NewReader(sent)}
-	_ = s.server.http.ServeConn(&conn{Conn: c, others: &s.server.silent})
+	_ = s.server.http.ServeConn(&conn{Conn: c, all: s.server.conns})
 	return c.answers.String()
 }
 

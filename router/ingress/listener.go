@@ -24,9 +24,9 @@ const (
 // patientListener outlasts the shortages that pass: one of them must not end the process. It may have been closed before.
 type patientListener struct {
 	net.Listener
-	silent   *silentConns
+	conns    *conns
+	limit    int // of connections
 	slack    time.Duration
-	isFull   func() bool
 	turnAway func(net.Conn)
 	once     sync.Once
 	closed   error
@@ -47,20 +47,32 @@ func (l *patientListener) Accept() (net.Conn, error) {
 	for {
 		accepted, err := l.Listener.Accept()
 		switch {
-		case err == nil && l.isFull():
-			l.turnAway(accepted)
 		case err == nil:
-			c := &conn{Conn: accepted, others: l.silent, slack: l.slack, peer: peer(accepted.RemoteAddr())}
-			if l.silent.add(c) {
+			if c := l.admit(accepted); c != nil {
 				return c, nil
 			}
-			_ = c.Close()
 		case passes(err):
 			time.Sleep(acceptPause)
 		default:
 			return nil, err
 		}
 	}
+}
+
+// admit counts a connection, and returns nil when it is not to be served.
+func (l *patientListener) admit(accepted net.Conn) net.Conn {
+	l.conns.makeRoom(l.limit)
+	open := l.conns.len()
+	if open >= withReserve(l.limit) {
+		l.turnAway(accepted) // not even its request can be read
+		return nil
+	}
+	c := &conn{Conn: accepted, all: l.conns, extra: open >= l.limit, slack: l.slack, peer: peer(accepted.RemoteAddr())}
+	if l.conns.add(c) {
+		return c
+	}
+	_ = c.Close()
+	return nil
 }
 
 func passes(err error) bool {
@@ -72,13 +84,15 @@ func passes(err error) bool {
 	return false
 }
 
-// conn is a connection that is among the silent ones until something comes.
+// conn is a connection of an SDK.
 type conn struct {
 	net.Conn
-	others *silentConns
-	spoke  bool
-	late   bool        // what was waited for did not come in time
-	unread atomic.Bool // the client may still be sending what nobody reads
+	all    *conns
+	extra  bool         // there were as many as may be when it came
+	spoke  atomic.Bool  // something has come
+	rests  atomic.Int64 // since when it waits for a request, as conns.now says it; or working, or evicted
+	late   bool         // what was waited for did not come in time
+	unread atomic.Bool  // the client may still be sending what nobody reads
 
 	peer        netip.Addr                // as the function peer returns it
 	readBy, set time.Time                 // when reading is to give up, and when it does
@@ -134,20 +148,29 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	c.late = c.late || isTimeout(err)
 	switch {
-	case c.spoke:
+	case n > 0 && !c.work():
+		return 0, net.ErrClosed // what came is not begun with: nobody could be answered
 	case n > 0:
-		c.spoke = true
-		c.others.remove(c)
-	case err != nil:
+		c.spoke.Store(true)
+	case err != nil && !c.spoke.Load():
 		err = io.EOF
 	}
 	return n, err
 }
 
+// work says that a request has begun, and returns false when the connection was closed before.
+func (c *conn) work() bool {
+	since := c.rests.Load()
+	return since == working || since > working && c.rests.CompareAndSwap(since, working)
+}
+
+// rest says that the next request is waited for.
+func (c *conn) rest() { c.rests.CompareAndSwap(working, int64(c.all.now())) }
+
 // Close closes the connection. A client that is still sending has a moment to read its answer: were there nobody to take what
 // it sends, its system could throw the answer away.
 func (c *conn) Close() error {
-	c.others.remove(c)
+	defer c.all.remove(c)
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.unread.Swap(false) {
 		_ = half.CloseWrite()
 		_ = c.Conn.SetReadDeadline(time.Now().Add(lingerTime))
@@ -178,46 +201,12 @@ func isTimeout(err error) bool {
 }
 
 // connOf returns the connection that the listener accepted; nil when there was no listener.
-func connOf(ctx *fasthttp.RequestCtx) *conn {
-	below := ctx.Conn()
+func connOf(ctx *fasthttp.RequestCtx) *conn { return accepted(ctx.Conn()) }
+
+func accepted(below net.Conn) *conn {
 	if encrypted, ok := below.(*tlsConn); ok {
 		below = encrypted.raw.Conn
 	}
 	c, _ := below.(*conn)
 	return c
-}
-
-// silentConns are the connections over which nothing has come yet. The library takes them for busy, and would let them hold
-// up the shutdown.
-type silentConns struct {
-	mu     sync.Mutex
-	open   map[*conn]struct{}
-	closed bool
-}
-
-// add returns false when there are to be no more.
-func (s *silentConns) add(c *conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open == nil {
-		s.open = map[*conn]struct{}{}
-	}
-	s.open[c] = struct{}{}
-	return !s.closed
-}
-
-func (s *silentConns) remove(c *conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.open, c)
-}
-
-// close closes them all, and lets no more come.
-func (s *silentConns) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	for c := range s.open {
-		_ = c.Conn.Close()
-	}
 }

@@ -12,7 +12,7 @@ func TestABusyConnectionIsKeptAndASilentOneIsNot(t *testing.T) {
 		limits := Limits{ReadTimeout: time.Second, IdleTimeout: time.Minute}
 		client, accepted := net.Pipe()
 		defer client.Close()
-		c := &conn{Conn: accepted, others: &silentConns{}, slack: slackOf(&limits)}
+		c := &conn{Conn: accepted, all: newConns(nil), slack: slackOf(&limits)}
 		defer c.Close()
 		one := make([]byte, 1)
 		for range 1000 {
@@ -36,7 +36,7 @@ func TestAClientThatReadsKeepsItsConnectionAndOneThatDoesNotLosesIt(t *testing.T
 	synctest.Test(t, func(t *testing.T) {
 		client, accepted := net.Pipe()
 		defer client.Close()
-		c := &conn{Conn: accepted, others: &silentConns{}, slack: deadlineSlack}
+		c := &conn{Conn: accepted, all: newConns(nil), slack: deadlineSlack}
 		defer c.Close()
 		one := make([]byte, 1)
 		for range 1000 {

@@ -26,6 +26,7 @@ type metrics struct {
 	diagnostics map[string]prometheus.Counter
 	requests    map[int]prometheus.Counter
 	duration    prometheus.Histogram
+	evicted     prometheus.Counter
 }
 
 // sourceCounters count one source's calls.
@@ -51,7 +52,9 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "aka", Subsystem: "ingress", Name: "accept_duration_seconds",
 			Help: "Time until a request's calls are safe in the journal, or refused there.", Buckets: prometheus.ExponentialBuckets(0.0001, 2.5, 13)}),
 	}
-	problems = append(problems, registerer.Register(m.duration))
+	m.evicted = prometheus.NewCounter(prometheus.CounterOpts{Namespace: "aka", Subsystem: "ingress", Name: "connections_evicted_total",
+		Help: "Connections without a request that were closed to make room for new ones: limits.connections were open."})
+	problems = append(problems, registerer.Register(m.duration), registerer.Register(m.evicted))
 	diagnostics := vector("diagnostics_total", "Oddities in accepted calls.", "code")
 	for _, code := range segment.DiagnosticCodes {
 		m.diagnostics[code] = diagnostics.WithLabelValues(code)
@@ -62,6 +65,17 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 	}
 	m.nobody = &sourceCounters{rejected: m.rejections("")}
 	return m, errors.Join(problems...)
+}
+
+func registerConnections(registerer prometheus.Registerer, open *conns, limit int) error {
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "aka", Subsystem: "ingress", Name: name, Help: help}, value)
+	}
+	return errors.Join(
+		registerer.Register(gauge("connections", "Connections that are open.", func() float64 { return float64(open.len()) })),
+		registerer.Register(gauge("connections_max", "Connections that may be open at once: limits.connections, or fewer where the limit of open files is low.",
+			func() float64 { return float64(limit) })),
+	)
 }
 
 func (m *metrics) forSource(name string) *sourceCounters {

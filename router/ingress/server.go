@@ -68,7 +68,7 @@ type Server struct {
 	listeners []net.Listener
 	stopping  atomic.Bool
 	draining  atomic.Bool
-	silent    silentConns
+	conns     *conns
 }
 
 // New returns a server that is ready to Serve. It fails when a source has no write key or another's, when the certificate
@@ -84,7 +84,10 @@ func New(config Config, j Journal, logger *zap.Logger, registerer prometheus.Reg
 	}
 	s := &Server{
 		journal: j, log: logger, limits: config.Limits, metrics: m,
-		parserLimits: config.Limits.Segment(), staticDir: config.StaticDir,
+		parserLimits: config.Limits.Segment(), staticDir: config.StaticDir, conns: newConns(m.evicted),
+	}
+	if err := registerConnections(registerer, s.conns, config.Limits.Connections); err != nil {
+		return nil, fmt.Errorf("ingress metrics: %w", err)
 	}
 	s.rules.Store(&rules{keys, config.TrustedProxies})
 	if config.TLS.IsSet() {
@@ -98,6 +101,7 @@ func New(config Config, j Journal, logger *zap.Logger, registerer prometheus.Reg
 	s.http = &fasthttp.Server{
 		Handler:        s.handle,
 		ErrorHandler:   s.failedToRead,
+		ConnState:      connState,
 		HeaderReceived: s.beforeBody,
 		// Its messages quote what was sent, keys included.
 		Logger:                       log.New(io.Discard, "", 0),
@@ -105,7 +109,7 @@ func New(config Config, j Journal, logger *zap.Logger, registerer prometheus.Reg
 		ReadTimeout:                  min(config.Limits.ReadTimeout, headerTimeout),
 		WriteTimeout:                 writeTimeout,
 		IdleTimeout:                  config.Limits.IdleTimeout,
-		Concurrency:                  2 * withReserve(config.Limits.Connections), // isFull comes before
+		Concurrency:                  2 * withReserve(config.Limits.Connections), // the listener turns away before
 		NoDefaultServerHeader:        true,
 		DisablePreParseMultipartForm: true,
 		// So that a body takes memory as it comes, whatever its Content-Length says, and one that is too large can be
@@ -115,12 +119,27 @@ func New(config Config, j Journal, logger *zap.Logger, registerer prometheus.Reg
 	return s, nil
 }
 
-// withReserve leaves room above the limit for connections that are told so once their request is read.
-func withReserve(connections int) int { return connections + connections/8 + 64 }
+// connState is told by the library what a connection does. That its first request has begun is known once something comes.
+func connState(c net.Conn, state fasthttp.ConnState) {
+	below := accepted(c)
+	switch {
+	case below == nil:
+	case state == fasthttp.StateIdle:
+		below.rest()
+	case state == fasthttp.StateActive && below.spoke.Load():
+		below.work() // on what had come with the request before
+	}
+}
 
-// isFull tells whether there is no room for another connection, not even to read its request.
-func (s *Server) isFull() bool {
-	return int(s.http.GetOpenConnectionsCount()) >= withReserve(s.limits.Connections)
+// withReserve leaves room above the limit for connections that are told so once their request is read.
+func withReserve(connections int) int { return connections + connections/8 + min(connections, 64) }
+
+// isExtra tells whether a connection is one too many. It is not for good: others may end.
+func (s *Server) isExtra(c *conn) bool {
+	if c != nil && c.extra {
+		c.extra = s.conns.len() > s.limits.Connections
+	}
+	return c != nil && c.extra
 }
 
 // turnAway answers a connection that is not to be served, before it has said anything. Over TLS nothing can be said yet.
@@ -140,7 +159,9 @@ func (s *Server) turnAway(c net.Conn) {
 // Serve answers the listener's connections until Shutdown, and then returns nil. It fails when the listener does; one that is out
 // of descriptors or memory has not failed, and is waited for. Several listeners may be served at once.
 func (s *Server) Serve(listener net.Listener) error {
-	listener = &patientListener{Listener: listener, silent: &s.silent, slack: slackOf(&s.limits), isFull: s.isFull, turnAway: s.turnAway}
+	listener = &patientListener{
+		Listener: listener, conns: s.conns, limit: s.limits.Connections, slack: slackOf(&s.limits), turnAway: s.turnAway,
+	}
 	if s.certificate != nil {
 		stop := s.certificate.watch()
 		defer stop()
@@ -177,7 +198,7 @@ func (s *Server) stop() error {
 	for _, listener := range s.listeners {
 		problems = append(problems, listener.Close())
 	}
-	s.silent.close()
+	s.conns.closeSilent()
 	return errors.Join(problems...)
 }
 
@@ -203,7 +224,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		}
 		s.finish(ctx, origin)
 	}()
-	if int(s.http.GetOpenConnectionsCount()) > s.limits.Connections {
+	if s.isExtra(connOf(ctx)) {
 		refuse(ctx, refusedTooManyConnections)
 		return
 	}

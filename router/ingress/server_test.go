@@ -222,7 +222,7 @@ func (s *stand) count(t testing.TB, metric string, labels ...string) (value floa
 				got = append(got, l.GetName()+"="+l.GetValue())
 			}
 			if slices.Equal(got, labels) {
-				return m.GetCounter().GetValue(), true
+				return m.GetCounter().GetValue() + m.GetGauge().GetValue(), true
 			}
 		}
 	}

@@ -54,14 +54,14 @@ func (s *tlsStand) dialTLS(config *tls.Config) (*tls.Conn, error) {
 }
 
 // untilOpen waits until so many connections are open.
-func (s *tlsStand) untilOpen(t testing.TB, want int32) {
+func (s *tlsStand) untilOpen(t testing.TB, want int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
-		got := s.server.http.GetOpenConnectionsCount()
+		got := s.server.conns.len()
 		if got == want {
 			return
 		}
@@ -83,8 +83,8 @@ func TestCallsComeOverTLS(t *testing.T) {
 	if got := s.send(t, "POST", "/v1/alias", "x", "X-Write-Key: "+testKey, "Origin: https://a.example"); got.code(t) != "invalid_json" || got.Header.Get("Access-Control-Allow-Origin") == "" {
 		t.Errorf("%d %s", got.StatusCode, got.body)
 	}
-	if len(s.entries) != 1 || s.server.http.GetOpenConnectionsCount() != 1 {
-		t.Errorf("%d calls over %d connections", len(s.entries), s.server.http.GetOpenConnectionsCount())
+	if len(s.entries) != 1 || s.server.conns.len() != 1 {
+		t.Errorf("%d calls over %d connections", len(s.entries), s.server.conns.len())
 	}
 }
 
@@ -236,7 +236,7 @@ func TestEachHandshakeCountsAsOneConnection(t *testing.T) {
 		defer conn.Close()
 		hanging = append(hanging, conn)
 	}
-	s.untilOpen(t, int32(most))
+	s.untilOpen(t, most)
 	// Whoever is one too many is not waited for: the others could not be accepted meanwhile.
 	for range 3 {
 		conn, err := s.dial()
