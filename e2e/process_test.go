@@ -76,7 +76,13 @@ type served struct {
 // startServe runs aka serve and waits until it is ready. The test's end kills it if nothing did before.
 func startServe(t *testing.T, args ...string) *served {
 	t.Helper()
-	running, err := process.Launch(binary, nil, args...)
+	return startServeAs(t, binary, args...)
+}
+
+// startServeAs is startServe for a program that goes on as aka.
+func startServeAs(t *testing.T, program string, args ...string) *served {
+	t.Helper()
+	running, err := process.Launch(program, nil, args...)
 	if err != nil {
 		t.Fatal(err)
 	}

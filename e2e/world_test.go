@@ -119,7 +119,13 @@ func (w *world) journaled() (all []journal.Entry) {
 // start starts aka, again after it has ended.
 func (w *world) start() {
 	w.t.Helper()
-	w.process = startServe(w.t, "--config", w.config)
+	w.startAs(binary)
+}
+
+// startAs starts another program than the binary.
+func (w *world) startAs(program string) {
+	w.t.Helper()
+	w.process = startServeAs(w.t, program, "--config", w.config)
 }
 
 func (w *world) account(name string) *simulator.Account { return w.sim.Account(name) }

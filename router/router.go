@@ -132,7 +132,9 @@ func (r *Router) start(ctx context.Context) (err error) {
 	if err := r.fleet.start(ctx, config); err != nil {
 		return err
 	}
-	if r.ingress, err = ingress.New(config.Config, r.journal, r.log, r.registry); err != nil {
+	fitting := config.Config
+	fitting.Limits.Connections = fitConnections(config, r.log)
+	if r.ingress, err = ingress.New(fitting, r.journal, r.log, r.registry); err != nil {
 		return err
 	}
 	r.ingress.Trace = r.trace

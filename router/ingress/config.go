@@ -3,6 +3,7 @@ package ingress
 import (
 	"fmt"
 	"net/netip"
+	"sort"
 	"time"
 
 	"aka/destinations/adapter"
@@ -101,10 +102,14 @@ type Limits struct {
 	// ReadTimeout bounds the reading of one request's body. Its headers have as long, and 10 seconds at most. Above 0.
 	// Default 30s.
 	ReadTimeout time.Duration `yaml:"read_timeout"`
-	// IdleTimeout is how long a kept-alive connection waits for its next request. SDKs lose a batch on a connection that
-	// is closed under them, and some keep theirs for 5 minutes. Above 0. Default 6m.
+	// IdleTimeout is how long a kept-alive connection waits for its next request. A load balancer or proxy in front must give its
+	// connections up sooner, or it answers 502 when one is closed under it, and SDKs lose a batch then. Google's keeps them for
+	// 10 minutes, some SDKs for 5, AWS's and nginx for 1. Above 0. Default 11m.
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
-	// Connections is how many may be open at once. 1 to 1000000. Default 10000.
+	// Connections is how many may be open at once. For one more, the one that has waited longest for its next request is closed, if
+	// that is 5 seconds or longer. If there is none, the new one is answered 503. Where the process may open too few files
+	// (ulimit -n), it is lowered at the start, with a warning in the log, so that some files stay for vendors, the journal and
+	// the admin server. 1 to 1000000. Default 10000.
 	Connections int `yaml:"connections"`
 }
 
@@ -118,7 +123,7 @@ var DefaultConfig = Config{
 		BatchCalls:        segment.DefaultLimits.BatchCalls,
 		Depth:             segment.DefaultLimits.Depth,
 		ReadTimeout:       30 * time.Second,
-		IdleTimeout:       6 * time.Minute,
+		IdleTimeout:       11 * time.Minute,
 		Connections:       10_000,
 	},
 }
@@ -139,6 +144,12 @@ func (l *Limits) Check(report func(key, format string, args ...any)) {
 	expect(l.ReadTimeout > 0, "read_timeout", "more than 0s")
 	expect(l.IdleTimeout > 0, "idle_timeout", "more than 0s")
 	expect(l.Connections >= 1 && l.Connections <= 1_000_000, "connections", "1 to 1000000, not %d", l.Connections)
+}
+
+// ConnectionsWithin returns how many connections there may be where so many descriptors are all that there are for them: as many
+// as configured, or fewer, but one at least.
+func (l *Limits) ConnectionsWithin(descriptors uint64) int {
+	return 1 + sort.Search(l.Connections-1, func(fewer int) bool { return uint64(withReserve(fewer+2)) > descriptors })
 }
 
 // Segment returns what the parser is to hold a body to.
