@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -83,7 +84,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	for {
 		select {
 		case r := <-opened:
-			return r.engine, r.err
+			return r.engine, withoutRoomFor(r.err)
 		case <-slow.C:
 			o.Log.Warn("opening the journal takes long", zap.String("dir", o.Dir), zap.String("hint", "it reads its files; is the disk slow?"))
 		case <-ctx.Done():
@@ -101,6 +102,14 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// withoutRoomFor says where to look when a disk is full: one that has bytes left may have no inode.
+func withoutRoomFor(err error) error {
+	if errors.Is(err, syscall.ENOSPC) {
+		return fmt.Errorf("%w; make room: df -h shows what bytes are free, df -i what inodes", err)
+	}
+	return err
 }
 
 func open(o Options) (*Engine, error) {

@@ -214,7 +214,7 @@ func takeFolder(dir string) (*os.File, error) {
 	path := filepath.Join(dir, lockFile)
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("%w; the folder must belong to the user that runs aka, and be writable", err)
+		return nil, lockFailed(err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		owner, _ := os.ReadFile(path)
@@ -224,6 +224,14 @@ func takeFolder(dir string) (*os.File, error) {
 	_ = f.Truncate(0)
 	_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	return f, nil
+}
+
+// lockFailed says what to do about a folder where nothing can be made.
+func lockFailed(err error) error {
+	if errors.Is(err, syscall.ENOSPC) {
+		return err
+	}
+	return fmt.Errorf("%w; the folder must belong to the user that runs aka, and be writable", err)
 }
 
 // borrowFolder keeps others from opening the journal, without writing to its folder.

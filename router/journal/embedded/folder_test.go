@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -419,6 +421,55 @@ func TestOpenOnAFullDiskReturnsThatError(t *testing.T) {
 	}
 	free()
 	b.check(t, p.open(t))
+}
+
+// Of a disk without a free inode, what is there can be written to, and nothing can be made.
+func TestOpenWithoutAFreeInodeSaysSo(t *testing.T) {
+	const room = "no space left on device; make room: df -h shows what bytes are free, df -i what inodes"
+	for cause, want := range map[syscall.Errno]string{syscall.ENOSPC: room, syscall.EIO: "input/output error"} {
+		t.Run(cause.Error(), func(t *testing.T) { openWithFewInodes(t, cause, want) })
+	}
+}
+
+func openWithFewInodes(t *testing.T, cause error, want string) {
+	b := build(t)
+	for free := 0; ; free++ {
+		p := &place{dir: newFolder(t), disk: newFaulty(vfs.Default)}
+		b.killed.put(t, p.dir)
+		var left atomic.Int64
+		left.Store(int64(free))
+		mend := p.disk.set(func(op errorfs.Op) error {
+			if op.Kind != errorfs.OpCreate && op.Kind != errorfs.OpReuseForWrite && op.Kind != errorfs.OpMkdirAll && op.Kind != errorfs.OpLink {
+				return nil
+			}
+			if left.Add(-1) < 0 {
+				return &fs.PathError{Op: "open", Path: op.Path, Err: cause}
+			}
+			return nil
+		})
+		e, err := Open(t.Context(), p.options())
+		if err == nil {
+			t.Logf("it opens with %d inodes", free)
+			b.check(t, e)
+			mend()
+			must(t, e.Close())
+			return
+		}
+		if !errors.Is(err, cause) || errors.Is(err, ErrBroken) || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("with %d inodes Open returns %v", free, err)
+		}
+		mend()
+		b.check(t, p.open(t))
+	}
+}
+
+func TestAFolderOfAnotherUserIsSaidToBe(t *testing.T) {
+	for cause, want := range map[error]bool{syscall.EACCES: true, syscall.EROFS: true, syscall.ENOSPC: false} {
+		err := lockFailed(&fs.PathError{Op: "open", Path: "lock", Err: cause})
+		if !errors.Is(err, cause) || strings.Contains(err.Error(), "must belong to the user") != want {
+			t.Errorf("got %v", err)
+		}
+	}
 }
 
 // The kernel may write a part of what does not fit.

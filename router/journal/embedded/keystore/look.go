@@ -86,7 +86,7 @@ func (l *looker) path(name string) string { return l.o.FS.PathJoin(l.dir, name) 
 // store was interrupted.
 func (l *looker) beginnings() error {
 	for _, name := range l.names {
-		some := strings.HasSuffix(name, ".sst")
+		some := isTable(name)
 		if isWAL(name) {
 			if _, err := l.readWAL(l.path(name), func(uint64) error { some = true; return nil }); err != nil {
 				return err

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/batchrepr"
@@ -86,7 +85,7 @@ func (s *salvage) findSources() {
 	s.tables, s.wals = nil, nil
 	for _, name := range s.names {
 		switch {
-		case strings.HasSuffix(name, ".sst"):
+		case isTable(name):
 			s.tables = append(s.tables, s.source(name))
 		case isWAL(name):
 			s.wals = append(s.wals, s.source(name))

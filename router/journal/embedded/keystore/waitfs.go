@@ -22,7 +22,7 @@ const poll = 100 * time.Millisecond
 type phase int
 
 const (
-	opening phase = iota // errors are returned: an open that cannot succeed must not hang
+	opening phase = iota // errors are returned or fail the store: an open that cannot succeed must not hang
 	running              // a full disk is waited for, and errors of critical files fail the store
 	closing              // a full disk is not waited for, and is an error like others
 	sealed               // nothing is written any more: a write does not return
@@ -82,6 +82,24 @@ func (w *waitFS) waiting() bool {
 
 // try runs one write-side operation on a file until it succeeds or its error is one to return.
 func (w *waitFS) try(path string, op func() error) error {
+	err := w.tryAgain(path, op)
+	if err != nil && w.inside(path) && w.current() == opening {
+		return w.cannotOpen(path, err)
+	}
+	return err
+}
+
+// cannotOpen does not return where an opening would fail with the error. Pebble reads and compacts tables beside its opening, and
+// panics there once that has failed; so it is left behind as it is. For tables Pebble has a second try.
+func (w *waitFS) cannotOpen(path string, err error) error {
+	if !isTable(path) {
+		w.stop(path, err)
+	}
+	return err
+}
+
+// tryAgain is try for what Pebble gets over.
+func (w *waitFS) tryAgain(path string, op func() error) error {
 	err := w.once(path, op)
 	if !isFull(err) || !w.inside(path) || w.current() == opening {
 		return err
@@ -193,6 +211,8 @@ func critical(path string) bool {
 	return strings.HasSuffix(name, ".log") || strings.HasPrefix(name, "MANIFEST-") || strings.HasPrefix(name, "marker.")
 }
 
+func isTable(path string) bool { return strings.HasSuffix(path, ".sst") }
+
 func isFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
@@ -272,11 +292,11 @@ func (w *waitFS) Remove(name string) error {
 	if err := w.beforeMarker(name); err != nil {
 		return err
 	}
-	return w.try(name, func() error { return w.FS.Remove(name) })
+	return w.tryAgain(name, func() error { return w.FS.Remove(name) })
 }
 
 func (w *waitFS) RemoveAll(name string) error {
-	return w.try(name, func() error { return w.FS.RemoveAll(name) })
+	return w.tryAgain(name, func() error { return w.FS.RemoveAll(name) })
 }
 
 // lockFolder takes the lock of a folder that has a lock file.
