@@ -49,6 +49,14 @@ func settings(t *testing.T) map[string]string {
 	return all
 }
 
+// Go ends a program that panics with the code 2, which is a wrong command line's, too.
+func TestTheUnitStartsAkaAgainAfterEveryFailure(t *testing.T) {
+	unit := settings(t)
+	if unit["Restart"] != "on-failure" || unit["RestartPreventExitStatus"] != "" || unit["SuccessExitStatus"] != "" {
+		t.Errorf("restarts %q, but not after %q, and %q is a success", unit["Restart"], unit["RestartPreventExitStatus"], unit["SuccessExitStatus"])
+	}
+}
+
 func TestTheUnitGivesSecretsAndTimeToStop(t *testing.T) {
 	unit := settings(t)
 	id, _, _ := strings.Cut(unit["LoadCredential"], ":")
