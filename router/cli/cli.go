@@ -163,11 +163,11 @@ var errStoppedAtOnce = errors.New("stopped at once by a second signal")
 // process group, so that it is told twice.
 const sameStop = 500 * time.Millisecond
 
-// untilSignalled runs what goes on until it is told to stop. The first SIGINT or SIGTERM ends its context, so that it can
-// stop in order. The second one is an error, and does not wait for it.
-func untilSignalled(ctx context.Context, run func(context.Context) error) error {
+// untilSignalled runs what goes on until it is told to stop. The first SIGINT or SIGTERM, or another of the signals, ends its
+// context, so that it can stop in order. The second one is an error, and does not wait for it.
+func untilSignalled(ctx context.Context, run func(context.Context) error, others ...os.Signal) error {
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, append(others, os.Interrupt, syscall.SIGTERM)...)
 	defer signal.Stop(signals)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

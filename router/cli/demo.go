@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,7 +42,7 @@ leaves nothing behind.`,
 		RunE: func(command *cobra.Command, _ []string) error {
 			return untilSignalled(command.Context(), func(ctx context.Context) error {
 				return demo(ctx, keep, command.OutOrStdout())
-			})
+			}, syscall.SIGHUP) // a terminal that is closed leaves nothing behind either
 		},
 	}
 	command.Flags().BoolVar(&keep, "keep", false, "leave it running until Ctrl-C, to send calls of your own")

@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"bufio"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -86,5 +89,32 @@ func TestWhereNothingCanBeWrittenThatIsSaid(t *testing.T) {
 		if got.code != exitFailed || !strings.HasPrefix(got.errOut, "aka: temporary folder: set TMPDIR to a folder that aka can write to: ") || strings.Count(got.errOut, "\n") != 1 {
 			t.Errorf("%v: exit code %d, errors %q", command, got.code, got.errOut)
 		}
+	}
+}
+
+func TestAClosedTerminalEndsTheDemoInOrder(t *testing.T) {
+	folder := t.TempDir()
+	command := exec.CommandContext(t.Context(), os.Args[0], "demo", "--keep")
+	command.Env = append(os.Environ(), runAsAka+"=1", "TMPDIR="+folder)
+	out, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said := bufio.NewScanner(out)
+	for said.Scan() && !strings.Contains(said.Text(), "Ctrl-C") {
+	}
+	if err := command.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	for said.Scan() { // to its end
+	}
+	if err := command.Wait(); err != nil {
+		t.Errorf("it ends with %v", err)
+	}
+	if left, _ := os.ReadDir(folder); len(left) > 0 {
+		t.Errorf("left are %v", left)
 	}
 }
