@@ -252,12 +252,12 @@ func (p *place) damage(t *testing.T, seq uint64, data []byte) {
 	t.Fatalf("frame %d is in no segment", seq)
 }
 
-// cutTail shortens the newest segment that has a frame.
+// cutTail shortens the newest segment that has a frame. Zeros that were written ahead are behind its end.
 func (p *place) cutTail(t *testing.T, n int) {
 	t.Helper()
 	paths := p.segments(t)
 	path := paths[len(paths)-1]
-	content := p.read(t, path)
+	content := bytes.TrimRight(p.read(t, path), "\x00")
 	p.write(t, path, content[:len(content)-n])
 }
 

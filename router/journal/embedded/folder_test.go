@@ -35,7 +35,7 @@ type built struct {
 var builtOnce built
 
 // build returns the files of a closed engine: several segments, the last Append after the last Apply, records in tables and in
-// a WAL.
+// a WAL. Those of the killed one have zeros behind the log's last frames, which were small.
 func build(t testing.TB) built {
 	t.Helper()
 	if builtOnce.files != nil {
@@ -54,9 +54,10 @@ func build(t testing.TB) built {
 			for n := range uint64(20) {
 				frames = append(frames, frameOf(b.last+n+1))
 			}
-			last, err := e.Append(context.Background(), frames, b.last)
-			must(t, err)
-			b.last = last
+			b.append(t, e, frames...)
+		}
+		for range 10 {
+			b.append(t, e, frameOf(b.last+1))
 		}
 		if run == 2 {
 			copied := newFolder(t)
@@ -69,8 +70,18 @@ func build(t testing.TB) built {
 	if n := len(b.segments()); n < 4 {
 		t.Fatalf("there are %d segments", n)
 	}
+	if name := b.segments()[len(b.segments())-1]; len(b.killed[name]) <= len(b.files[name]) {
+		t.Fatal("there are no zeros in the killed one's log")
+	}
 	builtOnce = b
 	return b
+}
+
+func (b *built) append(t testing.TB, e engine.Engine, frames ...[]byte) {
+	t.Helper()
+	last, err := e.Append(context.Background(), frames, b.last)
+	must(t, err)
+	b.last = last
 }
 
 func (b built) segments() []string { return b.match(logFolder, ".seg") }
@@ -472,7 +483,7 @@ func TestAFolderOfAnotherUserIsSaidToBe(t *testing.T) {
 	}
 }
 
-// The kernel may write a part of what does not fit.
+// The kernel may write a part of what does not fit. The frames are larger than what the log has written ahead.
 func TestAWriteThatDoesNotFitIsRefused(t *testing.T) {
 	p := onDisk(t)
 	p.disk.set(func(op errorfs.Op) error { // as if the room were not known
@@ -485,7 +496,7 @@ func TestAWriteThatDoesNotFitIsRefused(t *testing.T) {
 	last, err := e.Append(t.Context(), [][]byte{frameOf(1), frameOf(2)}, 0)
 	must(t, err)
 	free := p.fill(t)
-	frames := [][]byte{make([]byte, 1000), make([]byte, 10_000), make([]byte, 10_000)}
+	frames := [][]byte{make([]byte, 1000), make([]byte, 50_000), make([]byte, 50_000)}
 	for range 3 {
 		if _, err := e.Append(t.Context(), frames, last); !errors.Is(err, engine.ErrNoSpace) || errors.Is(err, engine.ErrFull) {
 			t.Fatalf("Append returns %v", err)

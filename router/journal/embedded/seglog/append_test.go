@@ -15,12 +15,13 @@ import (
 var errDisk = errors.New("the disk is broken")
 
 func TestWhatFailedToBeWrittenIsNotInTheLog(t *testing.T) {
-	unwanted := [][]byte{[]byte("not acknowledged"), make([]byte, 300)}
-	for name, breakDisk := range map[string]func(*disk){
-		"the write fails":          func(d *disk) { d.failing(only(errorfs.OpFileWrite, errDisk)) },
-		"half of it is written":    func(d *disk) { d.setRoom(100) },
-		"the last byte is missing": func(d *disk) { d.setRoom(2*recordHead + 16 + 299) },
-		"the sync fails":           func(d *disk) { d.failing(only(errorfs.OpFileSyncData, errDisk)) },
+	unwanted := [][]byte{[]byte("not acknowledged"), make([]byte, aheadBytes)}
+	size := recordSize(unwanted[0]) + recordSize(unwanted[1])
+	for name, breakDisk := range map[string]func(*disk, *appender){
+		"the write fails":          func(d *disk, _ *appender) { d.failing(only(errorfs.OpFileWrite, errDisk)) },
+		"half of it is written":    func(d *disk, _ *appender) { d.setRoom(100) },
+		"the last byte is missing": func(d *disk, a *appender) { d.setRoom(a.end + size - max(a.end, a.ahead) - 1) },
+		"the sync fails":           func(d *disk, _ *appender) { d.failing(only(errorfs.OpFileSyncData, errDisk)) },
 	} {
 		for _, before := range []int{0, 10} { // frames in the segment
 			t.Run(name, func(t *testing.T) {
@@ -36,7 +37,7 @@ func TestWhatFailedToBeWrittenIsNotInTheLog(t *testing.T) {
 				}
 				last := uint64(5 + before)
 
-				breakDisk(d)
+				breakDisk(d, l.active)
 				if _, err := l.Append(unwanted, last, 0); err == nil {
 					t.Fatal("no error")
 				}

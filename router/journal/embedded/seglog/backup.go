@@ -25,7 +25,7 @@ func (l *Log) Backup(dir string) (last uint64, err error) {
 	for i := 0; i < len(segments) && err == nil; i++ {
 		copied := files.PathJoin(dir, segmentName(segments[i].first))
 		if i+1 < len(segments) {
-			err = linkOrCopy(files, segments[i].path, copied)
+			err = linkOrCopy(files, segments[i], copied)
 		} else {
 			err = copyStart(files, segments[i].path, copied, segments[i].end)
 		}
@@ -53,14 +53,14 @@ func (l *Log) snapshot() (segments []segment, s state, last uint64) {
 	return segments, s, l.last
 }
 
-func linkOrCopy(files vfs.FS, from, to string) error {
-	err := files.Link(from, to)
+func linkOrCopy(files vfs.FS, s segment, to string) error {
+	err := files.Link(s.path, to)
 	if err == nil || errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	info, err := files.Stat(from)
+	info, err := files.Stat(s.path)
 	if err != nil {
 		return err
 	}
-	return copyStart(files, from, to, info.Size())
+	return copyStart(files, s.path, to, min(info.Size(), s.size)) // what is behind may be cut off meanwhile
 }

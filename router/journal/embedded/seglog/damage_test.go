@@ -26,10 +26,12 @@ var (
 func TestAFlippedBitCostsOneFrameOrIsRefusedByName(t *testing.T) {
 	c := someLog(t, 60)
 	c = reopened(t, c, 20) // a segment that was not finished
+	killed := c.with(c.lastSegment(), append(bytes.Clone(c[c.lastSegment()]), make([]byte, 3000)...))
 	names := slices.Sorted(maps.Keys(c))
 	random := rand.New(rand.NewPCG(*flipSeed, 2))
 	outcomes := map[string]int{}
 	for i := range *flips {
+		c := []content{c, killed}[random.IntN(2)]
 		name := names[random.IntN(len(names))]
 		if random.IntN(8) == 0 {
 			name = stateName
@@ -88,8 +90,7 @@ func reopened(t testing.TB, c content, n int) content {
 	l, err := Open(testDir, Options{FS: files, SegmentBytes: smallSegment})
 	must(t, err)
 	appendFrames(t, l, n)
-	must(t, l.Close())
-	return contentOf(t, files, testDir)
+	return closed(t, l)
 }
 
 func TestOneCopyOfAHeaderIsEnough(t *testing.T) {
@@ -313,8 +314,7 @@ func TestTheEndOfTheLastSegment(t *testing.T) {
 	files := vfs.NewMem()
 	l := openLog(t, Options{FS: files})
 	appendFrames(t, l, 20)
-	must(t, l.Close())
-	c, name := contentOf(t, files, testDir), segmentName(1)
+	c, name := closed(t, l), segmentName(1)
 	b := c[name]
 	places := placesIn(t, b)
 	lastAt := places[19].at
@@ -331,7 +331,8 @@ func TestTheEndOfTheLastSegment(t *testing.T) {
 	}{
 		{"whole", b, 20, nil, false},
 		{"less than a header behind it", append(bytes.Clone(b), next[:recordHead-1]...), 20, nil, true},
-		{"zeros behind it", append(bytes.Clone(b), make([]byte, 9000)...), 20, nil, true},
+		{"zeros behind it", append(bytes.Clone(b), make([]byte, 9000)...), 20, nil, false},
+		{"a few zeros behind it", append(bytes.Clone(b), make([]byte, recordHead-1)...), 20, nil, false},
 		{"a header behind it", append(bytes.Clone(b), next[:recordHead]...), 20, nil, true},
 		{"half a record behind it", append(bytes.Clone(b), next[:recordHead+8]...), 20, nil, true},
 		{"a whole record that was not acknowledged", append(bytes.Clone(b), next...), 21, nil, false},

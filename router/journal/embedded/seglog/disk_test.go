@@ -66,20 +66,49 @@ func (r *roomFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) 
 	if err != nil {
 		return nil, err
 	}
-	return roomFile{f, r.disk}, nil
+	return &roomFile{File: f, disk: r.disk}, nil
 }
 
 type roomFile struct {
 	vfs.File
 	disk *disk
+	at   int64 // where the next Write begins
 }
 
-func (f roomFile) Write(b []byte) (int, error) {
-	n, err := f.File.Write(b[:f.disk.take(len(b))])
-	if err == nil && n < len(b) {
-		err = syscall.ENOSPC
+func (f *roomFile) Write(b []byte) (n int, err error) {
+	fits, full, err := f.fits(len(b), f.at)
+	if err == nil {
+		n, err = f.File.Write(b[:fits])
+	}
+	f.at += int64(n)
+	if err == nil {
+		err = full
 	}
 	return n, err
+}
+
+func (f *roomFile) WriteAt(b []byte, at int64) (n int, err error) {
+	fits, full, err := f.fits(len(b), at)
+	if err == nil {
+		n, err = f.File.WriteAt(b[:fits], at)
+	}
+	if err == nil {
+		err = full
+	}
+	return n, err
+}
+
+// fits returns how many of n bytes can be written at a place. Only those behind the end of the file need room.
+func (f *roomFile) fits(n int, at int64) (fits int, full, err error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, nil, err
+	}
+	more := int(min(int64(n), max(0, at+int64(n)-info.Size())))
+	if fits = n - more + f.disk.take(more); fits < n {
+		full = syscall.ENOSPC
+	}
+	return fits, full, nil
 }
 
 // only fails operations of one kind.

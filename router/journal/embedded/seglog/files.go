@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -91,6 +92,13 @@ func makeEmptyDir(files vfs.FS, dir string) error {
 		err = fmt.Errorf("%s: not an empty folder", dir)
 	}
 	return err
+}
+
+// cutFile makes a file end at size, where it is a file of the system. Others keep what is behind.
+func cutFile(f vfs.File, size int64) {
+	if fd := f.Fd(); fd != vfs.InvalidFd {
+		_ = syscall.Ftruncate(int(fd), size)
+	}
 }
 
 // readStart returns the first bytes of a file, at most n, and the file's size.

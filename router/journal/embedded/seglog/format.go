@@ -21,6 +21,7 @@ import (
 //	            then the payload
 //	footer      a record of another kind, behind the last frame: its sequence is the first of the next segment, its payload
 //	            the index: sequence 8 and offset 8 of a record about every 64 KiB
+//	zeros       behind the last record of a segment that is written, or whose process was killed
 //
 // The magic and the checksums of records depend on the salt. Bytes inside a payload are never taken for a record.
 //

@@ -75,7 +75,7 @@ type segment struct {
 
 	last  uint64  // first-1 when it holds no frame
 	end   int64   // where the frames end; what stands behind was not acknowledged
-	size  int64   // of the file
+	size  int64   // of the file, without zeros behind the records
 	index []place // nil when the file has it
 }
 
@@ -127,9 +127,9 @@ func (l *Log) Close() error {
 	if l.closed.Swap(true) || l.active == nil {
 		return nil
 	}
-	file := l.active.file
+	active := l.active
 	l.active = nil
-	return file.Close()
+	return active.close()
 }
 
 func (l *Log) writable() error {

@@ -85,6 +85,9 @@ func (l *Log) readLast(s *segment) error {
 			return nil
 		case footer:
 			return damaged(l.path(segmentName(it.first)), "the file is missing")
+		case blank:
+			s.size = it.at
+			continue
 		case torn:
 			l.findings = append(l.findings, it.finding(s.path))
 			continue

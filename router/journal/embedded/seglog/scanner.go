@@ -19,7 +19,8 @@ const (
 	atEnd  kind = iota
 	whole       // a frame
 	broken      // bytes that are no frame any more
-	torn        // the beginning of a write that was interrupted, at the end of the file
+	torn        // what is left of a write that was interrupted, at the end of the file
+	blank       // zeros up to the end of the file, which were written ahead of the records
 	footer      // the end of a finished segment
 )
 
@@ -50,7 +51,7 @@ type scanner struct {
 	seq  uint64 // its sequence, unless frames are missing
 	end  int64  // where the records end
 	last uint64 // the highest sequence before end
-	// unfinished means that end is just the end of the file: the last write may be torn, or followed by a footer.
+	// unfinished means that end is just the end of the file: the last write may be torn, or followed by zeros or a footer.
 	unfinished bool
 	// from is the lowest sequence that next returns; it does not look at payloads before that.
 	from uint64
@@ -68,7 +69,7 @@ func (s *scanner) next() (item, error) {
 		if err != nil {
 			return item{}, fmt.Errorf("read %s: %w", s.path, err)
 		}
-		if it.kind == torn || it.kind == footer || it.last >= s.from {
+		if it.kind == torn || it.kind == blank || it.kind == footer || it.last >= s.from {
 			return it, nil
 		}
 	}
@@ -82,15 +83,21 @@ func (s *scanner) step() (item, error) {
 		return item{}, err
 	case !ok:
 		return s.noRecord()
-	case s.at+h.size() > s.end || h.footer:
-		it := item{kind: torn, at: s.at, size: s.end - s.at}
-		if h.footer {
-			it.kind, it.first = footer, h.seq
-		}
-		s.at = s.end
+	case h.footer:
+		it := s.rest(footer, s.end)
+		it.first = h.seq
 		return it, nil
+	case s.at+h.size() > s.end:
+		return s.rest(torn, s.end), nil
 	}
 	return s.record(h)
+}
+
+// rest makes an item of what is left up to a place, behind which are zeros only, and moves to the end.
+func (s *scanner) rest(k kind, end int64) item {
+	it := item{kind: k, at: s.at, size: end - s.at}
+	s.at = s.end
+	return it
 }
 
 // header returns the sound header at a place, if there is one that can stand there.
@@ -112,11 +119,16 @@ func (s *scanner) header(at int64) (h recordHeader, ok bool, err error) {
 func (s *scanner) record(h recordHeader) (item, error) {
 	it := item{kind: whole, first: h.seq, last: h.seq, mark: h.mark, at: s.at, size: h.size()}
 	if h.seq >= s.from {
-		data, ok, err := s.payload(h)
+		data, sum, err := s.payload(h)
 		if err != nil {
 			return it, err
 		}
-		if it.data = data; !ok {
+		if it.data = data; sum != h.sum {
+			if is, end, err := s.isTorn(h, sum); err != nil {
+				return it, err
+			} else if is {
+				return s.rest(torn, end), nil
+			}
 			it.kind, it.data, it.reason = broken, nil, "the payload's checksum differs"
 		}
 	}
@@ -124,8 +136,8 @@ func (s *scanner) record(h recordHeader) (item, error) {
 	return it, nil
 }
 
-// payload reads the payload of the record at s.at, and reports whether it is as it was written.
-func (s *scanner) payload(h recordHeader) (data []byte, ok bool, err error) {
+// payload reads the payload of the record at s.at, and returns its checksum, which is h.sum where it is as it was written.
+func (s *scanner) payload(h recordHeader) (data []byte, sum uint32, err error) {
 	if s.keep {
 		data = make([]byte, h.length)
 	}
@@ -133,17 +145,20 @@ func (s *scanner) payload(h recordHeader) (data []byte, ok bool, err error) {
 	if s.keep && h.length > chunkSize {
 		done, err = s.file.ReadAt(data, at)
 		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, false, err
+			return nil, 0, err
 		}
-		return data, s.key.sum(data) == h.sum && done == h.length, nil
+		if done < h.length {
+			return nil, ^h.sum, nil // the file was cut
+		}
+		return data, s.key.sum(data), nil
 	}
 	for done < h.length {
 		b, err := s.peek(at+int64(done), min(h.length-done, chunkSize))
 		if err != nil {
-			return nil, false, err
+			return nil, 0, err
 		}
 		if len(b) == 0 {
-			return nil, false, nil // the file was cut
+			return nil, ^h.sum, nil // the file was cut
 		}
 		b = b[:min(len(b), h.length-done)]
 		sum = crc32.Update(sum, castagnoli, b)
@@ -152,49 +167,30 @@ func (s *scanner) payload(h recordHeader) (data []byte, ok bool, err error) {
 		}
 		done += len(b)
 	}
-	return data, sum == h.sum, nil
+	return data, sum, nil
 }
 
 // noRecord passes over bytes where a record should begin.
 func (s *scanner) noRecord() (item, error) {
-	if s.unfinished {
-		is, err := s.isTorn()
-		if err != nil {
-			return item{}, err
-		}
-		if is {
-			it := item{kind: torn, at: s.at, size: s.end - s.at}
-			s.at = s.end
-			return it, nil
-		}
-	}
 	next, seq, err := s.resume(s.at + 1)
 	if err != nil {
 		return item{}, err
+	}
+	if s.unfinished && next == s.end {
+		k, end, err := s.tail()
+		if err != nil {
+			return item{}, err
+		}
+		if k != broken {
+			return s.rest(k, end), nil
+		}
+		next = end
 	}
 	it := item{kind: broken, first: max(s.seq, s.from), at: s.at, size: next - s.at, reason: "no record begins here"}
 	// However the sequences go on: so many bytes hold so many frames at most.
 	it.last = min(seq-1, s.seq+uint64(it.size/recordHead))
 	s.at, s.seq = next, seq
 	return it, nil
-}
-
-// isTorn reports whether what is left of the file was left by an interrupted write: less than a header, or zeros.
-func (s *scanner) isTorn() (bool, error) {
-	if s.end-s.at < recordHead {
-		return true, nil
-	}
-	for at := s.at; at < s.end; {
-		b, err := s.peek(at, 1)
-		if err != nil || len(bytes.Trim(b, "\x00")) > 0 {
-			return false, err
-		}
-		if len(b) == 0 {
-			break
-		}
-		at += int64(len(b))
-	}
-	return true, nil
 }
 
 // resume returns where the next record begins and its sequence. Where no other comes that is the end, and the sequence behind

@@ -70,7 +70,7 @@ func (l *Log) remove(below uint64, all bool) error {
 // retire closes the active segment. The next Append makes a new one.
 func (l *Log) retire() {
 	if l.active != nil {
-		_ = l.active.file.Close()
+		_ = l.active.close()
 		l.active = nil
 	}
 }
