@@ -9,7 +9,7 @@ sdks:  ; e2e/sdks/setup.sh
 e2e:   ; go test -race -tags sdks -v ./e2e
 bench: ; go run ./bench
 benchmarks: ; go test -run '^$$' -bench . -benchmem ./router/... ./destinations/...
-faults: ; go run ./bench/faults
+faults: ; go run ./e2e/faults
 demo:  ; go run . demo
 lint:  ; test -z "$$(gofmt -l .)" && go vet ./... && go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 ci:    ; .ci/run

@@ -1,8 +1,8 @@
 // Command faults runs the aka that is shipped under every fault that it is made to get over, and counts what came of it:
 //
-//	go run ./bench/faults                   everything; see docs/reliability.md
-//	go run ./bench/faults -short            a minute of it, as .ci/run does
-//	go run ./bench/faults -only sigkill -runs 200 -seed 7
+//	go run ./e2e/faults                   everything; see docs/reliability.md
+//	go run ./e2e/faults -short            a minute of it, as .ci/run does
+//	go run ./e2e/faults -only sigkill -runs 200 -seed 7
 //
 // It builds aka, starts it on loopback beside simulated vendors, sends it calls as SDKs do, and does to it what the scenario
 // says. It stops by itself, and leaves nothing behind. The exit code is 1 when a call that was answered 200 was lost, when
