@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"aka/destinations/adapter"
 	"aka/router/blocked"
 	"aka/router/journal"
 )
@@ -46,6 +47,12 @@ type place struct {
 
 func newDeadLetters(p *Pipeline) *deadLetters {
 	return &deadLetters{p: p, places: map[uint64]*place{}}
+}
+
+// giveUp makes a dead letter of a call. It keeps its people's order until that is stored.
+func (d *deadLetters) giveUp(j *job, reason adapter.Reason, detail string, now time.Time) {
+	j.dead, j.detail = reason, d.p.detail(detail)
+	d.p.letters.add(j, now)
 }
 
 // add stores a call as a dead letter, whatever it waits for.
@@ -104,7 +111,7 @@ func (d *deadLetters) letterOf(j *job) *journal.DeadLetter {
 // placeOf is where a dead letter is to block others.
 func (d *deadLetters) placeOf(j *job) *journal.Parked {
 	d.p.parking.giveKey(j)
-	place := d.p.parking.recordOf(j)
+	place := d.p.parking.writer.recordOf(j)
 	place.Dead = string(j.dead)
 	return place
 }
@@ -121,7 +128,7 @@ func (d *deadLetters) stored(j *job, letter *journal.DeadLetter) {
 		if d.p.blocksOnDead() {
 			d.p.parking.warnNoRoom()
 		}
-		d.p.finish(j, outcomeDead, string(j.dead), time.Now())
+		d.p.order.finish(j, outcomeDead, string(j.dead), time.Now())
 		return
 	}
 	d.remember(&place{letter: letter.ID, job: j, queue: j.queue, key: j.key, blocks: true})
@@ -228,7 +235,7 @@ func (d *deadLetters) lookUpOldest() {
 		what: "look up a dead letter",
 		begin: func() func(context.Context) error {
 			return func(ctx context.Context) error {
-				gone = d.p.isGone(ctx, oldest.letter)
+				gone = d.p.letters.isGone(ctx, oldest.letter)
 				return nil
 			}
 		},
@@ -254,7 +261,7 @@ func (d *deadLetters) oldest() (oldest *place) {
 }
 
 // isGone reports whether a dead letter is not in the journal any more. One that cannot be read is there.
-func (p *Pipeline) isGone(ctx context.Context, letter uint64) bool {
-	_, err := p.config.Journal.DeadLetter(ctx, letter)
+func (d *deadLetters) isGone(ctx context.Context, letter uint64) bool {
+	_, err := d.p.config.Journal.DeadLetter(ctx, letter)
 	return errors.Is(err, journal.ErrNoDeadLetter)
 }

@@ -28,13 +28,13 @@ func (p *Pipeline) Blocks(letter uint64) bool {
 // is safe on disk. The dead letter stays in the journal and is to be discarded. blocks is false when no call waits for it. When
 // it fails the call may be tried again, or not; to ask once more does no harm.
 func (p *Pipeline) Retry(ctx context.Context, letter uint64) (blocks bool, err error) {
-	return p.decide(ctx, letter, true)
+	return p.letters.decide(ctx, letter, true)
 }
 
 // Release lets those go on that wait for a dead letter, for good, and returns once that is safe on disk. The dead letter
 // stays in the journal and is to be discarded. blocks is false when no call waits for it.
 func (p *Pipeline) Release(ctx context.Context, letter uint64) (blocks bool, err error) {
-	return p.decide(ctx, letter, false)
+	return p.letters.decide(ctx, letter, false)
 }
 
 // decision is what an operator wants done with a dead letter that blocks calls.
@@ -48,22 +48,22 @@ type answer struct {
 	err    error
 }
 
-func (p *Pipeline) decide(ctx context.Context, letter uint64, retry bool) (blocks bool, err error) {
-	if _, known := p.letters.blocking.Load(letter); !known {
+func (d *deadLetters) decide(ctx context.Context, letter uint64, retry bool) (blocks bool, err error) {
+	if _, known := d.blocking.Load(letter); !known {
 		return false, nil
 	}
-	d := &decision{retry: retry, answer: make(chan answer, 1)}
+	what := &decision{retry: retry, answer: make(chan answer, 1)}
 	select {
-	case p.asked <- func() { p.letters.take(letter, d) }:
-	case <-p.stopped:
+	case d.p.asked <- func() { d.take(letter, what) }:
+	case <-d.p.stopped:
 		return false, ErrStopped
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
 	select {
-	case a := <-d.answer:
+	case a := <-what.answer:
 		return a.blocks, a.err
-	case <-p.stopped:
+	case <-d.p.stopped:
 		return false, ErrStopped
 	case <-ctx.Done():
 		return false, ctx.Err()
@@ -99,13 +99,13 @@ func (d *deadLetters) carryOut(pl *place, what *decision) {
 		what: "store a decision",
 		begin: func() func(context.Context) error {
 			return func(ctx context.Context) (err error) {
-				if call, err = d.p.readParked(ctx, pl.key); err != nil || call == nil {
+				if call, err = d.p.letters.readParked(ctx, pl.key); err != nil || call == nil {
 					return err
 				}
 				if !what.retry {
 					return d.p.config.Journal.Unpark(ctx, d.p.config.Destination.Name, []journal.ParkedKey{pl.key})
 				}
-				d.p.parking.startAnew(call)
+				d.p.parking.reader.startAnew(call)
 				call.Dead, call.Failures, call.FailingSince = "", 0, time.Time{}
 				return d.p.config.Journal.Park(ctx, d.p.config.Destination.Name, []*journal.Parked{call})
 			}
@@ -128,8 +128,8 @@ func (d *deadLetters) carryOut(pl *place, what *decision) {
 }
 
 // readParked reads one parked call; nil when it is not there, or cannot be read.
-func (p *Pipeline) readParked(ctx context.Context, key journal.ParkedKey) (found *journal.Parked, err error) {
-	err = p.config.Journal.ReadQueue(ctx, p.config.Destination.Name, key.Queue, key.Position, func(call *journal.Parked) bool {
+func (d *deadLetters) readParked(ctx context.Context, key journal.ParkedKey) (found *journal.Parked, err error) {
+	err = d.p.config.Journal.ReadQueue(ctx, d.p.config.Destination.Name, key.Queue, key.Position, func(call *journal.Parked) bool {
 		if call.Position == key.Position {
 			found = call
 		}

@@ -99,7 +99,7 @@ func (m *mergeStore) save() {
 				m.notSaved(save, failure)
 			}
 			for _, one := range now {
-				m.p.finish(one.job, outcomeDelivered, one.note, time.Now())
+				m.p.order.finish(one.job, outcomeDelivered, one.note, time.Now())
 			}
 		},
 	})

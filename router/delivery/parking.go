@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"cmp"
-	"context"
 	"maps"
 	"slices"
 	"time"
@@ -29,8 +28,8 @@ const (
 // has ended, the queue is read back in log order.
 //
 // What makes this keep the order: a call on disk never stands before one in memory that shares ids with it. So what is set aside
-// takes all with it that waits behind it (sweep), what arrives follows what is on disk (takesIn), and what is read back is always
-// the first of its queue (takeUp).
+// takes all with it that waits behind it (sweep), what arrives follows what is on disk (takesIn), and what is read back waits
+// for none that stays (queueReader.takeUp).
 type parking struct {
 	p          *Pipeline
 	identities *blocked.Identities
@@ -38,15 +37,8 @@ type parking struct {
 	blocking map[*job]struct{}
 	newest   uint64 // the number of the newest queue
 	onDisk   int    // calls on disk that have not ended
-	// arriving and leaving are what the next storage jobs store and remove, where they have room.
-	arriving, leaving *keyBatch
-	pending           int // calls of arriving and of such jobs that are not done yet
-	// wanting are queues that are to be read back once there is room.
-	wanting []*blocked.Queue
-	// before are the calls that an earlier run has stored, and that may come from the log again. No queue is read back before
-	// the log has been read up to readUpTo.
-	before   map[journal.Position]bool
-	readUpTo journal.Position
+	writer   queueWriter
+	reader   queueReader
 	// tooFew is how many calls waited when so few of them were behind blocked identities that they stay in memory.
 	tooFew    int
 	notBefore time.Time // the next try to set aside, after one failed
@@ -54,17 +46,11 @@ type parking struct {
 	full      bool      // too many ids are blocked, and that was logged
 }
 
-// keyBatch is calls that one storage job stores or removes.
-type keyBatch struct {
-	jobs     []*job
-	outcomes []string
-	closed   bool
-}
-
-func (b *keyBatch) hasRoom() bool { return b != nil && !b.closed && len(b.jobs) < journal.MaxParked }
-
 func newParking(p *Pipeline) *parking {
-	return &parking{p: p, identities: blocked.NewIdentities(), blocking: map[*job]struct{}{}, before: map[journal.Position]bool{}}
+	return &parking{
+		p: p, identities: blocked.NewIdentities(), blocking: map[*job]struct{}{},
+		writer: queueWriter{p: p}, reader: queueReader{p: p, before: map[journal.Position]bool{}},
+	}
 }
 
 // isFull reports whether too many ids are blocked to read on.
@@ -77,15 +63,6 @@ func (k *parking) warnFull() {
 			zap.String("hint", "find out what the destination refuses"))
 	}
 	k.full = k.isFull()
-}
-
-// isStored reports whether an earlier run has stored the call at pos.
-func (k *parking) isStored(pos journal.Position) bool {
-	if len(k.before) == 0 || !k.before[pos] {
-		return false
-	}
-	delete(k.before, pos)
-	return true
 }
 
 // blame notes that a call fails alone.
@@ -115,7 +92,7 @@ func (k *parking) unblame(j *job) {
 
 // idsOf returns a call's ids.
 func (k *parking) idsOf(e *journal.Entry, into *[sequencer.MaxIDs]string) (ids []string, exclusive bool) {
-	return k.p.idsOf(e, into), k.p.exclusive(e.Type)
+	return k.p.order.idsOf(e, into), k.p.order.exclusive(e.Type)
 }
 
 // takesIn has a call that arrives follow those of the same people that wait on disk. It returns false when there are none.
@@ -139,7 +116,7 @@ func (k *parking) setAside(j *job, q *blocked.Queue, ids []string, exclusive boo
 	k.giveKey(j)
 	q.Put(j.key, j.entry.ReceivedAt)
 	k.p.transition(j, setAside)
-	k.store(j)
+	k.writer.store(j)
 }
 
 // giveKey gives a call its place on disk, where it has none yet.
@@ -163,7 +140,7 @@ func (k *parking) sweepSoon(now time.Time) {
 	if len(k.blocking) == 0 {
 		return
 	}
-	waiting := k.p.sequencer.Waiting()
+	waiting := k.p.order.sequencer.Waiting()
 	share := k.p.config.Options.Window / blockedShare
 	overBytes := k.p.bytesHeld() >= k.p.maxBytes()/blockedShare
 	if (waiting >= share || overBytes) && waiting >= k.tooFew+max(share/4, 1) {
@@ -178,10 +155,10 @@ func (k *parking) tick(now time.Time) {
 	k.warnFull()
 	if k.room() > 0 {
 		k.warned = false
-		wanting := k.wanting
-		k.wanting = nil
+		wanting := k.reader.wanting
+		k.reader.wanting = nil
 		for _, q := range wanting {
-			k.takeUp(q)
+			k.reader.takeUp(q)
 		}
 	}
 }
@@ -205,18 +182,18 @@ func (k *parking) sweep(now time.Time) {
 	}
 	followers, bytes, _ := k.followers()
 	if len(followers) == 0 {
-		k.tooFew = k.p.sequencer.Waiting()
+		k.tooFew = k.p.order.sequencer.Waiting()
 		return
 	}
 	many := len(followers)*blockedShare >= k.p.config.Options.Window || bytes*blockedShare >= k.p.maxBytes()
 	if !many && now.Sub(followers[0].job.entered) <= parkAfter {
-		k.tooFew = k.p.sequencer.Waiting()
+		k.tooFew = k.p.order.sequencer.Waiting()
 		return
 	}
 	for _, f := range followers {
 		k.leave(f)
 	}
-	k.tooFew = k.p.sequencer.Waiting()
+	k.tooFew = k.p.order.sequencer.Waiting()
 }
 
 // followers returns all calls in memory that wait behind blocked identities, oldest first, the bytes that they take, and the ids
@@ -279,7 +256,7 @@ func (k *parking) leave(f follower) {
 	if k.p.telemetry.watch.On() {
 		j.behind = blockerOf(j)
 	}
-	k.p.sequencer.Release(&j.Ticket, nil) // all that waited for it leave, too
+	k.p.order.sequencer.Release(&j.Ticket, nil) // all that waited for it leave, too
 	if j.stored() && j.aside {
 		k.drop(j)
 		return
@@ -309,12 +286,12 @@ func (k *parking) parkStragglers(now time.Time) {
 	for _, j := range k.blockingCalls() {
 		switch {
 		case j.state != retryWait || now.Sub(j.entered) <= parkAfter || j.storedFailing:
-		case !j.stored() && k.room() <= k.pending:
+		case !j.stored() && k.room() <= k.writer.pending:
 			k.warnNoRoom()
 		default:
 			k.giveKey(j)
 			k.p.transition(j, setAside)
-			k.store(j)
+			k.writer.store(j)
 		}
 	}
 }
@@ -336,102 +313,6 @@ func (k *parking) warnNoRoom() {
 	k.warned = true
 }
 
-// store has a call stored with the next write.
-func (k *parking) store(j *job) {
-	k.pending++
-	if k.arriving.hasRoom() {
-		k.arriving.jobs = append(k.arriving.jobs, j)
-		return
-	}
-	batch := &keyBatch{jobs: []*job{j}}
-	k.arriving = batch
-	k.p.storage.add(&storageJob{
-		what: "park calls",
-		begin: func() func(context.Context) error {
-			batch.closed = true
-			records := make([]*journal.Parked, len(batch.jobs))
-			for i, j := range batch.jobs {
-				records[i] = k.recordOf(j)
-			}
-			return func(ctx context.Context) error {
-				return k.p.config.Journal.Park(ctx, k.p.config.Destination.Name, records)
-			}
-		},
-		done: func() {
-			k.pending -= len(batch.jobs)
-			for _, j := range batch.jobs {
-				k.stored(j)
-			}
-		},
-		abandon: func() bool { return k.notStored(batch) },
-	})
-}
-
-func (k *parking) recordOf(j *job) *journal.Parked {
-	return &journal.Parked{
-		Destination: k.p.config.Destination.Name, Queue: j.key.Queue, Position: j.pos, Attempts: j.attempts, Failures: j.failures,
-		First: j.first, FailingSince: j.failingSince, Ambiguous: j.possiblyDelivered(), Letter: j.letter, Entry: *j.entry,
-	}
-}
-
-// stored goes on with a call whose place is on disk: one that fails alone is tried again from memory, the others wait on disk.
-func (k *parking) stored(j *job) {
-	if !j.aside {
-		k.onDisk++
-		k.p.checkpoint.end(j.pos)
-		k.p.window.remove(j)
-	}
-	j.storedFailing, j.storedAmbiguous = j.failures > 0, j.possiblyDelivered()
-	if !j.Ready() {
-		k.p.transition(j, parked)
-		return
-	}
-	if !j.aside {
-		j.aside = true
-		j.queue.Add(j.pos, false)
-		k.p.aside.add(j)
-	}
-	k.resume(j)
-}
-
-// resume has a call wait for its next try again.
-func (k *parking) resume(j *job) {
-	k.p.retryAt(j, j.retryAt)
-}
-
-// notStored takes calls back whose place could not be stored, so that a full disk does not keep them from being delivered. Those
-// that stand behind others on disk stay in the batch; it returns whether there are none.
-func (k *parking) notStored(batch *keyBatch) bool {
-	now := time.Now()
-	k.notBefore = now.Add(storageRetry)
-	var buffer [sequencer.MaxIDs]string
-	var followers []*job
-	for _, j := range inLogOrder(batch.jobs) {
-		if j.Ready() {
-			k.pending--
-			k.resume(j)
-			continue
-		}
-		ids, exclusive := k.idsOf(j.entry, &buffer)
-		k.identities.Remove(ids, exclusive)
-		j.queue.Root().Waiting--
-		followers = append(followers, j)
-	}
-	batch.jobs = nil
-	for _, j := range followers {
-		ids, exclusive := k.idsOf(j.entry, &buffer)
-		if q := k.identities.Behind(ids, exclusive); q != nil {
-			k.identities.Add(q, ids, exclusive)
-			j.queue.Put(j.key, j.entry.ReceivedAt)
-			batch.jobs = append(batch.jobs, j)
-			continue
-		}
-		k.pending--
-		k.p.addTicket(j, now)
-	}
-	return len(batch.jobs) == 0
-}
-
 func inLogOrder(jobs []*job) []*job {
 	slices.SortFunc(jobs, compareJobs)
 	return jobs
@@ -440,45 +321,4 @@ func inLogOrder(jobs []*job) []*job {
 // compareJobs compares jobs by their place in the log.
 func compareJobs(a, b *job) int {
 	return cmp.Or(cmp.Compare(a.pos.Seq, b.pos.Seq), cmp.Compare(a.pos.Index, b.pos.Index))
-}
-
-// remove takes a call that has ended off the disk, and only then lets go on what is behind it: a crash in between must not send it
-// after them.
-func (k *parking) remove(j *job, outcome string) {
-	if k.leaving.hasRoom() {
-		k.leaving.jobs, k.leaving.outcomes = append(k.leaving.jobs, j), append(k.leaving.outcomes, outcome)
-		return
-	}
-	batch := &keyBatch{jobs: []*job{j}, outcomes: []string{outcome}}
-	k.leaving = batch
-	k.p.storage.add(&storageJob{
-		what: "remove parked calls",
-		begin: func() func(context.Context) error {
-			batch.closed = true
-			keys := make([]journal.ParkedKey, len(batch.jobs))
-			for i, j := range batch.jobs {
-				keys[i] = j.key
-			}
-			return func(ctx context.Context) error {
-				return k.p.config.Journal.Unpark(ctx, k.p.config.Destination.Name, keys)
-			}
-		},
-		done: func() {
-			now := time.Now()
-			for i, j := range batch.jobs {
-				k.removed(j)
-				k.p.leave(j, batch.outcomes[i], now)
-			}
-		},
-	})
-}
-
-func (k *parking) removed(j *job) {
-	j.queue.End(j.pos)
-	if !j.aside { // storing its place seemed to fail
-		k.p.window.remove(j)
-		return
-	}
-	k.onDisk--
-	k.p.aside.remove(j)
 }

@@ -1,8 +1,11 @@
 // Package delivery takes calls from the journal to the vendors: one Pipeline per destination, which shares nothing with the
-// others. A call's way: reader.go (filter, translate), order.go (its place in its people's order), dispatcher.go (the
-// exchange), result.go (what the answer means), deadletters.go (its end, where it is given up). parking.go and queues.go are
-// for calls that wait on disk, checkpoint.go for the progress, mergestore.go for what is remembered of merges. Each call is in
-// one state (job.go); transition (telemetry.go) moves it.
+// others.
+//
+// A call's way: reader (filter, translate), intake (room in memory), order (its turn among its people's calls), dispatcher (the
+// exchange), results (what the answer means), and deadLetters where it is given up. parking is for calls that wait behind a
+// blocked identity: queueWriter and queueReader take them to the disk and back. checkpoint keeps how far the destination is,
+// mergeStore what is remembered of merges; expiry ends what has waited for too long, and refusals notices a destination that
+// refuses everything. Each call is in one state (job.go); Pipeline.transition moves it (telemetry.go).
 package delivery
 
 import (
@@ -20,7 +23,6 @@ import (
 	"aka/router/httpclient"
 	"aka/router/journal"
 	"aka/router/live"
-	"aka/router/segment"
 	"aka/router/sequencer"
 	"aka/router/tracing"
 )
@@ -103,24 +105,22 @@ type Pipeline struct {
 	timers  timers
 
 	reader     reader
+	intake     intake
+	order      order
 	checkpoint checkpoint
 	storage    *storage
 	dispatcher *dispatcher
+	results    results
 	health     health
 	telemetry  telemetry
 	merges     mergeStore
 	letters    *deadLetters
 	refusals   refusals
 	parking    *parking
+	expiry     expiry
 
-	sequencer *sequencer.Sequencer[*job]
-	window    list                      // calls from the log
-	aside     list                      // calls that have a place in a queue on disk, and are in memory, too
-	turns     []*job                    // whose turn it is
-	ready     []*sequencer.Ticket[*job] // scratch
-	// current are the calls of the frame that is being taken in which are not in the window yet; position is the first one's.
-	current  []arrival
-	position journal.Position
+	window list // calls from the log
+	aside  list // calls that have a place in a queue on disk, and are in memory, too
 
 	asked    chan func() // what others want done on the loop
 	nudged   chan struct{}
@@ -144,12 +144,11 @@ func New(config Config) *Pipeline {
 	log := config.Logger.With(zap.String("destination", config.Destination.Name))
 	p := &Pipeline{
 		config: config, log: log, metrics: config.Metrics.destination(config.Destination.Name), health: newHealth(log),
-		sequencer: sequencer.New[*job](),
-		asked:     make(chan func()),
-		nudged:    make(chan struct{}, 1),
-		stopped:   make(chan struct{}),
-		finished:  make(chan struct{}),
-		deadline:  make(chan struct{}),
+		asked:    make(chan func()),
+		nudged:   make(chan struct{}, 1),
+		stopped:  make(chan struct{}),
+		finished: make(chan struct{}),
+		deadline: make(chan struct{}),
 	}
 	p.maxShare.Store(int64(config.MaxBytes))
 	p.storing, p.stopStoring = context.WithCancel(context.Background())
@@ -161,6 +160,8 @@ func New(config Config) *Pipeline {
 	p.checkpoint = checkpoint{
 		destination: name, journal: config.Journal, log: log, metrics: p.metrics, timers: &p.timers, saves: make(chan savePoint, 1), saved: make(chan struct{}, 1),
 	}
+	p.intake, p.results, p.expiry = intake{p: p}, results{p}, expiry{p}
+	p.order = order{p: p, sequencer: sequencer.New[*job]()}
 	p.storage = newStorage(p.storing, log, &p.timers)
 	p.dispatcher = newDispatcher(&p.config, log, p.stateChanged)
 	p.telemetry = telemetry{destination: name, watch: config.Watch, trace: config.Trace, metrics: p.metrics, detail: p.detail}
@@ -185,11 +186,11 @@ func (p *Pipeline) Start(ctx context.Context) error {
 	if err := p.merges.load(ctx); err != nil {
 		return err
 	}
-	if err := p.parking.load(ctx); err != nil {
+	if err := p.parking.reader.load(ctx); err != nil {
 		return err
 	}
 	p.metrics.follow(p.config.Journal.Head, progress.Ended())
-	p.timers.add(time.Now().Add(expiryInterval), p.parking.expireAll)
+	p.timers.add(time.Now().Add(expiryInterval), p.expiry.expireAll)
 	if p.blocksOnDead() {
 		p.timers.add(time.Now(), p.letters.checkOldest)
 	}
@@ -256,27 +257,27 @@ func (p *Pipeline) loop(ctx context.Context) {
 	defer alarm.timer.Stop()
 	for ctx.Err() == nil {
 		now := time.Now()
-		p.takeTurns(now)
-		p.admit(now)
+		p.order.takeTurns(now)
+		p.intake.admit(now)
 		p.timers.run(now)
-		p.takeTurns(now)
+		p.order.takeTurns(now)
 		alarm.set(p.dispatch(now), now)
 		p.publish()
 		incoming := p.reader.incoming
-		if len(p.current) > 0 {
+		if len(p.intake.current) > 0 {
 			incoming = nil // the window is full
 		}
 		select {
 		case next := <-incoming:
-			p.begin(next)
+			p.intake.begin(next)
 		case x := <-p.dispatcher.results:
-			p.concludeAll(x)
+			p.results.concludeAll(x)
 		case err := <-p.storage.results:
 			p.storage.finish(err)
 		case ask := <-p.asked:
 			ask()
 		case <-p.checkpoint.saved:
-			p.turns = append(p.turns, p.checkpoint.takeAwaiting()...)
+			p.order.turns = append(p.order.turns, p.checkpoint.takeAwaiting()...)
 		case <-p.nudged:
 			p.showState()
 		case <-alarm.timer.C:
@@ -293,10 +294,10 @@ func (p *Pipeline) loop(ctx context.Context) {
 // tick does what is due every saveInterval.
 func (p *Pipeline) tick(now time.Time) {
 	p.checkpoint.saveSoon()
-	p.expire(&p.aside, now)
-	p.expire(&p.window, now)
+	p.expiry.expire(&p.aside, now)
+	p.expiry.expire(&p.window, now)
 	p.parking.tick(now)
-	p.detachWaiting()
+	p.intake.detachWaiting()
 }
 
 // finishInFlight waits for the exchanges that are under way, and for the storage jobs as long as they succeed. It starts no
@@ -309,7 +310,7 @@ func (p *Pipeline) finishInFlight() {
 		case ask := <-p.asked:
 			ask()
 		case x := <-p.dispatcher.results:
-			p.conclude(x, time.Now())
+			p.results.conclude(x, time.Now())
 		case err := <-p.storage.results:
 			p.storage.finish(err)
 		case <-p.deadline:
@@ -348,19 +349,18 @@ func (p *Pipeline) stateChanged(state breaker.State, wait time.Duration) {
 	p.showState()
 }
 
-// exclusive reports whether no other call of the same person may be under way beside this one.
-func (p *Pipeline) exclusive(t segment.Type) bool {
-	return p.order() == adapter.OrderStrict || t.ChangesIdentity()
-}
-
-func (p *Pipeline) order() adapter.Order {
-	if p.config.Options.Order != "" {
-		return p.config.Options.Order
-	}
-	return p.config.Destination.Order
-}
-
 // blocksOnDead reports whether dead letters block those behind them. Without an order no call is behind another.
 func (p *Pipeline) blocksOnDead() bool {
-	return p.config.Options.OnDead == OnDeadBlock && p.order() != adapter.OrderNone
+	return p.config.Options.OnDead == OnDeadBlock && p.order.strictness() != adapter.OrderNone
+}
+
+// bytesHeld is the size of all calls that are held: in the window and beside it.
+func (p *Pipeline) bytesHeld() int { return p.window.bytes + p.aside.bytes }
+
+// maxBytes is the most that they may take. At most half of it goes to what is held beside the window.
+func (p *Pipeline) maxBytes() int {
+	if share := int(p.maxShare.Load()); share > 0 {
+		return min(share, int(p.config.Options.WindowBytes))
+	}
+	return int(p.config.Options.WindowBytes)
 }

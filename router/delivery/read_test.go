@@ -85,8 +85,8 @@ func TestAFrameOfWhichOnlyTheFrontWaitsIsNotKeptInMemory(t *testing.T) {
 				}
 			}
 		}
-		p.begin(piece)
-		p.admit(entries[0].ReceivedAt)
+		p.intake.begin(piece)
+		p.intake.admit(entries[0].ReceivedAt)
 	}
 	if copied > 0 {
 		t.Errorf("%d calls were copied before it was known what comes behind them", copied)

@@ -77,9 +77,9 @@ func (p *Pipeline) status(now time.Time) Status {
 	o := &p.config.Options
 	s := Status{
 		Name: p.config.Destination.Name, Vendor: p.config.Destination.Type, State: string(p.health.state), Paused: p.Paused(),
-		NotBefore: after(p.dispatcher.breaker.NotBefore(), now), Order: p.order(), OnDead: o.OnDead, Rate: o.Rate, Concurrency: o.Concurrency,
+		NotBefore: after(p.dispatcher.breaker.NotBefore(), now), Order: p.order.strictness(), OnDead: o.OnDead, Rate: o.Rate, Concurrency: o.Concurrency,
 		Backlog: accepted - min(accepted, p.ended()), Oldest: after(p.oldest(), time.Time{}),
-		Window: p.window.count, Waiting: p.sequencer.Waiting(), Parked: p.parking.onDisk, BlockedIDs: p.parking.identities.Len(), Held: p.letters.blockingCount(),
+		Window: p.window.count, Waiting: p.order.sequencer.Waiting(), Parked: p.parking.onDisk, BlockedIDs: p.parking.identities.Len(), Held: p.letters.blockingCount(),
 		InFlight: p.dispatcher.inFlight, Bytes: p.bytesHeld(), MaxBytes: p.maxBytes(),
 		LastDelivery: after(p.health.lastDelivery, time.Time{}), Lag: p.health.lastLag.Seconds(),
 		Outcomes: p.metrics.outcomeCounts(), Exchanges: p.metrics.exchangeCounts(), Retries: counted(p.metrics.retries),
