@@ -78,6 +78,7 @@ func (k *parking) unblock(pl *place, call *journal.Parked) {
 // people, which leaves it. places are those of them that have blocked others.
 func (k *parking) putBack(fresh *blocked.Queue, calls []*journal.Parked, places map[journal.ParkedKey]*place) {
 	var buffer [sequencer.MaxIDs]string
+	behind := blocked.NewIdentities()
 	for _, call := range calls {
 		if pl := places[call.Key()]; pl != nil {
 			delete(places, call.Key())
@@ -90,6 +91,7 @@ func (k *parking) putBack(fresh *blocked.Queue, calls []*journal.Parked, places 
 		ids, exclusive := k.idsOf(&call.Entry, &buffer)
 		k.onDisk++
 		k.identities.Add(fresh, ids, exclusive)
+		behind.Add(fresh, ids, exclusive)
 		fresh.PutBack(call.Key(), call.Entry.ReceivedAt)
 	}
 	for _, pl := range places { // the dead letter was decided about meanwhile
@@ -97,13 +99,16 @@ func (k *parking) putBack(fresh *blocked.Queue, calls []*journal.Parked, places 
 		k.p.letters.remember(pl)
 		k.p.letters.undecided(pl)
 	}
-	k.followDisk()
+	k.setAsideBehind(behind)
 	fresh.Rescan()
 	k.reader.takeUp(fresh)
 }
 
-// followDisk sets all calls aside that share ids with calls on disk. Nothing is in flight.
-func (k *parking) followDisk() {
+// setAsideBehind sets all calls aside that must wait behind those of a set, which are on disk. Nothing is in flight.
+func (k *parking) setAsideBehind(behind *blocked.Identities) {
+	if behind.Len() == 0 {
+		return
+	}
 	var all []*job
 	for _, l := range [...]*list{&k.p.aside, &k.p.window} {
 		for j := range l.all {
@@ -113,8 +118,10 @@ func (k *parking) followDisk() {
 	var buffer [sequencer.MaxIDs]string
 	for _, j := range inLogOrder(all) {
 		ids, exclusive := k.idsOf(j.entry, &buffer)
-		if q := k.identities.Behind(ids, exclusive); q != nil && k.stop(j) {
-			k.leave(follower{j, blocked.Join(q, j.queue)})
+		if q := behind.Behind(ids, exclusive); q != nil && k.stop(j) {
+			q = blocked.Join(q, j.queue)
+			behind.Add(q, ids, exclusive)
+			k.leave(follower{j, q})
 		}
 	}
 }

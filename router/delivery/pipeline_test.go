@@ -999,6 +999,9 @@ func randomStory(t *testing.T, seed uint64) *operatedWorld {
 		return httpclient.Response{Status: 200}
 	}
 	people := []string{"a", "b", "c", "d"}
+	if random.IntN(3) == 0 {
+		people = append(people, "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t", "u", "v", "w", "x", "y", "z")
+	}
 	person := func() string { return people[random.IntN(len(people))] }
 	total := 0
 	w.run()
@@ -1020,6 +1023,9 @@ func randomStory(t *testing.T, seed uint64) *operatedWorld {
 		time.Sleep(time.Duration(random.IntN(2000)) * time.Millisecond)
 		if random.IntN(3) == 0 {
 			time.Sleep(2 * time.Minute) // long enough to be kept aside
+		}
+		if w.refusesAll.Load() {
+			time.Sleep(time.Minute) // long enough to be noticed
 		}
 		w.log.fail(false)
 		s.operate(random, 4)

@@ -1,0 +1,209 @@
+package blocked
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"aka/router/journal"
+)
+
+// held is a waiting call, as the model knows it.
+type held struct {
+	ids       []string
+	exclusive bool
+}
+
+func (h held) blocks(ids []string, exclusive bool) bool {
+	return (h.exclusive || exclusive) && slices.ContainsFunc(ids, func(id string) bool { return slices.Contains(h.ids, id) })
+}
+
+// A call waits exactly when one that waits shares an id with it, and one of the two needs it for itself.
+func TestIdentities_BlockWhatSharesAnId(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	someIDs := func() (ids []string) {
+		for range 1 + random.IntN(3) {
+			ids = append(ids, fmt.Sprint("u", random.IntN(12)))
+		}
+		return ids
+	}
+	for round := range 200 {
+		s, waiting := NewIdentities(), []held{}
+		for range 60 {
+			if len(waiting) > 0 && random.IntN(2) == 0 {
+				i := random.IntN(len(waiting))
+				s.Remove(waiting[i].ids, waiting[i].exclusive)
+				waiting = slices.Delete(waiting, i, i+1)
+				continue
+			}
+			h := held{someIDs(), random.IntN(2) == 0}
+			want := slices.ContainsFunc(waiting, func(o held) bool { return o.blocks(h.ids, h.exclusive) })
+			if got := s.Block(h.ids, h.exclusive); got != want {
+				t.Fatalf("round %d: %v waits: %v, want %v", round, h, got, want)
+			}
+			q := s.Behind(h.ids, h.exclusive)
+			if (q != nil) != want {
+				t.Fatalf("round %d: the queue of %v is %v", round, h, q)
+			}
+			if q == nil {
+				q = NewQueue(uint64(round + 1))
+			}
+			s.Add(q, h.ids, h.exclusive)
+			waiting = append(waiting, h)
+		}
+		for _, h := range waiting {
+			s.Remove(h.ids, h.exclusive)
+		}
+		if s.Len() != 0 {
+			t.Fatalf("round %d: %d ids are blocked by nothing", round, s.Len())
+		}
+	}
+}
+
+// Queues that were joined are one, whatever the order in which they were.
+func TestJoin_MakesOneOfAll(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 100 {
+		var all []*Queue
+		for n := range 10 {
+			q := NewQueue(uint64(n + 1))
+			q.Put(journal.ParkedKey{Queue: uint64(n + 1), Position: journal.Position{Seq: uint64(n)}}, time.Unix(int64(100-n), 0))
+			all = append(all, q)
+		}
+		random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+		for _, q := range all[1:] {
+			Join(all[random.IntN(len(all))], q)
+			Join(all[0], q)
+		}
+		root := all[0].Root()
+		for _, q := range all {
+			if q.Root() != root {
+				t.Fatal("they are not one")
+			}
+		}
+		if root.Waiting != 10 || !root.Oldest.Equal(time.Unix(91, 0)) || len(root.parts) != 10 {
+			t.Errorf("it has %d calls in %d parts, the oldest of %v", root.Waiting, len(root.parts), root.Oldest)
+		}
+	}
+}
+
+// disk is what the journal has of a queue's calls.
+type disk map[uint64][]*journal.Parked
+
+func (d disk) visit(queue uint64, from journal.Position, visit func(*journal.Parked) bool) error {
+	for _, call := range d[queue] {
+		if !call.Position.Before(from) && !visit(call) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// A queue of several parts is read back in log order, each call once, whatever is read at once. What waits for a blocker stays.
+func TestRead_GivesCallsInLogOrder(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	for round := range 200 {
+		q, d := NewQueue(1), disk{}
+		for part := range uint64(4) {
+			q = Join(q, NewQueue(part+2))
+		}
+		blockers := NewIdentities()
+		if random.IntN(2) == 0 {
+			blockers.Add(q, []string{"u0"}, true)
+		}
+		of := func(c *journal.Parked) ([]string, bool) { return c.Entry.IDs(nil), true }
+		var want []uint64
+		for seq := range uint64(100) {
+			key := journal.ParkedKey{Queue: 1 + random.Uint64N(5), Position: journal.Position{Seq: seq}}
+			call := &journal.Parked{Queue: key.Queue, Position: key.Position}
+			call.Entry.UserID = fmt.Sprint("u", random.IntN(5))
+			d[key.Queue] = append(d[key.Queue], call)
+			q.Put(key, time.Unix(int64(seq), 0))
+			if ids, exclusive := of(call); !blockers.Block(ids, exclusive) {
+				want = append(want, seq)
+			}
+		}
+		var got []uint64
+		for reads := 0; q.Waiting > 0 && !q.Stuck; reads++ {
+			if reads > 300 {
+				t.Fatalf("round %d: the reads do not end", round)
+			}
+			r := q.Begin(1 + random.IntN(20))
+			if err := r.Run(d.visit); err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range q.Finish(r, 1+random.IntN(10), blockers, of) {
+				got = append(got, c.Position.Seq)
+				if random.IntN(2) == 0 { // it ends at once
+					q.End(c.Position)
+					d[c.Queue] = slices.DeleteFunc(d[c.Queue], func(o *journal.Parked) bool { return o == c })
+				}
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("round %d: read %v, want %v", round, got, want)
+		}
+		if q.Waiting != 100-len(want) {
+			t.Errorf("round %d: %d calls wait", round, q.Waiting)
+		}
+	}
+}
+
+// What leaves memory again is read again, in its place; and a read that was under way meanwhile is not taken in.
+func TestRead_AfterCallsWereGivenBack(t *testing.T) {
+	q, d := NewQueue(1), disk{}
+	for seq := range uint64(10) {
+		key := journal.ParkedKey{Queue: 1, Position: journal.Position{Seq: seq}}
+		d[1] = append(d[1], &journal.Parked{Queue: 1, Position: key.Position})
+		q.Put(key, time.Unix(int64(seq), 0))
+	}
+	of := func(*journal.Parked) ([]string, bool) { return nil, false }
+	take := func(limit int) (seqs []uint64) {
+		r := q.Begin(limit)
+		if err := r.Run(d.visit); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range q.Finish(r, limit, nil, of) {
+			seqs = append(seqs, c.Position.Seq)
+		}
+		return seqs
+	}
+	if got := take(4); !slices.Equal(got, []uint64{0, 1, 2, 3}) {
+		t.Fatalf("read %v", got)
+	}
+	under := q.Begin(4)
+	q.PutBack(journal.ParkedKey{Queue: 1, Position: journal.Position{Seq: 2}}, time.Unix(2, 0))
+	if q.IsCurrent(under) {
+		t.Error("a read from before is taken in")
+	}
+	if got := take(3); !slices.Equal(got, []uint64{2, 4, 5}) {
+		t.Errorf("read %v", got)
+	}
+	if !slices.IsSortedFunc(d[1], func(a, b *journal.Parked) int { return cmp.Compare(a.Position.Seq, b.Position.Seq) }) {
+		t.Error("the disk was changed")
+	}
+}
+
+func BenchmarkIdentities(b *testing.B) {
+	s, q := NewIdentities(), NewQueue(1)
+	for n := range 100_000 {
+		s.Add(q, []string{fmt.Sprint("blocked", n)}, true)
+	}
+	ids := []string{"one", "two", "three"}
+	b.Run("a call that may go", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			s.Behind(ids, true)
+		}
+	})
+	b.Run("a call that waits", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			s.Add(q, ids, true)
+			s.Remove(ids, true)
+		}
+	})
+}
