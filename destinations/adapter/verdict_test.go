@@ -51,3 +51,19 @@ func (*judging) Translate(*segment.Call) Outcome { return Drop(NothingToSend) }
 func (*judging) Judge(requests []Request, _ Answer) []Verdict {
 	return Verdicts(len(requests), Verdict{Class: Never, Note: "no"})
 }
+
+func TestARefusalIsAboutTheAccountByItsStatusOrTheAdaptersWord(t *testing.T) {
+	for _, c := range []struct {
+		verdict Verdict
+		status  int
+		want    bool
+	}{
+		{Verdict{Class: Never}, 404, true}, {Verdict{Class: Never}, 402, true}, {Verdict{Class: Never}, 451, true}, {Verdict{Class: Never}, 400, false},
+		{Verdict{Class: Never, About: OneCall}, 404, false}, {Verdict{Class: Never, About: Account}, 400, true},
+		{Verdict{Class: Later}, 404, false}, {Verdict{Class: Delivered, About: Account}, 200, false},
+	} {
+		if got := c.verdict.AboutAccount(c.status); got != c.want {
+			t.Errorf("%+v with %d: %v", c.verdict, c.status, got)
+		}
+	}
+}

@@ -210,8 +210,11 @@ func (t *translator) request(method, path string, body adapter.Object) (adapter.
 // nobody under the old id.
 func (t *translator) Judge(requests []adapter.Request, answer adapter.Answer) []adapter.Verdict {
 	verdict := answer.Verdict()
-	if answer.AfterAmbiguous && strings.HasSuffix(requests[0].URL, reidentifyPath) && isNotFound(answer.Status) {
-		verdict = adapter.Verdict{Class: adapter.Delivered, Note: "reidentified_before"}
+	if strings.HasSuffix(requests[0].URL, reidentifyPath) && isNotFound(answer.Status) {
+		verdict.About = adapter.OneCall // Vero does not know the old id
+		if answer.AfterAmbiguous {
+			verdict = adapter.Verdict{Class: adapter.Delivered, Note: "reidentified_before"}
+		}
 	}
 	switch {
 	case verdict.Class != adapter.Delivered:
