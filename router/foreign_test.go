@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/zap"
 
 	"aka/destinations/simulator"
@@ -19,7 +20,8 @@ import (
 // strange are vendors that somebody else answers for, or whose answers do not end. An alias goes to each of their endpoints.
 type strange struct {
 	*model
-	sim *simulator.Simulator
+	sim    *simulator.Simulator
+	config *config.Config
 }
 
 var strangeDestinations = []struct{ name, vendor, mode, settings, alias string }{
@@ -29,7 +31,10 @@ var strangeDestinations = []struct{ name, vendor, mode, settings, alias string }
 	{"vero", "vero", "", "auth_token: t", "/users/reidentify"},
 }
 
-func newStrange(t *testing.T, timeout string) *strange {
+func newStrange(t *testing.T, timeout string) *strange { return newStrangeWith(t, timeout, "") }
+
+// newStrangeWith adds a line to the delivery section.
+func newStrangeWith(t *testing.T, timeout, more string) *strange {
 	t.Helper()
 	sim, err := simulator.Start("127.0.0.1:0")
 	if err != nil {
@@ -47,8 +52,9 @@ delivery:
   batch: { max_wait: 1ms }
   retry: { initial: 2ms, max: 20ms }
   breaker: { failures: 3, cooldown: 5ms, max_cooldown: 20ms }
+  %s
 destinations:
-`, filepath.Join(t.TempDir(), "data"), timeout)
+`, filepath.Join(t.TempDir(), "data"), timeout, more)
 	for _, d := range strangeDestinations {
 		endpoint, err := sim.Add(d.name, d.vendor, simulator.Options{IDMerge: d.mode})
 		if err != nil {
@@ -58,8 +64,8 @@ destinations:
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
-	s := &strange{&model{t: t, ctx: ctx, log: zap.NewNop()}, sim}
-	s.start(load(t, text, config.LoadOptions{}))
+	s := &strange{&model{t: t, ctx: ctx, log: zap.NewNop()}, sim, load(t, text, config.LoadOptions{})}
+	s.start(s.config)
 	t.Cleanup(func() { s.router.Stop(t.Context()) })
 	return s
 }
@@ -67,10 +73,16 @@ destinations:
 // tell sends a story that ends in an alias.
 func (s *strange) tell() {
 	s.t.Helper()
-	body := `{"batch":[
-		{"type":"identify","messageId":"m1","userId":"jen@email.com","traits":{"plan":"free"}},
-		{"type":"track","messageId":"m2","userId":"jen@email.com","event":"Before"},
-		{"type":"alias","messageId":"m3","previousId":"jen@email.com","userId":"507f191e81"}]}`
+	s.postBatch([]string{
+		`{"type":"identify","messageId":"m1","userId":"jen@email.com","traits":{"plan":"free"}}`,
+		`{"type":"track","messageId":"m2","userId":"jen@email.com","event":"Before"}`,
+		`{"type":"alias","messageId":"m3","previousId":"jen@email.com","userId":"507f191e81"}`})
+}
+
+// postBatch sends calls in one request.
+func (s *strange) postBatch(items []string) {
+	s.t.Helper()
+	body := `{"batch":[` + strings.Join(items, ",") + `]}`
 	request, err := http.NewRequestWithContext(s.ctx, http.MethodPost, "http://"+s.router.Addr()+"/v1/batch", strings.NewReader(body))
 	if err != nil {
 		s.t.Fatal(err)
@@ -108,6 +120,15 @@ func (s *strange) clear() {
 
 // count adds up a counter of a destination, over the series that have all of the label values.
 func (s *strange) count(name, destination string, labels ...string) (sum float64) {
+	return s.sum(name, destination, labels, func(m *dto.Metric) float64 { return m.Counter.GetValue() })
+}
+
+// gauge does the same for a gauge.
+func (s *strange) gauge(name, destination string, labels ...string) float64 {
+	return s.sum(name, destination, labels, func(m *dto.Metric) float64 { return m.Gauge.GetValue() })
+}
+
+func (s *strange) sum(name, destination string, labels []string, value func(*dto.Metric) float64) (sum float64) {
 	for _, family := range families(s.t, s.router) {
 		for _, metric := range family.Metric {
 			var values []string
@@ -116,7 +137,7 @@ func (s *strange) count(name, destination string, labels ...string) (sum float64
 			}
 			has := func(label string) bool { return slices.Contains(values, label) }
 			if family.GetName() == name && has(destination) && !slices.ContainsFunc(labels, func(l string) bool { return !has(l) }) {
-				sum += metric.Counter.GetValue()
+				sum += value(metric)
 			}
 		}
 	}
