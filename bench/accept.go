@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"aka/e2e/process"
+	"aka/e2e/harness"
 )
 
 // rounds is how often those who are compared take turns.
@@ -170,7 +170,7 @@ func (c *contender) report(b *bench, r *Report, empty *contender) error {
 	if int(c.journal.calls) != c.sum.calls {
 		r.wrong("%s: %d calls were answered 200, and %.0f are in the journal", c.name, c.sum.calls, c.journal.calls)
 	}
-	memory, err := process.Memory(c.world.aka.PID())
+	memory, err := harness.Memory(c.world.aka.PID())
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"aka/e2e/process"
+	"aka/e2e/harness"
 )
 
 // awayDelivery has aka see soon that vendors are back.
@@ -70,7 +70,7 @@ func (w *world) takeAway(row *Backlog) error {
 	if err != nil {
 		return err
 	}
-	memory, err := process.Memory(w.aka.PID())
+	memory, err := harness.Memory(w.aka.PID())
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (w *world) restarts(row *Backlog) error {
 		return err
 	}
 	row.StartAfterCrash = ready.Seconds()
-	memory, err := process.Memory(w.aka.PID())
+	memory, err := harness.Memory(w.aka.PID())
 	row.RSSAfterStart = memory.Now >> 20
 	return err
 }
@@ -158,7 +158,7 @@ func (w *world) drain(row *Backlog) error {
 	}
 	row.Left, row.Drained = all-got, got-first
 	row.DrainRate, row.DrainCPU = float64(row.Drained)/took.Seconds(), per100k(after-before, row.Drained)
-	memory, err := process.Memory(w.aka.PID())
+	memory, err := harness.Memory(w.aka.PID())
 	row.PeakAfterStart = memory.Highest >> 20
 	return err
 }
@@ -216,7 +216,7 @@ func start(b *bench, r *Report) error {
 	if err != nil {
 		return err
 	}
-	memory, err := process.Memory(w.aka.PID())
+	memory, err := harness.Memory(w.aka.PID())
 	r.Backlog = append(r.Backlog, Backlog{Name: "an empty journal", Destinations: backlogDestinations, Start: took.Seconds(), RSSAfterStart: memory.Now >> 20})
 	return err
 }

@@ -14,7 +14,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"aka/e2e/process"
+	"aka/e2e/harness"
 )
 
 // child is a process of this program in another role. It ends when its input does, so that it never outlives this one.
@@ -56,7 +56,7 @@ func (c *child) stop() {
 	_ = c.command.Wait()
 }
 
-func (c *child) cpu() (time.Duration, error) { return process.CPU(c.command.Process.Pid) }
+func (c *child) cpu() (time.Duration, error) { return harness.CPU(c.command.Process.Pid) }
 
 // serveChild is the other side: it serves, says where, and returns when the input ends.
 func serveChild(address string, handler fasthttp.RequestHandler) error {

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"aka/e2e/crowd"
-	"aka/e2e/process"
+	"aka/e2e/harness"
 )
 
 const (
@@ -115,7 +115,7 @@ func (w *world) reportDeliver(r *Report, name string, kept, sent flood) error {
 		return err
 	}
 	deliveries := sent.accept.calls * len(w.names)
-	memory, err := process.Memory(w.aka.PID())
+	memory, err := harness.Memory(w.aka.PID())
 	if err != nil {
 		return err
 	}

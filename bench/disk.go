@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"aka/e2e/process"
+	"aka/e2e/harness"
 )
 
 const (
@@ -38,7 +38,7 @@ func (b *bench) diskRow(r *Report, name string, maker trafficMaker, connections 
 	t := maker(w.base, "")
 	storyBytes, storyCalls := t.size()
 	stories := max(bytes/int64(storyBytes), 1)
-	before, err := process.Written(w.aka.PID())
+	before, err := harness.Written(w.aka.PID())
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (b *bench) diskRow(r *Report, name string, maker trafficMaker, connections 
 	if row.Folder, row.Wait, err = w.untilFolderIsLittle(); err != nil {
 		return err
 	}
-	after, err := process.Written(w.aka.PID())
+	after, err := harness.Written(w.aka.PID())
 	if err != nil {
 		return err
 	}

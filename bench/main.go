@@ -23,7 +23,7 @@ import (
 	"syscall"
 	"time"
 
-	"aka/e2e/process"
+	"aka/e2e/harness"
 )
 
 // scenario is one thing that is measured.
@@ -187,7 +187,7 @@ func runAll(ctx context.Context, o options, chosen []scenario, r *Report) error 
 	writeKey = o.writeKey
 	b := &bench{options: o, ctx: ctx, dir: dir, binary: cmp.Or(o.aka, filepath.Join(dir, "aka"))}
 	if o.aka == "" && o.target == "" {
-		if err := process.BuildHere(b.binary, b.buildFlags()...); err != nil {
+		if err := harness.BuildHere(b.binary, b.buildFlags()...); err != nil {
 			return err
 		}
 	}

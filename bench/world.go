@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"aka/e2e/process"
+	"aka/e2e/harness"
 )
 
 // startTimeout, stopTimeout and endTimeout bound what takes seconds at most, on any machine.
@@ -39,7 +39,7 @@ type world struct {
 	address string
 	names   []string // of the destinations
 	config  string
-	aka     *process.Process
+	aka     *harness.Process
 	base    *url.URL
 	people  atomic.Int64
 	pprof   string
@@ -144,7 +144,7 @@ func (w *world) start() (took time.Duration, err error) {
 		env = append(env, "AKA_PROFILE="+w.pprof)
 	}
 	begin := time.Now()
-	if w.aka, err = process.Launch(w.b.binary, env, "--config", w.config); err != nil {
+	if w.aka, err = harness.Launch(w.b.binary, env, "--config", w.config); err != nil {
 		return 0, err
 	}
 	if err := w.aka.Ready(startTimeout); err != nil {
@@ -168,7 +168,7 @@ func (w *world) metric(name string, labels ...string) (float64, error) {
 	return w.aka.Metric(w.b.ctx, name, labels...)
 }
 
-func (w *world) akaCPU() (time.Duration, error) { return process.CPU(w.aka.PID()) }
+func (w *world) akaCPU() (time.Duration, error) { return harness.CPU(w.aka.PID()) }
 
 // load is one with the world's own people.
 func (w *world) load(t traffic, connections int) *load {

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"aka/e2e/process"
+	"aka/e2e/harness"
 )
 
 // startUnread starts aka with a log that nobody but the test reads, from where it says that aka is ready.
@@ -20,7 +20,7 @@ func (w *world) startUnread() *os.File {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { _ = log.Close() })
-	running, err := process.LaunchUnread(binary, end, "--config", w.config)
+	running, err := harness.LaunchUnread(binary, end, "--config", w.config)
 	_ = end.Close()
 	if err != nil {
 		w.t.Fatal(err)

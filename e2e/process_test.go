@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"aka/e2e/process"
+	"aka/e2e/harness"
 )
 
 // binary is aka as built for these tests.
@@ -38,7 +38,7 @@ func buildAndRun(m *testing.M) int {
 	if isRaceBuild() {
 		flags = append(flags, "-race")
 	}
-	if err := process.Build("..", binary, flags...); err != nil {
+	if err := harness.Build("..", binary, flags...); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -67,7 +67,7 @@ const (
 
 // served is an aka that runs for a test.
 type served struct {
-	*process.Process
+	*harness.Process
 	t *testing.T
 	// api and admin are the addresses that it said it listens at, as URLs.
 	api, admin string
@@ -82,7 +82,7 @@ func startServe(t *testing.T, args ...string) *served {
 // startServeAs is startServe for a program that goes on as aka.
 func startServeAs(t *testing.T, program string, args ...string) *served {
 	t.Helper()
-	running, err := process.Launch(program, nil, args...)
+	running, err := harness.Launch(program, nil, args...)
 	if err != nil {
 		t.Fatal(err)
 	}

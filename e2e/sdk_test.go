@@ -13,7 +13,7 @@ import (
 	"sync"
 	"syscall"
 
-	"aka/e2e/process"
+	"aka/e2e/harness"
 )
 
 // sdksDir holds the SDKs and the programs that drive them; setUp installs what is missing there.
@@ -29,7 +29,7 @@ type script struct {
 	command *exec.Cmd
 	input   io.WriteCloser
 	output  *bufio.Reader
-	log     process.Log
+	log     harness.Log
 	logged  sync.WaitGroup
 }
 

@@ -14,7 +14,7 @@ import (
 
 	"aka/destinations/simulator"
 	"aka/e2e/crowd"
-	"aka/e2e/process"
+	"aka/e2e/harness"
 )
 
 const (
@@ -25,7 +25,7 @@ const (
 
 // backlog has every vendor away while a million calls come, starts aka anew in order and after a crash, and has the vendors
 // come back.
-func backlog(h *harness, r *Result) error {
+func backlog(h *suite, r *Result) error {
 	kept := simulator.Options{MaxExchanges: 100, MaxExchangeBytes: 1 << 20, MaxRecords: 2 * h.calls}
 	p := plan{delivery: usual, options: kept}
 	w, err := newWorld(h, p)
@@ -115,7 +115,7 @@ func (w *world) fillBacklog(r *Result, groups int) error {
 	if err != nil {
 		return err
 	}
-	r.measured("they take %s on disk", process.Mebibytes(bytes))
+	r.measured("they take %s on disk", harness.Mebibytes(bytes))
 	return w.measureMemory(r, "with the backlog")
 }
 
@@ -194,9 +194,9 @@ func (w *world) drain(r *Result) error {
 }
 
 func (w *world) measureMemory(r *Result, when string) error {
-	rss, err := process.Memory(w.process.PID())
+	rss, err := harness.Memory(w.process.PID())
 	if err == nil && rss.Now > 0 {
-		r.measured("aka's memory %s: %s now, %s at its highest", when, process.Mebibytes(rss.Now), process.Mebibytes(rss.Highest))
+		r.measured("aka's memory %s: %s now, %s at its highest", when, harness.Mebibytes(rss.Now), harness.Mebibytes(rss.Highest))
 	}
 	return err
 }

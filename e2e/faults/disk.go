@@ -15,7 +15,7 @@ import (
 
 	"aka/destinations/simulator"
 	"aka/e2e/crowd"
-	"aka/e2e/process"
+	"aka/e2e/harness"
 )
 
 // diskScenarios are those of a disk that is full or not to be written to, for which they need one of their own, and of one
@@ -40,13 +40,13 @@ type disk struct {
 const diskBytes = 24 << 20
 
 // onDisk runs a scenario in a world whose journal is on a disk of its own, where such a thing can be made.
-func onDisk(run func(w *world, d disk, r *Result) error) func(*harness, *Result) error {
+func onDisk(run func(w *world, d disk, r *Result) error) func(*suite, *Result) error {
 	return onDiskOf(disk{}, run)
 }
 
 // onDiskOf is the same where the disk has limits of its own. Its path is chosen here.
-func onDiskOf(d disk, run func(w *world, d disk, r *Result) error) func(*harness, *Result) error {
-	return func(h *harness, r *Result) error {
+func onDiskOf(d disk, run func(w *world, d disk, r *Result) error) func(*suite, *Result) error {
+	return func(h *suite, r *Result) error {
 		path, err := os.MkdirTemp(h.dir, "disk-")
 		if err != nil {
 			return err
@@ -315,7 +315,7 @@ func diskReadOnly(w *world, d disk, r *Result) error {
 	case err == nil:
 		r.wrong("aka started on a disk that it cannot write to")
 		w.process.Kill()
-	case errors.Is(err, process.ErrEnded):
+	case errors.Is(err, harness.ErrEnded):
 		r.measured("aka does not start: %s", w.lastLine())
 	default:
 		return w.process.Explained(err)

@@ -22,7 +22,7 @@ func failingScenarios() []scenario {
 }
 
 // failures are the calls to the system that fail, one tracing after the other.
-func (h *harness) failures() []string {
+func (h *suite) failures() []string {
 	all := []string{"fsync,fdatasync", "write,fsync,fdatasync"}
 	if h.short {
 		return all
@@ -31,7 +31,7 @@ func (h *harness) failures() []string {
 }
 
 // refusals is how many calls are refused before the log fails no more.
-func (h *harness) refusals() int64 {
+func (h *suite) refusals() int64 {
 	if h.short {
 		return fewestMet
 	}

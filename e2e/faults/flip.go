@@ -17,7 +17,7 @@ import (
 
 	"aka/destinations/simulator"
 	"aka/e2e/crowd"
-	"aka/e2e/process"
+	"aka/e2e/harness"
 )
 
 // flipKind is a kind of file in a journal's folder, and where in it a bit is flipped.
@@ -54,7 +54,7 @@ const behind, refusing = "vero", "kissmetrics"
 
 // flipAtStart flips one bit in each kind of file of a stopped journal and starts aka on it. It starts, and everything is
 // delivered but the calls of one damaged frame that is counted; or it refuses, and salvage saves as much.
-func flipAtStart(h *harness, r *Result) error {
+func flipAtStart(h *suite, r *Result) error {
 	w, err := newWorld(h, plan{delivery: quick})
 	if err != nil {
 		return err
@@ -176,9 +176,9 @@ func (f *flips) flip(kind flipKind, round int) error {
 	switch {
 	case err == nil:
 		return f.verifyStarted(where, sound)
-	case errors.Is(err, process.ErrEnded):
+	case errors.Is(err, harness.ErrEnded):
 		return f.verifyRefused(where, dir, file, sound, before)
-	case errors.Is(err, process.ErrNotReady):
+	case errors.Is(err, harness.ErrNotReady):
 		f.r.wrong("%s: aka is neither ready nor has it ended after %s; its log is %q", where, verdictTimeout, f.process.Log.String())
 		f.process.Kill()
 		return nil

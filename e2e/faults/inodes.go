@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"aka/e2e/process"
+	"aka/e2e/harness"
 )
 
 // fewInodes are enough for a journal and its recovery, and soon used up.
@@ -80,9 +80,9 @@ func (w *world) startWithVerdict(r *Result, where string) error {
 	switch {
 	case err == nil:
 		r.measured("%s aka starts", where)
-	case errors.Is(err, process.ErrNotReady):
+	case errors.Is(err, harness.ErrNotReady):
 		r.wrong("%s aka is neither ready nor has it ended after %s; its log is %q", where, verdictTimeout, w.process.Log.String())
-	case errors.Is(err, process.ErrEnded):
+	case errors.Is(err, harness.ErrEnded):
 		code, err := w.process.Wait(verdictTimeout)
 		if err != nil {
 			return err
@@ -106,7 +106,7 @@ func (w *world) endBySignal(r *Result) error {
 	}
 	_, took, err := w.process.Terminate(signalTimeout)
 	switch {
-	case errors.Is(err, process.ErrGoesOn):
+	case errors.Is(err, harness.ErrGoesOn):
 		r.wrong("without a free inode aka does not end within %s of a SIGTERM", signalTimeout)
 		w.process.Kill()
 	case err != nil:

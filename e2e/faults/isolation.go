@@ -15,7 +15,7 @@ import (
 const third = "kissmetrics"
 
 // isolation measures the third destination and the ingress while the two others are down, and while they are not, by turns.
-func isolation(h *harness, r *Result) error {
+func isolation(h *suite, r *Result) error {
 	pairs, calls := 5, h.rate*6
 	if h.short {
 		pairs, calls = 1, h.rate*2
@@ -56,7 +56,7 @@ type figures struct {
 	lag, accept         float64 // p99 in milliseconds
 }
 
-func measureThird(h *harness, r *Result, down bool, calls int64) (figures, error) {
+func measureThird(h *suite, r *Result, down bool, calls int64) (figures, error) {
 	w, err := newWorld(h, plan{delivery: usual})
 	if err != nil {
 		return figures{}, err

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"aka/destinations/simulator"
-	"aka/e2e/process"
+	"aka/e2e/harness"
 )
 
 // lateReads is how long after a crash a vendor may still read what aka had written. The next aka takes longer to begin.
@@ -18,7 +18,7 @@ const lateReads = 10 * time.Millisecond
 const saved = 500 * time.Millisecond
 
 // sigkill kills aka at random moments under load, a few of them while it starts.
-func sigkill(h *harness, r *Result) error {
+func sigkill(h *suite, r *Result) error {
 	w, err := newWorld(h, plan{delivery: quick})
 	if err != nil {
 		return err
@@ -84,7 +84,7 @@ func (w *world) liveFor(l *load, while time.Duration) (ready bool, err error) {
 	over := time.After(while)
 	if w.process.API == "" {
 		err := w.process.Ready(while)
-		if errors.Is(err, process.ErrNotReady) {
+		if errors.Is(err, harness.ErrNotReady) {
 			return false, nil
 		}
 		if err != nil {
@@ -96,7 +96,7 @@ func (w *world) liveFor(l *load, while time.Duration) (ready bool, err error) {
 	case <-over:
 		return true, nil
 	case <-w.process.Exited:
-		return true, w.process.Explained(process.ErrEnded)
+		return true, w.process.Explained(harness.ErrEnded)
 	case <-w.ctx.Done():
 		return true, w.ctx.Err()
 	}
@@ -147,7 +147,7 @@ func writeDurably(path string) error {
 }
 
 // sigterm stops aka in order under load. Nothing may be sent twice because of that.
-func sigterm(h *harness, r *Result) error {
+func sigterm(h *suite, r *Result) error {
 	w, err := newWorld(h, plan{delivery: quick})
 	if err != nil {
 		return err

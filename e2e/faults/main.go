@@ -24,7 +24,7 @@ import (
 	"syscall"
 	"time"
 
-	"aka/e2e/process"
+	"aka/e2e/harness"
 )
 
 // scenario is one thing that goes wrong.
@@ -32,7 +32,7 @@ type scenario struct {
 	name, does string
 	// longOnly leaves it out of the short form.
 	longOnly bool
-	run      func(h *harness, r *Result) error
+	run      func(h *suite, r *Result) error
 }
 
 // scenarios are all there are, in the order in which they run.
@@ -131,8 +131,8 @@ func (o *options) choose() ([]scenario, error) {
 	return chosen, nil
 }
 
-// harness is what all scenarios share.
-type harness struct {
+// suite is what all scenarios share.
+type suite struct {
 	options
 	ctx    context.Context
 	dir    string // everything is below it
@@ -157,7 +157,7 @@ func runAll(ctx context.Context, o options, chosen []scenario) (failed bool, err
 	binary := o.aka
 	if binary == "" {
 		binary = filepath.Join(dir, "aka")
-		if err := process.BuildHere(binary); err != nil {
+		if err := harness.BuildHere(binary); err != nil {
 			return false, err
 		}
 	}
@@ -181,7 +181,7 @@ func runOne(ctx context.Context, o options, s scenario, dir, binary string) *Res
 	ctx, cancel := context.WithTimeout(ctx, o.timeout())
 	defer cancel()
 	r := &Result{Scenario: s.name}
-	h := &harness{options: o, ctx: ctx, dir: dir, binary: binary, dice: rand.New(rand.NewPCG(o.seed, 0))}
+	h := &suite{options: o, ctx: ctx, dir: dir, binary: binary, dice: rand.New(rand.NewPCG(o.seed, 0))}
 	start := time.Now()
 	if err := s.run(h, r); err != nil {
 		r.wrong("%v", err)

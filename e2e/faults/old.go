@@ -7,12 +7,12 @@ import (
 	"path/filepath"
 	"strings"
 
-	"aka/e2e/process"
+	"aka/e2e/harness"
 )
 
 // oldFolder starts aka on a folder of the engine before the segment log. It refuses in one line that says what to do, and
 // changes nothing: the aka that made the folder goes on with it.
-func oldFolder(h *harness, r *Result) error {
+func oldFolder(h *suite, r *Result) error {
 	w, err := newWorld(h, plan{delivery: quick})
 	if err != nil {
 		return err
@@ -33,7 +33,7 @@ func oldFolder(h *harness, r *Result) error {
 	if err := w.launch(); err != nil {
 		return err
 	}
-	if err := w.process.Ready(verdictTimeout); !errors.Is(err, process.ErrEnded) {
+	if err := w.process.Ready(verdictTimeout); !errors.Is(err, harness.ErrEnded) {
 		r.wrong("aka did not refuse a folder of an older one: %v", err)
 		w.process.Kill()
 		return nil
@@ -69,7 +69,7 @@ func (w *world) imitateOld() error {
 
 // startOld has the old aka take calls, and stop.
 func (w *world) startOld(r *Result) error {
-	old, err := process.Launch(w.h.old, w.env, "--config", w.config)
+	old, err := harness.Launch(w.h.old, w.env, "--config", w.config)
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ type stage struct {
 
 // newStage makes a world with a guest that is there, and vendors that take a moment, so that there is always something in
 // flight. It must be closed.
-func newStage(h *harness) (*stage, error) {
+func newStage(h *suite) (*stage, error) {
 	s := &stage{plan: plan{delivery: quick}}
 	w, err := newWorld(h, s.plan)
 	if err != nil {
@@ -141,10 +141,10 @@ func (s *stage) forget(name string) error {
 }
 
 // rounds is how often an operator does something.
-func (h *harness) rounds() int { return 2 * h.runs }
+func (h *suite) rounds() int { return 2 * h.runs }
 
 // moment is a short random time.
-func (h *harness) moment() time.Duration {
+func (h *suite) moment() time.Duration {
 	return time.Duration(h.dice.Int64N(int64(300 * time.Millisecond)))
 }
 
@@ -166,7 +166,7 @@ func (s *stage) rewrite() {
 	}
 }
 
-func reloads(h *harness, r *Result) error {
+func reloads(h *suite, r *Result) error {
 	s, err := newStage(h)
 	if err != nil {
 		return err
@@ -355,7 +355,7 @@ func (t *tenure) covers(a ack, in bool) bool {
 }
 
 // reloadsKilled kills aka at random moments while it is steered.
-func reloadsKilled(h *harness, r *Result) error {
+func reloadsKilled(h *suite, r *Result) error {
 	s, err := newStage(h)
 	if err != nil {
 		return err
@@ -437,7 +437,7 @@ func (s *stage) steerSomehow() error {
 }
 
 // pauses pauses destinations and resumes them, some of them after a restart. Nothing may go to one that is paused.
-func pauses(h *harness, r *Result) error {
+func pauses(h *suite, r *Result) error {
 	s, err := newStage(h)
 	if err != nil {
 		return err
@@ -490,7 +490,7 @@ func pauses(h *harness, r *Result) error {
 }
 
 // forgets has the guest leave with a backlog, forgets it, and has it come again. It gets nothing of what was before.
-func forgets(h *harness, r *Result) error {
+func forgets(h *suite, r *Result) error {
 	s, err := newStage(h)
 	if err != nil {
 		return err
@@ -580,7 +580,7 @@ func (s *stage) verifyNew(r *Result, had int, known places) error {
 }
 
 // drains drains aka under load. When it has ended, everything that was answered 200 is where it belongs.
-func drains(h *harness, r *Result) error {
+func drains(h *suite, r *Result) error {
 	s, err := newStage(h)
 	if err != nil {
 		return err

@@ -14,8 +14,8 @@ import (
 )
 
 // onTracedDisk runs a scenario where the disk can be made slow or bad under a running aka: where there is strace.
-func onTracedDisk(run func(w *world, r *Result) error) func(*harness, *Result) error {
-	return func(h *harness, r *Result) error {
+func onTracedDisk(run func(w *world, r *Result) error) func(*suite, *Result) error {
+	return func(h *suite, r *Result) error {
 		if _, err := exec.LookPath("strace"); err != nil {
 			r.NotRun = "it needs strace, which makes a disk slow or fail"
 			return nil

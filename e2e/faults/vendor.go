@@ -95,7 +95,7 @@ func vendorScenarios() (all []scenario) {
 	)
 }
 
-func (f vendorFault) run(h *harness, r *Result) error {
+func (f vendorFault) run(h *suite, r *Result) error {
 	p := plan{delivery: quick, own: map[string]string{f.vendor: f.own}}
 	w, err := newWorld(h, p)
 	if err != nil {
@@ -221,7 +221,7 @@ func (s *strike) untilSeen(w *world, before float64) error {
 }
 
 // vendorRefused closes a vendor's port and opens it again.
-func vendorRefused(h *harness, r *Result) error {
+func vendorRefused(h *suite, r *Result) error {
 	w, err := newWorld(h, plan{delivery: quick})
 	if err != nil {
 		return err
@@ -258,7 +258,7 @@ func metOf(w *world, vendor, result string) func() int {
 }
 
 // vendorTLS shows aka one bad certificate after the other, then a good one. No request may come before that.
-func vendorTLS(h *harness, r *Result) error {
+func vendorTLS(h *suite, r *Result) error {
 	good, err := newAuthority()
 	if err != nil {
 		return err
@@ -329,7 +329,7 @@ func vendorTLS(h *harness, r *Result) error {
 }
 
 // vendorDNS gives aka a vendor's name that nobody has, and then, with a restart, the right address.
-func vendorDNS(h *harness, r *Result) error {
+func vendorDNS(h *suite, r *Result) error {
 	w, err := newWorld(h, plan{delivery: quick})
 	if err != nil {
 		return err
@@ -361,7 +361,7 @@ func vendorDNS(h *harness, r *Result) error {
 }
 
 // vendorUnauthorized has a vendor refuse the credentials. Its calls wait; it is asked no more often than it may be.
-func vendorUnauthorized(h *harness, r *Result) error {
+func vendorUnauthorized(h *suite, r *Result) error {
 	const cooldown, maxCooldown = 200 * time.Millisecond, 400 * time.Millisecond // of quick
 	w, err := newWorld(h, plan{delivery: quick, own: map[string]string{"vero": "concurrency: 1"}})
 	if err != nil {
@@ -404,7 +404,7 @@ func vendorUnauthorized(h *harness, r *Result) error {
 }
 
 // vendorTooMany answers 429 with each form of Retry-After once, the last one absurd: it is forgotten with a restart.
-func vendorTooMany(h *harness, r *Result) error {
+func vendorTooMany(h *suite, r *Result) error {
 	w, err := newWorld(h, plan{delivery: quick, own: map[string]string{"vero": "concurrency: 1"}})
 	if err != nil {
 		return err
@@ -488,7 +488,7 @@ func checkRetryAfter(r *Result, all []simulator.Exchange, forms []string, date t
 }
 
 // vendorRedirect has a vendor redirect a few requests. They are not followed, and cost no call.
-func vendorRedirect(h *harness, r *Result) error {
+func vendorRedirect(h *suite, r *Result) error {
 	w, err := newWorld(h, plan{delivery: quick})
 	if err != nil {
 		return err

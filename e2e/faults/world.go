@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"aka/destinations/simulator"
-	"aka/e2e/process"
+	"aka/e2e/harness"
 )
 
 const writeKey = "faults-write-key"
@@ -40,14 +40,14 @@ const usual = `batch: { max_items: 200 }, breaker: { cooldown: 500ms, max_cooldo
 
 // world is what a scenario takes place in: simulated vendors, a config that sends to them, and a folder for the journal.
 type world struct {
-	h       *harness
+	h       *suite
 	ctx     context.Context
 	sim     *simulator.Simulator
 	dir     string
 	journal string
 	config  string // the path
 	env     []string
-	process *process.Process // the one that runs, or ran last
+	process *harness.Process // the one that runs, or ran last
 	// endpoints are the vendors' own addresses.
 	endpoints map[string]string
 	cleanUps  []func()
@@ -67,7 +67,7 @@ type plan struct {
 }
 
 // newWorld makes a world. It must be closed.
-func newWorld(h *harness, p plan) (*world, error) {
+func newWorld(h *suite, p plan) (*world, error) {
 	dir, err := os.MkdirTemp(h.dir, "world-")
 	if err != nil {
 		return nil, err
@@ -145,7 +145,7 @@ func (w *world) account(name string) *simulator.Account { return w.sim.Account(n
 
 // launch begins to start aka.
 func (w *world) launch() (err error) {
-	w.process, err = process.Launch(w.h.binary, w.env, "--config", w.config)
+	w.process, err = harness.Launch(w.h.binary, w.env, "--config", w.config)
 	return err
 }
 

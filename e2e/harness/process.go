@@ -1,5 +1,5 @@
-// Package process runs the aka that is shipped, as a process of its own: for the end-to-end tests and the fault harness.
-package process
+// Package harness runs the aka that is shipped, as a process of its own: for the end-to-end tests and the fault harness.
+package harness
 
 import (
 	"bufio"
