@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"aka/destinations/simulator"
-	"aka/e2e/crowd"
+	"aka/e2e/harness"
 )
 
 var kills = flag.Int("kills", 5, "how often the crash test kills aka")
@@ -21,147 +21,90 @@ const peoplePerRun = 50
 // saved four times a second; the rest is for a save that is slow on a busy disk.
 const repeatable = 2 * time.Second
 
-// lateReads is how long after a crash a vendor may still read what aka had written. The next aka takes longer to begin.
-const lateReads = 10 * time.Millisecond
-
 // Aka is killed in the middle of everything, again and again, and started on what it left behind. What it had answered 200
 // reaches every vendor. Only what was in flight and what was delivered since the last progress was saved goes out twice; all
-// vendors see everybody's story in order, and know each person as one.
+// vendors get everybody's calls in order, and know each person as one.
 func TestKilledAgainAndAgainItLosesAndSwapsNothing(t *testing.T) {
-	w := newWorld(t, `delivery: { concurrency: 4, batch: { max_items: 20, max_wait: 20ms } }`)
+	w := newWorld(t, harness.Setup{Delivery: "concurrency: 4, batch: { max_items: 20, max_wait: 20ms }"})
+	slow := simulator.Fault{Delay: 2 * time.Millisecond}
 	for _, d := range destinations {
-		if err := w.account(d.name).AddFaults(simulator.Fault{Delay: 2 * time.Millisecond}); err != nil {
-			t.Fatal(err)
-		}
+		w.AddFaults(d.Name, slow)
 	}
-	w.start()
-	c := startCrowd(w, peoplePerRun*(*kills+1))
+	w.Start()
+	people := peoplePerRun * (*kills + 1)
+	l := w.StartPeople(people)
+	share := int64(peoplePerRun * harness.Basic.Steps())
 	var ends []time.Time
 	for i := range *kills {
-		share := c.calls() / int64(*kills+1)
-		c.untilAcked(share*int64(i) + 1 + rand.Int64N(share))
-		w.process.kill()
-		ends = append(ends, time.Now().Add(lateReads))
-		w.start()
-		c.follow()
+		w.UntilAcked(l, share*int64(i)+1+rand.Int64N(share))
+		w.Kill()
+		ends = append(ends, time.Now().Add(harness.LateReads))
+		w.Start()
+		w.Follow(l)
 	}
-	c.untilDone()
-	if dead := deadLetters(t, w); len(dead) > 0 {
-		t.Errorf("nothing was refused, and there are dead letters: %v", dead)
-	}
-	w.process.stop()
+	w.Await(l)
+	w.expectAccepted(people, w.Verify(l, harness.Expectation{Crashes: ends, Repeatable: repeatable, Slow: []simulator.Fault{slow}}))
+}
 
-	c.expectAllDelivered()
-	c.expectOrder(ends)
-	c.expectOnePersonEach()
-	c.expectJournaledOnce()
-	for _, d := range destinations {
-		c.expectRepeats(d.name, ends)
+// expectAccepted checks that all calls of so many people were answered 200.
+func (w *world) expectAccepted(people int, c harness.Counts) {
+	w.t.Helper()
+	if want := people * harness.Basic.Steps(); c.Accepted != want {
+		w.t.Errorf("%d calls are answered, want %d", c.Accepted, want)
 	}
 }
 
-// expectRepeats checks that nothing was delivered twice but around a crash.
-func (c *people) expectRepeats(name string, ends []time.Time) {
-	t := c.w.t
+// hanging starts aka beside a vendor that takes requests and never answers, and a load.
+func hanging(t *testing.T, s harness.Setup) (w *world, l *harness.Load, hang simulator.Fault) {
 	t.Helper()
-	all := deliveries(t, c.w.account(name))
-	repeats, longest := crowd.Repeats(all), time.Duration(0)
-	for _, got := range repeats {
-		run := crowd.RunOf(got.Before.At, ends)
-		if run == crowd.RunOf(got.At, ends) {
-			t.Errorf("%s: %s was repeated without a crash", name, got.Place)
-			continue
-		}
-		longest = max(longest, ends[run].Sub(got.Before.At))
-	}
-	t.Logf("%s: %d of %d deliveries were repeats, the oldest from %s before a crash", name, len(repeats), len(all), longest)
-	if longest > repeatable {
-		t.Errorf("%s: what was delivered %s before a crash was repeated", name, longest)
-	}
+	w, hang = newWorld(t, s), simulator.Fault{Hang: true}
+	w.AddFaults(hangs, hang)
+	w.Start()
+	l = w.StartPeople(hangingPeople)
+	w.UntilAcked(l, int64(hangingPeople*harness.Basic.Steps())/2)
+	w.Until("it hangs", func() bool { return w.Account(hangs).Stats().Exchanges > 0 })
+	return w, l, hang
+}
+
+const (
+	hangs         = "kissmetrics"
+	hangingPeople = 50
+)
+
+// goOn ends the hang, starts aka again, and waits until everybody has sent everything.
+func (w *world) goOn(l *harness.Load) {
+	w.t.Helper()
+	w.Account(hangs).ClearFaults()
+	w.Start()
+	w.Follow(l)
+	w.Await(l)
 }
 
 // A vendor that takes a request and never answers keeps aka from stopping no longer than it may, and loses nothing.
 func TestItStopsInTimeWhileAVendorHangs(t *testing.T) {
 	const timeout = 2 * time.Second
-	w := newWorld(t, "shutdown_timeout: 2s")
-	hanging := w.account("kissmetrics")
-	if err := hanging.AddFaults(simulator.Fault{Hang: true}); err != nil {
-		t.Fatal(err)
+	w, l, hang := hanging(t, harness.Setup{More: "shutdown_timeout: 2s"})
+	if took := w.Stop(); took > timeout+3*time.Second {
+		t.Errorf("aka ended after %s", took)
 	}
-	w.start()
-	c := startCrowd(w, 50)
-	c.untilAcked(c.calls() / 2)
-	if err := hanging.Wait(w.ctx, func() bool { return hanging.Stats().Exchanges > 0 }); err != nil {
-		t.Fatal(err)
-	}
-	code, took := w.process.terminate()
-	if code != 0 || took > timeout+3*time.Second {
-		t.Errorf("aka ended with exit code %d after %s", code, took)
-	}
-	end := time.Now()
-	hanging.ClearFaults()
-	w.start()
-	c.follow()
-	c.untilDone()
-	if dead := deadLetters(t, w); len(dead) > 0 {
-		t.Errorf("nothing was refused, and there are dead letters: %v", dead)
-	}
-	w.process.stop()
-
-	c.expectAllDelivered()
-	c.expectOrder([]time.Time{end})
-	c.expectOnePersonEach()
-	c.expectJournaledOnce()
-	for _, d := range destinations {
-		if d.name == hanging.Name() {
-			continue // whether it has taken what hung when aka went away, it alone knows
-		}
-		c.expectNoRepeats(d.name)
-	}
+	w.goOn(l)
+	// Whether the vendor has taken what hung when aka went away, it alone knows.
+	e := harness.Expectation{Restarted: true, AnswerLost: hangs, Faults: []simulator.Fault{hang}}
+	w.expectAccepted(hangingPeople, w.Verify(l, e))
 }
 
 // A second signal does not wait for what is in flight. It is a crash by the operator's own hand: nothing is lost.
 func TestASecondSignalStopsAtOnceAndLosesNothing(t *testing.T) {
-	w := newWorld(t, "shutdown_timeout: 1h\ndelivery: { timeout: 10m }")
-	hanging := w.account("kissmetrics")
-	if err := hanging.AddFaults(simulator.Fault{Hang: true}); err != nil {
-		t.Fatal(err)
-	}
-	w.start()
-	c := startCrowd(w, 50)
-	c.untilAcked(c.calls() / 2)
-	if err := hanging.Wait(w.ctx, func() bool { return hanging.Stats().Exchanges > 0 }); err != nil {
-		t.Fatal(err)
-	}
+	w, l, hang := hanging(t, harness.Setup{More: "shutdown_timeout: 1h", Delivery: "timeout: 10m"})
 	// Of another kind than the second: the same one twice in a row is one stop.
-	if err := syscall.Kill(w.process.PID(), syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
-	w.until("it is about to stop", func() bool { return strings.Contains(w.process.Log.String(), "stopping") })
-	code, took := w.process.terminate()
-	if code == 0 || took > stopTimeout/2 {
+	harness.Check(t, w.Process.Signal(syscall.SIGINT))
+	w.Until("it is about to stop", func() bool { return strings.Contains(w.Process.Log.String(), "stopping") })
+	code, took := w.Terminate()
+	if code == 0 || took > 15*time.Second {
 		t.Errorf("aka ended with exit code %d, %s after the second signal", code, took)
 	}
-	end := time.Now().Add(lateReads)
-	hanging.ClearFaults()
-	w.start()
-	c.follow()
-	c.untilDone()
-	if dead := deadLetters(t, w); len(dead) > 0 {
-		t.Errorf("nothing was refused, and there are dead letters: %v", dead)
-	}
-	w.process.stop()
-
-	c.expectAllDelivered()
-	c.expectOrder([]time.Time{end})
-	c.expectOnePersonEach()
-	c.expectJournaledOnce()
-}
-
-// expectNoRepeats checks that an orderly stop makes nothing go twice.
-func (c *people) expectNoRepeats(name string) {
-	c.w.t.Helper()
-	for _, got := range crowd.Repeats(deliveries(c.w.t, c.w.account(name))) {
-		c.w.t.Errorf("%s: %s was repeated", name, got.Place)
-	}
+	end := time.Now().Add(harness.LateReads)
+	w.goOn(l)
+	e := harness.Expectation{Crashes: []time.Time{end}, Repeatable: testTimeout, Faults: []simulator.Fault{hang}}
+	w.expectAccepted(hangingPeople, w.Verify(l, e))
 }

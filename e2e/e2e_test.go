@@ -13,14 +13,15 @@ import (
 	analytics "gopkg.in/segmentio/analytics-go.v3"
 
 	"aka/destinations/simulator"
+	"aka/e2e/harness"
 )
 
 // Segment's own Go SDK, unchanged, tells of somebody who signs up and gets a userId, and each vendor hears of it in its own
 // words: everything once, the alias between what came before and what came after.
 func TestAnSDKsCallsReachEveryVendorOnceAndInOrder(t *testing.T) {
-	w := newWorld(t, "")
-	w.start()
-	client, err := analytics.NewWithConfig(writeKey, analytics.Config{Endpoint: w.process.api, Logger: quiet{}})
+	w := newWorld(t, harness.Setup{})
+	w.Start()
+	client, err := analytics.NewWithConfig(writeKey, analytics.Config{Endpoint: w.Process.API, Logger: quiet{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,10 +47,10 @@ func TestAnSDKsCallsReachEveryVendorOnceAndInOrder(t *testing.T) {
 	if err := client.Close(); err != nil {
 		t.Fatal(err)
 	}
-	w.untilAllEnded()
+	w.UntilAllEnded()
 
 	// Within a step the order is free: nothing in it changes who is who.
-	expectSteps(t, w.account("kissmetrics"), [][]string{
+	expectSteps(t, w.Account("kissmetrics"), [][]string{
 		{"profile jen@email.com"},
 		{"event jen@email.com Signed Up"},
 		{"alias jen@email.com 507f191e81"},
@@ -57,14 +58,14 @@ func TestAnSDKsCallsReachEveryVendorOnceAndInOrder(t *testing.T) {
 		{"profile 507f191e81"},
 		{"profile 507f191e81"},
 	})
-	expectSteps(t, w.account("original"), [][]string{
+	expectSteps(t, w.Account("original"), [][]string{
 		{"profile jen@email.com"},
 		{"event jen@email.com Signed Up"},
 		{"create_alias jen@email.com 507f191e81"},
 		{"event 507f191e81 Item Purchased", "event 507f191e81 Loaded a Page", "event 507f191e81 Loaded a Screen"},
 		{"profile 507f191e81"},
 	})
-	expectSteps(t, w.account("vero"), [][]string{
+	expectSteps(t, w.Account("vero"), [][]string{
 		{"profile jen@email.com"},
 		{"event jen@email.com Signed Up"},
 		{"reidentify jen@email.com 507f191e81"},
@@ -77,7 +78,7 @@ func TestAnSDKsCallsReachEveryVendorOnceAndInOrder(t *testing.T) {
 		{"tags 507f191e81"},
 	})
 	// Two users cannot be merged in Mixpanel's simplified mode. To it they are two people, in no order.
-	got := took(w.account("mixpanel"))
+	got := took(w.Account("mixpanel"))
 	slices.Sort(got)
 	want := []string{
 		"event 507f191e81 Item Purchased", "event 507f191e81 Loaded a Page", "event 507f191e81 Loaded a Screen",
@@ -87,7 +88,7 @@ func TestAnSDKsCallsReachEveryVendorOnceAndInOrder(t *testing.T) {
 		t.Errorf("mixpanel took %q, want %q", got, want)
 	}
 	for name, ids := range map[string][]string{"kissmetrics": {after, before}, "original": {after, before}, "vero": {after}} {
-		if graph := w.account(name).Graph(); len(graph) != 1 || !slices.Equal(graph[0].IDs, ids) {
+		if graph := w.Account(name).Graph(); len(graph) != 1 || !slices.Equal(graph[0].IDs, ids) {
 			t.Errorf("to %s they are not one person:\n%s", name, graph)
 		}
 	}
@@ -95,7 +96,7 @@ func TestAnSDKsCallsReachEveryVendorOnceAndInOrder(t *testing.T) {
 	for _, name := range []string{"mixpanel", "original"} {
 		expectOutcome(w, 1, name, "track", "dropped", "filtered_by_integrations")
 	}
-	w.process.stop()
+	w.Stop()
 }
 
 // expectSteps compares what a vendor took: each step after the one before, in any order within, and nothing twice.
@@ -130,7 +131,7 @@ func inSteps(lines []string, steps [][]string) []string {
 
 func expectOutcome(w *world, want float64, destination, callType, outcome, reason string) {
 	w.t.Helper()
-	got := w.metric("aka_outcomes_total", `destination="`+destination+`"`, `type="`+callType+`"`, `outcome="`+outcome+`"`, `reason="`+reason+`"`)
+	got := w.Metric("aka_outcomes_total", `destination="`+destination+`"`, `type="`+callType+`"`, `outcome="`+outcome+`"`, `reason="`+reason+`"`)
 	if got != want {
 		w.t.Errorf("%s: %v calls %s %s for %q, want %v", destination, got, callType, outcome, reason, want)
 	}
@@ -147,45 +148,45 @@ func (quiet) Errorf(string, ...any) {}
 
 // Customer.io's own sample of an alias says "type": "identify" in its body; the path knows better.
 func TestThePathDecidesThatACallIsAnAlias(t *testing.T) {
-	w := newWorld(t, "")
-	w.start()
+	w := newWorld(t, harness.Setup{})
+	w.Start()
 	w.send("/v1/alias", `{"type":"identify","previousId":"jen@email.com","userId":"507f191e81"}`)
-	w.untilAllEnded()
-	expectSteps(t, w.account("kissmetrics"), [][]string{{"alias jen@email.com 507f191e81"}})
-	expectSteps(t, w.account("original"), [][]string{{"create_alias jen@email.com 507f191e81"}})
-	if got := w.metric("aka_ingress_diagnostics_total", `code="type_mismatch"`); got != 1 {
+	w.UntilAllEnded()
+	expectSteps(t, w.Account("kissmetrics"), [][]string{{"alias jen@email.com 507f191e81"}})
+	expectSteps(t, w.Account("original"), [][]string{{"create_alias jen@email.com 507f191e81"}})
+	if got := w.Metric("aka_ingress_diagnostics_total", `code="type_mismatch"`); got != 1 {
 		t.Errorf("%v mismatches of type are counted", got)
 	}
-	w.process.stop()
+	w.Stop()
 }
 
 func TestAnAliasOfAnIDToItselfIsDroppedEverywhere(t *testing.T) {
-	w := newWorld(t, "")
-	w.start()
+	w := newWorld(t, harness.Setup{})
+	w.Start()
 	w.send("/v1/alias", `{"type":"identify","previousId":" 507 ","userId":507}`)
-	w.untilAllEnded()
+	w.UntilAllEnded()
 	for _, d := range destinations {
-		expectOutcome(w, 1, d.name, "alias", "dropped", "same_ids")
-		if sent := w.account(d.name).Stats().Exchanges; sent != 0 {
-			t.Errorf("%s: %d exchanges", d.name, sent)
+		expectOutcome(w, 1, d.Name, "alias", "dropped", "same_ids")
+		if sent := w.Account(d.Name).Stats().Exchanges; sent != 0 {
+			t.Errorf("%s: %d exchanges", d.Name, sent)
 		}
 	}
-	w.process.stop()
+	w.Stop()
 }
 
 // What a vendor refuses is kept, shown, and sent again when it is asked for.
 func TestADeadLetterIsListedReplayedAndDelivered(t *testing.T) {
-	w := newWorld(t, "")
-	w.start()
-	vero := w.account("vero")
+	w := newWorld(t, harness.Setup{})
+	w.Start()
+	vero := w.Account("vero")
 	if err := vero.AddFaults(simulator.Fault{Status: http.StatusBadRequest, Times: 1}); err != nil {
 		t.Fatal(err)
 	}
 	w.send("/v1/track", `{"messageId":"m1","userId":"jane","event":"Bought"}`)
-	w.untilAllEnded()
+	w.UntilAllEnded()
 	expectOutcome(w, 1, "vero", "track", "dead", "refused")
 
-	admin := []string{"--admin", w.process.admin}
+	admin := []string{"--admin", w.Process.Admin}
 	listed := aka(t, "", slices.Concat([]string{"dead", "list"}, admin)...)
 	for _, part := range []string{"vero", "track", "refused", "400", "m1"} {
 		if !strings.Contains(listed, part) {
@@ -194,13 +195,13 @@ func TestADeadLetterIsListedReplayedAndDelivered(t *testing.T) {
 	}
 	letter := deadLetters(t, w)[0]
 	aka(t, "", slices.Concat([]string{"dead", "replay", letter.ID.String()}, admin)...)
-	w.untilAllEnded()
+	w.UntilAllEnded()
 	expectSteps(t, vero, [][]string{{"event jane Bought"}})
-	expectSteps(t, w.account("kissmetrics"), [][]string{{"event jane Bought"}})
+	expectSteps(t, w.Account("kissmetrics"), [][]string{{"event jane Bought"}})
 	if left := deadLetters(t, w); len(left) > 0 {
 		t.Errorf("after the replay there are %v", left)
 	}
-	w.process.stop()
+	w.Stop()
 }
 
 type deadLetter struct {
@@ -213,7 +214,7 @@ func deadLetters(t *testing.T, w *world) []deadLetter {
 	var list struct {
 		DeadLetters []deadLetter `json:"dead_letters"`
 	}
-	text := aka(t, "", "dead", "list", "--output", "json", "--admin", w.process.admin)
+	text := aka(t, "", "dead", "list", "--output", "json", "--admin", w.Process.Admin)
 	if err := json.Unmarshal([]byte(text), &list); err != nil {
 		t.Fatalf("the list is not JSON: %v\n%s", err, text)
 	}
@@ -241,11 +242,13 @@ func TestTheExampleConfigServesSimulatedVendors(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("AKA_WRITE_KEY", writeKey)
-	w := &world{t: t, ctx: t.Context(), process: startServe(t, "--simulate", "--config", path)}
+	w := newWorld(t, harness.Setup{Destinations: []harness.Destination{}})
+	w.Config = path
+	w.Start("--simulate")
 	w.send("/v1/track", `{"userId":"jane","event":"Bought"}`)
-	w.untilAllEnded()
+	w.UntilAllEnded()
 	for _, name := range []string{"kissmetrics", "mixpanel", "vero"} {
 		expectOutcome(w, 1, name, "track", "delivered", "")
 	}
-	w.process.stop()
+	w.Stop()
 }

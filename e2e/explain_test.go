@@ -8,6 +8,8 @@ import (
 	"os"
 	"reflect"
 	"testing"
+
+	"aka/e2e/harness"
 )
 
 // explained is what aka explain says of one destination.
@@ -27,7 +29,7 @@ func explain(t *testing.T, w *world, body string) map[string]explained {
 	var answer struct {
 		Calls []struct{ Destinations []explained }
 	}
-	text := aka(t, body, "explain", "--config", w.config, "--output", "json")
+	text := aka(t, body, "explain", "--config", w.Config, "--output", "json")
 	if err := json.Unmarshal([]byte(text), &answer); err != nil || len(answer.Calls) != 1 {
 		t.Fatalf("the answer is not one explained call (%v):\n%s", err, text)
 	}
@@ -39,13 +41,13 @@ func explain(t *testing.T, w *world, body string) map[string]explained {
 }
 
 func TestExplainShowsAnAliasInEachVendorsWords(t *testing.T) {
-	w := newWorld(t, "")
+	w := newWorld(t, harness.Setup{})
 	got := explain(t, w, `{"type":"alias","previousId":"jen@email.com","userId":"507f191e81"}`)
-	expectRequest(t, got["kissmetrics"], "GET", w.account("kissmetrics").Endpoint()+"/a",
+	expectRequest(t, got["kissmetrics"], "GET", w.Account("kissmetrics").Endpoint()+"/a",
 		map[string]string{"_k": "<secret>", "_p": "jen@email.com", "_n": "507f191e81"}, nil)
-	expectRequest(t, got["vero"], "PUT", w.account("vero").Endpoint()+"/users/reidentify",
+	expectRequest(t, got["vero"], "PUT", w.Account("vero").Endpoint()+"/users/reidentify",
 		nil, map[string]any{"auth_token": "<secret>", "id": "jen@email.com", "new_id": "507f191e81"})
-	expectRequest(t, got["original"], "POST", w.account("original").Endpoint()+"/track",
+	expectRequest(t, got["original"], "POST", w.Account("original").Endpoint()+"/track",
 		map[string]string{"ip": "0", "verbose": "1"}, nil)
 	wantData := map[string]any{
 		"event":      "$create_alias",
@@ -60,7 +62,7 @@ func TestExplainShowsAnAliasInEachVendorsWords(t *testing.T) {
 
 // The call is Segment's published example of an alias as it looks on the wire, with Mixpanel switched off.
 func TestExplainHonoursIntegrations(t *testing.T) {
-	w := newWorld(t, "")
+	w := newWorld(t, harness.Setup{})
 	got := explain(t, w, `{
 		"anonymousId": "507f191e810c19729de860ea",
 		"channel": "browser",
@@ -78,11 +80,11 @@ func TestExplainHonoursIntegrations(t *testing.T) {
 	}`)
 	expectDrop(t, got["mixpanel"], "filtered_by_integrations")
 	expectDrop(t, got["original"], "filtered_by_integrations")
-	expectRequest(t, got["kissmetrics"], "GET", w.account("kissmetrics").Endpoint()+"/a", map[string]string{
+	expectRequest(t, got["kissmetrics"], "GET", w.Account("kissmetrics").Endpoint()+"/a", map[string]string{
 		"_k": "<secret>", "_p": "39239-239239-239239-23923", "_n": "507f191e81",
 		"_ip": "8.8.8.8", "_ua": "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_9_5)",
 	}, nil)
-	expectRequest(t, got["vero"], "PUT", w.account("vero").Endpoint()+"/users/reidentify",
+	expectRequest(t, got["vero"], "PUT", w.Account("vero").Endpoint()+"/users/reidentify",
 		nil, map[string]any{"auth_token": "<secret>", "id": "39239-239239-239239-23923", "new_id": "507f191e81"})
 	expectNothingDone(t, w)
 }
@@ -110,11 +112,11 @@ func expectDrop(t *testing.T, d explained, reason string) {
 func expectNothingDone(t *testing.T, w *world) {
 	t.Helper()
 	for _, d := range destinations {
-		if sent := w.account(d.name).Stats().Exchanges; sent != 0 {
-			t.Errorf("%s: %d exchanges", d.name, sent)
+		if sent := w.Account(d.Name).Stats().Exchanges; sent != 0 {
+			t.Errorf("%s: %d exchanges", d.Name, sent)
 		}
 	}
-	if _, err := os.Stat(w.journal()); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(w.JournalDir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the journal was touched: %v", err)
 	}
 }

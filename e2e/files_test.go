@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"aka/e2e/harness"
 )
 
 // withFewFiles is an aka that may open so many files only.
@@ -26,15 +28,16 @@ func withFewFiles(t *testing.T, files int) (path string) {
 
 func TestConnectionsOfSDKsLeaveFilesForOperatorAndVendors(t *testing.T) {
 	const files = 256
-	w := newWorld(t, "")
-	w.startAs(withFewFiles(t, files))
+	w := newWorld(t, harness.Setup{})
+	w.Binary = withFewFiles(t, files)
+	w.Start()
 	warning := `"msg":"limits.connections lowered to fit open files"`
-	if log := w.process.Log.String(); !strings.Contains(log, warning) || !strings.Contains(log, fmt.Sprintf(`"open_files":%d`, files)) {
+	if log := w.Process.Log.String(); !strings.Contains(log, warning) || !strings.Contains(log, fmt.Sprintf(`"open_files":%d`, files)) {
 		t.Error("it does not say that there are fewer connections")
 	}
 	held := make([]net.Conn, 0, 2*files)
 	for range cap(held) {
-		conn, err := (&net.Dialer{}).DialContext(w.ctx, "tcp", strings.TrimPrefix(w.process.api, "http://"))
+		conn, err := (&net.Dialer{}).DialContext(w.Ctx, "tcp", strings.TrimPrefix(w.Process.API, "http://"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,12 +46,12 @@ func TestConnectionsOfSDKsLeaveFilesForOperatorAndVendors(t *testing.T) {
 		_, _ = io.WriteString(conn, "GET /health HTTP/1.1\r\nHost: aka\r\n\r\n")
 		held = append(held, conn)
 	}
-	most := w.metric("aka_ingress_connections_max")
-	w.until("as many are open as may be", func() bool { return w.metric("aka_ingress_connections") >= most })
-	if open := w.metric("process_open_fds"); open >= files {
+	most := w.Metric("aka_ingress_connections_max")
+	w.Until("as many are open as may be", func() bool { return w.Metric("aka_ingress_connections") >= most })
+	if open := w.Metric("process_open_fds"); open >= files {
 		t.Errorf("%v files are open", open)
 	}
-	answer, err := http.Get(w.process.admin + "/healthz")
+	answer, err := http.Get(w.Process.Admin + "/healthz")
 	if err != nil || answer.StatusCode != http.StatusOK {
 		t.Fatalf("the operator's answer is %v, %v", answer, err)
 	}
@@ -57,9 +60,9 @@ func TestConnectionsOfSDKsLeaveFilesForOperatorAndVendors(t *testing.T) {
 		t.Error("a call is taken over none of the connections")
 	}
 	for _, d := range destinations {
-		account := w.account(d.name)
-		if err := account.Wait(w.ctx, func() bool { return len(account.Records()) > 0 }); err != nil {
-			t.Errorf("%s: %v", d.name, err)
+		account := w.Account(d.Name)
+		if err := account.Wait(w.Ctx, func() bool { return len(account.Records()) > 0 }); err != nil {
+			t.Errorf("%s: %v", d.Name, err)
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"aka/e2e/harness"
 )
 
 // pageDeliveries are how SDKs send from a page: each call by itself, or in batches, here of as many calls as change has. A
@@ -28,8 +30,8 @@ func TestAPageGetsOverFailures(t *testing.T) {
 	for _, d := range pageDeliveries {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, "")
-			w.start()
+			w := newWorld(t, harness.Setup{})
+			w.Start()
 			f := newFront(w)
 			b := startBrowser(w)
 			page := b.open(d.page)
@@ -47,14 +49,14 @@ func TestAPageGetsOverFailures(t *testing.T) {
 					expectWaited(t, f.requests(), 3/d.batch)
 				}
 			}
-			w.untilAllEnded()
+			w.UntilAllEnded()
 			b.close(f.url)
-			if got, want := w.metric("aka_ingress_duplicates_total"), float64(received-3*len(failings)); got != want {
+			if got, want := w.Metric("aka_ingress_duplicates_total"), float64(received-3*len(failings)); got != want {
 				t.Errorf("%v calls came again, want %v", got, want)
 			}
-			w.process.stop()
+			w.Stop()
 
-			lines := took(w.account("kissmetrics"))
+			lines := took(w.Account("kissmetrics"))
 			for i := range failings {
 				before, after := ids(i)
 				got := slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return !strings.Contains(line, fmt.Sprintf("p%d-", i)) })
@@ -94,8 +96,8 @@ func expectWaited(t *testing.T, requests []time.Time, again int) {
 // untilKept waits until the journal has so many calls.
 func (w *world) untilKept(calls int) {
 	w.t.Helper()
-	w.until(fmt.Sprintf("%d calls are kept", calls), func() bool {
-		return w.metric("aka_ingress_calls_received_total")-w.metric("aka_ingress_duplicates_total") >= float64(calls)
+	w.Until(fmt.Sprintf("%d calls are kept", calls), func() bool {
+		return w.Metric("aka_ingress_calls_received_total")-w.Metric("aka_ingress_duplicates_total") >= float64(calls)
 	})
 }
 
@@ -111,7 +113,7 @@ func tracks(name string, n int) (calls []call) {
 func expectEvents(w *world, calls ...call) {
 	w.t.Helper()
 	var got, want []string
-	for _, record := range w.account("kissmetrics").Records() {
+	for _, record := range w.Account("kissmetrics").Records() {
 		got = append(got, record.Event)
 	}
 	for _, c := range calls {
@@ -127,8 +129,8 @@ func expectEvents(w *world, calls ...call) {
 // The source's own rate turns calls away with the seconds to wait, which a page may read, and the SDK goes by them.
 func TestAPageIsHeldToASourcesRateAndLosesNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorldWith(t, setting{source: "rate: 1"})
-	w.start()
+	w := newWorld(t, harness.Setup{Source: "rate: 1"})
+	w.Start()
 	f := newFront(w)
 	b := startBrowser(w)
 	page := b.open("segment.html")
@@ -136,23 +138,23 @@ func TestAPageIsHeldToASourcesRateAndLosesNothing(t *testing.T) {
 	calls := tracks("Bought", 3)
 	page.tell(calls)
 	w.untilKept(len(calls))
-	w.untilAllEnded()
+	w.UntilAllEnded()
 	b.close(f.url)
-	if w.metric("aka_ingress_requests_total", `status="429"`) == 0 {
+	if w.Metric("aka_ingress_requests_total", `status="429"`) == 0 {
 		t.Error("nothing was turned away")
 	}
-	w.process.stop()
+	w.Stop()
 	expectEvents(w, calls...)
 }
 
 // What can never be accepted is dropped by the SDK, which may read why, and what comes after it arrives.
 func TestAPageDropsWhatIsRefusedAndMayReadWhy(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "")
-	w.start()
+	w := newWorld(t, harness.Setup{})
+	w.Start()
 	b := startBrowser(w)
 	page := b.open("segment.html")
-	page.start(w.process.api, writeKey, "{}")
+	page.start(w.Process.API, writeKey, "{}")
 	var failed []string
 	page.evaluate(`analytics.track('Too large', { text: 'x'.repeat(600_000) }).then(() => failed)`, &failed)
 	if want := []string{"Too large: Non-retryable error: 400"}; !slices.Equal(failed, want) {
@@ -163,18 +165,18 @@ func TestAPageDropsWhatIsRefusedAndMayReadWhy(t *testing.T) {
 
 	// A write key that is unknown, once the settings were taken from elsewhere.
 	stranger := b.open("segment.html")
-	stranger.evaluate(fmt.Sprintf(`startWithout(%q, 'unknown')`, w.process.api), nil)
+	stranger.evaluate(fmt.Sprintf(`startWithout(%q, 'unknown')`, w.Process.API), nil)
 	stranger.evaluate(`analytics.track('Unknown').then(() => failed)`, &failed)
 	if want := []string{"Unknown: Non-retryable error: 401"}; !slices.Equal(failed, want) {
 		t.Errorf("the SDK says %q, want %q", failed, want)
 	}
-	w.untilAllEnded()
-	expectReadable(page, w.process.api+"/v1/t", `{ method: 'POST', body: '{}' }`, "401 missing_write_key")
-	expectReadable(page, w.process.api+"/v1/t?writeKey="+writeKey, `{ method: 'POST', body: '{' }`, "400 invalid_json")
-	expectReadable(page, w.process.api+"/v1/nothing", `{ method: 'POST' }`, "404 not_found")
-	expectReadable(page, w.process.api+"/v1/t", `{}`, "405 method_not_allowed")
-	b.close(w.process.api)
-	w.process.stop()
+	w.UntilAllEnded()
+	expectReadable(page, w.Process.API+"/v1/t", `{ method: 'POST', body: '{}' }`, "401 missing_write_key")
+	expectReadable(page, w.Process.API+"/v1/t?writeKey="+writeKey, `{ method: 'POST', body: '{' }`, "400 invalid_json")
+	expectReadable(page, w.Process.API+"/v1/nothing", `{ method: 'POST' }`, "404 not_found")
+	expectReadable(page, w.Process.API+"/v1/t", `{}`, "405 method_not_allowed")
+	b.close(w.Process.API)
+	w.Stop()
 	expectEvents(w, good...)
 }
 
@@ -192,8 +194,8 @@ func expectReadable(p *tab, url, options, want string) {
 // what had no answer.
 func TestCustomerIOsSDKOnAPageLosesWhatIsRefused(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "")
-	w.start()
+	w := newWorld(t, harness.Setup{})
+	w.Start()
 	f := newFront(w)
 	b := startBrowser(w)
 	page := b.open("customerio.html")
@@ -206,23 +208,23 @@ func TestCustomerIOsSDKOnAPageLosesWhatIsRefused(t *testing.T) {
 	calls := tracks("Not answered", 3)
 	page.tell(calls)
 	w.untilKept(len(calls))
-	w.untilAllEnded()
+	w.UntilAllEnded()
 	b.close(f.url)
-	w.process.stop()
+	w.Stop()
 	expectEvents(w, calls...)
 }
 
 // Without settings Segment's SDK does not start.
 func TestAPageWithAnUnknownKeyIsToldSo(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "")
-	w.start()
+	w := newWorld(t, harness.Setup{})
+	w.Start()
 	b := startBrowser(w)
 	page := b.open("segment.html")
-	expectNoStart(page, w.process.api, "unknown")
-	expectReadable(page, w.process.api+"/v1/projects/unknown/settings", "{}", "404 unknown_write_key")
-	b.close(w.process.api)
-	w.process.stop()
+	expectNoStart(page, w.Process.API, "unknown")
+	expectReadable(page, w.Process.API+"/v1/projects/unknown/settings", "{}", "404 unknown_write_key")
+	b.close(w.Process.API)
+	w.Stop()
 }
 
 func expectNoStart(p *tab, address, key string) {
@@ -237,8 +239,8 @@ func expectNoStart(p *tab, address, key string) {
 // What the SDK still holds when its page goes away is kept in the browser, and sent from the next page.
 func TestCallsThatFailedSurviveTheirPage(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "")
-	w.start()
+	w := newWorld(t, harness.Setup{})
+	w.Start()
 	f := newFront(w)
 	b := startBrowser(w)
 	page := b.open("segment.html")
@@ -258,9 +260,9 @@ func TestCallsThatFailedSurviveTheirPage(t *testing.T) {
 	page.visit("segment.html")
 	page.start(f.url, writeKey, "{}")
 	w.untilKept(len(calls) + len(more))
-	w.untilAllEnded()
+	w.UntilAllEnded()
 	b.close(f.url)
-	w.process.stop()
+	w.Stop()
 	expectEvents(w, append(calls, more...)...)
 }
 
@@ -281,24 +283,24 @@ func TestABatchIsSentWhenItsPageGoesAway(t *testing.T) {
 	} {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, "")
-			w.start()
+			w := newWorld(t, harness.Setup{})
+			w.Start()
 			b := startBrowser(w)
 			page := b.open(d.page)
-			page.start(w.process.api, writeKey, d.options)
+			page.start(w.Process.API, writeKey, d.options)
 			first, second := tracks("Gone elsewhere", 3), tracks("Closed", 3)
 			page.tell(first)
 			page.visit("elsewhere.html")
 			w.untilReceived(len(first))
 			page.visit(d.page)
-			page.start(w.process.api, writeKey, d.options)
+			page.start(w.Process.API, writeKey, d.options)
 			page.tell(second)
 			page.close()
 			w.untilReceived(len(first) + len(second))
-			w.untilAllEnded()
-			b.close(w.process.api)
+			w.UntilAllEnded()
+			b.close(w.Process.API)
 			expectNothingOdd(w, len(first)+len(second))
-			w.process.stop()
+			w.Stop()
 			expectEvents(w, append(first, second...)...)
 		})
 	}
@@ -307,13 +309,13 @@ func TestABatchIsSentWhenItsPageGoesAway(t *testing.T) {
 // Aka is stopped and killed while pages speak to it, and started again at the same address: everything arrives.
 func TestPagesGetOverRestarts(t *testing.T) {
 	t.Parallel()
-	w := newWorldWith(t, setting{listen: freeAddress(t)})
-	w.start()
+	w := newWorld(t, harness.Setup{Listen: freeAddress(t)})
+	w.Start()
 	b := startBrowser(w)
 	var pages []*tab
 	for _, d := range pageDeliveries {
 		page := b.open(d.page)
-		page.start(w.process.api, writeKey, d.options)
+		page.start(w.Process.API, writeKey, d.options)
 		pages = append(pages, page)
 	}
 	var all []call
@@ -329,17 +331,17 @@ func TestPagesGetOverRestarts(t *testing.T) {
 			say("before")
 		}
 		if restart.kills {
-			w.process.kill()
+			w.Kill()
 		} else {
-			w.process.stop()
+			w.Stop()
 		}
 		say("during")
-		w.start()
+		w.Start()
 	}
-	w.until("every event was taken", func() bool { return len(events(w)) == len(all) })
-	w.untilAllEnded()
-	b.close(w.process.api)
-	w.process.stop()
+	w.Until("every event was taken", func() bool { return len(events(w)) == len(all) })
+	w.UntilAllEnded()
+	b.close(w.Process.API)
+	w.Stop()
 	times := map[string]int{}
 	for _, entry := range w.journaled() {
 		if times[entry.MessageID]++; times[entry.MessageID] > 1 {
@@ -354,7 +356,7 @@ func TestPagesGetOverRestarts(t *testing.T) {
 // events are the names of the events that Kissmetrics took: a kill may repeat some.
 func events(w *world) map[string]bool {
 	names := map[string]bool{}
-	for _, record := range w.account("kissmetrics").Records() {
+	for _, record := range w.Account("kissmetrics").Records() {
 		names[record.Event] = true
 	}
 	return names
@@ -364,21 +366,21 @@ func events(w *world) map[string]bool {
 func TestASourceIsForThePagesOfItsOrigins(t *testing.T) {
 	t.Parallel()
 	site := serveSite(t)
-	w := newWorldWith(t, setting{source: fmt.Sprintf("allowed_origins: [%q]", site)})
-	w.start()
+	w := newWorld(t, harness.Setup{Source: fmt.Sprintf("allowed_origins: [%q]", site)})
+	w.Start()
 	b := &browser{w: w, site: site, driver: w.startScript("browser.mjs")}
 	page := b.open("segment.html")
-	page.start(w.process.api, writeKey, "{}")
+	page.start(w.Process.API, writeKey, "{}")
 	calls := tracks("Bought", 1)
 	page.tell(calls)
 
 	stranger := &browser{w: w, site: strings.Replace(site, "localhost", "127.0.0.1", 1), driver: b.driver, tabs: b.tabs}
 	other := stranger.open("segment.html")
-	expectNoStart(other, w.process.api, writeKey)
-	expectReadable(other, w.process.api+"/v1/projects/"+writeKey+"/settings", "{}", "401 origin_not_allowed")
-	expectReadable(other, w.process.api+"/v1/t?writeKey="+writeKey, `{ method: 'POST', body: '{"event":"Stolen","userId":"u"}' }`, "401 origin_not_allowed")
-	w.untilAllEnded()
-	b.close(w.process.api, stranger.site)
-	w.process.stop()
+	expectNoStart(other, w.Process.API, writeKey)
+	expectReadable(other, w.Process.API+"/v1/projects/"+writeKey+"/settings", "{}", "401 origin_not_allowed")
+	expectReadable(other, w.Process.API+"/v1/t?writeKey="+writeKey, `{ method: 'POST', body: '{"event":"Stolen","userId":"u"}' }`, "401 origin_not_allowed")
+	w.UntilAllEnded()
+	b.close(w.Process.API, stranger.site)
+	w.Stop()
 	expectEvents(w, calls...)
 }

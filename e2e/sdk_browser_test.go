@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"aka/e2e/harness"
 )
 
 // browser is a headless Chromium, and the site whose pages it shows.
@@ -133,21 +135,21 @@ func TestAPageTellsEveryVendorOnceAndInOrder(t *testing.T) {
 	} {
 		t.Run(s.page, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, "")
-			w.start()
+			w := newWorld(t, harness.Setup{})
+			w.Start()
 			b := startBrowser(w)
 			page := b.open(s.page)
-			page.start(w.process.api, writeKey, "{}")
+			page.start(w.Process.API, writeKey, "{}")
 			calls := signUp("jen@email.com", "507f191e81")
 			reports := page.tell(calls)
-			w.untilAllEnded()
-			b.close(w.process.api)
+			w.UntilAllEnded()
+			b.close(w.Process.API)
 
 			expectNothingOdd(w, len(calls))
-			if got := w.metric("aka_ingress_requests_total", `status="204"`); got != s.preflights {
+			if got := w.Metric("aka_ingress_requests_total", `status="204"`); got != s.preflights {
 				t.Errorf("%v preflights are answered, want %v", got, s.preflights)
 			}
-			w.process.stop()
+			w.Stop()
 			expectKept(w, sdk{library: s.library}, calls, reports)
 			expectAddress(w)
 			expectSignUp(t, w, "jen@email.com", "507f191e81")
@@ -160,23 +162,23 @@ func TestAPageTellsEveryVendorOnceAndInOrder(t *testing.T) {
 // an identify is of an id to itself; aka says so, and tells no vendor. Customer.io's says what it is told.
 func TestOnlySegmentsSDKAliasesAUserThatItKnowsToItself(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "")
-	w.start()
+	w := newWorld(t, harness.Setup{})
+	w.Start()
 	b := startBrowser(w)
 	for page, user := range map[string]string{"segment.html": "jen@email.com", "customerio.html": "joe@email.com"} {
 		p := b.open(page)
-		p.start(w.process.api, writeKey, "{}")
+		p.start(w.Process.API, writeKey, "{}")
 		p.evaluate(fmt.Sprintf("analytics.identify(%q).then(() => analytics.alias('507f191e81')).then(() => null)", user), nil)
 	}
-	w.untilAllEnded()
-	b.close(w.process.api)
+	w.UntilAllEnded()
+	b.close(w.Process.API)
 	for _, d := range destinations {
-		expectOutcome(w, 1, d.name, "alias", "dropped", "same_ids")
+		expectOutcome(w, 1, d.Name, "alias", "dropped", "same_ids")
 	}
-	if lines := took(w.account("kissmetrics")); !slices.Contains(lines, "alias joe@email.com 507f191e81") {
+	if lines := took(w.Account("kissmetrics")); !slices.Contains(lines, "alias joe@email.com 507f191e81") {
 		t.Errorf("kissmetrics took %q", lines)
 	}
-	w.process.stop()
+	w.Stop()
 }
 
 // expectDeviceSignUpAtMixpanel is expectSignUpAtMixpanel for a device, which has an anonymous id, and another one for each
@@ -185,7 +187,7 @@ func expectDeviceSignUpAtMixpanel(t *testing.T, w *world, before, after string) 
 	t.Helper()
 	kept := w.journaled()
 	first, second := kept[0].AnonymousID, kept[len(kept)-1].AnonymousID
-	expectSteps(t, w.account("original"), [][]string{
+	expectSteps(t, w.Account("original"), [][]string{
 		{"identify " + first + " " + before},
 		{"profile " + before},
 		{"event " + first + " " + before + " Signed Up"},
@@ -194,7 +196,7 @@ func expectDeviceSignUpAtMixpanel(t *testing.T, w *world, before, after string) 
 		{"profile " + after},
 		{"event " + second + " " + after + " Loaded a Page", "event " + second + " " + after + " Loaded a Screen"},
 	})
-	expectSteps(t, w.account("mixpanel"), [][]string{{
+	expectSteps(t, w.Account("mixpanel"), [][]string{{
 		"event " + first + " " + before + " Signed Up", "event " + second + " " + after + " Loaded a Page",
 		"event " + second + " " + after + " Loaded a Screen", "profile " + after, "profile " + before,
 	}})
@@ -210,37 +212,37 @@ func TestRudderStacksSDKOnAPageTellsEveryVendorOnceAndInOrder(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, "")
-			w.start()
+			w := newWorld(t, harness.Setup{})
+			w.Start()
 			b := startBrowser(w)
 			page := b.open("rudderstack.html")
-			page.start(w.process.api, writeKey, options)
+			page.start(w.Process.API, writeKey, options)
 			reports := page.tell(calls)
 			w.untilReceived(len(calls))
-			w.untilAllEnded()
-			b.close(w.process.api)
+			w.UntilAllEnded()
+			b.close(w.Process.API)
 
 			expectNothingOdd(w, len(calls))
-			w.process.stop()
+			w.Stop()
 			expectKept(w, sdk{library: "RudderLabs JavaScript SDK/3.34.1"}, calls, reports)
 			expectAddress(w)
 			kept := w.journaled()
 			first, second := kept[0].AnonymousID, kept[len(kept)-1].AnonymousID
-			expectSteps(t, w.account("kissmetrics"), [][]string{
+			expectSteps(t, w.Account("kissmetrics"), [][]string{
 				{"profile " + before}, {"event " + before + " Signed Up"},
 				{"alias " + before + " " + after},
 				{"profile " + after}, {"event " + after + " Viewed Prices Page"}, {"profile " + after}, {"event " + after + " Bought"},
 			})
-			expectSteps(t, w.account("mixpanel"), [][]string{{
+			expectSteps(t, w.Account("mixpanel"), [][]string{{
 				"event " + first + " " + before + " Signed Up", "event " + second + " " + after + " Loaded a Page",
 				"profile " + after, "profile " + before,
 			}})
-			expectSteps(t, w.account("original"), [][]string{
+			expectSteps(t, w.Account("original"), [][]string{
 				{"identify " + first + " " + before}, {"profile " + before}, {"event " + first + " " + before + " Signed Up"},
 				{"create_alias " + before + " " + after},
 				{"identify " + second + " " + after}, {"profile " + after}, {"event " + second + " " + after + " Loaded a Page"},
 			})
-			expectSteps(t, w.account("vero"), [][]string{
+			expectSteps(t, w.Account("vero"), [][]string{
 				{"profile " + before}, {"event " + before + " Signed Up"},
 				{"reidentify " + before + " " + after},
 				{"profile " + after}, {"tags " + after}, {"event " + after + " Viewed Prices Page"}, {"profile " + after},
@@ -267,8 +269,8 @@ func expectAddress(w *world) {
 // untilReceived waits until aka has taken so many calls.
 func (w *world) untilReceived(calls int) {
 	w.t.Helper()
-	w.until(fmt.Sprintf("%d calls are received", calls), func() bool {
-		return w.metric("aka_ingress_calls_received_total") >= float64(calls)
+	w.Until(fmt.Sprintf("%d calls are received", calls), func() bool {
+		return w.Metric("aka_ingress_calls_received_total") >= float64(calls)
 	})
 }
 
@@ -284,31 +286,31 @@ func TestJitsusSDKOnAPageTellsEveryVendorOnceAndInOrder(t *testing.T) {
 		{"type": "group", "userId": user, "groupId": "acme", "traits": call{"name": "Acme"}},
 		{"type": "track", "userId": user, "groupId": "acme", "event": "Opened", "integrations": call{"All": false, "Vero": true}},
 	}
-	w := newWorld(t, "")
-	w.start()
+	w := newWorld(t, harness.Setup{})
+	w.Start()
 	b := startBrowser(w)
 	page := b.open("jitsu.html")
-	page.start(w.process.api, writeKey, "{}")
+	page.start(w.Process.API, writeKey, "{}")
 	reports := page.tell(calls)
-	w.untilAllEnded()
-	b.close(w.process.api)
+	w.UntilAllEnded()
+	b.close(w.Process.API)
 
 	expectNothingOdd(w, len(calls))
-	w.process.stop()
+	w.Stop()
 	expectKept(w, sdk{library: "@jitsu/js/1.11.0"}, calls, reports)
 	expectAddress(w)
 	device := w.journaled()[0].AnonymousID
-	expectSteps(t, w.account("kissmetrics"), [][]string{
+	expectSteps(t, w.Account("kissmetrics"), [][]string{
 		{"profile " + user}, {"event " + user + " Signed Up"}, {"event " + user + " Viewed Prices Page"}, {"profile " + user},
 	})
-	expectSteps(t, w.account("mixpanel"), [][]string{
+	expectSteps(t, w.Account("mixpanel"), [][]string{
 		{"profile " + user, "event " + device + " " + user + " Signed Up", "event " + device + " " + user + " Loaded a Page"},
 	})
-	expectSteps(t, w.account("original"), [][]string{
+	expectSteps(t, w.Account("original"), [][]string{
 		{"identify " + device + " " + user},
 		{"profile " + user, "event " + device + " " + user + " Signed Up", "event " + device + " " + user + " Loaded a Page"},
 	})
-	expectSteps(t, w.account("vero"), [][]string{
+	expectSteps(t, w.Account("vero"), [][]string{
 		{"profile " + user}, {"event " + user + " Signed Up"}, {"event " + user + " Viewed Prices Page"}, {"profile " + user},
 		{"event " + user + " Opened"},
 	})
@@ -327,18 +329,18 @@ func TestAPageWithSegmentsSnippetNeedsNothingButAka(t *testing.T) {
 	if err := errors.Join(os.MkdirAll(filepath.Dir(place), 0o700), os.WriteFile(place, script, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	w := newWorld(t, fmt.Sprintf("static_dir: %q", folder))
-	w.start()
+	w := newWorld(t, harness.Setup{More: fmt.Sprintf("static_dir: %q", folder)})
+	w.Start()
 	b := startBrowser(w)
 	page := b.open("snippet.html")
-	page.start(w.process.api, writeKey, "{}")
+	page.start(w.Process.API, writeKey, "{}")
 	calls := tracks("Bought", 2)
 	page.tell(calls)
 	early := call{"event": "Before the script"}
 	w.untilReceived(len(calls) + 1)
-	w.untilAllEnded()
-	b.close(w.process.api)
+	w.UntilAllEnded()
+	b.close(w.Process.API)
 	expectNothingOdd(w, len(calls)+1)
-	w.process.stop()
+	w.Stop()
 	expectEvents(w, append(calls, early)...)
 }

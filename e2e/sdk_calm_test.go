@@ -5,6 +5,8 @@ package e2e
 import (
 	"encoding/json"
 	"testing"
+
+	"aka/e2e/harness"
 )
 
 // Each SDK tells of somebody who signs up and gets a userId, with calls for some vendors only and options for one, and each
@@ -12,20 +14,20 @@ import (
 func TestEachSDKsCallsReachEveryVendorOnceAndInOrder(t *testing.T) {
 	for _, s := range sdks {
 		t.Run(s.name, func(t *testing.T) {
-			w := newWorld(t, "")
-			w.start()
+			w := newWorld(t, harness.Setup{})
+			w.Start()
 			calls := signUp("jen@email.com", "507f191e81")
-			c := s.start(w, w.process.api, len(calls))
+			c := s.start(w, w.Process.API, len(calls))
 			c.send(calls)
 			reports := c.reports()
 			c.close()
-			w.untilAllEnded()
+			w.UntilAllEnded()
 
 			expectSignUp(t, w, "jen@email.com", "507f191e81")
 			expectSignUpAtMixpanel(t, w, "jen@email.com", "507f191e81")
 			expectOutcome(w, 1, "mixpanel", "alias", "dropped", "filtered_by_integrations")
 			expectNothingOdd(w, len(calls))
-			w.process.stop()
+			w.Stop()
 			expectKept(w, s, calls, reports)
 		})
 	}
@@ -35,8 +37,8 @@ func TestEachSDKsCallsReachEveryVendorOnceAndInOrder(t *testing.T) {
 // What it was once told in a context, or of a group, it says of all later calls too: integrations come last.
 func TestJitsusCallsReachEveryVendorOnceAndInOrder(t *testing.T) {
 	const user = "507f191e81"
-	w := newWorld(t, "")
-	w.start()
+	w := newWorld(t, harness.Setup{})
+	w.Start()
 	calls := []call{
 		{"type": "track", "event": "Visited", "properties": call{"plan": "free"}},
 		{"type": "identify", "userId": user, "traits": call{"plan": "pro"}},
@@ -44,31 +46,31 @@ func TestJitsusCallsReachEveryVendorOnceAndInOrder(t *testing.T) {
 		{"type": "group", "userId": user, "groupId": "acme", "traits": call{"name": "Acme"}},
 		{"type": "track", "userId": user, "groupId": "acme", "event": "Opened", "integrations": call{"All": false, "Vero": true}},
 	}
-	c := jitsu.start(w, w.process.api, len(calls))
+	c := jitsu.start(w, w.Process.API, len(calls))
 	c.send(calls)
 	reports := c.reports()
 	c.close()
-	w.untilAllEnded()
+	w.UntilAllEnded()
 
 	expectNothingOdd(w, len(calls))
 	expectOutcome(w, 1, "kissmetrics", "track", "dropped", "filtered_by_integrations")
-	w.process.stop()
+	w.Stop()
 	expectKept(w, jitsu, calls, reports)
 	device := w.journaled()[0].AnonymousID
-	expectSteps(t, w.account("kissmetrics"), [][]string{
+	expectSteps(t, w.Account("kissmetrics"), [][]string{
 		{"event " + device + " Visited"},
 		{"profile " + user}, {"event " + user + " Viewed Prices Page"}, {"profile " + user},
 	})
-	expectSteps(t, w.account("mixpanel"), [][]string{
+	expectSteps(t, w.Account("mixpanel"), [][]string{
 		{"event " + device + " $device:" + device + " Visited"},
 		{"profile " + user}, {"event " + device + " " + user + " Loaded a Page"},
 	})
-	expectSteps(t, w.account("original"), [][]string{
+	expectSteps(t, w.Account("original"), [][]string{
 		{"event " + device + " Visited"}, {"identify " + device + " " + user},
 		{"profile " + user}, {"event " + device + " " + user + " Loaded a Page"},
 	})
 	// Vero knows nobody without a userId.
-	expectSteps(t, w.account("vero"), [][]string{
+	expectSteps(t, w.Account("vero"), [][]string{
 		{"profile " + user}, {"event " + user + " Viewed Prices Page"}, {"profile " + user}, {"event " + user + " Opened"},
 	})
 }
@@ -94,7 +96,7 @@ func signUp(before, after string) []call {
 // changes who is who.
 func expectSignUp(t *testing.T, w *world, before, after string) {
 	t.Helper()
-	expectSteps(t, w.account("kissmetrics"), [][]string{
+	expectSteps(t, w.Account("kissmetrics"), [][]string{
 		{"profile " + before},
 		{"event " + before + " Signed Up"},
 		{"alias " + before + " " + after},
@@ -103,7 +105,7 @@ func expectSignUp(t *testing.T, w *world, before, after string) {
 		{"profile " + after},
 		{"event " + after + " Bought"},
 	})
-	expectSteps(t, w.account("vero"), [][]string{
+	expectSteps(t, w.Account("vero"), [][]string{
 		{"profile " + before},
 		{"event " + before + " Signed Up"},
 		{"reidentify " + before + " " + after},
@@ -120,7 +122,7 @@ func expectSignUp(t *testing.T, w *world, before, after string) {
 // expectSignUpAtMixpanel is expectSignUp for the modes of the vendor that has a use for anonymous ids, of which there are none.
 func expectSignUpAtMixpanel(t *testing.T, w *world, before, after string) {
 	t.Helper()
-	expectSteps(t, w.account("original"), [][]string{
+	expectSteps(t, w.Account("original"), [][]string{
 		{"profile " + before},
 		{"event " + before + " Signed Up"},
 		{"create_alias " + before + " " + after},
@@ -128,7 +130,7 @@ func expectSignUpAtMixpanel(t *testing.T, w *world, before, after string) {
 		{"event " + after + " Loaded a Page", "event " + after + " Loaded a Screen"},
 	})
 	// To Mixpanel's simplified mode they are two people, in no order.
-	expectSteps(t, w.account("mixpanel"), [][]string{{
+	expectSteps(t, w.Account("mixpanel"), [][]string{{
 		"event " + after + " Loaded a Page", "event " + after + " Loaded a Screen", "event " + before + " Signed Up",
 		"profile " + after, "profile " + before,
 	}})
@@ -137,11 +139,11 @@ func expectSignUpAtMixpanel(t *testing.T, w *world, before, after string) {
 // expectNothingOdd checks that all calls were taken as they are, each once.
 func expectNothingOdd(w *world, calls int) {
 	w.t.Helper()
-	if got := w.metric("aka_ingress_calls_received_total"); got != float64(calls) {
+	if got := w.Metric("aka_ingress_calls_received_total"); got != float64(calls) {
 		w.t.Errorf("%v calls are received, want %d", got, calls)
 	}
 	for _, name := range []string{"aka_ingress_calls_rejected_total", "aka_ingress_diagnostics_total", "aka_ingress_duplicates_total"} {
-		if got := w.metric(name); got != 0 {
+		if got := w.Metric(name); got != 0 {
 			w.t.Errorf("%s is %v", name, got)
 		}
 	}

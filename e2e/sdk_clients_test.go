@@ -131,8 +131,8 @@ func (g *goSDK) reports() []report {
 	for i := range all {
 		select {
 		case all[i] = <-g.reported:
-		case <-g.w.ctx.Done():
-			g.w.t.Fatalf("analytics-go says nothing of call %d: %v", i, g.w.ctx.Err())
+		case <-g.w.Ctx.Done():
+			g.w.t.Fatalf("analytics-go says nothing of call %d: %v", i, g.w.Ctx.Err())
 		}
 	}
 	return all

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"aka/e2e/harness"
 )
 
 // failings are what SDKs get over, some of them twice in a row.
@@ -24,8 +26,8 @@ func TestEachSDKGetsOverFailures(t *testing.T) {
 	for _, s := range sdks {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, "")
-			w.start()
+			w := newWorld(t, harness.Setup{})
+			w.Start()
 			f := newFront(w)
 			c := s.start(w, f.url, chapterSize)
 			var people []*person
@@ -44,11 +46,11 @@ func TestEachSDKGetsOverFailures(t *testing.T) {
 				}
 			}
 			c.close()
-			w.untilAllEnded()
-			if got := w.metric("aka_ingress_duplicates_total"); got != 2*chapterSize {
+			w.UntilAllEnded()
+			if got := w.Metric("aka_ingress_duplicates_total"); got != 2*chapterSize {
 				t.Errorf("%v calls came again, want the batch that was taken and not answered, twice", got)
 			}
-			w.process.stop()
+			w.Stop()
 
 			for i, p := range people {
 				if failed := p.failed(); len(failed) > 0 {
@@ -87,9 +89,9 @@ func TestAnSDKIsHeldToItsSourcesRate(t *testing.T) {
 		}
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorldWith(t, setting{source: "rate: 0.5"})
-			w.start()
-			c := s.start(w, w.process.api, chapterSize)
+			w := newWorld(t, harness.Setup{Source: "rate: 0.5"})
+			w.Start()
+			c := s.start(w, w.Process.API, chapterSize)
 			p := newPerson("jen@email.com", "507f191e81")
 			p.story = p.story[:2]
 			for _, chapter := range p.story {
@@ -97,11 +99,11 @@ func TestAnSDKIsHeldToItsSourcesRate(t *testing.T) {
 				p.heard(c.reports())
 			}
 			c.close()
-			w.untilAllEnded()
-			if got := w.metric("aka_ingress_requests_total", `status="429"`); got == 0 {
+			w.UntilAllEnded()
+			if got := w.Metric("aka_ingress_requests_total", `status="429"`); got == 0 {
 				t.Error("nothing was answered 429")
 			}
-			w.process.stop()
+			w.Stop()
 
 			if failed := p.failed(); len(failed) > 0 {
 				t.Errorf("the SDK gave up %v", failed)
@@ -121,8 +123,8 @@ func TestAnSDKThatGivesUpSaysSo(t *testing.T) {
 		}
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, "")
-			w.start()
+			w := newWorld(t, harness.Setup{})
+			w.Start()
 			f := newFront(w)
 			c := s.start(w, f.url, chapterSize)
 			p := newPerson("jen@email.com", "507f191e81")
@@ -131,12 +133,12 @@ func TestAnSDKThatGivesUpSaysSo(t *testing.T) {
 			f.fail(failing{times: s.tries})
 			c.send(p.story[1].calls)
 			p.heard(c.reports())
-			w.untilAllEnded() // without the alias, nothing else binds what comes before it and after it
+			w.UntilAllEnded() // without the alias, nothing else binds what comes before it and after it
 			c.send(p.story[2].calls)
 			p.heard(c.reports())
 			c.close()
-			w.untilAllEnded()
-			w.process.stop()
+			w.UntilAllEnded()
+			w.Stop()
 
 			if failed := p.failed(); !slices.Equal(failed, []int{1}) {
 				t.Errorf("the SDK gave up the chapters %v, want only the one that met the failures", failed)
@@ -149,8 +151,8 @@ func TestAnSDKThatGivesUpSaysSo(t *testing.T) {
 
 // Jitsu's SDK sends a call once. One that is not answered 200 is reported, and lost unless aka had it.
 func TestJitsusSDKReportsWhatItLoses(t *testing.T) {
-	w := newWorld(t, "")
-	w.start()
+	w := newWorld(t, harness.Setup{})
+	w.Start()
 	f := newFront(w)
 	c := jitsu.start(w, f.url, 1)
 	for i, how := range failings {
@@ -166,10 +168,10 @@ func TestJitsusSDKReportsWhatItLoses(t *testing.T) {
 		}
 	}
 	c.close()
-	w.untilAllEnded()
-	w.process.stop()
+	w.UntilAllEnded()
+	w.Stop()
 	var events []string
-	for _, r := range w.account("kissmetrics").Records() {
+	for _, r := range w.Account("kissmetrics").Records() {
 		events = append(events, r.Event)
 	}
 	slices.Sort(events)
@@ -197,9 +199,9 @@ func TestEachSDKGetsOverARestart(t *testing.T) {
 	for _, s := range sdks {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorldWith(t, setting{listen: freeAddress(t)})
-			w.start()
-			c := s.start(w, w.process.api, chapterSize)
+			w := newWorld(t, harness.Setup{Listen: freeAddress(t)})
+			w.Start()
+			c := s.start(w, w.Process.API, chapterSize)
 			var people []*person
 			var kills []time.Time
 			for i, restart := range restarts {
@@ -212,23 +214,23 @@ func TestEachSDKGetsOverARestart(t *testing.T) {
 					c.send(p.story[1].calls)
 				}
 				if restart.kills {
-					w.process.kill()
-					kills = append(kills, time.Now().Add(lateReads))
+					w.Kill()
+					kills = append(kills, time.Now().Add(harness.LateReads))
 				} else {
-					w.process.stop()
+					w.Stop()
 				}
 				if !restart.sendsBefore {
 					c.send(p.story[1].calls)
 				}
-				w.start()
+				w.Start()
 				p.heard(c.reports())
-				w.untilAllEnded() // where the alias was given up, nothing else binds what comes before it and after it
+				w.UntilAllEnded() // where the alias was given up, nothing else binds what comes before it and after it
 				c.send(p.story[2].calls)
 				p.heard(c.reports())
 			}
 			c.close()
-			w.untilAllEnded()
-			w.process.stop()
+			w.UntilAllEnded()
+			w.Stop()
 
 			kept := expectJournaledOnce(w, people)
 			for i, p := range people {

@@ -41,7 +41,7 @@ type failing struct {
 // newFront starts a front for the aka that runs.
 func newFront(w *world) *front {
 	w.t.Helper()
-	target, err := url.Parse(w.process.api)
+	target, err := url.Parse(w.Process.API)
 	if err != nil {
 		w.t.Fatal(err)
 	}

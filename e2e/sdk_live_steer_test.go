@@ -10,19 +10,20 @@ import (
 	"testing"
 
 	"aka/destinations/simulator"
+	"aka/e2e/harness"
 )
 
 // edit replaces a text in the config's file.
 func (w *world) edit(old, with string) {
 	w.t.Helper()
-	text, err := os.ReadFile(w.config)
+	text, err := os.ReadFile(w.Config)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	if !strings.Contains(string(text), old) {
 		w.t.Fatalf("the config has no %q", old)
 	}
-	if err := os.WriteFile(w.config, []byte(strings.Replace(string(text), old, with, 1)), 0o600); err != nil {
+	if err := os.WriteFile(w.Config, []byte(strings.Replace(string(text), old, with, 1)), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -34,13 +35,13 @@ func (p *livePage) untilLive() {
 
 func TestAReloadIsSeenOnThePageAndWhatIsGoneCanBeForgotten(t *testing.T) {
 	t.Parallel()
-	p := openLive(t, setting{})
-	if err := p.w.account("vero").AddFaults(simulator.Fault{Status: http.StatusServiceUnavailable}); err != nil {
+	p := openLive(t, harness.Setup{})
+	if err := p.w.Account("vero").AddFaults(simulator.Fault{Status: http.StatusServiceUnavailable}); err != nil {
 		t.Fatal(err)
 	}
 	p.track("jane", "Bought")
 	p.untilShown(".calls-head", "vero")
-	endpoint, err := p.w.sim.Add("spare", "vero", simulator.Options{})
+	endpoint, err := p.w.Sim.Add("spare", "vero", simulator.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +75,7 @@ func TestAReloadIsSeenOnThePageAndWhatIsGoneCanBeForgotten(t *testing.T) {
 
 func TestAConfigWithMistakesIsRefusedOnThePageWithEachOfThem(t *testing.T) {
 	t.Parallel()
-	p := openLive(t, setting{})
+	p := openLive(t, harness.Setup{})
 	p.w.edit("  kissmetrics: { type: kissmetrics,", "  kissmetrics: { typ: kissmetrics,")
 	p.show("#/destinations")
 	p.click("#reload", "Reload")
@@ -85,8 +86,8 @@ func TestAConfigWithMistakesIsRefusedOnThePageWithEachOfThem(t *testing.T) {
 
 func TestADrainIsBegunAndCalledOffOnThePage(t *testing.T) {
 	t.Parallel()
-	p := openLive(t, setting{})
-	if err := p.w.account("vero").AddFaults(simulator.Fault{Status: http.StatusServiceUnavailable}); err != nil {
+	p := openLive(t, harness.Setup{})
+	if err := p.w.Account("vero").AddFaults(simulator.Fault{Status: http.StatusServiceUnavailable}); err != nil {
 		t.Fatal(err)
 	}
 	p.track("jane", "Bought")
@@ -94,28 +95,28 @@ func TestADrainIsBegunAndCalledOffOnThePage(t *testing.T) {
 	p.click("#drain", "Drain")
 	p.click("dialog .danger", "Drain")
 	p.untilShown("#drainage", "vero 1")
-	status, _, err := post(p.w.ctx, http.DefaultClient, p.w.process.api+"/v1/track", `{"userId":"joe","event":"Sold"}`)
+	status, _, err := post(p.w.Ctx, http.DefaultClient, p.w.Process.API+"/v1/track", `{"userId":"joe","event":"Sold"}`)
 	if err != nil || status != http.StatusServiceUnavailable {
 		t.Errorf("while it drains a call is answered %d %v", status, err)
 	}
 	p.click("#cancel-drain", "Take calls again")
 	p.untilTrue("it is called off", `!document.getElementById('drainage')`)
 	p.track("joe", "Sold")
-	p.w.account("vero").ClearFaults()
-	p.w.untilAllEnded()
+	p.w.Account("vero").ClearFaults()
+	p.w.UntilAllEnded()
 	p.close()
 }
 
 func TestThePageAsksForATokenAndSaysWhatAReaderMayNot(t *testing.T) {
 	t.Parallel()
-	w := newWorldWith(t, setting{})
+	w := newWorld(t, harness.Setup{})
 	for name, token := range map[string]string{"full": "full-t0ken-0123456789abcdef", "read": "read-t0ken-0123456789abcdef"} {
-		if err := os.WriteFile(filepath.Join(w.dir, name), []byte(token), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(w.Dir, name), []byte(token), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w.edit(`admin: { listen: "127.0.0.1:0" }`, `admin: { listen: "127.0.0.1:0", token_file: "`+filepath.Join(w.dir, "full")+`", read_token_file: "`+filepath.Join(w.dir, "read")+`" }`)
-	w.start()
+	w.edit(`admin: { listen: "127.0.0.1:0" }`, `admin: { listen: "127.0.0.1:0", token_file: "`+filepath.Join(w.Dir, "full")+`", read_token_file: "`+filepath.Join(w.Dir, "read")+`" }`)
+	w.Start()
 	b := startBrowser(w)
 	b.tabs++
 	p := &livePage{&tab{b, b.tabs}, w}
@@ -145,17 +146,17 @@ func (p *livePage) signIn(token string) {
 
 func TestThePageComesBackWhenTheServerDoes(t *testing.T) {
 	t.Parallel()
-	p := openLive(t, setting{})
+	p := openLive(t, harness.Setup{})
 	p.show("#/live?destination=nobody")
 	p.untilLive() // the server knows no such name, and refuses it
 	p.track("jane", "Bought")
 	p.untilShown(".empty-title", "No call matches")
 	p.click("#clear", "Clear")
 	p.untilShown(".call", "jane")
-	p.w.edit(`admin: { listen: "127.0.0.1:0" }`, `admin: { listen: "`+strings.TrimPrefix(p.w.process.admin, "http://")+`" }`)
-	p.w.process.stop()
+	p.w.edit(`admin: { listen: "127.0.0.1:0" }`, `admin: { listen: "`+strings.TrimPrefix(p.w.Process.Admin, "http://")+`" }`)
+	p.w.Stop()
 	p.untilTrueWithout("it says so", `document.getElementById('connection').textContent.includes('Lost, trying again') && document.title.startsWith('✕')`)
-	p.w.start()
+	p.w.Start()
 	p.untilLive()
 	p.track("joe", "Sold")
 	p.untilShown(".call", "joe")
@@ -166,7 +167,7 @@ func TestThePageComesBackWhenTheServerDoes(t *testing.T) {
 func (p *livePage) untilTrueWithout(what, expression string) {
 	p.w.t.Helper()
 	for !p.isTrue(expression) {
-		if p.w.ctx.Err() != nil {
+		if p.w.Ctx.Err() != nil {
 			p.w.t.Fatalf("waited until %s", what)
 		}
 	}
@@ -174,14 +175,14 @@ func (p *livePage) untilTrueWithout(what, expression string) {
 
 func TestNothingKeepsPeopleFromUsingThePage(t *testing.T) {
 	t.Parallel()
-	p := openLive(t, setting{each: "remember_merges: true,"})
-	if err := p.w.account("vero").AddFaults(simulator.Fault{Status: http.StatusBadRequest, Body: "no", Times: 1}); err != nil {
+	p := openLive(t, harness.Setup{Destinations: rememberingMerges()})
+	if err := p.w.Account("vero").AddFaults(simulator.Fault{Status: http.StatusBadRequest, Body: "no", Times: 1}); err != nil {
 		t.Fatal(err)
 	}
 	p.track("jane", "Bought")
-	p.w.untilAllEnded()
+	p.w.UntilAllEnded()
 	p.w.send("/v1/alias", `{"previousId":"jen@email.com","userId":"507f191e81"}`)
-	p.w.untilAllEnded()
+	p.w.UntilAllEnded()
 	p.untilShown(".call", "jen@email.com")
 	for _, view := range []struct{ address, selector, prepare string }{
 		{"#/live", ".call", ""},
@@ -222,11 +223,11 @@ func (p *livePage) tryForBarriers(address, selector, prepare string) {
 
 func TestThePageSaysWhyTheServerTellsNothing(t *testing.T) {
 	t.Parallel()
-	p := openLive(t, setting{})
+	p := openLive(t, harness.Setup{})
 	p.b.carryOut(p.id, "visit", "about:blank", nil)
 	var streams []*http.Response
-	p.w.until("nobody more may look", func() bool {
-		r, err := http.Get(p.w.process.admin + "/live/events")
+	p.w.Until("nobody more may look", func() bool {
+		r, err := http.Get(p.w.Process.Admin + "/live/events")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -246,15 +247,15 @@ func TestThePageSaysWhyTheServerTellsNothing(t *testing.T) {
 
 func TestThePageSaysThatADeadLetterIsGone(t *testing.T) {
 	t.Parallel()
-	p := openLive(t, setting{})
-	if err := p.w.account("vero").AddFaults(simulator.Fault{Status: http.StatusBadRequest, Times: 1}); err != nil {
+	p := openLive(t, harness.Setup{})
+	if err := p.w.Account("vero").AddFaults(simulator.Fault{Status: http.StatusBadRequest, Times: 1}); err != nil {
 		t.Fatal(err)
 	}
 	p.track("jane", "Bought")
-	p.w.untilAllEnded()
+	p.w.UntilAllEnded()
 	p.show("#/dead")
 	p.untilShown(".letter", "vero")
-	aka(t, "", "dead", "discard", "--all", "--admin", p.w.process.admin)
+	aka(t, "", "dead", "discard", "--all", "--admin", p.w.Process.Admin)
 	p.click(".letter .primary", "Replay")
 	p.untilShown(".notice.bad", "there is no dead letter of this id")
 	p.close()
@@ -262,9 +263,9 @@ func TestThePageSaysThatADeadLetterIsGone(t *testing.T) {
 
 func TestAnOpenCallCanBeLinkedAndCopied(t *testing.T) {
 	t.Parallel()
-	p := openLive(t, setting{})
+	p := openLive(t, harness.Setup{})
 	p.track("jane", "Bought")
-	p.w.untilAllEnded()
+	p.w.UntilAllEnded()
 	p.click(".call", "jane")
 	p.untilTrue("it is in the address", `location.hash.includes('call=')`)
 	var address string

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"aka/destinations/simulator"
+	"aka/e2e/harness"
 )
 
 // livePage is the operator's page in a browser.
@@ -21,10 +22,10 @@ type livePage struct {
 }
 
 // openLive starts aka and opens its page.
-func openLive(t *testing.T, s setting) *livePage {
+func openLive(t *testing.T, s harness.Setup) *livePage {
 	t.Helper()
-	w := newWorldWith(t, s)
-	w.start()
+	w := newWorld(t, s)
+	w.Start()
 	b := startBrowser(w)
 	b.tabs++
 	p := &livePage{&tab{b, b.tabs}, w}
@@ -36,7 +37,7 @@ func openLive(t *testing.T, s setting) *livePage {
 // show goes to a view.
 func (p *livePage) show(view string) {
 	p.w.t.Helper()
-	p.b.carryOut(p.id, "visit", p.w.process.admin+"/"+view, nil)
+	p.b.carryOut(p.id, "visit", p.w.Process.Admin+"/"+view, nil)
 }
 
 // close ends the browser. The page must have kept to its server and its policy, and have caught its errors.
@@ -46,8 +47,8 @@ func (p *livePage) close() {
 	if p.b.carryOut(0, "wrong", "", &wrong); len(wrong) > 0 {
 		p.w.t.Errorf("the page went wrong: %q", wrong)
 	}
-	p.b.close(p.w.process.admin)
-	p.w.process.stop()
+	p.b.close(p.w.Process.Admin)
+	p.w.Stop()
 }
 
 func (p *livePage) press(key string) {
@@ -63,7 +64,7 @@ func (p *livePage) isTrue(expression string) (is bool) {
 
 func (p *livePage) untilTrue(what, expression string) {
 	p.w.t.Helper()
-	p.w.until(what, func() bool { return p.isTrue(expression) })
+	p.w.Until(what, func() bool { return p.isTrue(expression) })
 }
 
 // text returns what is shown of the elements that match, each as one line.
@@ -76,7 +77,7 @@ func (p *livePage) text(selector string) (lines []string) {
 // untilShown waits until an element that matches shows a text.
 func (p *livePage) untilShown(selector, text string) {
 	p.w.t.Helper()
-	p.w.until(selector+" shows "+text, func() bool {
+	p.w.Until(selector+" shows "+text, func() bool {
 		return slices.ContainsFunc(p.text(selector), func(line string) bool { return strings.Contains(line, text) })
 	})
 }
@@ -113,7 +114,7 @@ func (p *livePage) track(user, event string) {
 // One in three has to: the machine may be busy with something else.
 func TestACallAppearsOnTheLivePageWithinASecond(t *testing.T) {
 	t.Parallel()
-	p := openLive(t, setting{})
+	p := openLive(t, harness.Setup{})
 	var best time.Duration
 	for i := range 3 {
 		event := fmt.Sprintf("Event %d", i)
@@ -133,9 +134,9 @@ func TestACallAppearsOnTheLivePageWithinASecond(t *testing.T) {
 
 func TestTheLivePageShowsWhatWasSentWithoutItsSecrets(t *testing.T) {
 	t.Parallel()
-	p := openLive(t, setting{})
+	p := openLive(t, harness.Setup{})
 	p.w.send("/v1/alias", `{"previousId":"jen@email.com","userId":"507f191e81"}`)
-	p.w.untilAllEnded()
+	p.w.UntilAllEnded()
 	p.click(".call", "jen@email.com")
 	p.untilShown(".panel h3", "kissmetrics")
 	p.evaluate(`document.querySelectorAll('.panel details').forEach((d) => { d.open = true })`, nil)
@@ -156,17 +157,17 @@ func TestTheLivePageShowsWhatWasSentWithoutItsSecrets(t *testing.T) {
 
 func TestTheLivePageShowsThoseThatMatchAndStopsWhenItIsTold(t *testing.T) {
 	t.Parallel()
-	p := openLive(t, setting{})
+	p := openLive(t, harness.Setup{})
 	p.track("jane", "Bought")
 	p.track("joe", "Sold")
 	p.w.send("/v1/alias", `{"previousId":"x","userId":"x"}`)
-	p.w.untilAllEnded()
+	p.w.UntilAllEnded()
 	p.untilTrue("all are there", `document.querySelectorAll('.call').length === 3`)
 	for _, f := range []struct{ label, value, want string }{
 		{"Type", "alias", "x"}, {"Id", "joe", "Sold"}, {"Reason", "same_ids", "same_ids"}, {"Outcome", "dropped", "same_ids"},
 	} {
 		p.choose(f.label, f.value)
-		p.w.until(f.label+" chooses one", func() bool {
+		p.w.Until(f.label+" chooses one", func() bool {
 			rows := p.text(".call")
 			return len(rows) == 1 && strings.Contains(rows[0], f.want)
 		})
@@ -191,14 +192,14 @@ func TestTheLivePageShowsThoseThatMatchAndStopsWhenItIsTold(t *testing.T) {
 
 func TestADeadLetterIsReplayedFromThePage(t *testing.T) {
 	t.Parallel()
-	p := openLive(t, setting{})
-	vero := p.w.account("vero")
+	p := openLive(t, harness.Setup{})
+	vero := p.w.Account("vero")
 	if err := vero.AddFaults(simulator.Fault{Status: http.StatusBadRequest, Body: "not now <b>", Times: 2}); err != nil {
 		t.Fatal(err)
 	}
 	p.track("jane", "Bought")
 	p.track("joe", "Sold")
-	p.w.untilAllEnded()
+	p.w.UntilAllEnded()
 	p.untilShown(".call .badge", "dead")
 	p.show("#/dead")
 	p.untilTrue("both are there", `document.querySelectorAll('.letter').length === 2`)
@@ -208,7 +209,7 @@ func TestADeadLetterIsReplayedFromThePage(t *testing.T) {
 	p.untilShown(".letter-more", "Bought")
 	p.untilShown(".letter-more .request", "/events/track")
 	p.click(".letter .primary", "Replay")
-	p.w.until("it is replayed", func() bool { return slices.Contains(took(vero), "event jane Bought") })
+	p.w.Until("it is replayed", func() bool { return slices.Contains(took(vero), "event jane Bought") })
 	p.untilShown(".empty-title", "No dead letters")
 	p.click("button", "Clear")
 	p.untilShown(".letter", "not now <b>")
@@ -226,8 +227,8 @@ func TestADeadLetterIsReplayedFromThePage(t *testing.T) {
 // Whoever has a write key decides what stands in ids and names.
 func TestHostileIDsAreTextOnThePage(t *testing.T) {
 	t.Parallel()
-	p := openLive(t, setting{})
-	if err := p.w.account("vero").AddFaults(simulator.Fault{Status: http.StatusBadRequest, Body: `<img src=x onerror="document.title='taken'">`}); err != nil {
+	p := openLive(t, harness.Setup{})
+	if err := p.w.Account("vero").AddFaults(simulator.Fault{Status: http.StatusBadRequest, Body: `<img src=x onerror="document.title='taken'">`}); err != nil {
 		t.Fatal(err)
 	}
 	for id, shown := range map[string]string{
@@ -241,14 +242,14 @@ func TestHostileIDsAreTextOnThePage(t *testing.T) {
 		"&lt;b&gt; %3Cb%3E":                          "&lt;b&gt; %3Cb%3E",
 	} {
 		p.track(id, id)
-		p.w.until(shown+" is shown", func() bool {
+		p.w.Until(shown+" is shown", func() bool {
 			return slices.ContainsFunc(p.text(".call .ids"), func(line string) bool { return strings.HasPrefix(line, shown) })
 		})
 		p.evaluate(`document.querySelector('.call').click()`, nil)
 		p.untilShown(".panel .facts", shown[:4])
 		p.press("Escape")
 	}
-	p.w.untilAllEnded()
+	p.w.UntilAllEnded()
 	for _, view := range []string{"#/live", "#/dead", "#/destinations/vero", "#/identity?id=" + `%3Cimg%20src%3Dx%20onerror%3Ddocument.title%3D'taken'%3E`, "#/destinations/%3Cimg%20src=x%3E", `#/live?id="><img src=x>`} {
 		p.show(view)
 		p.untilTrue("it listens", `document.getElementById('connection').textContent.includes('Live')`)
@@ -262,9 +263,9 @@ func TestHostileIDsAreTextOnThePage(t *testing.T) {
 
 func TestThePageShowsNumbersAsTheyWereSent(t *testing.T) {
 	t.Parallel()
-	p := openLive(t, setting{})
+	p := openLive(t, harness.Setup{})
 	p.w.send("/v1/track", `{"userId":"jane","event":"Paid","properties":{"big":9007199254740993,"huge":1e400,"small":0.25,"long":123456789012345678901234567890}}`)
-	p.w.untilAllEnded()
+	p.w.UntilAllEnded()
 	p.click(".call", "jane")
 	p.untilShown(".panel h3", "kissmetrics")
 	p.evaluate(`document.querySelectorAll('.panel details').forEach((d) => { d.open = true })`, nil)
@@ -280,7 +281,7 @@ func TestThePageShowsNumbersAsTheyWereSent(t *testing.T) {
 
 func TestAnAddressThatIsNotEncodedWellShowsThePage(t *testing.T) {
 	t.Parallel()
-	p := openLive(t, setting{})
+	p := openLive(t, harness.Setup{})
 	for _, view := range []string{"#/%", "#/destinations/%E2%80%AE%", "#/destinations/%E2%80%AEgnp"} {
 		p.show("#/dead")
 		p.show(view)
@@ -294,8 +295,8 @@ func TestAnAddressThatIsNotEncodedWellShowsThePage(t *testing.T) {
 
 func TestThePageTellsHowADestinationDoes(t *testing.T) {
 	t.Parallel()
-	p := openLive(t, setting{})
-	if err := p.w.account("vero").AddFaults(simulator.Fault{Status: http.StatusUnauthorized, Body: "who is s3cret-token?"}); err != nil {
+	p := openLive(t, harness.Setup{})
+	if err := p.w.Account("vero").AddFaults(simulator.Fault{Status: http.StatusUnauthorized, Body: "who is s3cret-token?"}); err != nil {
 		t.Fatal(err)
 	}
 	p.track("jane", "Bought")
@@ -306,9 +307,9 @@ func TestThePageTellsHowADestinationDoes(t *testing.T) {
 	p.untilShown(".title .badge", "refuses our credentials")
 	p.untilShown(".reasons", "same_ids")
 	p.untilShown(".failures", "who is <secret>?")
-	p.w.account("vero").ClearFaults()
+	p.w.Account("vero").ClearFaults()
 	p.untilShown(".title .badge", "well")
-	p.w.untilAllEnded()
+	p.w.UntilAllEnded()
 	p.untilShown("table", "track 1 0 0")
 	p.click("#pause", "Pause")
 	p.untilShown(".title .badge", "paused")
@@ -316,7 +317,7 @@ func TestThePageTellsHowADestinationDoes(t *testing.T) {
 	p.untilShown(".figure.busy", "Backlog 1")
 	p.click("#resume", "Resume")
 	p.untilShown(".title .badge", "well")
-	p.w.untilAllEnded()
+	p.w.UntilAllEnded()
 	p.click(".reasons a", "same_ids")
 	p.untilTrue("it leads to those calls", `location.hash.includes('reason=same_ids') && document.querySelectorAll('.call').length === 1`)
 	p.close()
@@ -324,7 +325,7 @@ func TestThePageTellsHowADestinationDoes(t *testing.T) {
 
 func TestThePageExplainsAndKnowsWhoWasMerged(t *testing.T) {
 	t.Parallel()
-	p := openLive(t, setting{each: "remember_merges: true,"})
+	p := openLive(t, harness.Setup{Destinations: rememberingMerges()})
 	p.show("#/explain")
 	p.click(".explain-form button", "An example alias")
 	p.untilShown(".explained .card", "/users/reidentify")
@@ -338,7 +339,7 @@ func TestThePageExplainsAndKnowsWhoWasMerged(t *testing.T) {
 	p.show("#/live")
 	p.w.send("/v1/identify", `{"userId":"jen@email.com"}`)
 	p.w.send("/v1/alias", `{"previousId":"jen@email.com","userId":"507f191e81"}`)
-	p.w.untilAllEnded()
+	p.w.UntilAllEnded()
 	p.untilShown(".call", "507f191e81")
 	p.show("#/identity?id=507f191e81")
 	p.untilShown(".merges", "jen@email.com was renamed to 507f191e81")
@@ -349,7 +350,7 @@ func TestThePageExplainsAndKnowsWhoWasMerged(t *testing.T) {
 // Every view fits a phone, and can be reached by the keyboard alone.
 func TestThePageFitsAPhoneAndGoesByTheKeyboard(t *testing.T) {
 	t.Parallel()
-	p := openLive(t, setting{})
+	p := openLive(t, harness.Setup{})
 	p.b.carryOut(p.id, "resize", []int{390, 844}, nil)
 	p.track(strings.Repeat("W", 250), strings.Repeat("M", 250))
 	p.untilShown(".call", "WWW")

@@ -113,7 +113,7 @@ func expectTold(w *world, p *person, chapters []chapter, kills []time.Time) {
 		want["mixpanel"] = [][]string{slices.Concat(slices.Concat(want["mixpanel"]...), c.mixpanel)}
 	}
 	for _, d := range destinations {
-		expectLines(w.t, d.name, p.linesOf(firsts(w.account(d.name).Records(), kills)), want[d.name])
+		expectLines(w.t, d.Name, p.linesOf(firsts(w.Account(d.Name).Records(), kills)), want[d.Name])
 	}
 }
 
@@ -162,8 +162,8 @@ func firsts(records []simulator.Record, kills []time.Time) (kept []simulator.Rec
 func expectNothingTwice(w *world) {
 	w.t.Helper()
 	for _, d := range destinations {
-		if stats := w.account(d.name).Stats(); stats.Duplicates > 0 || stats.Refusals > 0 {
-			w.t.Errorf("%s: %d duplicates, %d refusals", d.name, stats.Duplicates, stats.Refusals)
+		if stats := w.Account(d.Name).Stats(); stats.Duplicates > 0 || stats.Refusals > 0 {
+			w.t.Errorf("%s: %d duplicates, %d refusals", d.Name, stats.Duplicates, stats.Refusals)
 		}
 	}
 }

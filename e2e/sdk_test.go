@@ -39,7 +39,7 @@ func (w *world) startScript(name string, args ...string) *script {
 	if _, err := os.Stat(filepath.Join(sdksDir, "node_modules", ".package-lock.json")); err != nil {
 		w.t.Fatalf("the SDKs are not installed, run %s: %v", setUp, err)
 	}
-	s := &script{w: w, name: name, command: exec.CommandContext(w.ctx, "node", append([]string{name}, args...)...)}
+	s := &script{w: w, name: name, command: exec.CommandContext(w.Ctx, "node", append([]string{name}, args...)...)}
 	s.command.Dir = sdksDir
 	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	s.command.Cancel = s.kill

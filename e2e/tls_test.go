@@ -20,6 +20,8 @@ import (
 	"time"
 
 	analytics "gopkg.in/segmentio/analytics-go.v3"
+
+	"aka/e2e/harness"
 )
 
 // authority makes certificates for aka, which the clients of its pool trust.
@@ -80,12 +82,12 @@ func (a *authority) transport() *http.Transport {
 func TestTheCertificateIsRenewedWhileAkaRuns(t *testing.T) {
 	a := newAuthority(t)
 	a.issue(1)
-	w := newWorld(t, fmt.Sprintf("tls: { cert_file: %q, key_file: %q }", a.cert(), a.key()))
-	w.start()
-	if !strings.HasPrefix(w.process.api, "https://") {
-		t.Fatalf("it is ready at %s", w.process.api)
+	w := newWorld(t, harness.Setup{More: fmt.Sprintf("tls: { cert_file: %q, key_file: %q }", a.cert(), a.key())})
+	w.Start()
+	if !strings.HasPrefix(w.Process.API, "https://") {
+		t.Fatalf("it is ready at %s", w.Process.API)
 	}
-	aka(t, "", "health", "--admin", w.process.admin)
+	aka(t, "", "health", "--admin", w.Process.Admin)
 	old := &http.Client{Transport: a.transport()}
 	if serial, _ := health(w, old); serial != 1 {
 		t.Fatalf("certificate %d", serial)
@@ -93,7 +95,7 @@ func TestTheCertificateIsRenewedWhileAkaRuns(t *testing.T) {
 	sendOne(w, a, "before")
 
 	a.issue(2)
-	w.until("a new connection is shown the new certificate", func() bool {
+	w.Until("a new connection is shown the new certificate", func() bool {
 		serial, _ := health(w, &http.Client{Transport: a.transport()})
 		return serial == 2
 	})
@@ -101,19 +103,19 @@ func TestTheCertificateIsRenewedWhileAkaRuns(t *testing.T) {
 		t.Errorf("the old connection: certificate %d, reused %v", serial, reused)
 	}
 	sendOne(w, a, "after")
-	if status, answer, err := post(w.ctx, http.DefaultClient, strings.Replace(w.process.api, "https", "http", 1)+"/v1/track", `{}`); status != 400 || !strings.Contains(answer, "https_required") {
+	if status, answer, err := post(w.Ctx, http.DefaultClient, strings.Replace(w.Process.API, "https", "http", 1)+"/v1/track", `{}`); status != 400 || !strings.Contains(answer, "https_required") {
 		t.Errorf("plain http: %d %s %v", status, answer, err)
 	}
-	w.untilAllEnded()
-	expectSteps(t, w.account("kissmetrics"), [][]string{{"event jane before"}, {"event jane after"}})
-	w.process.stop()
+	w.UntilAllEnded()
+	expectSteps(t, w.Account("kissmetrics"), [][]string{{"event jane before"}, {"event jane after"}})
+	w.Stop()
 }
 
 // health returns the serial number of the certificate that is shown, and whether the connection is one from before.
 func health(w *world, client *http.Client) (serial int64, reused bool) {
 	w.t.Helper()
-	ctx := httptrace.WithClientTrace(w.ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused }})
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, w.process.api+"/health", nil)
+	ctx := httptrace.WithClientTrace(w.Ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused }})
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, w.Process.API+"/health", nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -133,7 +135,7 @@ func health(w *world, client *http.Client) (serial int64, reused bool) {
 
 func sendOne(w *world, a *authority, event string) {
 	w.t.Helper()
-	sdk, err := analytics.NewWithConfig(writeKey, analytics.Config{Endpoint: w.process.api, Transport: a.transport(), Logger: quiet{}})
+	sdk, err := analytics.NewWithConfig(writeKey, analytics.Config{Endpoint: w.Process.API, Transport: a.transport(), Logger: quiet{}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -148,26 +150,17 @@ func sendOne(w *world, a *authority, event string) {
 // The SDK is told 429, and sends again until everything is taken.
 func TestWhatComesAboveTheRateArrivesLater(t *testing.T) {
 	const batch = 100
-	w := newWorld(t, "")
-	text, err := os.ReadFile(w.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	source := "{ write_key: " + writeKey
-	limited := strings.Replace(string(text), source, source+", rate: 50", 1)
-	if err := os.WriteFile(w.config, []byte(limited), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	w.start()
-	sdk, err := analytics.NewWithConfig(writeKey, analytics.Config{Endpoint: w.process.api, Logger: quiet{}, BatchSize: batch})
+	w := newWorld(t, harness.Setup{Source: "rate: 50"})
+	w.Start()
+	sdk, err := analytics.NewWithConfig(writeKey, analytics.Config{Endpoint: w.Process.API, Logger: quiet{}, BatchSize: batch})
 	if err != nil {
 		t.Fatal(err)
 	}
 	received := func() float64 {
-		return w.metric("aka_ingress_calls_received_total", `source="test"`, `type="track"`)
+		return w.Metric("aka_ingress_calls_received_total", `source="test"`, `type="track"`)
 	}
 	refused := func() float64 {
-		return w.metric("aka_ingress_calls_rejected_total", `source="test"`, `code="rate_limited"`)
+		return w.Metric("aka_ingress_calls_rejected_total", `source="test"`, `code="rate_limited"`)
 	}
 	sent := 0
 	// Each batch takes two seconds of the rate, and is sent at once, or is waited for by nobody.
@@ -179,16 +172,16 @@ func TestWhatComesAboveTheRateArrivesLater(t *testing.T) {
 		}
 		sent += batch
 		before := sent
-		w.until("the batch was taken or refused", func() bool { return refused() > 0 || received() == float64(before) })
+		w.Until("the batch was taken or refused", func() bool { return refused() > 0 || received() == float64(before) })
 	}
-	w.until("all are taken", func() bool { return received() == float64(sent) })
+	w.Until("all are taken", func() bool { return received() == float64(sent) })
 	if err := sdk.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got := w.metric("aka_ingress_requests_total", `status="429"`); got == 0 {
+	if got := w.Metric("aka_ingress_requests_total", `status="429"`); got == 0 {
 		t.Error("no answer was 429")
 	}
-	w.untilAllEnded()
+	w.UntilAllEnded()
 	expectOutcome(w, float64(sent), "kissmetrics", "track", "delivered", "")
-	w.process.stop()
+	w.Stop()
 }

@@ -1,4 +1,5 @@
-// Package harness runs the aka that is shipped, as a process of its own: for the end-to-end tests and the fault harness.
+// Package harness is what the end-to-end tests, the fault suite and bench share: the aka that is shipped, as a process of its own,
+// a config and simulated vendors for it, a load of calls, and a checker of what the vendors got.
 package harness
 
 import (
@@ -47,6 +48,17 @@ func BuildHere(path string, flags ...string) error {
 	}
 }
 
+// Command runs a command of aka that ends by itself, and returns what it printed. The error holds what it printed, too.
+func Command(ctx context.Context, binary, stdin string, args ...string) ([]byte, error) {
+	command := exec.CommandContext(ctx, binary, args...)
+	command.Stdin = strings.NewReader(stdin)
+	out, err := command.Output()
+	if failed := (*exec.ExitError)(nil); errors.As(err, &failed) {
+		return out, fmt.Errorf("aka %s: %w\n%s%s", strings.Join(args, " "), err, out, failed.Stderr)
+	}
+	return out, err
+}
+
 // Process is an aka that serves, or has.
 type Process struct {
 	// API and Admin are the addresses that it said it listens at, as URLs. They are there once Ready has returned nil.
@@ -80,9 +92,10 @@ func Launch(binary string, env []string, args ...string) (*Process, error) {
 
 // LaunchUnread is Launch for those who read the log themselves, at the other end of a pipe: see ReadUntilReady. Exited is closed
 // when the process has ended, whatever was read.
-func LaunchUnread(binary string, log *os.File, args ...string) (*Process, error) {
+func LaunchUnread(binary string, log *os.File, env []string, args ...string) (*Process, error) {
 	p := &Process{Exited: make(chan struct{})}
 	p.command = exec.Command(binary, append([]string{"serve"}, args...)...)
+	p.command.Env = append(os.Environ(), env...)
 	p.command.Stderr = log
 	if err := p.command.Start(); err != nil {
 		return nil, err
