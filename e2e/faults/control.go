@@ -1,10 +1,8 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -12,282 +10,203 @@ import (
 	"time"
 
 	"aka/destinations/simulator"
-	"aka/e2e/crowd"
+	"aka/e2e/harness"
 )
 
-// steerScenarios are those in which nothing fails: an operator changes what runs while calls come.
-func steerScenarios() []scenario {
-	return []scenario{
-		{name: "reload", does: "destinations, sources and rates change again and again under load, by good configs and bad ones", run: reloads},
-		{name: "reload-sigkill", does: "aka is killed while it reloads, pauses, resumes and forgets", run: reloadsKilled},
-		{name: "pause", does: "destinations are paused and resumed under load, over restarts too", run: pauses},
-		{name: "forget", does: "a destination leaves with a backlog, is forgotten, and comes again as a new one", run: forgets},
-		{name: "drain", does: "aka is drained under load, which is called off, and then to its end", run: drains},
-	}
+// controlScenarios are those in which nothing fails: an operator changes what runs while calls come.
+var controlScenarios = []scenario{
+	{Name: "reload", Does: "destinations, sources and rates change again and again under load, by good configs and bad ones", Run: reloads},
+	{Name: "reload-sigkill", Does: "aka is killed while it reloads, pauses, resumes and forgets", Run: reloadsKilled},
+	{Name: "pause", Does: "destinations are paused and resumed under load, over restarts too", Run: pauses},
+	{Name: "forget", Does: "a destination leaves with a backlog, is forgotten, and comes again as a new one", Run: forgets},
+	{Name: "drain", Does: "aka is drained under load, which is called off, and then to its end", Run: drains},
 }
 
-// guest is a destination that comes and goes. It is a vendor's like the one that is there throughout.
-const guest = "guest"
+// temporary is a destination that comes and goes. It is a vendor's like the one that is there throughout.
+const temporary = "temporary"
 
-// stage is a world whose config changes while it runs.
-type stage struct {
+// fixture is a world whose config changes while it runs.
+type fixture struct {
 	*world
-	plan  plan
-	slow  []simulator.Fault
-	guest tenure
+	slow       []simulator.Fault
+	membership membership // of the temporary destination
 }
 
-// newStage makes a world with a guest that is there, and vendors that take a moment, so that there is always something in
-// flight. It must be closed.
-func newStage(h *suite) (*stage, error) {
-	s := &stage{plan: plan{delivery: quick}}
-	w, err := newWorld(h, s.plan)
-	if err != nil {
-		return nil, err
-	}
-	s.world = w
-	options := simulator.Options{MaxExchanges: 10_000_000, MaxExchangeBytes: 8 << 30}
-	if w.endpoints[guest], err = w.sim.Add(guest, "vero", options); err == nil {
-		s.slow, err = w.slowVendors()
-	}
-	if err == nil {
-		err = w.account(guest).AddFaults(s.slow...)
-	}
-	if err == nil {
-		s.invite(true)
-		err = s.configure(s.plan)
-	}
-	if err != nil {
-		w.close()
-		return nil, err
-	}
-	return s, nil
+// startFixture starts aka with the temporary destination, and vendors that take a moment, so that there is always something in
+// flight.
+func startFixture(t *trial) *fixture {
+	f := &fixture{world: newWorld(t, harness.Setup{Delivery: quick, Destinations: append(harness.Vendors(),
+		harness.Destination{Name: temporary, Vendor: "vero", Settings: "auth_token: s3cret-token"})})}
+	f.slow = f.slowVendors()
+	f.start()
+	return f
 }
 
-// invite has the config name the guest from its next writing on, or not.
-func (s *stage) invite(in bool) {
-	s.plan.more = ""
-	if in {
-		s.plan.more = fmt.Sprintf("  %s: { type: vero, settings: { auth_token: s3cret-token, endpoint: %q } }\n", guest, s.endpoints[guest])
-	}
-}
+// vendors are the names of the destinations that are there throughout.
+func (f *fixture) vendors() []string { return f.others(temporary) }
 
-func (s *stage) invited() bool { return s.plan.more != "" }
+// include has the config name the temporary destination from its next writing on, or not.
+func (f *fixture) include(in bool) { f.Destination(temporary).Omitted = !in }
 
-// start starts aka. The guest is there or not from then on.
-func (s *stage) start() error {
-	if _, err := s.world.start(); err != nil {
-		return err
-	}
-	s.settled()
-	return nil
+func (f *fixture) included() bool { return !f.Destination(temporary).Omitted }
+
+// start starts aka. The temporary destination is there or not from then on.
+func (f *fixture) start() {
+	f.Start()
+	f.settled()
 }
 
 // settled notes that aka goes by the config as it is written.
-func (s *stage) settled() { s.guest.begin(s.invited(), time.Now()) }
+func (f *fixture) settled() { f.membership.begin(f.included(), time.Now()) }
 
-// write writes the config. Until aka goes by it, nobody knows whether the guest is there, if that changes.
-func (s *stage) write() error {
-	if s.guest.in != s.invited() {
-		s.guest.end(time.Now())
+// reload writes the config and has aka go by it. In between it is not known whether the temporary destination is there, if that
+// changes.
+func (f *fixture) reload() error {
+	if f.membership.in != f.included() {
+		f.membership.end(time.Now())
 	}
-	return s.configure(s.plan)
-}
-
-// reload writes the config and has aka go by it.
-func (s *stage) reload() error {
-	if err := s.write(); err != nil {
-		return err
-	}
-	if err := s.steer(http.MethodPost, "/reload", http.StatusOK); err != nil {
-		return err
-	}
-	s.settled()
-	return nil
-}
-
-// errAnswer tells that the operator's server has answered something else.
-var errAnswer = errors.New("the operator's server answered")
-
-// steer asks the operator's server to do something.
-func (s *stage) steer(method, path string, want int) error {
-	ctx, cancel := context.WithTimeout(s.ctx, stopTimeout)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, method, s.process.Admin+path, nil)
-	if err != nil {
-		return err
-	}
-	request.Header.Set("X-Aka-Admin", "1")
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != want {
-		err = fmt.Errorf("%w %d to %s %s, not %d: %s", errAnswer, response.StatusCode, method, path, want, strings.TrimSpace(string(text)))
+	f.Configure()
+	err := f.control(http.MethodPost, "/reload", http.StatusOK)
+	if err == nil {
+		f.settled()
 	}
 	return err
 }
 
-func (s *stage) pause(name string) error {
-	return s.steer(http.MethodPost, "/destinations/"+name+"/pause", http.StatusOK)
-}
-func (s *stage) resume(name string) error {
-	return s.steer(http.MethodPost, "/destinations/"+name+"/resume", http.StatusOK)
-}
-func (s *stage) forget(name string) error {
-	return s.steer(http.MethodDelete, "/destinations/"+name, http.StatusOK)
+// errAnswer says that the admin server has answered something else.
+var errAnswer = errors.New("the admin server answered")
+
+// control asks the admin server to do something.
+func (f *fixture) control(method, path string, want int) error {
+	status, answer, err := f.admin(method, path)
+	if err == nil && status != want {
+		err = fmt.Errorf("%w %d to %s %s, not %d: %s", errAnswer, status, method, path, want, strings.TrimSpace(answer))
+	}
+	return err
 }
 
-// rounds is how often an operator does something.
-func (h *suite) rounds() int { return 2 * h.runs }
+func (f *fixture) pause(name string) error {
+	return f.control(http.MethodPost, "/destinations/"+name+"/pause", http.StatusOK)
+}
+func (f *fixture) resume(name string) error {
+	return f.control(http.MethodPost, "/destinations/"+name+"/resume", http.StatusOK)
+}
+func (f *fixture) forget(name string) error {
+	return f.control(http.MethodDelete, "/destinations/"+name, http.StatusOK)
+}
 
 // moment is a short random time.
-func (h *suite) moment() time.Duration {
-	return time.Duration(h.dice.Int64N(int64(300 * time.Millisecond)))
+func (t *trial) moment() time.Duration {
+	return time.Duration(t.dice.Int64N(int64(300 * time.Millisecond)))
 }
 
 // rewrite changes the config in one of the ways that need no restart.
-func (s *stage) rewrite() {
-	dice := s.h.dice
+func (f *fixture) rewrite() {
+	dice := f.t.dice
 	switch dice.IntN(5) {
 	case 0: // all are replaced
-		s.plan.delivery = fmt.Sprintf("%s, window: %d", quick, 5000+dice.IntN(5000))
+		f.Delivery = fmt.Sprintf("%s, window: %d", quick, 5000+dice.IntN(5000))
 	case 1: // one is
-		name := destinations[dice.IntN(len(destinations))].name
-		s.plan.own = map[string]string{name: fmt.Sprintf("concurrency: %d", 1+dice.IntN(8))}
+		for _, name := range f.vendors() {
+			f.Destination(name).Delivery = ""
+		}
+		f.Destination(f.anyVendor()).Delivery = fmt.Sprintf("concurrency: %d", 1+dice.IntN(8))
 	case 2: // another source, and its rate
-		s.plan.sources = fmt.Sprintf(", other: { write_key: other-key-%d, rate: %d }", dice.IntN(100), 1+dice.IntN(100))
+		f.Sources = fmt.Sprintf(", other: { write_key: other-key-%d, rate: %d }", dice.IntN(100), 1+dice.IntN(100))
 	case 3: // the source's own, above what it needs
-		s.plan.source = fmt.Sprintf(", rate: %d", 100_000+dice.IntN(1000))
+		f.Source = fmt.Sprintf("rate: %d", 100_000+dice.IntN(1000))
 	default:
-		s.invite(!s.invited())
+		f.include(!f.included())
 	}
 }
 
-func reloads(h *suite, r *Result) error {
-	s, err := newStage(h)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	if err := s.start(); err != nil {
-		return err
-	}
-	l := startLoad(s.world, h.rate)
+func (f *fixture) anyVendor() string {
+	all := f.vendors()
+	return all[f.t.dice.IntN(len(all))]
+}
+
+func reloads(t *trial) {
+	f := startFixture(t)
+	l := f.startLoad()
 	slowest := time.Duration(0)
-	for range h.rounds() {
-		if _, err := s.liveFor(l, h.moment()); err != nil {
-			return err
-		}
-		if err := s.refuseBad(r); err != nil {
-			return err
-		}
-		s.rewrite()
+	for range 2 * t.runs {
+		f.runFor(l, t.moment())
+		f.refuseBad()
+		f.rewrite()
 		begin := time.Now()
-		if err := s.reload(); err != nil {
-			return s.process.Explained(err)
-		}
+		f.Must(f.reload())
 		slowest = max(slowest, time.Since(begin))
-		if err := s.hangUp(h.dice.IntN(4)); err != nil {
-			return err
+		for range t.dice.IntN(4) { // again, faster than it can
+			harness.Check(t, f.Process.Signal(syscall.SIGHUP))
 		}
-		r.Runs++
+		t.Runs++
 	}
-	r.measured("the slowest reload took %s", slowest.Round(time.Millisecond))
-	return s.finish(r, l, expectation{slow: s.slow})
+	t.Logf("the slowest reload took %s", slowest.Round(time.Millisecond))
+	f.finish(l, harness.Expectation{Slow: f.slow})
 }
 
 // refuseBad has aka go by a config that is none, which it must refuse.
-func (s *stage) refuseBad(r *Result) error {
-	bad := s.plan
-	bad.delivery += ", concurency: 3"
-	if err := s.configure(bad); err != nil {
-		return err
-	}
-	err := s.steer(http.MethodPost, "/reload", http.StatusUnprocessableEntity)
+func (f *fixture) refuseBad() {
+	good := f.Delivery
+	f.Delivery += ", concurency: 3"
+	f.Configure()
+	f.Delivery = good
+	err := f.control(http.MethodPost, "/reload", http.StatusUnprocessableEntity)
 	if errors.Is(err, errAnswer) {
-		r.wrong("a bad config: %v", err)
-		return nil
+		f.Errorf("a bad config: %v", err)
+		return
 	}
-	return err
+	harness.Check(f, err)
 }
 
-// hangUp has aka read its config again as often, faster than it can.
-func (s *stage) hangUp(times int) error {
-	for range times {
-		if err := s.process.Signal(syscall.SIGHUP); err != nil {
-			return err
-		}
-	}
-	return nil
+// finish has the temporary destination be there, waits until all is delivered to it, and verifies what everybody got.
+func (f *fixture) finish(l *harness.Load, e harness.Expectation) {
+	f.include(true)
+	f.Must(f.reload())
+	f.End(l)
+	f.UntilAllEnded(temporary)
+	f.membership.end(time.Now())
+	f.verifyTemporary(l, e)
+	f.Destinations = f.Destinations[:len(f.Destinations)-1] // the others have to have everything
+	f.verify(l, e)
 }
 
-// finish has the guest be there, waits until all is delivered to it, and verifies what everybody got.
-func (s *stage) finish(r *Result, l *load, e expectation) error {
-	s.invite(true)
-	if err := s.reload(); err != nil {
-		return err
-	}
-	if err := l.end(s.world); err != nil {
-		return err
-	}
-	if err := s.untilAllEnded(guest); err != nil {
-		return err
-	}
-	s.guest.end(time.Now())
-	if err := s.verifyGuest(r, l, e); err != nil {
-		return err
-	}
-	return s.verify(r, l, e)
-}
-
-func (s *stage) verifyGuest(r *Result, l *load, e expectation) error {
-	all, err := e.deliveries(s.account(guest).Exchanges())
-	if err != nil {
-		return err
-	}
-	acks := l.taken()
-	meant, strangers := s.guest.meant(acks), s.guest.strangers(acks)
-	r.measured("the guest was there for %d calls, and not for %d; it got %d", len(meant), len(strangers), len(all))
-	if lost := crowd.Missing(all, meant); len(lost) > 0 {
-		r.Lost += len(lost)
-		r.wrong("%s: %d calls were answered 200 while it was there and lost, such as %s", guest, len(lost), lost[0])
-	}
-	if swaps := crowd.Swaps(whole(all), e.crashes); len(swaps) > 0 {
-		r.Swapped += len(swaps)
-		r.wrong("%s: %d deliveries were out of order, such as %s after step %d", guest, len(swaps), swaps[0].Place, swaps[0].After)
-	}
+func (f *fixture) verifyTemporary(l *harness.Load, e harness.Expectation) {
+	all, acks := f.Deliveries(temporary, e), l.Acks()
+	expected, unexpected := f.membership.expected(acks), f.membership.unexpected(acks)
+	f.Logf("the temporary destination was there for %d calls, and not for %d; it got %d", len(expected), len(unexpected), len(all))
+	f.t.Lost += f.VerifyNoneMissing(temporary, all, expected)
+	f.t.Swapped += f.VerifyOrder(temporary, complete(all), e.Crashes)
 	for _, d := range all {
-		if strangers[d.Place] {
-			r.wrong("%s got %s, which was accepted while it was not there", guest, d.Place)
+		if unexpected[d.Step] {
+			f.Errorf("%s got %s, which was accepted while it was not there", temporary, d.Step)
 		}
 	}
-	verifyRepeats(r, guest, crowd.Repeats(all), e)
-	return nil
+	repeated, _ := f.VerifyRepeats(temporary, harness.Repeats(all), e)
+	f.t.Repeated += repeated
 }
 
-// whole leaves out the people of whose stories a step is missing: without their alias nothing says that they are one, and what
+// complete leaves out the people of whose steps one is missing: without their alias nothing says that they are one, and what
 // comes first.
-func whole(all []crowd.Delivery) (whole []crowd.Delivery) {
-	steps := map[int]map[int]bool{}
+func complete(all []harness.Delivery) (complete []harness.Delivery) {
+	seen := map[harness.Step]bool{}
+	count := map[int]int{}
 	for _, d := range all {
-		if steps[d.Person] == nil {
-			steps[d.Person] = map[int]bool{}
-		}
-		steps[d.Person][d.Step] = true
-	}
-	for _, d := range all {
-		if len(steps[d.Person]) == crowd.Steps {
-			whole = append(whole, d)
+		if !seen[d.Step] {
+			seen[d.Step] = true
+			count[d.Person]++
 		}
 	}
-	return whole
+	for _, d := range all {
+		if count[d.Person] == harness.Basic.Steps() {
+			complete = append(complete, d)
+		}
+	}
+	return complete
 }
 
-// tenure is when a destination was in the config, and when not, as far as that is certain.
-type tenure struct {
+// membership is when a destination was in the config, and when not, as far as that is certain.
+type membership struct {
 	spans []span
 	in    bool
 	since time.Time // zero while it is not certain
@@ -299,371 +218,253 @@ type span struct {
 }
 
 // begin notes that it is there from now on, or not.
-func (t *tenure) begin(in bool, now time.Time) {
-	if !t.since.IsZero() && t.in == in {
+func (m *membership) begin(in bool, now time.Time) {
+	if !m.since.IsZero() && m.in == in {
 		return
 	}
-	t.in, t.since = in, now
+	m.in, m.since = in, now
 }
 
-// end notes that from now on nobody knows.
-func (t *tenure) end(now time.Time) {
-	if !t.since.IsZero() {
-		t.spans = append(t.spans, span{t.in, t.since, now})
+// end notes that it is not certain from now on.
+func (m *membership) end(now time.Time) {
+	if !m.since.IsZero() {
+		m.spans = append(m.spans, span{m.in, m.since, now})
 	}
-	t.since = time.Time{}
+	m.since = time.Time{}
 }
 
-// forgotten notes that what waits may be let go from now on: what it should have had so far, it may never get.
-func (t *tenure) forgotten(now time.Time) {
-	t.end(now)
-	for i := range t.spans {
-		if t.spans[i].in {
-			t.spans[i].till = t.spans[i].from
+// forgotten notes that what waits may be dropped from now on: what it should have had so far, it may never get.
+func (m *membership) forgotten(now time.Time) {
+	m.end(now)
+	for i := range m.spans {
+		if m.spans[i].in {
+			m.spans[i].till = m.spans[i].from
 		}
 	}
 }
 
-// meant are the calls that were sent and answered while it was there.
-func (t *tenure) meant(acks []ack) (meant []crowd.Place) {
+// expected are the calls that were sent and answered while it was there.
+func (m *membership) expected(acks []harness.Ack) (expected []harness.Step) {
 	for _, a := range acks {
-		if t.covers(a, true) {
-			meant = append(meant, a.Place)
+		if m.covers(a, true) {
+			expected = append(expected, a.Step)
 		}
 	}
-	return meant
+	return expected
 }
 
-// strangers are those that were while it was not.
-func (t *tenure) strangers(acks []ack) places {
-	strangers := places{}
+// unexpected are those that were while it was not.
+func (m *membership) unexpected(acks []harness.Ack) harness.StepSet {
+	unexpected := harness.StepSet{}
 	for _, a := range acks {
-		if t.covers(a, false) {
-			strangers[a.Place] = true
+		if m.covers(a, false) {
+			unexpected[a.Step] = true
 		}
 	}
-	return strangers
+	return unexpected
 }
 
-func (t *tenure) covers(a ack, in bool) bool {
-	for _, s := range t.spans {
-		if s.in == in && !a.began.Before(s.from) && !a.at.After(s.till) {
+func (m *membership) covers(a harness.Ack, in bool) bool {
+	for _, s := range m.spans {
+		if s.in == in && !a.Began.Before(s.from) && !a.At.After(s.till) {
 			return true
 		}
 	}
 	return false
 }
 
-// reloadsKilled kills aka at random moments while it is steered.
-func reloadsKilled(h *suite, r *Result) error {
-	s, err := newStage(h)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	if err := s.start(); err != nil {
-		return err
-	}
-	stalls := watchStalls(s.world)
-	l := startLoad(s.world, h.rate)
-	var ends []time.Time
-	steered := 0
-	for range h.runs {
+// reloadsKilled kills aka at random moments while an operator works on it.
+func reloadsKilled(t *trial) {
+	f := startFixture(t)
+	stalls := watchStalls(f.world)
+	l := f.startLoad()
+	var crashes []time.Time
+	operations := 0
+	for range t.runs {
 		var killed atomic.Bool
-		kill := time.AfterFunc(time.Duration(h.dice.Int64N(int64(time.Second))), func() {
+		kill := time.AfterFunc(time.Duration(t.dice.Int64N(int64(time.Second))), func() {
 			killed.Store(true)
-			s.process.Kill()
+			f.Kill()
 		})
 		for !killed.Load() {
-			if err := s.steerSomehow(); err != nil && !killed.Load() {
+			if err := f.operate(); err != nil && !killed.Load() {
 				kill.Stop()
-				return s.process.Explained(err)
+				f.Must(err)
 			}
-			steered++
+			operations++
 		}
-		<-s.process.Exited
-		ends = append(ends, time.Now().Add(lateReads))
-		if err := s.start(); err != nil {
-			return err
-		}
-		l.follow(s.world)
+		<-f.Process.Exited
+		crashes = append(crashes, crash())
+		f.start()
+		f.Follow(l)
 	}
-	r.Runs = len(ends)
-	r.measured("it was steered %d times", steered)
-	for _, d := range destinations {
-		if err := s.resume(d.name); err != nil {
-			return err
-		}
+	t.Runs = len(crashes)
+	t.Logf("an operator did %d things", operations)
+	f.include(true)
+	f.Must(f.reload())
+	for _, d := range f.Destinations {
+		f.Must(f.resume(d.Name))
 	}
-	s.invite(true)
-	if err := s.reload(); err != nil {
-		return err
-	}
-	if err := s.resume(guest); err != nil {
-		return err
-	}
-	stall := stalls()
-	return s.finish(r, l, expectation{crashes: ends, repeatable: saved + 4*stall, slow: s.slow})
+	f.finish(l, harness.Expectation{Crashes: crashes, Repeatable: saved + 4*stalls(), Slow: f.slow})
 }
 
-// steerSomehow does one of the things that can be done to a running aka.
-func (s *stage) steerSomehow() error {
-	name := destinations[s.h.dice.IntN(len(destinations))].name
-	switch s.h.dice.IntN(6) {
+// operate does one of the things that can be done to a running aka.
+func (f *fixture) operate() error {
+	name := f.anyVendor()
+	switch f.t.dice.IntN(6) {
 	case 0:
-		if s.invited() {
-			return s.pause(guest)
+		if f.included() {
+			return f.pause(temporary)
 		}
-		return s.pause(name)
+		return f.pause(name)
 	case 1:
-		return s.resume(name)
+		return f.resume(name)
 	case 2:
-		if s.guest.since.IsZero() || s.guest.in {
+		if f.membership.since.IsZero() || f.membership.in {
 			return nil
 		}
-		s.guest.forgotten(time.Now())
-		err := s.forget(guest)
+		f.membership.forgotten(time.Now())
+		err := f.forget(temporary)
 		if errors.Is(err, errAnswer) { // it was forgotten before
 			err = nil
 		}
 		if err == nil {
-			s.settled()
+			f.settled()
 		}
 		return err
 	default:
-		s.rewrite()
-		return s.reload()
+		f.rewrite()
+		return f.reload()
 	}
 }
 
 // pauses pauses destinations and resumes them, some of them after a restart. Nothing may go to one that is paused.
-func pauses(h *suite, r *Result) error {
-	s, err := newStage(h)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	if err := s.start(); err != nil {
-		return err
-	}
-	l := startLoad(s.world, h.rate)
-	for i := range h.runs {
-		name := destinations[h.dice.IntN(len(destinations))].name
-		if err := s.pause(name); err != nil {
-			return err
-		}
-		if err := s.until("what is in flight has ended", func() (bool, error) {
-			n, err := s.metric("aka_exchanges_in_flight", of(name))
-			return n == 0, err
-		}); err != nil {
-			return err
-		}
-		before := s.account(name).Stats().Exchanges
-		if _, err := s.liveFor(l, h.moment()); err != nil {
-			return err
-		}
+func pauses(t *trial) {
+	f := startFixture(t)
+	l := f.startLoad()
+	for i := range t.runs {
+		name := f.anyVendor()
+		f.Must(f.pause(name))
+		f.Until("what is in flight has ended", func() bool { return f.Metric("aka_exchanges_in_flight", harness.Of(name)) == 0 })
+		before := f.Account(name).Stats().Exchanges
+		f.runFor(l, t.moment())
 		if i%5 == 4 { // it outlives that, too
-			if _, err := s.stop(); err != nil {
-				return err
-			}
-			if err := s.start(); err != nil {
-				return err
-			}
-			l.follow(s.world)
+			f.Stop()
+			f.start()
+			f.Follow(l)
 		}
-		s.rewrite()
-		if err := s.reload(); err != nil {
-			return err
+		f.rewrite()
+		f.Must(f.reload())
+		f.runFor(l, t.moment())
+		if n := f.Account(name).Stats().Exchanges - before; n > 0 {
+			t.Errorf("%s was sent %d requests while it was paused", name, n)
 		}
-		if _, err := s.liveFor(l, h.moment()); err != nil {
-			return err
-		}
-		if n := s.account(name).Stats().Exchanges - before; n > 0 {
-			r.wrong("%s was sent %d requests while it was paused", name, n)
-		}
-		if err := s.resume(name); err != nil {
-			return err
-		}
-		r.Runs++
+		f.Must(f.resume(name))
+		t.Runs++
 	}
-	return s.finish(r, l, expectation{restarted: true, slow: s.slow})
+	f.finish(l, harness.Expectation{Restarted: true, Slow: f.slow})
 }
 
-// forgets has the guest leave with a backlog, forgets it, and has it come again. It gets nothing of what was before.
-func forgets(h *suite, r *Result) error {
-	s, err := newStage(h)
-	if err != nil {
-		return err
+// forgets has the temporary destination leave with a backlog, forgets it, and has it come again. It gets nothing of what was
+// before.
+func forgets(t *trial) {
+	f := startFixture(t)
+	l := f.startLoad()
+	for range t.runs {
+		f.Must(f.pause(temporary))
+		f.runFor(l, 100*time.Millisecond+t.moment())
+		f.include(false)
+		f.Must(f.reload())
+		f.forgetBacklog(l)
+		known := harness.StepSet{}
+		for _, a := range l.Acks() {
+			known[a.Step] = true
+		}
+		f.runFor(l, t.moment())
+		had := len(f.Account(temporary).Exchanges())
+		f.include(true)
+		f.Must(f.reload())
+		f.Until("the temporary destination, which has come again, gets something", func() bool {
+			return len(f.Account(temporary).Exchanges()) > had
+		})
+		f.runFor(l, 100*time.Millisecond+t.moment())
+		f.verifyNew(had, known)
+		t.Runs++
 	}
-	defer s.close()
-	if err := s.start(); err != nil {
-		return err
-	}
-	l := startLoad(s.world, h.rate)
-	for range h.runs {
-		if err := s.pause(guest); err != nil {
-			return err
-		}
-		if _, err := s.liveFor(l, 100*time.Millisecond+h.moment()); err != nil {
-			return err
-		}
-		s.invite(false)
-		if err := s.reload(); err != nil {
-			return err
-		}
-		waiting, err := s.metric("aka_backlog_calls", of(guest))
-		if err != nil {
-			return err
-		}
-		before, err := s.metric("aka_forgotten_calls_total")
-		if err != nil {
-			return err
-		}
-		if waiting == 0 {
-			r.wrong("%s was paused under load, and has no backlog", guest)
-		}
-		if _, err := s.liveFor(l, h.moment()); err != nil {
-			return err
-		}
-		if err := s.forget(guest); err != nil {
-			return err
-		}
-		s.guest.forgotten(time.Now())
-		s.settled()
-		after, err := s.metric("aka_forgotten_calls_total")
-		if err != nil {
-			return err
-		}
-		if after-before != waiting {
-			r.wrong("%v calls waited for %s, and %v were forgotten", waiting, guest, after-before)
-		}
-		known := map[crowd.Place]bool{}
-		for _, a := range l.taken() {
-			known[a.Place] = true
-		}
-		if _, err := s.liveFor(l, h.moment()); err != nil {
-			return err
-		}
-		had := len(s.account(guest).Exchanges())
-		s.invite(true)
-		if err := s.reload(); err != nil {
-			return err
-		}
-		if err := s.until("the guest, which has come again, gets something", func() (bool, error) {
-			return len(s.account(guest).Exchanges()) > had, nil
-		}); err != nil {
-			return err
-		}
-		if _, err := s.liveFor(l, 100*time.Millisecond+h.moment()); err != nil {
-			return err
-		}
-		if err := s.verifyNew(r, had, known); err != nil {
-			return err
-		}
-		r.Runs++
-	}
-	return s.finish(r, l, expectation{slow: s.slow})
+	f.finish(l, harness.Expectation{Slow: f.slow})
 }
 
-// verifyNew checks that the guest has got nothing that was known when it was forgotten, since it had so many exchanges.
-func (s *stage) verifyNew(r *Result, had int, known places) error {
-	all, err := expectation{slow: s.slow}.deliveries(s.account(guest).Exchanges()[had:])
-	if err != nil {
-		return err
+// forgetBacklog forgets the temporary destination, which has left with a backlog.
+func (f *fixture) forgetBacklog(l *harness.Load) {
+	waiting := f.Metric("aka_backlog_calls", harness.Of(temporary))
+	before := f.Metric("aka_forgotten_calls_total")
+	if waiting == 0 {
+		f.Errorf("%s was paused under load, and has no backlog", temporary)
 	}
+	f.runFor(l, f.t.moment())
+	f.Must(f.forget(temporary))
+	f.membership.forgotten(time.Now())
+	f.settled()
+	if forgotten := f.Metric("aka_forgotten_calls_total") - before; forgotten != waiting {
+		f.Errorf("%v calls waited for %s, and %v were forgotten", waiting, temporary, forgotten)
+	}
+}
+
+// verifyNew checks that the temporary destination has got nothing that was known when it was forgotten, since it had so many
+// exchanges.
+func (f *fixture) verifyNew(had int, known harness.StepSet) {
+	all, err := harness.Expectation{Slow: f.slow}.Deliveries(f.Account(temporary).Exchanges()[had:])
+	harness.Check(f, err)
 	for _, d := range all {
-		if known[d.Place] {
-			r.wrong("%s got %s, which was accepted before it was forgotten", guest, d.Place)
+		if known[d.Step] {
+			f.Errorf("%s got %s, which was accepted before it was forgotten", temporary, d.Step)
 		}
 	}
-	return nil
 }
 
 // drains drains aka under load. When it has ended, everything that was answered 200 is where it belongs.
-func drains(h *suite, r *Result) error {
-	s, err := newStage(h)
-	if err != nil {
-		return err
+func drains(t *trial) {
+	f := startFixture(t)
+	l := f.startLoad()
+	for range max(1, t.runs/5) {
+		f.runFor(l, 200*time.Millisecond+t.moment())
+		f.callOff(l)
+		f.drain()
+		f.verifyDrained(l.Acks())
+		t.Runs++
+		f.start()
+		f.Follow(l)
 	}
-	defer s.close()
-	if err := s.start(); err != nil {
-		return err
-	}
-	l := startLoad(s.world, h.rate)
-	for range max(1, h.runs/5) {
-		if _, err := s.liveFor(l, 200*time.Millisecond+h.moment()); err != nil {
-			return err
-		}
-		if err := s.callOff(l); err != nil {
-			return err
-		}
-		if err := s.drain(); err != nil {
-			return err
-		}
-		if err := s.verifyDrained(r, l.taken()); err != nil {
-			return err
-		}
-		r.Runs++
-		if err := s.start(); err != nil {
-			return err
-		}
-		l.follow(s.world)
-	}
-	return s.finish(r, l, expectation{restarted: true, slow: s.slow})
+	f.finish(l, harness.Expectation{Restarted: true, Slow: f.slow})
 }
 
 // callOff begins a drain that cannot end, until calls are refused, and takes calls again.
-func (s *stage) callOff(l *load) error {
-	if err := s.pause("vero"); err != nil {
-		return err
-	}
-	acked := l.acked.Load()
-	if err := l.untilAcked(s.world, acked+10); err != nil { // so that something waits there
-		return err
-	}
-	if err := s.steer(http.MethodPost, "/drain", http.StatusOK); err != nil {
-		return err
-	}
-	refused := l.refused.Load()
-	if err := s.until("calls are refused", func() (bool, error) { return l.refused.Load() > refused, nil }); err != nil {
-		return err
-	}
-	if err := s.steer(http.MethodDelete, "/drain", http.StatusOK); err != nil {
-		return err
-	}
-	acked = l.acked.Load()
-	if err := l.untilAcked(s.world, acked+10); err != nil {
-		return err
-	}
-	return s.resume("vero")
+func (f *fixture) callOff(l *harness.Load) {
+	f.Must(f.pause("vero"))
+	f.UntilAcked(l, l.Acked.Load()+10) // so that something waits there
+	f.Must(f.control(http.MethodPost, "/drain", http.StatusOK))
+	refused := l.Refused.Load()
+	f.Until("calls are refused", func() bool { return l.Refused.Load() > refused })
+	f.Must(f.control(http.MethodDelete, "/drain", http.StatusOK))
+	f.UntilAcked(l, l.Acked.Load()+10)
+	f.Must(f.resume("vero"))
 }
 
 // drain waits until aka has ended by itself.
-func (s *stage) drain() error {
-	if err := s.steer(http.MethodPost, "/drain", http.StatusOK); err != nil {
-		return err
+func (f *fixture) drain() {
+	f.Must(f.control(http.MethodPost, "/drain", http.StatusOK))
+	code, err := f.Process.Wait(harness.StopTimeout)
+	f.Must(err)
+	if code != 0 {
+		f.Must(fmt.Errorf("aka has drained, and ended with the exit code %d", code))
 	}
-	code, err := s.process.Wait(stopTimeout)
-	if err == nil && code != 0 {
-		err = fmt.Errorf("%w: %d", errExitCode, code)
-	}
-	return s.process.Explained(err)
 }
 
 // verifyDrained checks that everything was delivered by a process that has ended.
-func (s *stage) verifyDrained(r *Result, acks []ack) error {
-	for _, d := range append([]destination{{name: guest}}, destinations...) {
-		all, err := expectation{slow: s.slow}.deliveries(s.account(d.name).Exchanges())
-		if err != nil {
-			return err
-		}
-		var meant []crowd.Place
-		for _, a := range acks {
-			meant = append(meant, a.Place)
-		}
-		if lost := crowd.Missing(all, meant); len(lost) > 0 {
-			r.wrong("aka has drained, and %d calls have not come to %s, such as %s", len(lost), d.name, lost[0])
+func (f *fixture) verifyDrained(acks []harness.Ack) {
+	for _, d := range f.Destinations {
+		if lost := harness.Missing(f.Deliveries(d.Name, harness.Expectation{Slow: f.slow}), steps(acks)); len(lost) > 0 {
+			f.Errorf("aka has drained, and %d calls have not come to %s, such as %s", len(lost), d.Name, lost[0])
 		}
 	}
-	return nil
 }

@@ -14,21 +14,18 @@ import (
 	"time"
 
 	"aka/destinations/simulator"
-	"aka/e2e/crowd"
 	"aka/e2e/harness"
 )
 
 // diskScenarios are those of a disk that is full or not to be written to, for which they need one of their own, and of one
 // that is slow, which strace makes of any.
-func diskScenarios() []scenario {
-	return []scenario{
-		{name: "disk-full", does: "the disk fills up under load, and there is room again", run: onDisk(diskFull)},
-		{name: "disk-full-killed", does: "the same, and aka is killed while there is none", run: onDisk(diskFullKilled)},
-		{name: "disk-full-stopped", does: "the same, and aka is asked to stop while there is none", run: onDisk(diskFullStopped)},
-		{name: "disk-full-at-start", does: "aka is started on a disk that is full", run: onDisk(diskFullAtStart)},
-		{name: "disk-read-only", does: "aka is started on a disk that is read-only", run: onDisk(diskReadOnly)},
-		{name: "disk-slow", does: "every fsync takes half a second", run: onTracedDisk(diskSlow)},
-	}
+var diskScenarios = []scenario{
+	{Name: "disk-full", Does: "the disk fills up under load, and there is room again", Run: onDisk(diskFull)},
+	{Name: "disk-full-killed", Does: "the same, and aka is killed while there is none", Run: onDisk(diskFullKilled)},
+	{Name: "disk-full-stopped", Does: "the same, and aka is asked to stop while there is none", Run: onDisk(diskFullStopped)},
+	{Name: "disk-full-at-start", Does: "aka is started on a disk that is full", Run: onDisk(diskFullAtStart)},
+	{Name: "disk-read-only", Does: "aka is started on a disk that is read-only", Run: onDisk(diskReadOnly)},
+	{Name: "disk-slow", Does: "every fsync takes half a second", Run: onTracedDisk(diskSlow)},
 }
 
 // disk is a small file system of its own, in memory.
@@ -40,30 +37,19 @@ type disk struct {
 const diskBytes = 24 << 20
 
 // onDisk runs a scenario in a world whose journal is on a disk of its own, where such a thing can be made.
-func onDisk(run func(w *world, d disk, r *Result) error) func(*suite, *Result) error {
-	return onDiskOf(disk{}, run)
-}
+func onDisk(run func(w *world, d disk)) func(*trial) { return onDiskOf(disk{}, run) }
 
 // onDiskOf is the same where the disk has limits of its own. Its path is chosen here.
-func onDiskOf(d disk, run func(w *world, d disk, r *Result) error) func(*suite, *Result) error {
-	return func(h *suite, r *Result) error {
-		path, err := os.MkdirTemp(h.dir, "disk-")
-		if err != nil {
-			return err
-		}
+func onDiskOf(d disk, run func(w *world, d disk)) func(*trial) {
+	return func(t *trial) {
 		d := d
-		d.path = path
+		d.path = t.TempDir()
 		if err := d.mount(0); err != nil {
-			r.NotRun = fmt.Sprintf("it mounts a small disk, which needs root (%v)", err)
-			return nil
+			t.NotRun = fmt.Sprintf("it mounts a small disk, which needs root (%v)", err)
+			return
 		}
-		defer d.unmount()
-		w, err := newWorld(h, plan{delivery: quick, journal: filepath.Join(path, "data")})
-		if err != nil {
-			return err
-		}
-		defer w.close()
-		return run(w, d, r)
+		t.Cleanup(d.unmount)
+		run(newWorld(t, harness.Setup{Delivery: quick, JournalDir: filepath.Join(d.path, "data")}), d)
 	}
 }
 
@@ -107,128 +93,83 @@ const (
 )
 
 // diskFull fills the disk under load and makes room again. Aka delivers all the while, and goes on by itself.
-func diskFull(w *world, d disk, r *Result) error {
-	l, faults, err := w.fillUnderLoad(d, r)
-	if err != nil {
-		return err
-	}
-	return w.afterRoom(l, d, r, expectation{faults: faults, dead: true})
+func diskFull(w *world, d disk) {
+	l, faults := w.fillUnderLoad(d)
+	w.afterRoom(l, d, harness.Expectation{Faults: faults, Dead: true})
 }
 
 // diskFullKilled kills aka while the disk is full. What it has delivered since then is delivered again.
-func diskFullKilled(w *world, d disk, r *Result) error {
-	l, faults, err := w.fillUnderLoad(d, r)
-	if err != nil {
-		return err
-	}
-	w.process.Kill()
-	return w.goOnFromFull(l, d, r, faults)
+func diskFullKilled(w *world, d disk) {
+	l, faults := w.fillUnderLoad(d)
+	w.Kill()
+	w.goOnFromFull(l, d, faults)
 }
 
 // diskFullStopped stops aka in order while the disk is full. It does not wait for room: the progress stays as it was.
-func diskFullStopped(w *world, d disk, r *Result) error {
-	if err := w.configure(plan{delivery: quick, more: fmt.Sprintf("shutdown_timeout: %s\n", shutdownTimeout)}); err != nil {
-		return err
-	}
-	l, faults, err := w.fillUnderLoad(d, r)
-	if err != nil {
-		return err
-	}
-	took, err := w.stop()
-	if err != nil {
-		return err
-	}
+func diskFullStopped(w *world, d disk) {
+	w.More = fmt.Sprintf("shutdown_timeout: %s\n", shutdownTimeout)
+	w.Configure()
+	l, faults := w.fillUnderLoad(d)
+	took := w.Stop()
 	if took > shutdownTimeout+shutdownRest {
-		r.wrong("on the full disk aka took %s to stop; its shutdown_timeout is %s", took, shutdownTimeout)
+		w.Errorf("on the full disk aka took %s to stop; its shutdown_timeout is %s", took, shutdownTimeout)
 	}
-	r.measured("on the full disk aka stops %s after a SIGTERM", took.Round(time.Millisecond))
-	return w.goOnFromFull(l, d, r, faults)
+	w.Logf("on the full disk aka stops %s after a SIGTERM", took.Round(time.Millisecond))
+	w.goOnFromFull(l, d, faults)
 }
 
 // goOnFromFull starts aka, which has just ended, on the full disk, and again where there is room.
-func (w *world) goOnFromFull(l *load, d disk, r *Result, faults []simulator.Fault) error {
-	ends := []time.Time{time.Now().Add(lateReads)}
-	if err := w.startWithVerdict(r, onFullDisk); err != nil {
-		return err
-	}
-	return w.afterRoom(l, d, r, expectation{crashes: ends, repeatable: time.Minute, faults: faults, dead: true})
+func (w *world) goOnFromFull(l *harness.Load, d disk, faults []simulator.Fault) {
+	crashes := []time.Time{crash()}
+	w.startWithVerdict(onFullDisk)
+	w.afterRoom(l, d, harness.Expectation{Crashes: crashes, Repeatable: time.Minute, Faults: faults, Dead: true})
 }
 
 // fillUnderLoad fills the disk while two vendors are away. Both come back on the full disk: one gets everything, the other
 // refuses some calls, which are to be kept as dead letters and wait for room.
-func (w *world) fillUnderLoad(d disk, r *Result) (*load, []simulator.Fault, error) {
+func (w *world) fillUnderLoad(d disk) (*harness.Load, []simulator.Fault) {
 	const away, refusing = "mixpanel", "vero"
 	faults := []simulator.Fault{{Status: http.StatusServiceUnavailable}, refusal()}
-	err := w.account(away).AddFaults(faults[0])
-	if err == nil {
-		err = w.account(refusing).AddFaults(faults[0])
-	}
-	if err == nil {
-		err = w.startWithoutReserve(d)
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	l := startLoad(w, w.h.rate)
-	if err := l.untilAcked(w, once/2); err != nil {
-		return nil, nil, err
-	}
+	w.AddFaults(away, faults[0])
+	w.AddFaults(refusing, faults[0])
+	w.startWithoutReserve(d)
+	l := w.startLoad()
+	w.UntilAcked(l, once/2)
 	begin := time.Now()
-	if err := w.untilFull(l, d); err != nil {
-		return nil, nil, err
-	}
-	r.measured("once the disk is full, calls are answered 503 after %s", time.Since(begin).Round(time.Millisecond))
-	w.account(refusing).ClearFaults()
-	if err := w.account(refusing).AddFaults(faults[1]); err != nil {
-		return nil, nil, err
-	}
-	if err := w.deliverOnFull(r, away, third); err != nil {
-		return nil, nil, err
-	}
-	return l, faults, w.untilRecordsWait()
+	w.untilFull(l, d)
+	w.Logf("once the disk is full, calls are answered 503 after %s", time.Since(begin).Round(time.Millisecond))
+	w.Account(refusing).ClearFaults()
+	w.AddFaults(refusing, faults[1])
+	w.deliverOnFull(away, third)
+	w.untilRecordsWait()
+	return l, faults
 }
 
 // untilRecordsWait waits until records wait for room; in the long form, until some have waited for so long that it counts as
 // a failure.
-func (w *world) untilRecordsWait() error {
-	err := w.until("records wait for room", func() (bool, error) {
-		return strings.Contains(w.process.Log.String(), "records wait for room"), nil
-	})
-	if err != nil || w.h.short {
-		return err
+func (w *world) untilRecordsWait() {
+	w.Until("records wait for room", func() bool { return strings.Contains(w.Process.Log.String(), "records wait for room") })
+	if !w.t.Short {
+		w.Until("progress cannot be saved", func() bool { return w.Metric("aka_progress_save_failures_total") >= fewestMet })
 	}
-	return w.until("progress cannot be saved", func() (bool, error) {
-		failures, err := w.metric("aka_progress_save_failures_total")
-		return failures >= fewestMet, err
-	})
 }
 
 // startWithoutReserve starts aka so that its records have no room in advance, which would keep them for long from noticing
 // that the disk is full.
-func (w *world) startWithoutReserve(d disk) error {
+func (w *world) startWithoutReserve(d disk) {
 	const tooLittleToReserve = 1 << 20
-	if err := d.fillBut(tooLittleToReserve); err != nil {
-		return err
-	}
-	if _, err := w.start(); err != nil {
-		return err
-	}
-	return d.clear()
+	harness.Check(w, d.fillBut(tooLittleToReserve))
+	w.Start()
+	harness.Check(w, d.clear())
 }
 
 // deliverOnFull ends a vendor's faults, and waits until it and another have all calls that were taken.
-func (w *world) deliverOnFull(r *Result, away, other string) error {
-	waiting, err := w.metric("aka_backlog_calls", of(away))
-	if err != nil {
-		return err
-	}
+func (w *world) deliverOnFull(away, other string) {
+	waiting := w.Metric("aka_backlog_calls", harness.Of(away))
 	begin := time.Now()
-	w.account(away).ClearFaults()
-	if err := w.untilAllEnded(away, other); err != nil {
-		return err
-	}
-	r.measured("on the full disk %.0f calls that waited were delivered within %s", waiting, time.Since(begin).Round(time.Millisecond))
-	return nil
+	w.Account(away).ClearFaults()
+	w.UntilAllEnded(away, other)
+	w.Logf("on the full disk %.0f calls that waited were delivered within %s", waiting, time.Since(begin).Round(time.Millisecond))
 }
 
 // refusedStep is the call of every second person that a refusal is about. It is an event.
@@ -237,130 +178,95 @@ const refusedStep = 2
 // refusal has a vendor refuse some calls for good, which become dead letters.
 func refusal() simulator.Fault {
 	return simulator.Fault{Status: http.StatusBadRequest, Match: func(x simulator.Exchange) bool {
-		all, err := crowd.Deliveries([]simulator.Exchange{x}, func(simulator.Exchange) bool { return true })
-		return err == nil && slices.ContainsFunc(all, func(d crowd.Delivery) bool { return d.Person%2 == 0 && d.Step == refusedStep })
+		all, err := harness.Deliveries([]simulator.Exchange{x}, func(simulator.Exchange) bool { return true })
+		return err == nil && slices.ContainsFunc(all, func(d harness.Delivery) bool { return d.Person%2 == 0 && d.Index == refusedStep })
 	}}
 }
 
 // diskFullAtStart starts aka where nothing can be written.
-func diskFullAtStart(w *world, d disk, r *Result) error {
-	if err := d.fill(); err != nil {
-		return err
-	}
-	if err := w.startWithVerdict(r, onFullDisk); err != nil {
-		return err
-	}
-	return w.afterRoom(nil, d, r, expectation{restarted: true})
+func diskFullAtStart(w *world, d disk) {
+	harness.Check(w, d.fill())
+	w.startWithVerdict(onFullDisk)
+	w.afterRoom(nil, d, harness.Expectation{Restarted: true})
 }
 
 // afterRoom makes room, starts aka if it has ended, and sees that calls are taken again without anybody's doing.
-func (w *world) afterRoom(l *load, d disk, r *Result, e expectation) error {
-	r.Runs++
-	if err := d.clear(); err != nil {
-		return err
-	}
+func (w *world) afterRoom(l *harness.Load, d disk, e harness.Expectation) {
+	w.t.Runs++
+	harness.Check(w, d.clear())
 	begin := time.Now()
 	select {
-	case <-w.process.Exited:
-		if _, err := w.start(); err != nil {
-			return err
-		}
+	case <-w.Process.Exited:
+		w.Start()
 	default:
-		if w.process.API != "" {
-			break
-		}
-		if err := w.process.Explained(w.process.Ready(startTimeout)); err != nil {
-			return err
+		if w.Process.API == "" {
+			w.Must(w.Process.Ready(harness.StartTimeout))
 		}
 	}
 	if l == nil {
-		l = startLoad(w, w.h.rate)
+		l = w.startLoad()
 	}
-	l.follow(w)
-	before := l.acked.Load()
-	if err := l.untilAcked(w, before+1); err != nil {
-		return err
-	}
-	r.measured("with room again, a call is taken after %s", time.Since(begin).Round(time.Millisecond))
-	if err := l.untilAcked(w, before+once/2); err != nil {
-		return err
-	}
-	if err := l.end(w); err != nil {
-		return err
-	}
-	return w.verify(r, l, e)
+	w.Follow(l)
+	before := l.Acked.Load()
+	w.UntilAcked(l, before+1)
+	w.Logf("with room again, a call is taken after %s", time.Since(begin).Round(time.Millisecond))
+	w.UntilAcked(l, before+once/2)
+	w.End(l)
+	w.verify(l, e)
 }
 
 // diskReadOnly starts aka on a journal that cannot be written to: it says so, and changes nothing.
-func diskReadOnly(w *world, d disk, r *Result) error {
-	if _, err := w.start(); err != nil {
-		return err
-	}
-	l := startLoad(w, w.h.rate)
-	if err := l.untilAcked(w, once/2); err != nil {
-		return err
-	}
-	if _, err := w.stop(); err != nil {
-		return err
-	}
-	if err := d.mount(remount | readOnly); err != nil {
-		return err
-	}
-	r.Runs++
-	if err := w.launch(); err != nil {
-		return err
-	}
-	err := w.process.Ready(startTimeout)
+func diskReadOnly(w *world, d disk) {
+	l := w.underLoad()
+	w.Stop()
+	harness.Check(w, d.mount(remount|readOnly))
+	w.t.Runs++
+	w.Launch()
+	err := w.Process.Ready(harness.StartTimeout)
 	switch {
 	case err == nil:
-		r.wrong("aka started on a disk that it cannot write to")
-		w.process.Kill()
+		w.Errorf("aka started on a disk that it cannot write to")
+		w.Kill()
 	case errors.Is(err, harness.ErrEnded):
-		r.measured("aka does not start: %s", w.lastLine())
+		w.Logf("aka does not start: %s", w.lastLine())
 	default:
-		return w.process.Explained(err)
+		w.Must(err)
 	}
-	if err := d.mount(remount); err != nil {
-		return err
-	}
-	if _, err := w.start(); err != nil {
-		return err
-	}
-	l.follow(w)
-	if err := l.end(w); err != nil {
-		return err
-	}
-	return w.verify(r, l, expectation{restarted: true})
+	harness.Check(w, d.mount(remount))
+	w.Start()
+	w.Follow(l)
+	w.End(l)
+	w.verify(l, harness.Expectation{Restarted: true})
 }
 
 // untilFull fills the disk, again with what aka frees on it, until calls are refused and aka says that it is not ready.
-func (w *world) untilFull(l *load, d disk) error {
-	before := l.refused.Load()
-	err := w.until("calls are refused", func() (bool, error) {
-		return l.refused.Load() >= before+fewestMet, d.fill()
+func (w *world) untilFull(l *harness.Load, d disk) {
+	before := l.Refused.Load()
+	w.Until("calls are refused", func() bool {
+		harness.Check(w, d.fill())
+		return l.Refused.Load() >= before+fewestMet
 	})
-	if err != nil {
-		return err
-	}
-	return w.until("aka says that it is not ready", func() (bool, error) {
-		ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
-		defer cancel()
-		status, err := get(ctx, w.process.Admin+"/readyz")
-		return status == http.StatusServiceUnavailable, err
+	w.Until("aka says that it is not ready", func() bool {
+		status, _, err := w.admin(http.MethodGet, "/readyz")
+		harness.Check(w, err)
+		return status == http.StatusServiceUnavailable
 	})
 }
 
-// get asks for a page and returns its status.
-func get(ctx context.Context, url string) (status int, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+// admin asks aka's admin server, and returns the answer.
+func (w *world) admin(method, path string) (status int, answer string, err error) {
+	ctx, cancel := context.WithTimeout(w.Ctx, harness.StopTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, method, w.Process.Admin+path, nil)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
+	request.Header.Set("X-Aka-Admin", "1")
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	defer response.Body.Close()
-	_, err = io.Copy(io.Discard, response.Body)
-	return response.StatusCode, err
+	text, err := io.ReadAll(response.Body)
+	return response.StatusCode, string(text), err
 }

@@ -11,101 +11,24 @@ import (
 	"time"
 
 	"aka/destinations/simulator"
-	"aka/e2e/crowd"
+	"aka/e2e/harness"
 )
 
-func TestATallyKnowsLostSwappedAndRepeated(t *testing.T) {
-	for _, c := range []struct {
-		name                    string
-		steps                   []int
-		lost, swapped, repeated int
+func TestWhatIsWrongAtACheckerIsReported(t *testing.T) {
+	for name, c := range map[string]struct {
+		steps []int
+		want  harness.Counts
 	}{
-		{"all in order", []int{0, 1, 2, 3, 4, 6, 5}, 0, 0, 0},
-		{"one lost", []int{0, 1, 2, 4, 5, 6}, 1, 0, 0},
-		{"one too late", []int{0, 1, 3, 2, 4, 5, 6}, 0, 1, 0},
-		{"one before the identify", []int{0, 1, 2, 3, 5, 4, 6}, 0, 1, 0},
-		{"one twice", []int{0, 1, 2, 3, 4, 5, 6, 4}, 0, 0, 1},
+		"all in order":      {[]int{0, 1, 2, 3, 4, 6, 5}, harness.Counts{}},
+		"lost and too late": {[]int{0, 1, 3, 2, 4, 5}, harness.Counts{Lost: 1, Swapped: 1}},
+		"one twice":         {[]int{0, 1, 2, 3, 4, 5, 6, 6}, harness.Counts{Repeated: 1}},
 	} {
-		all, r := crowd.NewTally(crowd.Ranks, 1), &Result{}
+		checker, r := harness.NewOrderChecker(harness.Basic, 1), &harness.Case{}
 		for _, step := range c.steps {
-			all.Add(crowd.Place{Step: step})
+			checker.Add(harness.Step{Index: step}, time.Time{})
 		}
-		verifyTally(r, "vero", all, 1)
-		if r.Lost != c.lost || r.Swapped != c.swapped || r.Repeated != c.repeated {
-			t.Errorf("%s: lost %d, swapped %d, repeated %d", c.name, r.Lost, r.Swapped, r.Repeated)
-		}
-		if r.failed() != (c.lost+c.swapped+c.repeated > 0) {
-			t.Errorf("%s: failed is %v", c.name, r.failed())
-		}
-	}
-}
-
-func TestARepeatNeedsAReason(t *testing.T) {
-	crash := time.Unix(100, 0)
-	delivery := func(at time.Duration, faulty bool) crowd.Delivery {
-		return crowd.Delivery{At: crash.Add(at), Content: "x", Faulty: faulty}
-	}
-	for _, c := range []struct {
-		name          string
-		before, after crowd.Delivery
-		lostAt        string
-		fine          bool
-	}{
-		{"over a crash, soon before it", delivery(-time.Second, false), delivery(time.Second, false), "", true},
-		{"over a crash, long before it", delivery(-3*time.Second, false), delivery(time.Second, false), "", false},
-		{"without a crash", delivery(time.Second, false), delivery(2*time.Second, false), "", false},
-		{"after an exchange that failed", delivery(time.Second, true), delivery(2*time.Second, false), "", true},
-		{"after an answer that was lost", delivery(time.Second, false), delivery(2*time.Second, false), "vero", true},
-		{"after one that was lost elsewhere", delivery(time.Second, false), delivery(2*time.Second, false), "mixpanel", false},
-	} {
-		r := &Result{}
-		e := expectation{crashes: []time.Time{crash}, repeatable: 2 * time.Second, answerLost: c.lostAt}
-		verifyRepeats(r, "vero", crowd.Repeats([]crowd.Delivery{c.before, c.after}), e)
-		if r.Repeated != 1 || r.failed() == c.fine {
-			t.Errorf("%s: repeated %d, wrong %v", c.name, r.Repeated, r.Wrong)
-		}
-	}
-}
-
-func TestWhatAVendorTookDespiteAFaultIsKnown(t *testing.T) {
-	hang, slow := simulator.Fault{Hang: true}, simulator.Fault{Delay: time.Second}
-	lost, down := simulator.Fault{Reset: true, When: simulator.After}, simulator.Fault{Status: http.StatusBadGateway}
-	e := expectation{faults: []simulator.Fault{hang, slow, lost, down}}
-	for _, c := range []struct {
-		name   string
-		fault  string
-		status int
-		taken  bool
-	}{
-		{"in calm", "", http.StatusOK, true},
-		{"refused", "", http.StatusBadRequest, false},
-		{"gone before the answer", slow.String(), 0, false},
-		{"slow", slow.String(), http.StatusOK, true},
-		{"hanging until the client went", hang.String(), 0, false},
-		{"taken without an answer", lost.String(), 0, true},
-		{"down", down.String(), http.StatusBadGateway, false},
-	} {
-		if got := e.wasTaken(simulator.Exchange{Fault: c.fault, Status: c.status}); got != c.taken {
-			t.Errorf("%s: taken is %v", c.name, got)
-		}
-	}
-}
-
-func TestASlowAnswerIsNoReasonForARepeat(t *testing.T) {
-	slow := simulator.Fault{Delay: time.Millisecond}
-	record := map[string]any{"event": "p1 step 2"}
-	exchange := simulator.Exchange{Fault: slow.String(), Status: http.StatusOK, Records: []any{record}}
-	for _, c := range []struct {
-		e    expectation
-		fine bool
-	}{{expectation{faults: []simulator.Fault{slow}}, true}, {expectation{slow: []simulator.Fault{slow}}, false}} {
-		all, err := c.e.deliveries([]simulator.Exchange{exchange, exchange})
-		if err != nil || len(all) != 2 {
-			t.Fatalf("%v, %v", all, err)
-		}
-		r := &Result{}
-		if verifyRepeats(r, "vero", crowd.Repeats(all), c.e); r.failed() == c.fine {
-			t.Errorf("%+v: %v", c.e, r.Wrong)
+		if got := verifyChecker(r, "vero", checker, 1); got != c.want || r.Failed() != (c.want != harness.Counts{}) {
+			t.Errorf("%s: %+v, %q", name, got, r.Failures)
 		}
 	}
 }
@@ -126,10 +49,10 @@ func TestWhatComesBeforeRetryAfterIsFound(t *testing.T) {
 		{"before a second", []simulator.Exchange{exchange(429, 0), exchange(429, time.Second/2), exchange(200, 3*time.Second)}, false},
 		{"before the date", []simulator.Exchange{exchange(429, 0), exchange(429, time.Second), exchange(200, 2*time.Second)}, false},
 	} {
-		r := &Result{}
+		r := &harness.Case{}
 		checkRetryAfter(r, c.all, forms, date)
-		if r.failed() == c.fine {
-			t.Errorf("%s: wrong %v", c.name, r.Wrong)
+		if r.Failed() == c.fine {
+			t.Errorf("%s: wrong %v", c.name, r.Failures)
 		}
 	}
 }
@@ -146,10 +69,10 @@ func TestACallThatIsTakenWhileTheLogFailsIsFound(t *testing.T) {
 		{"sent meanwhile, answered afterwards", 199, 201, true},
 		{"sent and answered meanwhile", 101, 102, false},
 	} {
-		r := &Result{}
-		verifyNoneTaken(r, []ack{{sent: time.Unix(c.sent, 0), at: time.Unix(c.at, 0)}}, begin, end)
-		if r.failed() == c.fine {
-			t.Errorf("%s: wrong %v", c.name, r.Wrong)
+		r := &harness.Case{}
+		verifyNoneTaken(r, []harness.Ack{{Sent: time.Unix(c.sent, 0), At: time.Unix(c.at, 0)}}, begin, end)
+		if r.Failed() == c.fine {
+			t.Errorf("%s: wrong %v", c.name, r.Failures)
 		}
 	}
 }
@@ -158,9 +81,9 @@ func TestTheLogMustSayOnceThatRecordsFailed(t *testing.T) {
 	const line = `{"level":"error","msg":"journal store has failed","error":"write 1.log: EIO","hint":"start it again"}` + "\n"
 	const bare = `{"level":"error","msg":"journal store has failed","error":"write 1.log: EIO"}` + "\n"
 	for log, fine := range map[string]bool{"": false, "aka: serve\n" + line: true, line + line: false, bare: false} {
-		r := &Result{}
-		if verifyToldOnce(r, log); r.failed() == fine {
-			t.Errorf("%q: wrong %v", log, r.Wrong)
+		r := &harness.Case{}
+		if verifyToldOnce(r, log); r.Failed() == fine {
+			t.Errorf("%q: wrong %v", log, r.Failures)
 		}
 	}
 }
@@ -213,46 +136,43 @@ func TestAFlipChangesOneBitOfOneFile(t *testing.T) {
 	}
 }
 
-func TestANameThatIsNoScenarioIsRefused(t *testing.T) {
-	for only, want := range map[string]int{"sigkill": 1, "sigkill,sigterm": 2, "disk-": len(diskScenarios()), "sig": -1, "": len(scenarios)} {
-		chosen, err := (&options{only: only}).choose()
-		if (err != nil) != (want < 0) || err == nil && len(chosen) != want {
-			t.Errorf("-only %q: %d scenarios, %v", only, len(chosen), err)
-		}
+func TestTheShortFormLeavesOutWhatTakesLong(t *testing.T) {
+	short, err := harness.Choose(scenarios, "", true)
+	harness.Check(t, err)
+	long, err := harness.Choose(scenarios, "", false)
+	harness.Check(t, err)
+	inShort := harness.Names(short)
+	left := slices.DeleteFunc(harness.Names(long), func(name string) bool { return slices.Contains(inShort, name) })
+	if len(long) != len(scenarios) || !slices.Equal(left, []string{"vendor-drip", "backlog"}) {
+		t.Errorf("the long form has %d of %d scenarios, the short one all but %v", len(long), len(scenarios), left)
 	}
 }
 
-func TestWhoWasThereGetsWhatCameThenAndNothingElse(t *testing.T) {
+func TestWhatWasAcceptedWhileADestinationWasThereIsExpected(t *testing.T) {
 	at := func(second int64) time.Time { return time.Unix(second, 0) }
-	call := func(person int, began, answered int64) ack {
-		return ack{Place: crowd.Place{Person: person}, began: at(began), at: at(answered)}
+	call := func(person int, began, answered int64) harness.Ack {
+		return harness.Ack{Step: harness.Step{Person: person}, Began: at(began), At: at(answered)}
 	}
-	acks := []ack{call(0, 11, 19), call(1, 19, 21), call(2, 31, 39), call(3, 41, 44), call(4, 50, 51)}
-	var there tenure
-	there.begin(true, at(10))
-	there.begin(true, at(15)) // as before
-	there.end(at(20))
-	there.begin(false, at(30))
-	there.end(at(40))
-	there.begin(true, at(45))
-	there.end(at(60))
-	people := func(places []crowd.Place) (people []int) {
-		for _, p := range places {
-			people = append(people, p.Person)
-		}
-		return people
+	acks := []harness.Ack{call(0, 11, 19), call(1, 19, 21), call(2, 31, 39), call(3, 41, 44), call(4, 50, 51)}
+	var m membership
+	m.begin(true, at(10))
+	m.begin(true, at(15)) // as before
+	m.end(at(20))
+	m.begin(false, at(30))
+	m.end(at(40))
+	m.begin(true, at(45))
+	m.end(at(60))
+	if got := m.expected(acks); !slices.Equal(got, []harness.Step{{Person: 0}, {Person: 4}}) {
+		t.Errorf("expected are %v", got)
 	}
-	if got := people(there.meant(acks)); !slices.Equal(got, []int{0, 4}) {
-		t.Errorf("meant are %v", got)
+	if got := m.unexpected(acks); len(got) != 1 || !got[harness.Step{Person: 2}] {
+		t.Errorf("unexpected are %v", got)
 	}
-	if got := there.strangers(acks); len(got) != 1 || !got[crowd.Place{Person: 2}] {
-		t.Errorf("strangers are %v", got)
+	m.forgotten(at(70))
+	if got := m.expected(acks); len(got) > 0 {
+		t.Errorf("expected are %v still", got)
 	}
-	there.forgotten(at(70))
-	if got := there.meant(acks); len(got) > 0 {
-		t.Errorf("meant are %v still", got)
-	}
-	if got := there.strangers(acks); len(got) != 1 {
-		t.Errorf("strangers are %v", got)
+	if got := m.unexpected(acks); len(got) != 1 {
+		t.Errorf("unexpected are %v", got)
 	}
 }

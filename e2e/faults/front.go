@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"aka/e2e/harness"
 )
 
 // front stands between aka and the vendors, for what goes wrong below HTTP.
@@ -32,23 +34,30 @@ type front struct {
 type frontMode func(conn net.Conn, answer []byte)
 
 // startFront listens in front of the vendors; with a TLS config, with https.
-func startFront(w *world, config *tls.Config) (*front, error) {
-	f := &front{vendor: w.sim, tls: config}
-	if err := f.open("127.0.0.1:0"); err != nil {
-		return nil, err
-	}
-	w.cleanUp(f.close)
+func startFront(w *world, config *tls.Config) *front {
+	f := &front{vendor: w.Sim, tls: config}
+	harness.Check(w, f.open("127.0.0.1:0"))
+	w.Cleanup(f.close)
 	scheme := "http"
 	if config != nil {
 		scheme = "https"
 	}
 	f.url = scheme + "://" + f.listener.Addr().String()
-	return f, nil
+	return f
+}
+
+// startFrontOf has a vendor be reached through a front.
+func (w *world) startFrontOf(vendor string, config *tls.Config) *front {
+	f := startFront(w, config)
+	d := w.Destination(vendor)
+	d.Endpoint = f.through(w, d.Endpoint)
+	w.Configure()
+	return f
 }
 
 // through is a vendor's endpoint by way of the front.
 func (f *front) through(w *world, endpoint string) string {
-	return f.url + strings.TrimPrefix(endpoint, w.sim.URL())
+	return f.url + strings.TrimPrefix(endpoint, w.Sim.URL())
 }
 
 func (f *front) open(address string) error {

@@ -28,27 +28,15 @@ const (
 )
 
 // inodesAtStart starts aka, after a crash, where no file can be made: it runs, or says why it does not.
-func inodesAtStart(w *world, d disk, r *Result) error {
-	if _, err := w.start(); err != nil {
-		return err
-	}
-	l := startLoad(w, w.h.rate)
-	if err := l.untilAcked(w, once/2); err != nil {
-		return err
-	}
-	w.process.Kill()
-	ends := []time.Time{time.Now().Add(lateReads)}
-	if err := d.fillInodes(); err != nil {
-		return err
-	}
-	if err := w.startWithVerdict(r, withoutInodes); err != nil {
-		return err
-	}
-	if err := w.endBySignal(r); err != nil {
-		return err
-	}
-	ends = append(ends, time.Now().Add(lateReads)) // without an inode, the progress may not be saved
-	return w.afterRoom(l, d, r, expectation{crashes: ends, repeatable: time.Minute})
+func inodesAtStart(w *world, d disk) {
+	l := w.underLoad()
+	w.Kill()
+	ends := []time.Time{crash()}
+	harness.Check(w, d.fillInodes())
+	w.startWithVerdict(withoutInodes)
+	w.endBySignal()
+	ends = append(ends, crash()) // without an inode, the progress may not be saved
+	w.afterRoom(l, d, harness.Expectation{Crashes: ends, Repeatable: time.Minute})
 }
 
 // fillInodes leaves no inode. The ballast is a folder here.
@@ -57,14 +45,11 @@ func (d disk) fillInodes() error {
 		return err
 	}
 	for i := range fewInodes {
-		f, err := os.Create(filepath.Join(d.ballast(), fmt.Sprint(i)))
+		err := os.WriteFile(filepath.Join(d.ballast(), fmt.Sprint(i)), nil, 0o600)
 		if errors.Is(err, syscall.ENOSPC) {
 			return nil
 		}
 		if err != nil {
-			return err
-		}
-		if err := f.Close(); err != nil {
 			return err
 		}
 	}
@@ -72,47 +57,37 @@ func (d disk) fillInodes() error {
 }
 
 // startWithVerdict starts aka where it may not succeed: it must be ready, or end with an error, within verdictTimeout.
-func (w *world) startWithVerdict(r *Result, where string) error {
-	if err := w.launch(); err != nil {
-		return err
-	}
-	err := w.process.Ready(verdictTimeout)
+func (w *world) startWithVerdict(where string) {
+	w.Launch()
+	err := w.Process.Ready(verdictTimeout)
 	switch {
 	case err == nil:
-		r.measured("%s aka starts", where)
+		w.Logf("%s aka starts", where)
 	case errors.Is(err, harness.ErrNotReady):
-		r.wrong("%s aka is neither ready nor has it ended after %s; its log is %q", where, verdictTimeout, w.process.Log.String())
+		w.Errorf("%s aka is neither ready nor has it ended after %s; its log is %q", where, verdictTimeout, w.Process.Log.String())
 	case errors.Is(err, harness.ErrEnded):
-		code, err := w.process.Wait(verdictTimeout)
-		if err != nil {
-			return err
-		}
+		code, err := w.Process.Wait(verdictTimeout)
+		harness.Check(w, err)
 		if code != 1 || !strings.HasPrefix(w.lastLine(), "aka: ") {
-			r.wrong("%s aka ends with the code %d and no error; its log is %q", where, code, w.process.Log.String())
+			w.Errorf("%s aka ends with the code %d and no error; its log is %q", where, code, w.Process.Log.String())
 		}
-		r.measured("%s aka does not start: %s", where, w.lastLine())
-	default:
-		return err
+		w.Logf("%s aka does not start: %s", where, w.lastLine())
 	}
-	return nil
 }
 
 // endBySignal has aka end by SIGTERM, if it has not ended.
-func (w *world) endBySignal(r *Result) error {
+func (w *world) endBySignal() {
 	select {
-	case <-w.process.Exited:
-		return nil
+	case <-w.Process.Exited:
+		return
 	default:
 	}
-	_, took, err := w.process.Terminate(signalTimeout)
-	switch {
-	case errors.Is(err, harness.ErrGoesOn):
-		r.wrong("without a free inode aka does not end within %s of a SIGTERM", signalTimeout)
-		w.process.Kill()
-	case err != nil:
-		return err
-	default:
-		r.measured("without a free inode it ends %s after a SIGTERM", took.Round(time.Millisecond))
+	_, took, err := w.Process.Terminate(signalTimeout)
+	if errors.Is(err, harness.ErrGoesOn) {
+		w.Errorf("without a free inode aka does not end within %s of a SIGTERM", signalTimeout)
+		w.Kill()
+		return
 	}
-	return nil
+	harness.Check(w, err)
+	w.Logf("without a free inode it ends %s after a SIGTERM", took.Round(time.Millisecond))
 }

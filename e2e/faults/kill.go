@@ -11,106 +11,83 @@ import (
 	"aka/e2e/harness"
 )
 
-// lateReads is how long after a crash a vendor may still read what aka had written. The next aka takes longer to begin.
-const lateReads = 10 * time.Millisecond
-
 // saved is how old the saved progress gets: a quarter of a second, and the time of the save.
 const saved = 500 * time.Millisecond
 
+// crash is when aka, which was killed just now, has no effect any more.
+func crash() time.Time { return time.Now().Add(harness.LateReads) }
+
 // sigkill kills aka at random moments under load, a few of them while it starts.
-func sigkill(h *suite, r *Result) error {
-	w, err := newWorld(h, plan{delivery: quick})
-	if err != nil {
-		return err
-	}
-	defer w.close()
-	slow, err := w.slowVendors()
-	if err != nil {
-		return err
-	}
-	if _, err := w.start(); err != nil {
-		return err
-	}
+func sigkill(t *trial) {
+	w := quickWorld(t)
+	slow := w.slowVendors()
+	w.Start()
 	stalls := watchStalls(w)
-	l := startLoad(w, h.rate)
+	l := w.startLoad()
 	longest := 4 * time.Second
-	if h.short {
+	if t.Short {
 		longest = time.Second
 	}
-	var ends []time.Time
+	var crashes []time.Time
 	starting := 0
-	for range h.runs {
-		ready, err := w.liveFor(l, time.Duration(h.dice.Int64N(int64(longest))))
-		if err != nil {
-			return err
-		}
-		if !ready {
+	for range t.runs {
+		if !w.runFor(l, time.Duration(t.dice.Int64N(int64(longest)))) {
 			starting++
 		}
-		w.process.Kill()
-		ends = append(ends, time.Now().Add(lateReads))
-		if err := w.launch(); err != nil {
-			return err
-		}
+		w.Kill()
+		crashes = append(crashes, crash())
+		w.Launch()
 	}
-	r.Runs = len(ends)
+	t.Runs = len(crashes)
 	begin := time.Now()
-	if err := w.process.Explained(w.process.Ready(startTimeout)); err != nil {
-		return err
-	}
-	r.measured("%d of %d kills hit aka while it started; the last start took %s", starting, len(ends), time.Since(begin).Round(time.Millisecond))
-	l.follow(w)
-	if err := l.end(w); err != nil {
-		return err
-	}
+	w.Must(w.Process.Ready(harness.StartTimeout))
+	t.Logf("%d of %d kills hit aka while it started; the last start took %s", starting, len(crashes), time.Since(begin).Round(time.Millisecond))
+	w.Follow(l)
+	w.End(l)
 	stall := stalls()
-	r.measured("the disk and the processors made a write wait for up to %s", stall.Round(time.Millisecond))
-	return w.verify(r, l, expectation{crashes: ends, repeatable: saved + 4*stall, slow: slow})
+	t.Logf("the disk and the processors made a write wait for up to %s", stall.Round(time.Millisecond))
+	w.verify(l, harness.Expectation{Crashes: crashes, Repeatable: saved + 4*stall, Slow: slow})
 }
 
 // slowVendors has every vendor take a moment, so that there is always something in flight.
-func (w *world) slowVendors() ([]simulator.Fault, error) {
+func (w *world) slowVendors() []simulator.Fault {
 	slow := simulator.Fault{Delay: 2 * time.Millisecond}
-	for _, d := range destinations {
-		if err := w.account(d.name).AddFaults(slow); err != nil {
-			return nil, err
-		}
+	for _, d := range w.Destinations {
+		w.AddFaults(d.Name, slow)
 	}
-	return []simulator.Fault{slow}, nil
+	return []simulator.Fault{slow}
 }
 
-// liveFor lets the aka that was launched live for a while. It reports whether it was ready before the end of it.
-func (w *world) liveFor(l *load, while time.Duration) (ready bool, err error) {
+// runFor lets the aka that was launched run for a while. It reports whether it was ready before the end of it.
+func (w *world) runFor(l *harness.Load, while time.Duration) (ready bool) {
 	over := time.After(while)
-	if w.process.API == "" {
-		err := w.process.Ready(while)
+	if w.Process.API == "" {
+		err := w.Process.Ready(while)
 		if errors.Is(err, harness.ErrNotReady) {
-			return false, nil
+			return false
 		}
-		if err != nil {
-			return false, w.process.Explained(err)
-		}
-		l.follow(w)
+		w.Must(err)
+		w.Follow(l)
 	}
 	select {
 	case <-over:
-		return true, nil
-	case <-w.process.Exited:
-		return true, w.process.Explained(harness.ErrEnded)
-	case <-w.ctx.Done():
-		return true, w.ctx.Err()
+	case <-w.Process.Exited:
+		w.Must(harness.ErrEnded)
+	case <-w.Ctx.Done():
+		harness.Check(w, w.Ctx.Err())
 	}
+	return true
 }
 
 // watchStalls writes a little every so often, where the journal is, until the function that it returns is called. That
-// returns by how much the slowest of the writes came too late: whoever saves four times a second has had to wait as well.
+// returns by how much the slowest of the writes came too late: saving four times a second has had to wait as well.
 func watchStalls(w *world) (worst func() time.Duration) {
 	const every = 50 * time.Millisecond
 	var longest atomic.Int64
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		path := filepath.Join(w.dir, "stalls")
+		path := filepath.Join(w.Dir, "stalls")
 		tick := time.NewTicker(every)
 		defer tick.Stop()
 		due := time.Now().Add(every)
@@ -118,7 +95,7 @@ func watchStalls(w *world) (worst func() time.Duration) {
 			select {
 			case <-done:
 				return
-			case <-w.ctx.Done():
+			case <-w.Ctx.Done():
 				return
 			case <-tick.C:
 			}
@@ -147,39 +124,20 @@ func writeDurably(path string) error {
 }
 
 // sigterm stops aka in order under load. Nothing may be sent twice because of that.
-func sigterm(h *suite, r *Result) error {
-	w, err := newWorld(h, plan{delivery: quick})
-	if err != nil {
-		return err
-	}
-	defer w.close()
-	slow, err := w.slowVendors()
-	if err != nil {
-		return err
-	}
-	if _, err := w.start(); err != nil {
-		return err
-	}
-	l := startLoad(w, h.rate)
+func sigterm(t *trial) {
+	w := quickWorld(t)
+	slow := w.slowVendors()
+	w.Start()
+	l := w.startLoad()
 	slowest := time.Duration(0)
-	for range max(1, h.runs/5) {
-		if _, err := w.liveFor(l, time.Duration(h.dice.Int64N(int64(time.Second)))); err != nil {
-			return err
-		}
-		took, err := w.stop()
-		if err != nil {
-			return err
-		}
-		slowest = max(slowest, took)
-		r.Runs++
-		if _, err := w.start(); err != nil {
-			return err
-		}
-		l.follow(w)
+	for range max(1, t.runs/5) {
+		w.runFor(l, time.Duration(t.dice.Int64N(int64(time.Second))))
+		slowest = max(slowest, w.Stop())
+		t.Runs++
+		w.Start()
+		w.Follow(l)
 	}
-	r.measured("the slowest stop took %s", slowest.Round(time.Millisecond))
-	if err := l.end(w); err != nil {
-		return err
-	}
-	return w.verify(r, l, expectation{restarted: true, slow: slow})
+	t.Logf("the slowest stop took %s", slowest.Round(time.Millisecond))
+	w.End(l)
+	w.verify(l, harness.Expectation{Restarted: true, Slow: slow})
 }

@@ -1,29 +1,20 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"text/tabwriter"
+
+	"aka/e2e/harness"
 )
 
-// Result is what came of a scenario. Lost, Swapped and Repeated are sums over the vendors.
+// Result is what came of a scenario.
 type Result struct {
 	Scenario string `json:"scenario"`
 	// Runs is how often the fault struck: kills, stops, exchanges that met it.
 	Runs int `json:"runs"`
-	// Accepted is how many calls were answered 200.
-	Accepted int `json:"accepted"`
-	// Lost of them were neither delivered nor kept as a dead letter where they should have been.
-	Lost int `json:"lost"`
-	// Swapped were delivered out of their person's order.
-	Swapped int `json:"swapped"`
-	// Repeated were delivered again for a reason: a crash, or an exchange that failed.
-	Repeated int `json:"repeated"`
-	// Dead are kept as dead letters.
-	Dead    int     `json:"dead"`
+	harness.Counts
 	Seconds float64 `json:"seconds"`
 	// NotRun says why the scenario did not run.
 	NotRun string `json:"not_run,omitempty"`
@@ -31,25 +22,9 @@ type Result struct {
 	Wrong []string `json:"wrong,omitempty"`
 	// Measured are figures, for reading: nothing fails because of them.
 	Measured []string `json:"measured,omitempty"`
-
-	unsaid int
 }
 
-const mostWrong = 10
-
-func (r *Result) wrong(format string, args ...any) {
-	if len(r.Wrong) < mostWrong {
-		r.Wrong = append(r.Wrong, fmt.Sprintf(format, args...))
-	} else {
-		r.unsaid++
-	}
-}
-
-func (r *Result) measured(format string, args ...any) {
-	r.Measured = append(r.Measured, fmt.Sprintf(format, args...))
-}
-
-func (r *Result) failed() bool { return len(r.Wrong) > 0 || r.Lost > 0 || r.Swapped > 0 }
+func (r *Result) failed() bool { return len(r.Wrong) > 0 }
 
 func (r *Result) verdict() string {
 	switch {
@@ -82,20 +57,11 @@ func writeDetails(to io.Writer, r *Result) {
 	for _, text := range r.Wrong {
 		fmt.Fprintf(to, "  WRONG: %s\n", text)
 	}
-	if r.unsaid > 0 {
-		fmt.Fprintf(to, "  WRONG: and %d more\n", r.unsaid)
-	}
 	for _, text := range r.Measured {
 		fmt.Fprintf(to, "  %s\n", text)
 	}
 }
 
-func writeJSON(path string, o options, results []*Result) error {
-	text, err := json.MarshalIndent(map[string]any{
-		"seed": o.seed, "rate": o.rate, "short": o.short, "cores": runtime.NumCPU(), "results": results,
-	}, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(text, '\n'), 0o644)
+func (o *options) writeResults(results []*Result) error {
+	return o.WriteJSON(map[string]any{"seed": o.seed, "rate": o.rate, "short": o.Short, "cores": runtime.NumCPU(), "results": results})
 }

@@ -2,8 +2,6 @@ package main
 
 import (
 	"bufio"
-	"errors"
-	"fmt"
 	"io"
 	"os/exec"
 	"strconv"
@@ -11,21 +9,18 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"aka/e2e/harness"
 )
 
 // onTracedDisk runs a scenario where the disk can be made slow or bad under a running aka: where there is strace.
-func onTracedDisk(run func(w *world, r *Result) error) func(*suite, *Result) error {
-	return func(h *suite, r *Result) error {
+func onTracedDisk(run func(*world)) func(*trial) {
+	return func(t *trial) {
 		if _, err := exec.LookPath("strace"); err != nil {
-			r.NotRun = "it needs strace, which makes a disk slow or fail"
-			return nil
+			t.NotRun = "it needs strace, which makes a disk slow or fail"
+			return
 		}
-		w, err := newWorld(h, plan{delivery: quick})
-		if err != nil {
-			return err
-		}
-		defer w.close()
-		return run(w, r)
+		run(quickWorld(t))
 	}
 }
 
@@ -48,22 +43,18 @@ type tracer struct {
 }
 
 // trace attaches to aka.
-func (w *world) trace(what tracing) (*tracer, error) {
-	args := []string{"-f", "-e", "trace=" + what.calls, "-e", "inject=" + what.calls + ":" + what.inject, "-p", strconv.Itoa(w.process.PID())}
+func (w *world) trace(what tracing) *tracer {
+	args := []string{"-f", "-e", "trace=" + what.calls, "-e", "inject=" + what.calls + ":" + what.inject, "-p", strconv.Itoa(w.Process.PID())}
 	for _, path := range what.paths {
 		args = append(args, "-P", path)
 	}
 	t := &tracer{ended: make(chan struct{}), command: exec.Command("strace", args...)}
 	out, err := t.command.StderrPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := t.command.Start(); err != nil {
-		return nil, err
-	}
-	w.cleanUp(t.detach)
+	harness.Check(w, err)
+	harness.Check(w, t.command.Start())
+	w.Cleanup(t.detach)
 	go t.follow(out)
-	return t, nil
+	return t
 }
 
 func (t *tracer) follow(out io.Reader) {
@@ -89,57 +80,37 @@ func (t *tracer) detach() {
 const slowFsyncs = 10
 
 // diskSlow makes every fsync slow under load. Calls are taken as before, only later: all that wait share the next one.
-func diskSlow(w *world, r *Result) error {
-	l, err := w.underLoad()
-	if err != nil {
-		return err
-	}
-	t, err := w.trace(everyFsync("delay_enter=500000"))
-	if err != nil {
-		return err
-	}
-	begin, calls := time.Now(), 10*w.h.rate
-	if w.h.short {
+func diskSlow(w *world) {
+	l := w.underLoad()
+	t := w.trace(everyFsync("delay_enter=500000"))
+	begin, calls := time.Now(), 10*w.t.rate
+	if w.t.Short {
 		calls = once / 2
 	}
-	if err := w.until("some fsyncs were slow", t.metEnough); err != nil {
-		return err
-	}
-	if err := l.untilAcked(w, l.acked.Load()+int64(calls)); err != nil {
-		return err
-	}
-	r.Runs = int(t.met.Load())
+	w.untilMet(t, "some fsyncs were slow", func() bool { return t.met.Load() >= slowFsyncs })
+	w.UntilAcked(l, l.Acked.Load()+int64(calls))
+	w.t.Runs = int(t.met.Load())
 	var accepts []time.Duration
-	for _, a := range l.taken() {
-		if a.began.After(begin) {
-			accepts = append(accepts, a.at.Sub(a.began))
+	for _, a := range l.Acks() {
+		if a.Began.After(begin) {
+			accepts = append(accepts, a.At.Sub(a.Began))
 		}
 	}
-	r.measured("with fsyncs of 500 ms, %.0f calls/s were accepted, in %.0f ms (p99); %d requests were answered 503",
-		float64(len(accepts))/time.Since(begin).Seconds(), p99(accepts), l.refused.Load())
+	w.Logf("with fsyncs of 500 ms, %.0f calls/s were accepted, in %.0f ms (p99); %d requests were answered 503",
+		float64(len(accepts))/time.Since(begin).Seconds(), p99(accepts), l.Refused.Load())
 	t.detach()
-	if err := l.end(w); err != nil {
-		return err
-	}
-	return w.verify(r, l, expectation{})
+	w.End(l)
+	w.verify(l, harness.Expectation{})
 }
 
-func (w *world) underLoad() (*load, error) {
-	if _, err := w.start(); err != nil {
-		return nil, err
-	}
-	l := startLoad(w, w.h.rate)
-	return l, l.untilAcked(w, once/2)
-}
-
-func (t *tracer) metEnough() (bool, error) { return t.met.Load() >= slowFsyncs, t.gone() }
-
-// gone tells that strace could not attach, or has ended.
-func (t *tracer) gone() error {
-	select {
-	case <-t.ended:
-		return fmt.Errorf("strace has ended: %w", errors.ErrUnsupported)
-	default:
-		return nil
-	}
+// untilMet is Until while strace is there.
+func (w *world) untilMet(t *tracer, what string, done func() bool) {
+	w.Until(what, func() bool {
+		select {
+		case <-t.ended: // or it could not attach
+			w.Fatalf("strace has ended")
+		default:
+		}
+		return done()
+	})
 }

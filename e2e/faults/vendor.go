@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"aka/destinations/simulator"
+	"aka/e2e/harness"
 )
 
 // vendorFault is something that goes wrong with one vendor for a while. The others must not notice, and once it is over
@@ -32,7 +33,7 @@ type vendorFault struct {
 	// answerLost tells that aka cannot know what the vendor took.
 	answerLost bool
 	// check looks at what else must hold, once everything has ended.
-	check func(w *world, r *Result) error
+	check func(w *world)
 }
 
 // exchanges is the metric of those that ended so.
@@ -41,12 +42,6 @@ func exchanges(result string) []string {
 }
 
 var retries = []string{"aka_retries_total"}
-
-// fewestMet is how often a fault must have been met before it may end.
-const fewestMet = 3
-
-// once is how many calls there are in a scenario of one fault, about.
-const once = 400
 
 var vendorFaults = []vendorFault{
 	{name: "hang", does: "a vendor takes requests and never answers", vendor: "kissmetrics", own: "timeout: 1s", answerLost: true,
@@ -75,7 +70,7 @@ var vendorFaults = []vendorFault{
 	{name: "garbage", does: "a vendor answers 200 with a page that is not its own", vendor: "mixpanel",
 		faults: []simulator.Fault{{Body: "<html>\x00\xff{{{", Path: "/engage"}}, grows: retries},
 	{name: "huge", does: "a vendor answers with 64 MiB", vendor: "kissmetrics",
-		faults: []simulator.Fault{{BodyBytes: 64 << 20, Times: 20}}, grows: exchanges("2xx"), check: func(w *world, r *Result) error { return w.measureMemory(r, "afterwards") }},
+		faults: []simulator.Fault{{BodyBytes: 64 << 20, Times: 20}}, grows: exchanges("2xx"), check: func(w *world) { w.logMemory("afterwards") }},
 }
 
 func isBatch(x simulator.Exchange) bool { return len(x.Records) > 1 }
@@ -83,312 +78,194 @@ func isBatch(x simulator.Exchange) bool { return len(x.Records) > 1 }
 // vendorScenarios are the vendors' faults.
 func vendorScenarios() (all []scenario) {
 	for _, f := range vendorFaults {
-		all = append(all, scenario{name: "vendor-" + f.name, does: f.does, longOnly: f.longOnly, run: f.run})
+		all = append(all, scenario{Name: "vendor-" + f.name, Does: f.does, LongOnly: f.longOnly, Run: f.run})
 	}
 	return append(all,
-		scenario{name: "vendor-refused", does: "nobody listens at a vendor's address", run: vendorRefused},
-		scenario{name: "vendor-tls", does: "a vendor's certificate is expired, another host's, of an unknown authority", run: vendorTLS},
-		scenario{name: "vendor-dns", does: "a vendor's name does not resolve", run: vendorDNS},
-		scenario{name: "vendor-401", does: "a vendor refuses the credentials, and takes them again", run: vendorUnauthorized},
-		scenario{name: "vendor-429", does: "a vendor answers 429, with Retry-After in all its forms", run: vendorTooMany},
-		scenario{name: "vendor-redirect", does: "a vendor redirects to somebody else", run: vendorRedirect},
+		scenario{Name: "vendor-refused", Does: "nobody listens at a vendor's address", Run: vendorRefused},
+		scenario{Name: "vendor-tls", Does: "a vendor's certificate is expired, another host's, of an unknown authority", Run: vendorTLS},
+		scenario{Name: "vendor-dns", Does: "a vendor's name does not resolve", Run: vendorDNS},
+		scenario{Name: "vendor-401", Does: "a vendor refuses the credentials, and takes them again", Run: vendorUnauthorized},
+		scenario{Name: "vendor-429", Does: "a vendor answers 429, with Retry-After in all its forms", Run: vendorTooMany},
+		scenario{Name: "vendor-redirect", Does: "a vendor redirects to somebody else", Run: vendorRedirect},
 	)
 }
 
-func (f vendorFault) run(h *suite, r *Result) error {
-	p := plan{delivery: quick, own: map[string]string{f.vendor: f.own}}
-	w, err := newWorld(h, p)
-	if err != nil {
-		return err
-	}
-	defer w.close()
-	way, err := startFront(w, nil)
-	if err != nil {
-		return err
-	}
-	w.endpoints[f.vendor] = way.through(w, w.endpoints[f.vendor])
-	if err := w.configure(p); err != nil {
-		return err
-	}
-	account := w.account(f.vendor)
-	s := strike{
+func (f vendorFault) run(t *trial) {
+	w := quickWorld(t)
+	w.Destination(f.vendor).Delivery = f.own
+	way := w.startFrontOf(f.vendor, nil)
+	account := w.Account(f.vendor)
+	o := outage{
 		vendor: f.vendor, grows: f.grows, state: f.state,
-		begin: func() error {
+		begin: func() {
 			if f.mode != nil {
 				way.mode.Store(&f.mode)
 			}
-			return account.AddFaults(f.faults...)
+			w.AddFaults(f.vendor, f.faults...)
 		},
 		met: func() int { return account.Stats().Faults + int(way.met.Load()) },
-		end: func() error {
+		end: func() {
 			way.mode.Store(nil)
 			account.ClearFaults()
-			return nil
 		},
 	}
-	l, err := s.carryOut(w, r)
-	if err != nil {
-		return err
-	}
+	l := o.carryOut(w)
 	if f.check != nil {
-		if err := w.untilAllEnded(); err != nil {
-			return err
-		}
-		if err := f.check(w, r); err != nil {
-			return err
-		}
+		w.UntilAllEnded()
+		f.check(w)
 	}
-	e := expectation{faults: f.faults}
+	e := harness.Expectation{Faults: f.faults}
 	if f.answerLost {
-		e.answerLost = f.vendor
+		e.AnswerLost = f.vendor
 	}
-	return w.verify(r, l, e)
+	w.verify(l, e)
 }
 
-// strike is a fault in the middle of a load.
-type strike struct {
+// outage is a fault of one vendor in the middle of a load.
+type outage struct {
 	vendor     string
 	grows      []string
 	state      string
-	begin, end func() error
+	begin, end func()
 	// met is how often the fault was met.
 	met func() int
 }
 
+// faulty is an outage in which a simulated vendor has faults.
+func (w *world) faulty(vendor string, faults ...simulator.Fault) outage {
+	account := w.Account(vendor)
+	return outage{
+		vendor: vendor,
+		begin:  func() { w.AddFaults(vendor, faults...) },
+		met:    func() int { return account.Stats().Faults },
+		end:    account.ClearFaults,
+	}
+}
+
 // carryOut starts aka and the load, has the fault begin when a quarter of the calls is answered, and end when all is
 // delivered but to its vendor. What waits for that vendor does so still.
-func (s *strike) carryOut(w *world, r *Result) (*load, error) {
-	if _, err := w.start(); err != nil {
-		return nil, err
-	}
-	l := startLoad(w, w.h.rate)
-	if err := l.untilAcked(w, once/4); err != nil {
-		return nil, err
-	}
-	before, err := s.measure(w)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.begin(); err != nil {
-		return nil, err
-	}
-	if err := s.untilSeen(w, before); err != nil {
-		return nil, err
-	}
-	if err := l.untilAcked(w, once); err != nil {
-		return nil, err
-	}
-	if err := l.end(w); err != nil {
-		return nil, err
-	}
-	if err := w.untilAllEnded(s.others()...); err != nil {
-		return nil, err
-	}
-	r.Runs += s.met()
-	return l, s.end()
+func (o *outage) carryOut(w *world) *harness.Load {
+	w.Start()
+	l := w.startLoad()
+	w.UntilAcked(l, once/4)
+	before := o.measure(w)
+	o.begin()
+	o.untilSeen(w, before)
+	w.UntilAcked(l, once)
+	w.End(l)
+	w.UntilAllEnded(w.others(o.vendor)...)
+	w.t.Runs += o.met()
+	o.end()
+	return l
 }
 
-func (s *strike) others() (names []string) {
-	for _, d := range destinations {
-		if d.name != s.vendor {
-			names = append(names, d.name)
-		}
+func (o *outage) measure(w *world) float64 {
+	if o.grows == nil {
+		return 0
 	}
-	return names
-}
-
-func (s *strike) measure(w *world) (float64, error) {
-	if s.grows == nil {
-		return 0, nil
-	}
-	return w.metric(s.grows[0], slices.Concat(s.grows[1:], []string{of(s.vendor)})...)
+	return w.Metric(o.grows[0], slices.Concat(o.grows[1:], []string{harness.Of(o.vendor)})...)
 }
 
 // untilSeen waits until the fault was met, and the metrics show it.
-func (s *strike) untilSeen(w *world, before float64) error {
-	seenState := s.state == ""
-	return w.until(fmt.Sprintf("the fault is met, %v grows and %s is %s", s.grows, s.vendor, s.state), func() (bool, error) {
-		if !seenState {
-			value, err := w.metric("aka_destination_state", of(s.vendor), fmt.Sprintf("state=%q", s.state))
-			if err != nil {
-				return false, err
-			}
-			seenState = value == 1
-		}
-		now, err := s.measure(w)
-		return seenState && s.met() >= fewestMet && (s.grows == nil || now >= before+fewestMet), err
+func (o *outage) untilSeen(w *world, before float64) {
+	seenState := o.state == ""
+	w.Until(fmt.Sprintf("the fault is met, %v grows and %s is %s", o.grows, o.vendor, o.state), func() bool {
+		seenState = seenState || w.Metric("aka_destination_state", harness.Of(o.vendor), fmt.Sprintf("state=%q", o.state)) == 1
+		return seenState && o.met() >= fewestMet && (o.grows == nil || o.measure(w) >= before+fewestMet)
 	})
 }
 
 // vendorRefused closes a vendor's port and opens it again.
-func vendorRefused(h *suite, r *Result) error {
-	w, err := newWorld(h, plan{delivery: quick})
-	if err != nil {
-		return err
-	}
-	defer w.close()
-	way, err := startFront(w, nil)
-	if err != nil {
-		return err
-	}
-	w.endpoints["vero"] = way.through(w, w.endpoints["vero"])
-	if err := w.configure(plan{delivery: quick}); err != nil {
-		return err
-	}
-	s := strike{vendor: "vero", grows: exchanges("dial"), state: "open", met: metOf(w, "vero", "dial")}
-	s.begin = func() error { way.close(); return nil }
-	s.end = way.reopen
-	l, err := s.carryOut(w, r)
-	if err != nil {
-		return err
-	}
+func vendorRefused(t *trial) {
+	w := quickWorld(t)
+	way := w.startFrontOf("vero", nil)
+	o := outage{vendor: "vero", grows: exchanges("dial"), state: "open", met: metOf(w, "vero", "dial"), begin: way.close}
+	o.end = func() { harness.Check(w, way.reopen()) }
+	l := o.carryOut(w)
 	// What was in flight when the port closed may have been taken.
-	return w.verify(r, l, expectation{answerLost: "vero"})
+	w.verify(l, harness.Expectation{AnswerLost: "vero"})
 }
 
 // metOf counts a fault that only aka sees.
 func metOf(w *world, vendor, result string) func() int {
 	return func() int {
-		n, err := w.metric("aka_exchanges_total", of(vendor), fmt.Sprintf("result=%q", result))
+		n, err := w.Process.Metric(w.Ctx, "aka_exchanges_total", harness.Of(vendor), fmt.Sprintf("result=%q", result))
 		if err != nil {
-			return 0
+			return 0 // there was none yet
 		}
 		return int(n)
 	}
 }
 
 // vendorTLS shows aka one bad certificate after the other, then a good one. No request may come before that.
-func vendorTLS(h *suite, r *Result) error {
-	good, err := newAuthority()
-	if err != nil {
-		return err
-	}
-	unknown, err := newAuthority()
-	if err != nil {
-		return err
-	}
+func vendorTLS(t *trial) {
+	good, unknown := newAuthority(t), newAuthority(t)
 	hour := time.Now().Add(time.Hour)
 	var shown atomic.Pointer[tls.Certificate]
-	show := func(a *authority, address string, until time.Time) error {
-		certificate, err := a.sign(address, until)
-		shown.Store(certificate)
-		return err
-	}
-	w, err := newWorld(h, plan{delivery: quick})
-	if err != nil {
-		return err
-	}
-	defer w.close()
-	trusted := filepath.Join(w.dir, "authority.pem")
-	if err := good.write(trusted); err != nil {
-		return err
-	}
-	w.env = []string{"SSL_CERT_FILE=" + trusted, "SSL_CERT_DIR=" + w.dir}
-	way, err := startFront(w, &tls.Config{
+	show := func(a *authority, address string, until time.Time) { shown.Store(a.sign(address, until)) }
+	w := quickWorld(t)
+	trusted := filepath.Join(w.Dir, "authority.pem")
+	good.write(trusted)
+	w.Env = []string{"SSL_CERT_FILE=" + trusted, "SSL_CERT_DIR=" + w.Dir}
+	way := w.startFrontOf("vero", &tls.Config{
 		GetCertificate:         func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return shown.Load(), nil },
 		SessionTicketsDisabled: true,
 	})
-	if err != nil {
-		return err
-	}
-	w.endpoints["vero"] = way.through(w, w.endpoints["vero"])
-	if err := w.configure(plan{delivery: quick}); err != nil {
-		return err
-	}
 	met := metOf(w, "vero", "tls")
-	s := strike{vendor: "vero", grows: exchanges("tls"), state: "open", met: met}
-	bad := func(a *authority, address string, until time.Time) error {
+	bad := func(a *authority, address string, until time.Time) {
 		before := met()
-		if err := show(a, address, until); err != nil {
-			return err
-		}
-		return w.until("a bad certificate is refused", func() (bool, error) { return met() >= before+fewestMet, nil })
+		show(a, address, until)
+		w.Until("a bad certificate is refused", func() bool { return met() >= before+fewestMet })
 	}
-	if err := show(unknown, "127.0.0.1", hour); err != nil {
-		return err
-	}
-	s.begin = func() error { return bad(unknown, "127.0.0.1", hour) }
-	s.end = func() error {
-		if err := bad(good, "127.0.0.2", hour); err != nil {
-			return err
-		}
-		if err := bad(good, "127.0.0.1", time.Now().Add(-time.Hour)); err != nil {
-			return err
-		}
-		r.Runs = met()
+	show(unknown, "127.0.0.1", hour)
+	o := outage{vendor: "vero", grows: exchanges("tls"), state: "open", met: met}
+	o.begin = func() { bad(unknown, "127.0.0.1", hour) }
+	o.end = func() {
+		bad(good, "127.0.0.2", hour)
+		bad(good, "127.0.0.1", time.Now().Add(-time.Hour))
+		t.Runs = met()
 		if n := way.requests.Load(); n > 0 {
-			r.wrong("%d requests were sent to a vendor that could not show who it is", n)
+			t.Errorf("%d requests were sent to a vendor that could not show who it is", n)
 		}
-		return show(good, "127.0.0.1", hour)
+		show(good, "127.0.0.1", hour)
 	}
-	l, err := s.carryOut(w, r)
-	if err != nil {
-		return err
-	}
-	return w.verify(r, l, expectation{})
+	w.verify(o.carryOut(w), harness.Expectation{})
 }
 
 // vendorDNS gives aka a vendor's name that nobody has, and then, with a restart, the right address.
-func vendorDNS(h *suite, r *Result) error {
-	w, err := newWorld(h, plan{delivery: quick})
-	if err != nil {
-		return err
+func vendorDNS(t *trial) {
+	w := quickWorld(t)
+	vero := w.Destination("vero")
+	right := vero.Endpoint
+	vero.Endpoint = "http://vendor.invalid/vero/api/v2"
+	w.Configure()
+	o := outage{vendor: "vero", grows: exchanges("dns"), state: "open", met: metOf(w, "vero", "dns"), begin: func() {}}
+	o.end = func() {
+		w.Stop()
+		vero.Endpoint = right
+		w.Configure()
+		w.Start()
 	}
-	defer w.close()
-	wrong := plan{delivery: quick, endpoint: map[string]string{"vero": "http://vendor.invalid/vero/api/v2"}}
-	if err := w.configure(wrong); err != nil {
-		return err
-	}
-	s := strike{
-		vendor: "vero", grows: exchanges("dns"), state: "open", met: metOf(w, "vero", "dns"),
-		begin: func() error { return nil },
-		end: func() error {
-			if _, err := w.stop(); err != nil {
-				return err
-			}
-			if err := w.configure(plan{delivery: quick}); err != nil {
-				return err
-			}
-			_, err := w.start()
-			return err
-		},
-	}
-	l, err := s.carryOut(w, r)
-	if err != nil {
-		return err
-	}
-	return w.verify(r, l, expectation{restarted: true})
+	w.verify(o.carryOut(w), harness.Expectation{Restarted: true})
 }
 
 // vendorUnauthorized has a vendor refuse the credentials. Its calls wait; it is asked no more often than it may be.
-func vendorUnauthorized(h *suite, r *Result) error {
+func vendorUnauthorized(t *trial) {
 	const cooldown, maxCooldown = 200 * time.Millisecond, 400 * time.Millisecond // of quick
-	w, err := newWorld(h, plan{delivery: quick, own: map[string]string{"vero": "concurrency: 1"}})
-	if err != nil {
-		return err
-	}
-	defer w.close()
-	account := w.account("vero")
+	w := quickWorld(t)
+	w.Destination("vero").Delivery = "concurrency: 1"
+	w.Configure()
 	faults := []simulator.Fault{{Status: http.StatusUnauthorized, Times: 3}, {Status: http.StatusForbidden}}
-	s := strike{
-		vendor: "vero", grows: exchanges("4xx"), state: "held",
-		begin: func() error { return account.AddFaults(faults...) },
-		met:   func() int { return account.Stats().Faults },
-		end:   func() error { account.ClearFaults(); return nil },
-	}
-	l, err := s.carryOut(w, r)
-	if err != nil {
-		return err
-	}
-	if err := w.untilAllEnded(); err != nil {
-		return err
-	}
+	o := w.faulty("vero", faults...)
+	o.grows, o.state = exchanges("4xx"), "held"
+	l := o.carryOut(w)
+	w.UntilAllEnded()
 	var last time.Time
 	wait := cooldown // the first time
-	for _, x := range account.Exchanges() {
+	for _, x := range w.Account("vero").Exchanges() {
 		if !last.IsZero() {
 			if gap := x.At.Sub(last); gap < wait {
-				r.wrong("vero was asked again %s after it had refused the credentials", gap)
+				t.Errorf("vero was asked again %s after it had refused the credentials", gap)
 			}
 			wait = maxCooldown
 		}
@@ -397,25 +274,24 @@ func vendorUnauthorized(h *suite, r *Result) error {
 			last = x.At
 		}
 	}
-	if closed, err := w.metric("aka_destination_state", of("vero"), `state="closed"`); err != nil || closed != 1 {
-		r.wrong("vero takes the credentials again, and is not closed: %v", err)
+	if w.Metric("aka_destination_state", harness.Of("vero"), `state="closed"`) != 1 {
+		t.Errorf("vero takes the credentials again, and is not closed")
 	}
-	return w.verify(r, l, expectation{faults: faults})
+	w.verify(l, harness.Expectation{Faults: faults})
 }
 
 // vendorTooMany answers 429 with each form of Retry-After once, the last one absurd: it is forgotten with a restart.
-func vendorTooMany(h *suite, r *Result) error {
-	w, err := newWorld(h, plan{delivery: quick, own: map[string]string{"vero": "concurrency: 1"}})
-	if err != nil {
-		return err
-	}
-	defer w.close()
-	account := w.account("vero")
+func vendorTooMany(t *trial) {
+	w := quickWorld(t)
+	w.Destination("vero").Delivery = "concurrency: 1"
+	w.Configure()
+	account := w.Account("vero")
 	var forms []string
 	var faults []simulator.Fault
 	date := time.Now()
-	s := strike{vendor: "vero", grows: exchanges("4xx"), met: func() int { return account.Stats().Faults }}
-	s.begin = func() error {
+	o := w.faulty("vero")
+	o.grows = exchanges("4xx")
+	o.begin = func() {
 		date = time.Now().Add(3 * time.Second).UTC().Truncate(time.Second)
 		forms = []string{"", "0", "-5", "soon", "1", date.Format(http.TimeFormat), "1000000000"}
 		for _, form := range forms {
@@ -425,39 +301,28 @@ func vendorTooMany(h *suite, r *Result) error {
 			}
 			faults = append(faults, fault)
 		}
-		return account.AddFaults(faults...)
+		w.AddFaults("vero", faults...)
 	}
-	s.end = func() error {
-		err := w.until("every form was answered", func() (bool, error) { return answered(account, http.StatusTooManyRequests) == len(forms), nil })
-		if err != nil {
-			return err
-		}
-		r.Runs = len(forms)
+	o.end = func() {
+		w.Until("every form was answered", func() bool { return answered(account, http.StatusTooManyRequests) == len(forms) })
+		t.Runs = len(forms)
 		before := account.Stats().Exchanges
-		pause, stop := time.NewTimer(2*time.Second), w.ctx.Done()
+		pause := time.NewTimer(2 * time.Second)
 		defer pause.Stop()
 		select {
 		case <-pause.C:
-		case <-stop:
+		case <-w.Ctx.Done():
 		}
 		if after := account.Stats().Exchanges; after > before {
-			r.wrong("vero was sent to within 2s of Retry-After: 1000000000")
+			t.Errorf("vero was sent to within 2s of Retry-After: 1000000000")
 		}
-		if _, err := w.stop(); err != nil {
-			return err
-		}
-		_, err = w.start()
-		return err
+		w.Stop()
+		w.Start()
 	}
-	l, err := s.carryOut(w, r)
-	if err != nil {
-		return err
-	}
-	if err := w.untilAllEnded(); err != nil {
-		return err
-	}
-	checkRetryAfter(r, account.Exchanges(), forms, date)
-	return w.verify(r, l, expectation{faults: faults, restarted: true})
+	l := o.carryOut(w)
+	w.UntilAllEnded()
+	checkRetryAfter(t, account.Exchanges(), forms, date)
+	w.verify(l, harness.Expectation{Faults: faults, Restarted: true})
 }
 
 // answered counts the exchanges that were answered with a status.
@@ -471,7 +336,7 @@ func answered(a *simulator.Account, status int) (n int) {
 }
 
 // checkRetryAfter checks that nothing came before its time after a 429.
-func checkRetryAfter(r *Result, all []simulator.Exchange, forms []string, date time.Time) {
+func checkRetryAfter(t harness.T, all []simulator.Exchange, forms []string, date time.Time) {
 	for i, x := range all {
 		if x.Status != http.StatusTooManyRequests || i+1 == len(all) || len(forms) == 0 {
 			continue
@@ -480,40 +345,24 @@ func checkRetryAfter(r *Result, all []simulator.Exchange, forms []string, date t
 		forms = forms[1:]
 		switch {
 		case form == "1" && next.Sub(x.At) < time.Second:
-			r.wrong("vero was sent to %s after Retry-After: 1", next.Sub(x.At))
+			t.Errorf("vero was sent to %s after Retry-After: 1", next.Sub(x.At))
 		case strings.HasSuffix(form, "GMT") && next.Before(date):
-			r.wrong("vero was sent to %s before the date of Retry-After", date.Sub(next))
+			t.Errorf("vero was sent to %s before the date of Retry-After", date.Sub(next))
 		}
 	}
 }
 
 // vendorRedirect has a vendor redirect a few requests. They are not followed, and cost no call.
-func vendorRedirect(h *suite, r *Result) error {
-	w, err := newWorld(h, plan{delivery: quick})
-	if err != nil {
-		return err
-	}
-	defer w.close()
+func vendorRedirect(t *trial) {
+	w := quickWorld(t)
 	var followed atomic.Int64
 	trap := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed.Add(1) }))
-	defer trap.Close()
-	account := w.account("vero")
-	faults := []simulator.Fault{{Status: http.StatusTemporaryRedirect, Header: map[string]string{"Location": trap.URL}, Times: 5}}
-	s := strike{
-		vendor: "vero", grows: exchanges("3xx"),
-		begin: func() error { return account.AddFaults(faults...) },
-		met:   func() int { return account.Stats().Faults },
-		end:   func() error { account.ClearFaults(); return nil },
-	}
-	l, err := s.carryOut(w, r)
-	if err != nil {
-		return err
-	}
-	if err := w.verify(r, l, expectation{faults: faults}); err != nil {
-		return err
-	}
+	t.Cleanup(trap.Close)
+	fault := simulator.Fault{Status: http.StatusTemporaryRedirect, Header: map[string]string{"Location": trap.URL}, Times: 5}
+	o := w.faulty("vero", fault)
+	o.grows = exchanges("3xx")
+	w.verify(o.carryOut(w), harness.Expectation{Faults: []simulator.Fault{fault}})
 	if n := followed.Load(); n > 0 {
-		r.wrong("%d redirects were followed", n)
+		t.Errorf("%d redirects were followed", n)
 	}
-	return nil
 }
