@@ -3,112 +3,69 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"io"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/klauspost/compress/gzip"
-
-	"aka/e2e/crowd"
+	"aka/e2e/harness"
 	"aka/router/segment"
 )
 
-var somewhere = &url.URL{Scheme: "http", Host: "127.0.0.1:1", Path: "/proxied"}
+var somewhere = &url.URL{Scheme: "http", Host: "127.0.0.1:1"}
 
 func TestEveryRequestIsTheCallsItSays(t *testing.T) {
 	for name, c := range map[string]struct {
 		make  trafficMaker
-		calls int // in all of a story's requests
+		calls int // in all requests
 	}{
 		"aliases": {aliases, 1}, "alias batches": {aliasBatches, 100}, "mixed": {mixed, 10}, "mixed batches": {mixedBatches, 100},
 	} {
 		calls, bytes, ids := 0, 0, map[string]bool{}
 		made := c.make(somewhere, toNobody)
 		for _, first := range []int{0, 123_456_700} {
-			for _, r := range made.requests {
-				body := r.fill(nil, first)[r.head:]
+			for _, r := range made.Requests {
+				body := r.Body(first)
 				bytes += len(body)
-				result, err := segment.Parse(body, segment.Options{Batch: r.calls > 1})
-				if err != nil || len(result.Rejected) > 0 || len(result.Messages) != r.calls {
-					t.Fatalf("%s: %v, %d calls and not %d:\n%.500s", name, err, len(result.Messages), r.calls, body)
+				result, err := segment.Parse(body, segment.Options{Batch: len(r.Steps) > 1})
+				if err != nil || len(result.Rejected) > 0 || len(result.Messages) != len(r.Steps) {
+					t.Fatalf("%s: %v, %d calls and not %d:\n%.500s", name, err, len(result.Messages), len(r.Steps), body)
 				}
-				for _, m := range result.Messages {
+				for i, m := range result.Messages {
 					ids[m.MessageID] = true
+					if want := (harness.Step{Person: first + r.Steps[i].Person, Index: r.Steps[i].Index}); m.MessageID != want.String() {
+						t.Errorf("%s: %s is not the messageId of %s", name, m.MessageID, want)
+					}
 					if segment.Route(m.Routing, []string{"Vero"}, false).Enabled {
 						t.Errorf("%s: somebody wants %s", name, m.MessageID)
 					}
 				}
-				calls += r.calls
+				calls += len(r.Steps)
 			}
 		}
 		if calls != 2*c.calls || len(ids) != calls {
 			t.Errorf("%s: %d calls with %d ids, not %d", name, calls, len(ids), 2*c.calls)
 		}
-		if storyBytes, storyCalls := made.size(); bytes != 2*storyBytes || calls != 2*storyCalls {
-			t.Errorf("%s: two stories are %d calls of %d bytes, and one is said to be %d of %d", name, calls, bytes, storyCalls, storyBytes)
-		}
-	}
-}
-
-func TestAZippedRequestIsTheSameInLess(t *testing.T) {
-	r := zippedBatches(somewhere, "").requests[0]
-	head, body, _ := bytes.Cut(r.zip(70), []byte("\r\n\r\n"))
-	if !bytes.Contains(head, []byte("\r\nContent-Encoding: gzip\r\n")) || !bytes.HasPrefix(head, []byte("POST /proxied/v1/batch HTTP/1.1\r\n")) {
-		t.Errorf("the head is\n%s", head)
-	}
-	unzipped, err := gzip.NewReader(bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	plain, err := io.ReadAll(unzipped)
-	if err != nil || !bytes.Equal(plain, r.fill(nil, 70)[r.head:]) {
-		t.Errorf("%v; the body is\n%s", err, plain)
-	}
-}
-
-func TestASinkFindsCallsInAnyVendorsWords(t *testing.T) {
-	for name, c := range map[string]struct {
-		text string
-		want []crowd.Place
-	}{
-		"a track":             {`{"data":{"place":"~000000012-3~"}}`, []crowd.Place{{Person: 12, Step: 3}}},
-		"a batch":             {`[{"p":"~000000012-3~","x":"~"},{"p":"~000000013-0~"}]`, []crowd.Place{{Person: 12, Step: 3}, {Person: 13, Step: 0}}},
-		"a query":             {`/kissmetrics/e?_n=Order&place=~000000014-9~&_t=1`, []crowd.Place{{Person: 14, Step: 9}}},
-		"an alias":            {`{"id":"000000015-old","new_id":"000000015-new"}`, []crowd.Place{{Person: 15, Step: aliasStep}}},
-		"nothing of anybody":  {`{"id":"x-old"} ~12345678~ ~000000012-3`, nil},
-		"an end after a sign": {`~`, nil},
-	} {
-		a := &account{aliasStep: aliasStep, tally: crowd.NewTally(mixedRanks, 100)}
-		if !a.count([]byte(c.text), 0) {
-			a.countAlias([]byte(c.text), 0)
-		}
-		for _, p := range c.want {
-			a.tally.Add(p)
-		}
-		if a.tally.Repeated != len(c.want) || a.tally.Delivered != len(c.want) {
-			t.Errorf("%s: %d of %d calls, %d in all", name, a.tally.Repeated, len(c.want), a.tally.Delivered)
+		if oneBytes, oneCalls := made.Size(); bytes != 2*oneBytes || calls != 2*oneCalls {
+			t.Errorf("%s: both times are %d calls of %d bytes, and once is said to be %d of %d", name, calls, bytes, oneCalls, oneBytes)
 		}
 	}
 }
 
 func TestASinkLeavesOutPeopleOfNoInterest(t *testing.T) {
-	a := &account{tally: crowd.NewTally(aliasRanks, maxPeople)}
-	a.add(crowd.Place{Person: elsewhere}, 0)
-	a.add(crowd.Place{Person: maxPeople}, 0)
-	if a.tally.Delivered != 0 || a.tally.Unknown != 1 {
-		t.Errorf("%+v", a.tally)
+	a := newAccount(aliasWorkload(""))
+	a.add(harness.Step{Person: elsewhere}, 0)
+	a.add(harness.Step{Person: maxPeople}, 0)
+	if a.checker.Delivered != 0 || a.checker.Unknown != 1 {
+		t.Errorf("%+v", a.checker)
 	}
 }
 
 func TestResultsAreWrittenAsJSON(t *testing.T) {
 	r := newReport()
 	r.Accept, r.Deliver, r.Lag, r.Disk = []Accept{{Name: "a"}}, []Deliver{{Name: "d"}}, []Lag{{Name: "l"}}, []Disk{{Name: "k"}}
-	path := t.TempDir() + "/results.json"
-	if err := r.writeJSON(path); err != nil {
+	p := harness.Program{JSON: t.TempDir() + "/results.json"}
+	if err := p.WriteJSON(r); err != nil {
 		t.Fatal(err)
 	}
 	var table bytes.Buffer
@@ -146,42 +103,27 @@ func TestARowIsFollowedByTheOthersAndByTheirRatio(t *testing.T) {
 }
 
 func TestAScenarioThatTakesMinutesRunsWhenItIsNamedAndInTheShortForm(t *testing.T) {
+	of := func(only string, short bool) options {
+		return options{Program: harness.Program{Only: only, Short: short}}
+	}
 	for name, c := range map[string]struct {
 		options options
 		want    int
 		large   bool
 	}{
-		"nothing is said":  {options{}, len(scenarios) - 1, false},
-		"the short form":   {options{short: true}, len(scenarios), true},
-		"its name":         {options{only: "start-large"}, 1, true},
-		"another name":     {options{only: "start"}, 1, false},
-		"a beginning":      {options{only: "accept"}, 4, false},
-		"no scenario":      {options{only: "accept,nothing"}, -1, false},
+		"nothing is said":  {of("", false), len(scenarios) - 1, false},
+		"the short form":   {of("", true), len(scenarios), true},
+		"its name":         {of("start-large", false), 1, true},
+		"another name":     {of("start", false), 1, false},
+		"a beginning":      {of("accept", false), 4, false},
+		"no scenario":      {of("accept,nothing", false), -1, false},
 		"a beside target":  {options{beside: "aka", target: "http://127.0.0.1:1"}, -1, false},
 		"a beside profile": {options{beside: "aka", profile: "profiles"}, -1, false},
 	} {
 		chosen, err := c.options.choose()
-		large := slices.ContainsFunc(chosen, func(s scenario) bool { return s.name == "start-large" })
+		large := slices.Contains(harness.Names(chosen), "start-large")
 		if (err != nil) != (c.want < 0) || err == nil && (len(chosen) != c.want || large != c.large) {
 			t.Errorf("%s: %d scenarios, %v", name, len(chosen), err)
 		}
-	}
-}
-
-func TestTheBytesOfAFolderAreThoseOfAllItsFiles(t *testing.T) {
-	folder := t.TempDir()
-	if err := os.Mkdir(filepath.Join(folder, "below"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for name, size := range map[string]int{"a": 3, "below/b": 4} {
-		if err := os.WriteFile(filepath.Join(folder, name), make([]byte, size), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got, err := folderBytes(folder); err != nil || got != 7 {
-		t.Errorf("got %d, %v", got, err)
-	}
-	if got, err := folderBytes(filepath.Join(folder, "none")); err != nil || got != 0 {
-		t.Errorf("of a folder that is gone: %d, %v", got, err)
 	}
 }

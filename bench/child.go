@@ -19,36 +19,30 @@ import (
 
 // child is a process of this program in another role. It ends when its input does, so that it never outlives this one.
 type child struct {
+	t       harness.T
 	said    string // its first line: a server's URL
 	command *exec.Cmd
 	input   io.Closer
 }
 
-// startChild starts a server, and returns when it listens.
-func startChild(role string, args ...string) (*child, error) {
+// startChild starts a server, and returns when it listens. It ends with the scenario, or before.
+func startChild(t harness.T, role string, args ...string) *child {
 	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	c := &child{command: exec.Command(self, append([]string{role}, args...)...)}
+	harness.Check(t, err)
+	c := &child{t: t, command: exec.Command(self, append([]string{role}, args...)...)}
 	c.command.Stderr = os.Stderr
-	if c.input, err = c.command.StdinPipe(); err != nil {
-		return nil, err
-	}
+	c.input, err = c.command.StdinPipe()
+	harness.Check(t, err)
 	out, err := c.command.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := c.command.Start(); err != nil {
-		return nil, err
-	}
+	harness.Check(t, err)
+	harness.Check(t, c.command.Start())
+	t.Cleanup(c.stop)
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		c.stop()
-		return nil, fmt.Errorf("start %s: %w", role, err)
+		t.Fatalf("start %s: %v", role, err)
 	}
 	c.said = strings.TrimSpace(line)
-	return c, nil
+	return c
 }
 
 func (c *child) stop() {
@@ -56,7 +50,14 @@ func (c *child) stop() {
 	_ = c.command.Wait()
 }
 
-func (c *child) cpu() (time.Duration, error) { return harness.CPU(c.command.Process.Pid) }
+func (c *child) cpu() time.Duration { return cpu(c.t, c.command.Process.Pid) }
+
+// cpu is how much of the processors' time a process has used.
+func cpu(t harness.T, pid int) time.Duration {
+	used, err := harness.CPU(pid)
+	harness.Check(t, err)
+	return used
+}
 
 // serveChild is the other side: it serves, says where, and returns when the input ends.
 func serveChild(address string, handler fasthttp.RequestHandler) error {

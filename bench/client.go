@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"aka/e2e/harness"
 )
 
 // bareJob is what the bare client is to do.
@@ -37,11 +39,11 @@ func runClient(args []string) error {
 	if err := json.Unmarshal(text, &job); err != nil {
 		return err
 	}
-	before := processorTime()
+	before := harness.ProcessorTime()
 	if err := job.run(); err != nil {
 		return err
 	}
-	fmt.Println(processorTime() - before)
+	fmt.Println(harness.ProcessorTime() - before)
 	return nil
 }
 
@@ -82,19 +84,14 @@ func (job *bareJob) send(client *fasthttp.Client, x *exchange) error {
 }
 
 // start does the job in another process, and returns what it took of the processors.
-func (job *bareJob) start(dir string) (time.Duration, error) {
+func (job *bareJob) start(w *world) time.Duration {
 	text, err := json.Marshal(job)
-	if err != nil {
-		return 0, err
-	}
-	path := filepath.Join(dir, "bare.json")
-	if err := os.WriteFile(path, text, 0o600); err != nil {
-		return 0, err
-	}
-	c, err := startChild("client", path)
-	if err != nil {
-		return 0, err
-	}
+	harness.Check(w, err)
+	path := filepath.Join(w.Dir, "bare.json")
+	harness.Check(w, os.WriteFile(path, text, 0o600))
+	c := startChild(w, "client", path)
 	c.stop()
-	return time.ParseDuration(c.said)
+	took, err := time.ParseDuration(c.said)
+	harness.Check(w, err)
+	return took
 }

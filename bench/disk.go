@@ -21,66 +21,37 @@ const (
 )
 
 // disk measures what calls cost the disk that three destinations deliver and save the progress of.
-func disk(b *bench, r *Report) error {
+func disk(b *bench) {
 	bytes := int64(b.mebibytes) << 20
-	if err := b.diskRow(r, "mixed batches", mixedBatches, floodConnections, bytes); err != nil {
-		return err
-	}
-	return b.diskRow(r, fmt.Sprintf("mixed, %d connections", singlesConnections), mixed, singlesConnections, bytes/singlesShare)
+	b.diskRow("mixed batches", mixedBatches, floodConnections, bytes)
+	b.diskRow(fmt.Sprintf("mixed, %d connections", singlesConnections), mixed, singlesConnections, bytes/singlesShare)
 }
 
-func (b *bench) diskRow(r *Report, name string, maker trafficMaker, connections int, bytes int64) error {
-	w, err := startWorld(b, setup{destinations: diskDestinations, mixed: true, journal: fmt.Sprintf("dedupe: %s,", diskDedupe)})
-	if err != nil {
-		return err
-	}
-	defer w.close()
+func (b *bench) diskRow(name string, maker trafficMaker, connections int, bytes int64) {
+	w := startWorld(b, setup{destinations: diskDestinations, mixed: true, journal: fmt.Sprintf("dedupe: %s", diskDedupe)})
 	t := maker(w.base, "")
-	storyBytes, storyCalls := t.size()
+	storyBytes, storyCalls := t.Size()
 	stories := max(bytes/int64(storyBytes), 1)
-	before, err := harness.Written(w.aka.PID())
-	if err != nil {
-		return err
-	}
+	before := w.written()
 	row := Disk{Name: name, Calls: int(stories) * storyCalls, Bytes: stories * int64(storyBytes)}
 	largest := w.watchFolder()
-	err = w.deliverAll(t, connections, stories, row.Calls*diskDestinations)
+	w.run(w.load(t, connections, stories*int64(t.People)))
+	w.untilDelivered(row.Calls * diskDestinations)
+	w.untilEnded()
 	row.Largest = largest()
-	if err != nil {
-		return err
-	}
-	if row.Folder, row.Wait, err = w.untilFolderIsLittle(); err != nil {
-		return err
-	}
-	after, err := harness.Written(w.aka.PID())
-	if err != nil {
-		return err
-	}
-	row.Written = after - before
+	row.Folder, row.Wait = w.untilFolderIsLittle()
+	row.Written = w.written() - before
 	row.PerByte = float64(row.Written) / float64(row.Bytes)
-	r.Disk = append(r.Disk, row)
-	if _, err := w.verify(r, "disk, "+name, w.people.Load()); err != nil {
-		return err
-	}
-	_, err = w.stop()
-	return err
+	b.report.Disk = append(b.report.Disk, row)
+	w.verify(w.People.Load())
+	w.Stop()
+	w.close()
 }
 
-// deliverAll sends so many stories as fast as they are taken, and waits until all have ended.
-func (w *world) deliverAll(t traffic, connections int, stories int64, deliveries int) error {
-	l := w.load(t, connections)
-	l.most = stories * int64(t.people)
-	if _, err := l.run(w.b.ctx); err != nil {
-		return w.aka.Explained(err)
-	}
-	err := w.until("everything is delivered", func() (bool, error) {
-		got, err := w.delivered()
-		return got >= deliveries, err
-	})
-	if err != nil {
-		return err
-	}
-	return w.untilEnded()
+func (w *world) written() int64 {
+	bytes, err := harness.Written(w.Process.PID())
+	harness.Check(w, err)
+	return bytes
 }
 
 // watchFolder looks at the size of the journal's folder now and then, until it is asked for the largest that it saw.
@@ -91,12 +62,14 @@ func (w *world) watchFolder() (largest func() int64) {
 		tick := time.NewTicker(250 * time.Millisecond)
 		defer tick.Stop()
 		for {
-			bytes, err := folderBytes(w.folder())
+			bytes, err := harness.FolderBytes(w.JournalDir)
 			if err == nil {
 				most = max(most, bytes)
 			}
 			select {
 			case <-done:
+				return
+			case <-w.Ctx.Done():
 				return
 			case <-tick.C:
 			}
@@ -111,12 +84,11 @@ func (w *world) watchFolder() (largest func() int64) {
 
 // untilFolderIsLittle returns the size of the journal's folder once it is little, or when it should have been, and how many
 // seconds after the last call's end that was.
-func (w *world) untilFolderIsLittle() (bytes int64, seconds float64, err error) {
+func (w *world) untilFolderIsLittle() (bytes int64, seconds float64) {
 	end := time.Now()
-	err = w.until("the journal's folder is little", func() (bool, error) {
-		var err error
-		bytes, err = folderBytes(w.folder())
-		return bytes <= littleFolder || time.Since(end) > diskDedupe+folderTimeout, err
+	w.Until("the journal's folder is little", func() bool {
+		bytes = w.folderBytes()
+		return bytes <= littleFolder || time.Since(end) > diskDedupe+folderTimeout
 	})
-	return bytes, time.Since(end).Seconds(), err
+	return bytes, time.Since(end).Seconds()
 }

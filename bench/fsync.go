@@ -3,23 +3,26 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
+
+	"aka/e2e/harness"
 )
 
 // syncFrames writes frames of a size one after the other and has each on disk before the next: what no journal can be faster
 // than. It returns how long each took.
-func syncFrames(dir string, size int, d time.Duration) (*measured, error) {
+func syncFrames(dir string, size int, d time.Duration) (*harness.Measured, error) {
 	f, err := os.Create(filepath.Join(dir, "frames"))
 	if err != nil {
 		return nil, err
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
-	frame, m := make([]byte, size), &measured{}
+	frame, m := make([]byte, size), &harness.Measured{}
 	for i := range frame {
 		frame[i] = byte(i * i >> 3)
 	}
-	for begin := time.Now(); m.took < d; m.took = time.Since(begin) {
+	for begin := time.Now(); m.Took < d; m.Took = time.Since(begin) {
 		start := time.Now()
 		if _, err := f.Write(frame); err != nil {
 			return nil, err
@@ -27,8 +30,8 @@ func syncFrames(dir string, size int, d time.Duration) (*measured, error) {
 		if err := f.Sync(); err != nil {
 			return nil, err
 		}
-		m.add(&measured{requests: 1, latencies: []time.Duration{time.Since(start)}})
+		m.Latencies = append(m.Latencies, time.Since(start))
 	}
-	m.join(&measured{})
+	slices.Sort(m.Latencies)
 	return m, nil
 }

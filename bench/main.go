@@ -10,51 +10,41 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"net/url"
 	"os"
-	"os/signal"
-	"path/filepath"
-	"slices"
-	"strings"
-	"syscall"
 	"time"
 
 	"aka/e2e/harness"
 )
 
-// scenario is one thing that is measured.
-type scenario struct {
-	name, does string
-	run        func(b *bench, r *Report) error
-	// asked leaves it out where no scenario is named, unless in the short form: it takes minutes.
-	asked bool
-}
+// scenario is one thing that is measured. Those of the short form alone take minutes else.
+type scenario = harness.Scenario[*bench]
 
 // scenarios are all there are, in the order in which they run.
 var scenarios = []scenario{
-	{name: "accept-single", does: "single aliases that no destination wants, kept and read", run: accept(singleAliases...)},
-	{name: "accept-mixed", does: "mixed traffic, one call per request", run: accept(work{"mixed, 256 connections", mixed, 256})},
-	{name: "accept-batch", does: "batches of a hundred calls", run: accept(
+	{Name: "accept-single", Does: "single aliases that no destination wants, kept and read", Run: accept(singleAliases...)},
+	{Name: "accept-mixed", Does: "mixed traffic, one call per request", Run: accept(work{"mixed, 256 connections", mixed, 256})},
+	{Name: "accept-batch", Does: "batches of a hundred calls", Run: accept(
 		work{"alias batches, 32 connections", aliasBatches, 32}, work{"mixed batches, 32 connections", mixedBatches, 32},
 		work{"mixed batches, gzip, 32 connections", zippedBatches, 32})},
-	{name: "accept-10", does: "aliases that one destination reads, and that ten do", run: acceptTen},
-	{name: "deliver-1", does: "aliases to one destination that takes one call per request", run: deliver("alias, 1 destination", setup{destinations: 1})},
-	{name: "deliver-3", does: "aliases to three destinations", run: deliver("alias, 3 destinations", setup{destinations: 3})},
-	{name: "deliver-10", does: "aliases to ten destinations", run: deliver("alias, 10 destinations", setup{destinations: 10})},
-	{name: "deliver-mixed", does: "mixed traffic to three destinations, one of which takes batches", run: deliver("mixed, 3 destinations", setup{destinations: 3, mixed: true})},
-	{name: "lag", does: "from being accepted to being at the vendor, none of them slow", run: lag("all fast", 1000, setup{destinations: 3, mixed: true})},
-	{name: "lag-slow", does: "the same where one vendor takes a while and another long", run: lag("some slow", 200,
+	{Name: "accept-10", Does: "aliases that one destination reads, and that ten do", Run: acceptTen},
+	{Name: "deliver-1", Does: "aliases to one destination that takes one call per request", Run: deliver("alias, 1 destination", setup{destinations: 1})},
+	{Name: "deliver-3", Does: "aliases to three destinations", Run: deliver("alias, 3 destinations", setup{destinations: 3})},
+	{Name: "deliver-10", Does: "aliases to ten destinations", Run: deliver("alias, 10 destinations", setup{destinations: 10})},
+	{Name: "deliver-mixed", Does: "mixed traffic to three destinations, one of which takes batches", Run: deliver("mixed, 3 destinations", setup{destinations: 3, mixed: true})},
+	{Name: "lag", Does: "from being accepted to being at the vendor, none of them slow", Run: lag("all fast", 1000, setup{destinations: 3, mixed: true})},
+	{Name: "lag-slow", Does: "the same where one vendor takes a while and another long", Run: lag("some slow", 200,
 		setup{destinations: 3, mixed: true, delays: []time.Duration{0, 20 * time.Millisecond, 500 * time.Millisecond}})},
-	{name: "start", does: "an aka that has nothing", run: start},
-	{name: "backlog-small", does: "a hundredth of the backlog", run: backlog(func(b *bench) int { return b.calls / 100 })},
-	{name: "backlog-medium", does: "a tenth of it", run: backlog(func(b *bench) int { return b.calls / 10 })},
-	{name: "backlog-large", does: "calls that wait for vendors that are away", run: backlog(func(b *bench) int { return b.calls })},
-	{name: "start-large", does: "an aka that has ten times the backlog", run: startLarge, asked: true},
-	{name: "disk", does: "what is written to the disk until calls are delivered, and what stays there", run: disk},
+	{Name: "start", Does: "an aka that has nothing", Run: start},
+	{Name: "backlog-small", Does: "a hundredth of the backlog", Run: backlog(func(b *bench) int { return b.calls / 100 })},
+	{Name: "backlog-medium", Does: "a tenth of it", Run: backlog(func(b *bench) int { return b.calls / 10 })},
+	{Name: "backlog-large", Does: "calls that wait for vendors that are away", Run: backlog(func(b *bench) int { return b.calls })},
+	{Name: "start-large", Does: "an aka that has ten times the backlog", Run: startLarge, ShortOnly: true},
+	{Name: "disk", Does: "what is written to the disk until calls are delivered, and what stays there", Run: disk},
 }
 
 var singleAliases = []work{
@@ -63,12 +53,12 @@ var singleAliases = []work{
 
 // options are the flags.
 type options struct {
-	only, aka, profile, json, dir string
-	target, writeKey, sink        string
-	beside                        string
-	duration, drain               time.Duration
-	deliveries, calls, mebibytes  int
-	short                         bool
+	harness.Program
+	profile, dir                 string
+	target, writeKey, sink       string
+	beside                       string
+	duration, drain              time.Duration
+	deliveries, calls, mebibytes int
 }
 
 // The short form goes through everything, in little.
@@ -95,8 +85,7 @@ func main() {
 
 func run() int {
 	var o options
-	flag.StringVar(&o.only, "only", "", "the scenarios to run, with commas between: "+strings.Join(names(), ", "))
-	flag.StringVar(&o.aka, "aka", "", "the aka to run (default: the one whose source this is)")
+	o.Flags(harness.Names(scenarios))
 	flag.StringVar(&o.beside, "beside", "", "another aka to measure in turn with this one: each row is followed by the other's and by their ratio")
 	flag.DurationVar(&o.duration, "for", 4*time.Second, "how long each rate is measured")
 	flag.IntVar(&o.deliveries, "deliveries", 100_000, "how many deliveries are measured, over all destinations")
@@ -104,14 +93,12 @@ func run() int {
 	flag.IntVar(&o.mebibytes, "mib", 1024, "how many MiB of calls the scenario disk sends in batches")
 	flag.DurationVar(&o.drain, "drain", 30*time.Second, "how long a backlog is delivered at most; 0 is until the end")
 	flag.StringVar(&o.profile, "profile", "", "a folder for profiles of aka, which cost it some 10 %; an -aka must have been built with -tags profile")
-	flag.StringVar(&o.json, "json", "", "a file to write the results to, as JSON")
 	flag.StringVar(&o.dir, "dir", "", "where the data goes, in a folder that is removed afterwards (default: the system's temporary folder)")
 	flag.StringVar(&o.target, "target", "", "measure the server at this http URL, which runs already, and no aka")
-	flag.StringVar(&o.writeKey, "write-key", "bench-write-key", "what calls identify themselves with")
+	flag.StringVar(&o.writeKey, "write-key", harness.WriteKey, "what calls identify themselves with at a -target")
 	flag.StringVar(&o.sink, "sink", "127.0.0.1:9910", "where the -target must deliver to: this address, and the path /"+targetAccount)
-	flag.BoolVar(&o.short, "short", false, "the short form, under a minute: for what is wrong, not for figures")
 	flag.Parse()
-	if o.short {
+	if o.Short {
 		o.duration, o.deliveries, o.calls, o.mebibytes = shortDuration, shortDeliveries, shortCalls, shortMebibytes
 	}
 	chosen, err := o.choose()
@@ -119,106 +106,28 @@ func run() int {
 		fmt.Fprintln(os.Stderr, "bench:", errors.Join(err, errors.New("see -help")))
 		return 2
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	r := newReport()
-	if err := runAll(ctx, o, chosen, r); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		return 1
-	}
-	if len(r.Wrong) > 0 {
-		return 1
-	}
-	return 0
+	return o.Main(o.dir, func() (ok bool, err error) {
+		if o.target == "" {
+			if err := o.Build(o.buildFlags()...); err != nil {
+				return false, err
+			}
+		}
+		r := newReport()
+		o.measure(chosen, r)
+		r.write(os.Stdout)
+		return len(r.Wrong) == 0, o.WriteJSON(r)
+	})
 }
 
-func names() []string {
-	all := make([]string, len(scenarios))
-	for i, s := range scenarios {
-		all[i] = s.name
-	}
-	return all
-}
-
-// choose returns the scenarios that are asked for. What is no scenario's name stands for all that begin so.
-func (o *options) choose() (chosen []scenario, err error) {
+// choose returns the scenarios that are asked for.
+func (o *options) choose() ([]scenario, error) {
 	switch {
 	case o.beside != "" && (o.target != "" || o.profile != ""):
 		return nil, errors.New("-beside goes with neither -target nor -profile")
 	case o.target != "":
-		return []scenario{{name: "target", does: o.target, run: target}}, nil
-	case o.only == "":
-		for _, s := range scenarios {
-			if !s.asked || o.short {
-				chosen = append(chosen, s)
-			}
-		}
-		return chosen, nil
+		return []scenario{{Name: "target", Does: o.target, Run: target}}, nil
 	}
-	for _, name := range strings.Split(o.only, ",") {
-		before := len(chosen)
-		exact := slices.Contains(names(), name)
-		for _, s := range scenarios {
-			if s.name == name || !exact && strings.HasPrefix(s.name, name) {
-				chosen = append(chosen, s)
-			}
-		}
-		if len(chosen) == before {
-			return nil, fmt.Errorf("-only: there is no scenario %q", name)
-		}
-	}
-	return chosen, nil
-}
-
-// bench is what all scenarios share.
-type bench struct {
-	options
-	ctx    context.Context
-	dir    string // everything is below it
-	binary string
-}
-
-func runAll(ctx context.Context, o options, chosen []scenario, r *Report) error {
-	dir, err := os.MkdirTemp(o.dir, "aka-bench-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	writeKey = o.writeKey
-	b := &bench{options: o, ctx: ctx, dir: dir, binary: cmp.Or(o.aka, filepath.Join(dir, "aka"))}
-	if o.aka == "" && o.target == "" {
-		if err := harness.BuildHere(b.binary, b.buildFlags()...); err != nil {
-			return err
-		}
-	}
-	failed := b.measure(chosen, r) // what was measured until then is shown
-	r.write(os.Stdout)
-	if o.json != "" {
-		failed = errors.Join(failed, r.writeJSON(o.json))
-	}
-	return failed
-}
-
-// measure runs the scenarios, each with the other binary first where there is one.
-func (b *bench) measure(chosen []scenario, r *Report) error {
-	other := *b
-	if b.beside != "" {
-		other.binary = b.beside
-		r.Beside = newReport()
-		r.Beside.Aka = b.beside
-	}
-	for _, s := range chosen {
-		fmt.Fprintf(os.Stderr, "%s: %s\n", s.name, s.does)
-		if r.Beside != nil {
-			if err := s.run(&other, r.Beside); err != nil {
-				return fmt.Errorf("%s: %s: %w", b.beside, s.name, err)
-			}
-		}
-		if err := s.run(b, r); err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
-		}
-	}
-	return nil
+	return harness.Choose(scenarios, o.Only, o.Short)
 }
 
 // buildFlags are those of what is shipped, but for the symbols that profiles need.
@@ -227,4 +136,53 @@ func (o *options) buildFlags() []string {
 		return []string{"-trimpath", "-tags", "profile"}
 	}
 	return []string{"-trimpath"}
+}
+
+// measure runs the scenarios, each with the other binary first where there is one.
+func (o *options) measure(chosen []scenario, r *Report) {
+	if o.beside != "" {
+		r.Beside = newReport()
+		r.Beside.Aka = o.beside
+	}
+	for _, s := range chosen {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", s.Name, s.Does)
+		if r.Beside != nil {
+			o.measureOne(s, o.beside, r.Beside)
+		}
+		o.measureOne(s, o.Binary, r)
+		if o.Ctx.Err() != nil {
+			return // what was measured until then is shown
+		}
+	}
+}
+
+// bench is a scenario as it runs.
+type bench struct {
+	*harness.Case
+	*options
+	binary string
+	report *Report
+}
+
+// timeout bounds a scenario, on any machine.
+const timeout = time.Hour
+
+func (o *options) measureOne(s scenario, binary string, r *Report) {
+	ctx, cancel := context.WithTimeout(o.Ctx, timeout)
+	defer cancel()
+	c := harness.RunCase(ctx, o.Dir, func(c *harness.Case) { s.Run(&bench{c, o, binary, r}) })
+	for _, wrong := range c.Failures {
+		r.Wrong = append(r.Wrong, s.Name+": "+wrong)
+	}
+	for _, note := range c.Notes {
+		fmt.Fprintln(os.Stderr, note)
+	}
+}
+
+// parse reads a server's URL, and has the write key be its user.
+func (b *bench) parse(text string) *url.URL {
+	base, err := url.Parse(text)
+	harness.Check(b, err)
+	base.User = url.User(b.writeKey)
+	return base
 }

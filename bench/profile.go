@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"aka/e2e/harness"
 )
 
 // freeAddress is one that nobody listens at.
@@ -22,31 +24,25 @@ func freeAddress() (string, error) {
 
 // profiled runs what is measured, and keeps profiles of aka from meanwhile where they are asked for: NAME.cpu.pprof of its first
 // seconds, and after it what was allocated (heap and allocs), waited for (block) and fought over (mutex).
-func (w *world) profiled(name string, run func() error) error {
-	if w == nil || w.aka == nil || w.b.profile == "" {
-		return run()
+func (w *world) profiled(name string, run func()) {
+	if w == nil || w.Process == nil || w.b.profile == "" {
+		run()
+		return
 	}
-	if err := os.MkdirAll(w.b.profile, 0o755); err != nil {
-		return err
-	}
+	harness.Check(w, os.MkdirAll(w.b.profile, 0o755))
 	name = strings.NewReplacer(", ", "-", " ", "-").Replace(name)
 	seconds := max(1, int(w.b.duration/rounds/time.Second))
 	cpu := make(chan error, 1)
 	go func() { cpu <- w.profile(name, "cpu", fmt.Sprintf("profile?seconds=%d", seconds)) }()
-	err := run()
-	if failed := <-cpu; err == nil {
-		err = failed
-	}
+	run()
+	harness.Check(w, <-cpu)
 	for _, kind := range []string{"heap", "allocs", "block", "mutex"} {
-		if err == nil {
-			err = w.profile(name, kind, kind)
-		}
+		harness.Check(w, w.profile(name, kind, kind))
 	}
-	return err
 }
 
 func (w *world) profile(name, kind, path string) error {
-	ctx, cancel := context.WithTimeout(w.b.ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(w.Ctx, time.Minute)
 	defer cancel()
 	text, err := fetch(ctx, "http://"+w.pprof+"/debug/pprof/"+path)
 	if err != nil {

@@ -1,11 +1,6 @@
 package main
 
-import (
-	"encoding/json"
-	"fmt"
-	"os"
-	"runtime"
-)
+import "runtime"
 
 // Report is everything that was measured. Times are in milliseconds, processors' time in seconds per 100,000 calls or
 // deliveries, memory in MiB.
@@ -122,15 +117,3 @@ type Disk struct {
 }
 
 func newReport() *Report { return &Report{Cores: runtime.NumCPU()} }
-
-func (r *Report) wrong(format string, args ...any) {
-	r.Wrong = append(r.Wrong, fmt.Sprintf(format, args...))
-}
-
-func (r *Report) writeJSON(path string) error {
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(text, '\n'), 0o644)
-}

@@ -11,20 +11,20 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"aka/e2e/crowd"
+	"aka/e2e/harness"
 )
 
-// sink is vendors that take everything at once, or after a while, and keep count of it.
+// sink is vendors that take everything at once, or after a while, and keep count of it. It is not the simulator, which decodes and
+// keeps each record: on two cores aka delivers a sixth of the calls to that, and the simulator would be what is measured.
 type sink struct{ accounts map[string]*account }
 
 // account is one vendor.
 type account struct {
-	name      string
-	delay     time.Duration
-	aliasStep int
+	delay    time.Duration
+	workload *harness.Workload
 
 	mu        sync.Mutex
-	tally     *crowd.Tally
+	checker   *harness.OrderChecker
 	exchanges int
 	first     *exchange
 	stamps    []stamp
@@ -39,7 +39,7 @@ type exchange struct {
 
 // stamp is when a call was somewhere, in nanoseconds of Unix time. Only one person in sampled has them.
 type stamp struct {
-	crowd.Place
+	harness.Step
 	At int64
 }
 
@@ -60,18 +60,18 @@ const maxPeople = 50_000_000
 func serveSink(args []string) error {
 	flags := flag.NewFlagSet("sink", flag.ContinueOnError)
 	listen := flags.String("listen", "127.0.0.1:0", "where")
-	isMixed := flags.Bool("mixed", false, "people tell the story of mixed traffic")
+	isMixed := flags.Bool("mixed", false, "people do what they do in mixed traffic")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	ranks, step := aliasRanks, 0
+	workload := aliasWorkload("")
 	if *isMixed {
-		ranks, step = mixedRanks, aliasStep
+		workload = mixedWorkload("")
 	}
 	s := &sink{accounts: map[string]*account{}}
 	for _, argument := range flags.Args() {
 		name, delay, _ := strings.Cut(argument, "=")
-		a := &account{name: name, aliasStep: step, tally: crowd.NewTally(ranks, maxPeople)}
+		a := newAccount(workload)
 		if delay != "" {
 			var err error
 			if a.delay, err = time.ParseDuration(delay); err != nil {
@@ -81,6 +81,10 @@ func serveSink(args []string) error {
 		s.accounts[name] = a
 	}
 	return serveChild(*listen, s.handle)
+}
+
+func newAccount(workload *harness.Workload) *account {
+	return &account{workload: workload, checker: harness.NewOrderChecker(workload, maxPeople)}
 }
 
 func (s *sink) handle(ctx *fasthttp.RequestCtx) {
@@ -110,8 +114,9 @@ func (a *account) take(ctx *fasthttp.RequestCtx) {
 	if a.exchanges++; a.first == nil {
 		a.first = keep(ctx)
 	}
-	if !a.count(body, now) && !a.count(ctx.RequestURI(), now) && !a.countAlias(body, now) && !a.countAlias(ctx.RequestURI(), now) {
-		a.tally.Unknown++
+	add := func(step harness.Step) { a.add(step, now) }
+	if !a.workload.Find(body, add) && !a.workload.Find(ctx.RequestURI(), add) {
+		a.checker.Unknown++
 	}
 	a.mu.Unlock()
 	time.Sleep(a.delay)
@@ -127,60 +132,14 @@ func keep(ctx *fasthttp.RequestCtx) *exchange {
 	return x
 }
 
-// count finds every call that carries its place: ~000000012-3~, in any vendor's words.
-func (a *account) count(text []byte, now int64) (found bool) {
-	const length = digits + 4
-	for {
-		start := bytes.IndexByte(text, '~')
-		if start < 0 || len(text) < start+length {
-			return found
-		}
-		text = text[start:]
-		person, ok := number(text[1:])
-		if !ok || text[length-1] != '~' {
-			text = text[1:]
-			continue
-		}
-		a.add(crowd.Place{Person: person, Step: int(text[digits+2] - '0')}, now)
-		text, found = text[length:], true
-	}
-}
-
-// countAlias finds an alias, which carries nothing but ids.
-func (a *account) countAlias(text []byte, now int64) bool {
-	at := bytes.Index(text, []byte("-old"))
-	if at < digits {
-		return false
-	}
-	person, ok := number(text[at-digits:])
-	if ok {
-		a.add(crowd.Place{Person: person, Step: a.aliasStep}, now)
-	}
-	return ok
-}
-
-// number reads a person's number at the start of a text.
-func number(text []byte) (n int, ok bool) {
-	if len(text) < digits {
-		return 0, false
-	}
-	for _, c := range text[:digits] {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = n*10 + int(c-'0')
-	}
-	return n, true
-}
-
-func (a *account) add(p crowd.Place, now int64) {
-	if p.Person >= elsewhere {
+func (a *account) add(step harness.Step, now int64) {
+	if step.Person >= elsewhere {
 		return
 	}
-	before := a.tally.Delivered
-	a.tally.Add(p)
-	if p.Person%sampled == 0 && a.tally.Delivered > before {
-		a.stamps = append(a.stamps, stamp{p, now})
+	before := a.checker.Delivered
+	a.checker.Add(step, time.Time{})
+	if step.Person%sampled == 0 && a.checker.Delivered > before {
+		a.stamps = append(a.stamps, stamp{step, now})
 	}
 }
 
@@ -193,10 +152,10 @@ func (s *sink) report(ctx *fasthttp.RequestCtx) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	t := a.tally
-	report := accountReport{Delivered: t.Delivered, Swapped: t.Swapped, Repeated: t.Repeated, Unknown: t.Unknown, Exchanges: a.exchanges}
+	c := a.checker
+	report := accountReport{Delivered: c.Delivered, Swapped: c.Swapped, Repeated: c.Repeated, Unknown: c.Unknown, Exchanges: a.exchanges}
 	if people := ctx.QueryArgs().GetUintOrZero("people"); people > 0 {
-		report.Lost, report.First, report.Stamps = t.Lost(people), a.first, a.stamps
+		report.Lost, report.First, report.Stamps = c.Lost(people), a.first, a.stamps
 	}
 	if err := json.NewEncoder(ctx).Encode(report); err != nil {
 		panic(fmt.Errorf("report: %w", err)) // it is numbers and texts

@@ -76,7 +76,7 @@ func newReader(t *testing.T, text string) *reader {
 		t.Fatal("the page's commands want curl: ", err)
 	}
 	dir := t.TempDir()
-	if err := harness.BuildHere(filepath.Join(dir, "bin", "aka")); err != nil {
+	if err := harness.Build(filepath.Join(dir, "bin", "aka")); err != nil {
 		t.Fatal(err)
 	}
 	r := &reader{t: t, dir: dir, page: text, real: map[string]string{":8080": freePort(t), ":9090": freePort(t)}}

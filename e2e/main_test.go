@@ -30,7 +30,7 @@ func buildAndRun(m *testing.M) int {
 	if isRaceBuild() {
 		flags = append(flags, "-race")
 	}
-	if err := harness.BuildHere(binary, flags...); err != nil {
+	if err := harness.Build(binary, flags...); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

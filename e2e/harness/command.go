@@ -104,7 +104,7 @@ func (p *Program) Build(flags ...string) error {
 		return nil
 	}
 	p.Binary = filepath.Join(p.Dir, "aka")
-	return BuildHere(p.Binary, flags...)
+	return Build(p.Binary, flags...)
 }
 
 // WriteJSON writes the results where -json says.

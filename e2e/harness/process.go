@@ -20,8 +20,21 @@ import (
 	"time"
 )
 
-// Build builds the aka whose source is in dir, with more of go build's flags, and writes it to path.
-func Build(dir, path string, flags ...string) error {
+// Build builds the aka of this module, from whichever of its folders the program was started in, with more of go build's flags.
+func Build(path string, flags ...string) error {
+	dir, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			break
+		}
+		if dir == filepath.Dir(dir) {
+			return errors.New("run it within aka's source, or name an -aka")
+		}
+		dir = filepath.Dir(dir)
+	}
 	build := exec.Command("go", append(append([]string{"build", "-o", path}, flags...), ".")...)
 	build.Dir = dir
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
@@ -29,23 +42,6 @@ func Build(dir, path string, flags ...string) error {
 		return fmt.Errorf("build aka: %w", err)
 	}
 	return nil
-}
-
-// BuildHere builds the aka of this module, from whichever of its folders the command was started in.
-func BuildHere(path string, flags ...string) error {
-	dir, err := os.Getwd()
-	if err != nil {
-		return err
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return Build(dir, path, flags...)
-		}
-		if dir == filepath.Dir(dir) {
-			return errors.New("run it within aka's source, or name an -aka")
-		}
-		dir = filepath.Dir(dir)
-	}
 }
 
 // Command runs a command of aka that ends by itself, and returns what it printed. The error holds what it printed, too.
@@ -200,30 +196,6 @@ func (p *Process) Explained(err error) error {
 	}
 	lines := strings.Split(p.Log.String(), "\n")
 	return fmt.Errorf("%w; its log ends:\n%s", err, strings.Join(lines[max(0, len(lines)-5):], "\n"))
-}
-
-// Until polls what gives no sign when it changes, at this pace, until it is done, or the process or ctx has ended. Nil is a
-// process that never ends.
-func (p *Process) Until(ctx context.Context, what string, every time.Duration, done func() (bool, error)) error {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	var exited chan struct{}
-	if p != nil {
-		exited = p.Exited
-	}
-	for {
-		ok, err := done()
-		if ok || err != nil {
-			return err
-		}
-		select {
-		case <-tick.C:
-		case <-exited:
-			return p.Explained(fmt.Errorf("aka ended before %s", what))
-		case <-ctx.Done():
-			return p.Explained(fmt.Errorf("waited until %s: %w", what, context.Cause(ctx)))
-		}
-	}
 }
 
 // Metric returns the sum of a metric's values, over the series that have all these labels, such as `outcome="dead"`. A
