@@ -149,9 +149,6 @@ func (j *job) possiblyDelivered() bool { return j.ambiguous || j.step > 0 }
 // stored reports whether the call has a place in a queue on disk, or may have one.
 func (j *job) stored() bool { return j.key.Queue != 0 }
 
-// blocks reports whether calls wait behind this one for longer than an exchange: it fails alone, or is a dead letter.
-func (j *job) blocks() bool { return j.failures > 0 || j.state == blocking }
-
 // What a job and a request take beside the bytes that they name: themselves, the entry, its place among those of the same
 // people, a timer; headers and a batch's bounds.
 const (

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -919,9 +920,11 @@ func TestTheWindowIsBounded(t *testing.T) {
 // TestIdentityOrderHoldsThroughEverything runs random calls of few people against a destination with random latency,
 // failures, partial batches, breaker, refusals, restarts and operators who replay and discard what holds up others, and
 // checks every exchange against the order of the journal.
+var stories = flag.Int("stories", 100, "random stories that the order must hold through")
+
 func TestIdentityOrderHoldsThroughEverything(t *testing.T) {
 	parkings, replays, discards, withdrawn := 0, 0, 0, 0
-	for seed := range uint64(200) {
+	for seed := range uint64(*stories) {
 		synctest.Test(t, func(t *testing.T) {
 			s := randomStory(t, seed)
 			parkings, replays, discards, withdrawn = parkings+s.log.parkings, replays+s.replays, discards+s.discards, withdrawn+s.log.withdrawn
