@@ -43,6 +43,7 @@ type place struct {
 	key      journal.ParkedKey
 	blocks   bool // false while it is tried again
 	deciding bool // what its operator wants is being stored
+	lost     bool // its call could not be read: to look again does not help
 }
 
 func newDeadLetters(p *Pipeline) *deadLetters {
@@ -189,6 +190,12 @@ func (d *deadLetters) takePlaces(letters []uint64) map[journal.ParkedKey]*place 
 // blockingCount is how many dead letters block others.
 func (d *deadLetters) blockingCount() int { return d.count }
 
+// isDeciding reports whether a decision about a dead letter is on its way to the disk: what that does must not be done before.
+func (d *deadLetters) isDeciding(letter uint64) bool {
+	pl := d.places[letter]
+	return pl != nil && pl.deciding
+}
+
 // tookUp notes that a dead letter that blocks others was read back into memory.
 func (d *deadLetters) tookUp(j *job) {
 	pl := d.places[j.letter]
@@ -253,7 +260,7 @@ func (d *deadLetters) lookUpOldest() {
 
 func (d *deadLetters) oldest() (oldest *place) {
 	for _, pl := range d.places {
-		if pl.blocks && !pl.deciding && (oldest == nil || pl.letter < oldest.letter) {
+		if pl.blocks && !pl.deciding && !pl.lost && (oldest == nil || pl.letter < oldest.letter) {
 			oldest = pl
 		}
 	}

@@ -114,6 +114,7 @@ func (d *deadLetters) carryOut(pl *place, what *decision) {
 			pl.deciding = false
 			switch {
 			case call == nil:
+				pl.lost = true
 				d.undecided(pl)
 				what.answer <- answer{err: ErrUnreadable}
 				return

@@ -53,8 +53,9 @@ func newParking(p *Pipeline) *parking {
 	}
 }
 
-// isFull reports whether too many ids are blocked to read on.
-func (k *parking) isFull() bool { return k.identities.Len() >= maxBlockedIDs }
+// isFull reports whether too many ids are blocked to read on. Before the log is read past what an earlier run has stored, none of
+// them can become free.
+func (k *parking) isFull() bool { return k.identities.Len() >= maxBlockedIDs && k.reader.isReadPast() }
 
 // warnFull logs once that the destination has stopped reading.
 func (k *parking) warnFull() {

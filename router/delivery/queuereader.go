@@ -216,7 +216,7 @@ func (b *queueReader) startAnew(call *journal.Parked) {
 // takeDead takes up a dead letter that blocks others, unless its operator has discarded it meanwhile, or the config does not block
 // any more.
 func (b *queueReader) takeDead(j *job, reason adapter.Reason, gone bool) {
-	if gone || !b.p.blocksOnDead() || j.outcome.Dropped != "" {
+	if !b.p.letters.isDeciding(j.letter) && (gone || !b.p.blocksOnDead() || j.outcome.Dropped != "") {
 		b.p.letters.forget(j)
 		b.forget(j)
 		return

@@ -98,6 +98,7 @@ func (w *queueWriter) notStored(batch *keyBatch) bool {
 	for _, j := range inLogOrder(batch.jobs) {
 		if j.Ready() {
 			w.pending--
+			w.mayBeStored(j)
 			w.resume(j)
 			continue
 		}
@@ -116,10 +117,14 @@ func (w *queueWriter) notStored(batch *keyBatch) bool {
 			continue
 		}
 		w.pending--
+		w.mayBeStored(j)
 		w.p.order.addTicket(j, now)
 	}
 	return len(batch.jobs) == 0
 }
+
+// mayBeStored keeps a call that is in memory from being read back, too: its place may be on disk although storing it failed.
+func (w *queueWriter) mayBeStored(j *job) { j.queue.Add(j.pos, false) }
 
 // remove takes a call that has ended off the disk, and only then lets go on what is behind it: a crash in between must not send it
 // after them.
