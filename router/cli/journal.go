@@ -18,7 +18,7 @@ func newJournal() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "journal",
 		Short: "Check the folder of a journal, or save what can be read of it",
-		Long: `The journal is the folder of the config's journal.dir: the accepted calls, the dead letters, the calls kept aside, and
+		Long: `The journal is the folder of the config's journal.dir: the accepted calls, the dead letters, the parked calls, and
 how far each destination has come. These commands read its files while no aka runs on it.`,
 		Example: `  aka journal check ./data
   aka journal salvage ./data ./data-salvaged`,

@@ -68,7 +68,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		remembered:   gauge("merges_remembered", "Delivered merges that are remembered, where remember_merges is on."),
 		states:       gauge("destination_state", "1 for the state that the destination is in: closed is well, open is down, half_open is being probed, held refuses our credentials, refusing refuses every call, paused was paused by its operator, removed is not configured any more.", "state"),
 		window:       gauge("window_calls", "Calls held in memory, waiting or in flight."),
-		windowBytes:  gauge("window_bytes", "Memory that the calls take which are held, waiting, in flight or kept aside."),
+		windowBytes:  gauge("window_bytes", "Memory that the calls take which are held: waiting, in flight, or parked and in memory, too."),
 		parked:       gauge("parked_calls", "Calls on disk because they fail while others pass, or wait behind a blocked identity."),
 		blockedIDs:   gauge("blocked_ids", "Ids of calls that wait on disk behind a blocked identity."),
 		held:         gauge("held_letters", "Dead letters that block the calls behind them until they are replayed or discarded. They are among the parked calls."),

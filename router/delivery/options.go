@@ -23,8 +23,8 @@ type Options struct {
 	Order adapter.Order `yaml:"order"`
 	// Window is how many calls are held in memory, waiting or in flight. At least concurrency, up to 1000000. Default 10000.
 	Window int `yaml:"window"`
-	// WindowBytes bounds the same calls, and those that are kept aside, by the memory that they take: each as JSON, as
-	// requests, and some 2KB. At least 1MiB; a destination's share of buffer_bytes bounds them too. Default 32MiB.
+	// WindowBytes bounds the same calls, and those that are parked and in memory, too, by the memory that they take: each as
+	// JSON, as requests, and some 2KB. At least 1MiB; a destination's share of buffer_bytes bounds them too. Default 32MiB.
 	WindowBytes strictyaml.Size `yaml:"window_bytes"`
 	// Batch is for vendors that take several calls at once; their own limits hold too.
 	Batch BatchOptions `yaml:"batch"`

@@ -25,7 +25,7 @@ const (
 	Sending State = "sending"
 	// Retrying has failed, and is tried again at Next.
 	Retrying State = "retrying"
-	// Parked is kept aside, because it keeps failing while others pass or is behind such a call.
+	// Parked is on disk, because it fails while others pass or is behind such a call.
 	Parked State = "parked"
 	// Held is a dead letter behind which others wait until it is replayed or discarded.
 	Held State = "held"

@@ -85,7 +85,7 @@ function one(name) {
         figure('In flight', `${d.in_flight} of ${d.concurrency}`, '', 'HTTP exchanges'),
         figure('In memory', count(d.window), '', `${bytes(d.bytes)} of ${bytes(d.max_bytes)}`),
         figure('Behind others', count(d.waiting), '', 'Calls that wait for another of the same person'),
-        figure('Kept aside', count(d.parked), d.parked > 0 ? 'warn' : '', 'Calls that keep failing while others pass, and those behind them'),
+        figure('Parked', count(d.parked), d.parked > 0 ? 'warn' : '', 'Calls on disk that fail while others pass, and those behind them'),
         figure('Held', count(d.held), d.held > 0 ? 'bad' : '', 'Dead letters behind which calls wait'),
         figure('Retries', count(d.retries), '', 'Tries that failed and were repeated'),
         figure('Order', d.order, '', `on_dead: ${d.on_dead}${d.rate ? `, at most ${d.rate} calls a second` : ''}`))),

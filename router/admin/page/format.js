@@ -55,7 +55,7 @@ export const states = {
   queued: ['◦', 'queued', 'wait'],
   sending: ['→', 'sending', 'busy'],
   retrying: ['↻', 'retrying', 'warn'],
-  parked: ['‖', 'kept aside', 'warn'],
+  parked: ['‖', 'parked', 'warn'],
   held: ['■', 'held', 'bad'],
   delivered: ['✓', 'delivered', 'good'],
   dropped: ['−', 'dropped', 'calm'],
