@@ -1,8 +1,10 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -219,7 +221,7 @@ func (d *deadLetters) moved(letter uint64, j *job) {
 // expiryCheck is how often it is looked whether a dead letter that blocks calls is still there.
 const expiryCheck = time.Minute
 
-// checkOldest looks whether the oldest dead letter that blocks others is gone from the journal, when nothing else is to be
+// checkOldest looks whether the oldest dead letters that block others are gone from the journal, when nothing else is to be
 // stored: they are kept for so long only, and the oldest go first. What is behind one that is gone goes on.
 func (d *deadLetters) checkOldest() {
 	if d.p.storage.idle() {
@@ -231,40 +233,51 @@ func (d *deadLetters) checkOldest() {
 
 func (d *deadLetters) checkLater() { d.p.timers.add(time.Now().Add(expiryCheck), d.checkOldest) }
 
+// lookedUpAtOnce bounds how many dead letters one storage job looks up.
+const lookedUpAtOnce = 256
+
 func (d *deadLetters) lookUpOldest() {
 	oldest := d.oldest()
-	if oldest == nil {
+	if len(oldest) == 0 {
 		d.checkLater()
 		return
 	}
-	gone := false
+	gone := 0
 	d.p.storage.add(&storageJob{
-		what: "look up a dead letter",
+		what: "look up dead letters",
 		begin: func() func(context.Context) error {
 			return func(ctx context.Context) error {
-				gone = d.p.letters.isGone(ctx, oldest.letter)
+				for gone = 0; gone < len(oldest) && d.isGone(ctx, oldest[gone].letter); gone++ {
+				}
 				return nil
 			}
 		},
 		done: func() {
-			if !gone || !oldest.blocks || oldest.deciding {
-				d.checkLater()
+			for _, pl := range oldest[:gone] {
+				if pl.blocks && !pl.deciding {
+					d.p.log.Warn("blocking dead letter is gone, continuing", zap.Uint64("id", pl.letter))
+					d.carryOut(pl, &decision{answer: make(chan answer, 1)})
+				}
+			}
+			if gone == len(oldest) {
+				d.lookUpOldest() // there may be more
 				return
 			}
-			d.p.log.Warn("blocking dead letter is gone, continuing", zap.Uint64("id", oldest.letter))
-			d.carryOut(oldest, &decision{answer: make(chan answer, 1)})
-			d.lookUpOldest() // there may be more
+			d.checkLater()
 		},
 	})
 }
 
-func (d *deadLetters) oldest() (oldest *place) {
+// oldest returns the oldest dead letters that block others and may be decided about.
+func (d *deadLetters) oldest() []*place {
+	var all []*place
 	for _, pl := range d.places {
-		if pl.blocks && !pl.deciding && !pl.lost && (oldest == nil || pl.letter < oldest.letter) {
-			oldest = pl
+		if pl.blocks && !pl.deciding && !pl.lost {
+			all = append(all, pl)
 		}
 	}
-	return oldest
+	slices.SortFunc(all, func(a, b *place) int { return cmp.Compare(a.letter, b.letter) })
+	return all[:min(len(all), lookedUpAtOnce)]
 }
 
 // isGone reports whether a dead letter is not in the journal any more. One that cannot be read is there.
