@@ -26,7 +26,8 @@ func newCheck() *cobra.Command {
 		Use:   "check",
 		Short: "Check the config and show every value that it has, or try its credentials",
 		Long: `Check reads the config as serve would, secrets too, and lists every mistake with its file and line.
-A config without mistakes is shown as it is in effect: every default filled in, secrets masked.
+A config without mistakes is shown as it is in effect: every default filled in, secrets masked. The last line, on the standard
+error, is OK and the number of destinations and sources.
 
 With --probe it asks the vendors instead whether they take the credentials, by requests that change nothing there: no call is sent.
 What it finds is one of: accepted (those that are made up were refused, and these were not), refused, reachable (the vendor
@@ -44,9 +45,14 @@ does not tell), unreachable, or not_probed. The exit code is 1 when a destinatio
 			case err != nil:
 				return err
 			case probe:
-				return showProbes(command.OutOrStdout(), output, explain.Probe(config))
+				err = showProbes(command.OutOrStdout(), output, explain.Probe(config))
+			default:
+				_, err = command.OutOrStdout().Write(config.Effective())
 			}
-			_, err = command.OutOrStdout().Write(config.Effective())
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(command.ErrOrStderr(), okLine(config))
 			return err
 		},
 	}
@@ -54,6 +60,18 @@ does not tell), unreachable, or not_probed. The exit code is 1 when a destinatio
 	command.Flags().BoolVar(&probe, "probe", false, "ask the vendors whether they take the credentials")
 	command.Flags().VarP(output, "output", "o", "how to show what --probe finds: text or json")
 	return command
+}
+
+// okLine goes to the standard error, for what is on the standard output is YAML or JSON.
+func okLine(config *config.Config) string {
+	return fmt.Sprintf("OK: %s, %s", counted(len(config.Destinations), "destination"), counted(len(config.Sources), "source"))
+}
+
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // showProbes fails when a destination's did.

@@ -17,7 +17,7 @@ destinations:
 func TestCheckShowsTheConfigInEffectWithoutSecrets(t *testing.T) {
 	path := writeConfig(t, checkedConfig)
 	got := runAka(t, "check", "--config", path)
-	if got.code != exitDone || got.errOut != "" {
+	if got.code != exitDone || got.errOut != "OK: 1 destination, 1 source\n" {
 		t.Fatalf("exit code %d: %s", got.code, got.errOut)
 	}
 	for _, want := range []string{"auth_token: <secret>", "write_key: <secret>", "order: strict", "max_bytes: 10GiB"} {
@@ -29,6 +29,20 @@ func TestCheckShowsTheConfigInEffectWithoutSecrets(t *testing.T) {
 		if strings.Contains(got.out, secret) {
 			t.Errorf("%s is shown", secret)
 		}
+	}
+}
+
+// The line stands on the standard error: what is on the standard output stays YAML.
+func TestCheckSaysOKLastAndHowMuchThereIs(t *testing.T) {
+	two := strings.NewReplacer("vero:", "kissmetrics: { settings: { api_key: key-1 } }\n  vero:", "sources: {", "sources: { shop: { write_key: write-key-2 },").Replace(checkedConfig)
+	for config, want := range map[string]string{checkedConfig: "OK: 1 destination, 1 source\n", two: "OK: 2 destinations, 2 sources\n"} {
+		if got := runAka(t, "check", "--config", writeConfig(t, config)); got.code != exitDone || got.errOut != want || strings.Contains(got.out, "OK:") {
+			t.Errorf("exit code %d, errors %q, want %q, output\n%s", got.code, got.errOut, want, got.out)
+		}
+	}
+	wrong := writeConfig(t, strings.Replace(checkedConfig, "write_key", "write_kee", 1))
+	if got := runAka(t, "check", "--config", wrong); got.code != exitFailed || strings.Contains(got.out+got.errOut, "OK:") {
+		t.Errorf("of a wrong config: exit code %d, %q, %q", got.code, got.out, got.errOut)
 	}
 }
 
@@ -52,11 +66,11 @@ func TestCheckRefusesASecretWithWhatIsNeverInOne(t *testing.T) {
 			t.Fatal(err)
 		}
 		path := writeConfig(t, "sources: { website: { write_key: write-key-1 } }\ndestinations: { vero: { settings: { "+text+" } } }\n")
-		want := ""
+		want := "OK: 1 destination, 1 source\n"
 		if c.want != "" {
 			want = "aka: " + path + ":2: destinations.vero.settings." + c.want + "\n"
 		}
-		if got := runAka(t, "check", "--config", path); got.errOut != want || (got.code == exitDone) != (want == "") || strings.Contains(got.out, "s3cret") {
+		if got := runAka(t, "check", "--config", path); got.errOut != want || (got.code == exitDone) != (c.want == "") || strings.Contains(got.out, "s3cret") {
 			t.Errorf("%q: exit code %d, errors %q, want %q", c, got.code, got.errOut, want)
 		}
 	}
