@@ -39,23 +39,19 @@ func TestTheCommandsOfGettingStartedDoWhatThePageSays(t *testing.T) {
 	}))
 }
 
-var shortConfig = regexp.MustCompile("(?s)this is all that it has to say:\n\n```yaml\n(.*?)```\n")
+var shortConfig = regexp.MustCompile("(?s)This is the file:\n\n```yaml\n(.*?)```\n")
 
 func TestTheShortConfigOfGettingStartedIsWhatInitWrites(t *testing.T) {
 	m := shortConfig.FindStringSubmatch(read(t, "docs/getting-started.md"))
 	if m == nil {
 		t.Fatal("the page has no such config")
 	}
-	t.Setenv("VERO_AUTH_TOKEN", "t0ken-of-vero")
-	short, long := filepath.Join(t.TempDir(), "short.yaml"), filepath.Join(t.TempDir(), "long.yaml")
-	if err := os.WriteFile(short, []byte(m[1]), 0o600); err != nil {
-		t.Fatal(err)
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	if out, code := aka("", "init", "vero", "--output", path); code != 0 {
+		t.Fatalf("exit code %d: %s", code, out)
 	}
-	_, initFailed := aka("", "init", "vero", "--output", long)
-	ofShort, shortFailed := aka("", "check", "--config", short)
-	ofLong, longFailed := aka("", "check", "--config", long)
-	if initFailed+shortFailed+longFailed != 0 || ofShort != ofLong {
-		t.Errorf("exit codes %d, %d, %d\n%s\n%s", initFailed, shortFailed, longFailed, ofShort, ofLong)
+	if written, err := os.ReadFile(path); err != nil || string(written) != m[1] {
+		t.Errorf("init writes another one (%v):\n%s", err, written)
 	}
 }
 
@@ -158,13 +154,16 @@ func (r *reader) edit() {
 	})
 }
 
-// moveConfig has the config listen where nobody else does.
+// moveConfig has the config listen where nobody else does. The page's lines keep their numbers: what is added stands below.
 func (r *reader) moveConfig() {
 	if _, err := os.Stat(filepath.Join(r.dir, "config.yaml")); err != nil {
 		return // there is none yet
 	}
 	r.change(func(text string) string {
-		return strings.NewReplacer("listen: :8080", "listen: 127.0.0.1"+r.real[":8080"], `listen: ":8080"`, "listen: 127.0.0.1"+r.real[":8080"], "127.0.0.1:9090", "127.0.0.1"+r.real[":9090"]).Replace(text)
+		if strings.Contains(text, "\nlisten: ") {
+			return text
+		}
+		return fmt.Sprintf("%slisten: 127.0.0.1%s\nadmin: { listen: 127.0.0.1%s }\n", text, r.real[":8080"], r.real[":9090"])
 	})
 }
 
@@ -225,11 +224,11 @@ func (r *reader) openAccounts() {
 	}
 	vero := endpoint("vero", "", "your-token", "https://api.getvero.com/api/v2")
 	mixpanel := endpoint("mixpanel", "simplified", "your-project-token", "https://api.mixpanel.com")
-	r.change(strings.NewReplacer(
+	toThem := strings.NewReplacer(
 		`auth_token: "${VERO_AUTH_TOKEN}"`, `auth_token: "${VERO_AUTH_TOKEN}"`+"\n      endpoint: "+vero,
 		`token: "${MIXPANEL_TOKEN}"`, `token: "${MIXPANEL_TOKEN}", endpoint: "`+mixpanel+`"`,
-		"allow_private: false", "allow_private: true",
-	).Replace)
+	)
+	r.change(func(text string) string { return toThem.Replace(text) + "delivery: { allow_private: true }\n" })
 }
 
 func (r *reader) check(err error) {

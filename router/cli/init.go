@@ -22,20 +22,23 @@ const schemaFile = "config.schema.json"
 const initFoot = "Written by `aka init`. `aka check` lists what is wrong with it, or shows every value that it has; `aka check --probe` tries " +
 	"the vendors' credentials. `aka schema > " + schemaFile + "`, beside this file, has editors complete and check it."
 
+const initHead = "Every other key has its default: `aka check` shows them, `aka init --full` writes them with what they mean."
+
 func newInit() *cobra.Command {
 	var output string
-	var force bool
+	var full, force bool
 	command := &cobra.Command{
 		Use:   "init [VENDOR...]",
-		Short: "Write a commented config for the vendors that you name",
-		Long: `Init writes a config with a destination for each vendor that is named, or for every vendor there is: all keys, what they
-mean, and their defaults. Secrets are read from the environment. It goes to the standard output, or to a file that is not
-there yet, and what is to be set before it runs is told on the standard error.`,
+		Short: "Write a config for the vendors that you name",
+		Long: `Init writes a config with a destination for each vendor that you name, or for every vendor. It has only the keys that you must
+set. With --full it has all keys, their meaning and their defaults. Secrets are read from the environment. The config goes to
+the standard output, or to a new file. The standard error lists the variables to set before it runs.`,
 		Example: `  aka init vero > config.yaml
-  aka init mixpanel vero --output config.yaml`,
+  aka init mixpanel vero --output config.yaml
+  aka init vero --full`,
 		ValidArgsFunction: completeVendors,
 		RunE: func(command *cobra.Command, vendors []string) error {
-			text, err := reference.New().Example(schemaFile, initFoot, vendors...)
+			text, err := initialConfig(full, vendors)
 			if err != nil {
 				return usageError{err}
 			}
@@ -51,9 +54,17 @@ there yet, and what is to be set before it runs is told on the standard error.`,
 		},
 	}
 	command.Flags().StringVarP(&output, "output", "o", "", "file to write (default the standard output)")
+	command.Flags().BoolVar(&full, "full", false, "write every key, with its meaning and its default")
 	command.Flags().BoolVar(&force, "force", false, "write over a file that is there")
 	_ = command.MarkFlagFilename("output", "yaml")
 	return command
+}
+
+func initialConfig(full bool, vendors []string) ([]byte, error) {
+	if full {
+		return reference.New().Example(schemaFile, initFoot, vendors...)
+	}
+	return reference.New().Short(initHead, vendors...)
 }
 
 // writeConfigFile lets nobody else read the file, for secrets may be written into it.

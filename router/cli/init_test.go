@@ -13,7 +13,7 @@ import (
 )
 
 func TestInitWritesAConfigThatChecksOnceItsVariablesAreSet(t *testing.T) {
-	for _, vendors := range append([][]string{{}, {"vero", "kissmetrics"}}, each(destinations.Types())...) {
+	for _, vendors := range append([][]string{{}, {"--full"}, {"vero", "kissmetrics"}, {"vero", "mixpanel", "--full"}}, each(destinations.Types())...) {
 		path := filepath.Join(t.TempDir(), "config.yaml")
 		got := runAka(t, append([]string{"init", "-o", path}, vendors...)...)
 		if got.code != exitDone || got.out != "" {
@@ -34,6 +34,28 @@ func TestInitWritesAConfigThatChecksOnceItsVariablesAreSet(t *testing.T) {
 		}
 		for name := range strings.SplitSeq(names, ", ") {
 			_ = os.Unsetenv(name)
+		}
+	}
+}
+
+// The short config and the full one have the same effect: the full one only writes down the defaults too.
+func TestInitWritesAShortConfigUnlessItIsToBeFull(t *testing.T) {
+	t.Setenv("VERO_AUTH_TOKEN", "token-of-vero")
+	t.Setenv("MIXPANEL_TOKEN", "token-of-mixpanel")
+	for _, c := range []struct {
+		vendors []string
+		most    int
+	}{{[]string{"vero"}, 15}, {[]string{"vero", "mixpanel"}, 20}} {
+		short, full := runAka(t, append([]string{"init"}, c.vendors...)...), runAka(t, append([]string{"init", "--full"}, c.vendors...)...)
+		if lines := strings.Count(short.out, "\n"); lines > c.most || short.code != exitDone {
+			t.Errorf("%v: exit code %d, %d lines:\n%s", c.vendors, short.code, lines, short.out)
+		}
+		if !strings.Contains(full.out, "max_backlog_age: 7d") || short.errOut != full.errOut {
+			t.Errorf("%v: exit code %d, errors %q and %q, the full config is\n%s", c.vendors, full.code, short.errOut, full.errOut, full.out)
+		}
+		ofShort, ofFull := runAka(t, "check", "-c", writeConfig(t, short.out)), runAka(t, "check", "-c", writeConfig(t, full.out))
+		if ofShort.code != exitDone || ofShort.out != ofFull.out {
+			t.Errorf("%v: exit code %d, errors %q; in effect it is\n%s\nand the full one\n%s", c.vendors, ofShort.code, ofShort.errOut, ofShort.out, ofFull.out)
 		}
 	}
 }

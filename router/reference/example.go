@@ -24,12 +24,11 @@ const exampleHead = `# yaml-language-server: $schema=%s
 // Example returns a config with every key and its meaning, for destinations of these types, or of all where none is named. Its
 // first line tells editors where the schema is.
 func (r *Reference) Example(schema, foot string, types ...string) ([]byte, error) {
-	if len(types) == 0 {
-		for _, v := range r.Vendors {
-			types = append(types, v.Type)
-		}
+	vendors, err := r.vendorsOf(types)
+	if err != nil {
+		return nil, err
 	}
-	e := &example{types: types, said: map[string]bool{}}
+	e := newExample(vendors)
 	fmt.Fprintf(&e.out, exampleHead, schema)
 	e.comment(0, foot)
 	for _, k := range inOrder(r.Keys) {
@@ -40,14 +39,7 @@ func (r *Reference) Example(schema, foot string, types ...string) ([]byte, error
 		}
 		e.comment(0, k.describe())
 		e.out.WriteString(k.Name + ":\n")
-		for i, name := range types {
-			v, err := r.vendorOf(name)
-			if err != nil {
-				return nil, err
-			}
-			if slices.Contains(types[:i], name) {
-				return nil, fmt.Errorf("the vendor %s is named twice", name)
-			}
+		for i, v := range vendors {
 			if i > 0 {
 				e.out.WriteString("\n")
 			}
@@ -55,6 +47,46 @@ func (r *Reference) Example(schema, foot string, types ...string) ([]byte, error
 		}
 	}
 	return []byte(e.out.String()), nil
+}
+
+// Short returns a config with only the keys that must be there, for destinations of these types, or of all where none is named.
+// Everything else has its default.
+func (r *Reference) Short(head string, types ...string) ([]byte, error) {
+	vendors, err := r.vendorsOf(types)
+	if err != nil {
+		return nil, err
+	}
+	e := newExample(vendors)
+	e.comment(0, head)
+	for _, k := range inOrder(r.Keys) {
+		if k.Name != "destinations" {
+			e.required(0, []*Key{k}, "")
+			continue
+		}
+		e.out.WriteString(k.Name + ":\n")
+		for _, v := range vendors {
+			e.shortDestination(v)
+		}
+	}
+	return []byte(e.out.String()), nil
+}
+
+// vendorsOf returns the vendors of these types, or all where none is named.
+func (r *Reference) vendorsOf(types []string) (vendors []*Vendor, err error) {
+	if len(types) == 0 {
+		return r.Vendors, nil
+	}
+	for i, name := range types {
+		v, err := r.vendorOf(name)
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(types[:i], name) {
+			return nil, fmt.Errorf("the vendor %s is named twice", name)
+		}
+		vendors = append(vendors, v)
+	}
+	return vendors, nil
 }
 
 func (r *Reference) vendorOf(name string) (*Vendor, error) {
@@ -87,6 +119,41 @@ type example struct {
 	out   strings.Builder
 	types []string // of the destinations
 	said  map[string]bool
+}
+
+func newExample(vendors []*Vendor) *example {
+	e := &example{said: map[string]bool{}}
+	for _, v := range vendors {
+		e.types = append(e.types, v.Type)
+	}
+	return e
+}
+
+func (e *example) shortDestination(v *Vendor) {
+	if !v.Settings.Required {
+		fmt.Fprintf(&e.out, "  %s: {}\n", v.Type)
+		return
+	}
+	fmt.Fprintf(&e.out, "  %s:\n    settings:\n", v.Type)
+	e.required(3, v.Settings.Keys, v.Type)
+}
+
+// required writes those of the keys that must be there. Of a secret the name says enough; anything else is the reader's to
+// choose, and has its meaning above it.
+func (e *example) required(depth int, keys []*Key, owner string) {
+	indent := strings.Repeat("  ", depth)
+	for _, k := range keys {
+		switch {
+		case k.Kind == Named && anyRequired(k.Keys):
+			fmt.Fprintf(&e.out, "%s%s:\n%s  %s:\n", indent, k.Name, indent, k.Example)
+			e.required(depth+2, k.Keys, k.Example)
+		case k.Required:
+			if k.Kind != Secret {
+				e.comment(depth, k.describeWithWords())
+			}
+			fmt.Fprintf(&e.out, "%s%s: %s\n", indent, k.Name, k.shown(owner))
+		}
+	}
 }
 
 func (e *example) destination(k *Key, v *Vendor) {

@@ -8,8 +8,8 @@ import (
 const markdownHead = `# The config
 
 Every key of aka's config: what it means, what it may hold and its default. This page is written by ` + "`go generate ./router/reference`" + `
-from the comments in the code that reads the config. ` + "`config.example.yaml`" + ` is the same as a file to start from, ` + "`aka init`" + ` writes one
-for the vendors that you name, ` + "`aka check`" + ` tells what is wrong with yours, or shows every value that it has.
+from the comments in the code that reads the config. ` + "`config.example.yaml`" + ` is the same as a file to start from, ` + "`aka init --full`" + ` writes
+one for the vendors that you name, ` + "`aka init`" + ` a short one, ` + "`aka check`" + ` tells what is wrong with yours, or shows every value that it has.
 
 The file is YAML. A key that is not known is a mistake, and so is one that is given twice; each is told with its line.
 
