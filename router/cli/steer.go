@@ -161,7 +161,12 @@ func newDestinationStatus() *cobra.Command {
 		Short: "Show how destinations do: state, backlog, lag, and what failed last",
 		Long: `Status shows each destination, and behind those that are configured the ones that are not any more and keep what they had. The
 states: closed is well, open counts as down, half_open is being probed, held refuses our credentials, refusing refuses every
-call, paused was told to wait, removed is not configured any more.`,
+call, paused was told to wait, removed is not configured any more.
+
+A failure is shown as the vendor's status and the start of its words, secrets masked, or as the reason why there was no answer. The
+status of one destination lists the last kinds of failure, the newest first. In JSON, "kind" says how aka judged the answer: later
+(to be tried again), never (refused for good), operator (credentials refused), split (too large) or not_the_vendor; without an
+answer it is the kind of error, such as timeout.`,
 		Example: `  aka destination status
   aka destination status vero --output json`,
 		Args: func(command *cobra.Command, args []string) error {
@@ -185,12 +190,30 @@ call, paused was told to wait, removed is not configured any more.`,
 			if err != nil {
 				return err
 			}
-			return output.write(command.OutOrStdout(), list, func(shown *bytes.Buffer) { writeStatuses(shown, list.Destinations, time.Now()) })
+			return output.write(command.OutOrStdout(), list, func(shown *bytes.Buffer) {
+				if len(args) == 0 {
+					writeStatuses(shown, list.Destinations, time.Now())
+				} else {
+					writeStatus(shown, &list.Destinations[0], time.Now())
+				}
+			})
 		},
 	}
 	flags.addTo(command)
 	command.Flags().VarP(&output, "output", "o", "how to show it: table or json")
 	return command
+}
+
+// writeStatus shows one destination, and all that is remembered of its failures.
+func writeStatus(out io.Writer, s *delivery.Status, now time.Time) {
+	writeStatuses(out, []delivery.Status{*s}, now)
+	if len(s.Failures) == 0 {
+		return
+	}
+	_, _ = fmt.Fprintln(out, "\nlast failures:")
+	for i := range s.Failures {
+		_, _ = fmt.Fprintf(out, "  %s\n", lastFailure(&s.Failures[i], now))
+	}
 }
 
 func writeStatuses(out io.Writer, all []delivery.Status, now time.Time) {
@@ -206,8 +229,7 @@ func writeStatuses(out io.Writer, all []delivery.Status, now time.Time) {
 			oldest = max(now.Sub(*s.Oldest), 0).Truncate(time.Second).String()
 		}
 		if len(s.Failures) > 0 {
-			f := s.Failures[0]
-			failure = fmt.Sprintf("%s %s ago", f.Kind, max(now.Sub(f.Last), 0).Truncate(time.Second))
+			failure = lastFailure(&s.Failures[0], now)
 		}
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%d\t%d\t%s\n", s.Name, cmp.Or(s.Vendor, "-"), state, s.Backlog, oldest, s.Parked+s.Held, s.InFlight, failure)
 	}
