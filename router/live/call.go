@@ -93,8 +93,12 @@ type Call struct {
 	// ReceivedAt is when it was accepted, Timestamp when it happened.
 	ReceivedAt time.Time `json:"received_at"`
 	Timestamp  time.Time `json:"timestamp"`
-	// Destinations are the last steps, by destination. Those that have not come to it yet are not among them.
+	// Destinations are the last steps, by destination. One that is not among them has not read the call yet, unless the call is
+	// Partial.
 	Destinations []Step `json:"destinations"`
+	// Partial tells that the call was not recorded from its acceptance on: it is older than the recording, or was passed over at
+	// first. Of a destination that is not among Destinations, nothing is known: the call may have ended there.
+	Partial bool `json:"partial,omitempty"`
 }
 
 // Detail is all that is remembered of a call.
@@ -125,6 +129,7 @@ type record struct {
 	pos      journal.Position
 	entry    journal.Entry // its own copy
 	hasJSON  bool
+	partial  bool   // steps before the first may be missing
 	steps    []Step // oldest first
 	omitted  int
 	last     []Step // of each destination, in the order in which they came to it
@@ -180,7 +185,7 @@ func (c *record) shown() Call {
 	call := Call{
 		ID: c.pos.String(), Type: e.Type.String(), MessageID: cut(e.MessageID), UserID: cut(e.UserID), AnonymousID: cut(e.AnonymousID),
 		PreviousID: cut(e.PreviousID), GroupID: cut(e.GroupID), Source: e.Source, Target: e.Target,
-		ReceivedAt: e.ReceivedAt, Timestamp: e.Timestamp, Destinations: slices.Clone(c.last),
+		ReceivedAt: e.ReceivedAt, Timestamp: e.Timestamp, Destinations: slices.Clone(c.last), Partial: c.partial,
 	}
 	if call.Destinations == nil {
 		call.Destinations = []Step{}

@@ -74,6 +74,7 @@ type Recorder struct {
 	since   time.Time
 	begin   journal.Position // where the log stood then
 	reached journal.Position // the calls before it were considered
+	passed  journal.Position // steps of calls before it were left out
 	taken   uint64           // calls that came in since
 	skipped uint64           // those of them that were not taken up
 
@@ -122,15 +123,15 @@ func (r *Recorder) lookOn(now time.Time) {
 	if r.on.Load() {
 		return
 	}
+	r.on.Store(true) // before the head is known: of a call behind it, no step is missed
 	_, head := r.config.Head()
-	r.since, r.begin, r.reached = now, head, head
+	r.since, r.begin, r.reached, r.passed = now, head, head, head
 	r.taken, r.skipped = 0, 0
 	r.byPos = map[journal.Position]*record{}
 	r.usual, r.trouble, r.wanted = rate.NewLimiter(perSecond, burst), rate.NewLimiter(troublePerSecond, burst), rate.NewLimiter(wantedPerSecond, burst)
 	looking, stop := context.WithCancel(context.Background())
 	r.stop = stop
 	r.off = time.AfterFunc(r.config.Linger, r.maybeStop)
-	r.on.Store(true)
 	r.reading.Go(func() { r.read(looking, head.Seq) })
 	r.reading.Go(func() { r.config.Began(looking) })
 }
@@ -249,12 +250,20 @@ func (r *Recorder) Saw(pos journal.Position, e *journal.Entry, s Step) {
 		c = r.remember(pos, e)
 	}
 	if c == nil {
+		r.leaveOut(pos)
 		return
 	}
 	r.bytes += c.add(s)
 	r.revision++
 	c.revision = r.revision
 	r.trim()
+}
+
+// leaveOut notes that a step of the call is not recorded.
+func (r *Recorder) leaveOut(pos journal.Position) {
+	if !pos.Before(r.passed) {
+		r.passed = journal.Position{Seq: pos.Seq, Index: pos.Index + 1}
+	}
 }
 
 // takesUp tells whether a call is taken up for what happened to it. One that came in meanwhile had its turn then.
@@ -278,6 +287,7 @@ func (r *Recorder) wants(e *journal.Entry, s *Step, now time.Time) bool {
 
 func (r *Recorder) remember(pos journal.Position, e *journal.Entry) *record {
 	c := newRecord(pos, e)
+	c.partial = pos.Before(r.reached) || pos.Before(r.passed)
 	r.revision++
 	c.revision = r.revision
 	r.calls = append(r.calls, c)

@@ -169,6 +169,65 @@ func TestSomeTimeAfterTheLastViewerHasLeftAllIsForgotten(t *testing.T) {
 	})
 }
 
+// Of a call that is recorded from its acceptance on, a destination without a step has not read it. Of another one, nobody knows.
+func TestACallIsPartialUnlessAllThatHappenedToItWasRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{Calls: 300})
+		held := w.accept(track("before"))
+		w.began = func() { w.Saw(held, track("before"), Step{Destination: "vero", State: Retrying}) }
+		w.watch(Filter{})
+		synctest.Wait()
+		w.accept(track("after"))
+		synctest.Wait()
+		expect := func(user string, partial bool) {
+			t.Helper()
+			if calls := w.Calls(Filter{ID: user}, 10); len(calls) != 1 || calls[0].Partial != partial {
+				t.Errorf("%s: partial should be %v: %+v", user, partial, calls)
+			}
+		}
+		expect("before", true)
+		expect("after", false)
+
+		many := make([]journal.Entry, 3000)
+		for i := range many {
+			many[i] = *track(fmt.Sprintf("user-%d", i))
+		}
+		passed := journal.Position{Seq: w.append(many...), Index: 2999}
+		synctest.Wait()
+		w.Saw(passed, &many[2999], Step{Destination: "vero", State: Dead, Reason: "refused"})
+		expect("user-0", false)
+		expect("user-2999", true)
+		w.Close()
+	})
+}
+
+// A delivery may be faster than the recorder's own reading of the log.
+func TestACallThatADeliveryShowsFirstIsPartialOnlyWhenAStepWasLeftOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{Calls: 2 * burst})
+		w.blocked = make(chan struct{})
+		w.watch(Filter{})
+		synctest.Wait()
+		many := make([]journal.Entry, burst+1) // the last is one too many
+		for i := range many {
+			many[i] = *track(fmt.Sprintf("user-%d", i))
+		}
+		frame := w.append(many...)
+		for i := range many {
+			w.Saw(journal.Position{Seq: frame, Index: i}, &many[i], Step{Destination: "vero", State: Delivered})
+		}
+		time.Sleep(time.Second)
+		close(w.blocked)
+		synctest.Wait()
+		for user, partial := range map[string]bool{"user-0": false, fmt.Sprintf("user-%d", burst): true} {
+			if calls := w.Calls(Filter{ID: user}, 10); len(calls) != 1 || calls[0].Partial != partial {
+				t.Errorf("%s: partial should be %v: %+v", user, partial, calls)
+			}
+		}
+		w.Close()
+	})
+}
+
 func TestOnlyAFewMayLook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Config{Viewers: 2})

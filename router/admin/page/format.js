@@ -61,7 +61,8 @@ export const states = {
   dropped: ['−', 'dropped', 'calm'],
   dead: ['✕', 'dead', 'bad'],
 }
-const unread = ['·', 'not read yet', 'none']
+const unread = ['·', 'not read yet', 'none', 'The destination has not come to this call yet, or was added to the config after it.']
+const unrecorded = ['·', 'not recorded', 'none', 'This call came before the recording began, or was passed over at first. It may have ended here, or not been read yet.']
 
 /** An explanation as a sentence. What stands between `backticks` is code. */
 export const sentence = (words) => words && prose(words[0].toUpperCase() + words.slice(1) + '.')
@@ -89,10 +90,10 @@ export function nextTry(step) {
   return left > 0 ? `again in ${age(left + 0.999)}` : 'again now'
 }
 
-/** A step as a badge. */
-export function badge(step) {
-  const [shape, word, tone] = step ? states[step.state] ?? unread : unread
-  return el(`span.badge.${tone}`, {}, el('span.shape', { 'aria-hidden': 'true' }, shape), el('span.word', {}, word))
+/** A step of a call as a badge. Where there is none, it depends on the call what that means. */
+export function badge(step, call) {
+  const [shape, word, tone, title] = states[step?.state] ?? (call?.partial ? unrecorded : unread)
+  return el(`span.badge.${tone}`, { title }, el('span.shape', { 'aria-hidden': 'true' }, shape), el('span.word', {}, word))
 }
 
 export const typeTag = (type) => el(`span.type.${type === 'alias' ? 'alias' : type === 'identify' || type === 'group' ? 'identity' : 'event'}`, {}, type)

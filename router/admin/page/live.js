@@ -121,7 +121,7 @@ export function live(root, { filters }) {
     const filtered = Object.values(filter).some(Boolean)
     fill(empty,
       el('p.empty-title', {}, filtered ? 'No call matches' : 'Listening for calls'),
-      el('p', {}, filtered ? 'Those that come in and match appear here.' : 'Each appears here as it comes in, with what happens to it at every destination. Nothing was recorded before this page was opened, but what destinations hold is shown.'))
+      el('p', {}, filtered ? 'Those that come in and match appear here.' : 'Each appears here as it comes in, with what happens to it at every destination. Calls that destinations still hold are shown too. What ended before this page was opened was not recorded.'))
   }
 
   /** The row of a call; made anew when the call has changed. */
@@ -153,7 +153,7 @@ export function live(root, { filters }) {
     return el('span.outcomes', {}, names.map((name) => {
       const step = byName.get(name)
       if (call.target && call.target !== name) return el('span.outcome.elsewhere', {}, el('span.at', {}, text(name)), el('span.hint', {}, 'not for it'))
-      return el('span.outcome', {}, el('span.at', {}, text(name)), badge(step), el('span.more', { title: inShort(step) }, inShort(step)))
+      return el('span.outcome', {}, el('span.at', {}, text(name)), badge(step, call), el('span.more', { title: inShort(step) }, inShort(step)))
     }))
   }
 
@@ -163,7 +163,7 @@ export function live(root, { filters }) {
     const groups = Map.groupBy(those, (name) => byName.get(name)?.state ?? '')
     const urgency = (state) => urgent.indexOf(state) + 1 || urgent.length + 1
     return el('span.outcomes', {}, [...groups].sort(([a], [b]) => urgency(a) - urgency(b)).map(([state, members]) =>
-      el('span.outcome', { title: members.join(', ') }, badge(state && { state }), ' ',
+      el('span.outcome', { title: members.join(', ') }, badge(state && { state }, call), ' ',
         el('span.at', {}, members.length === those.length && members.length > 1 ? 'everywhere' : [members.length > 3 && `${members.length}: `, text(members.slice(0, 6).join(', ')), members.length > 6 && ' …']))))
   }
 
@@ -275,7 +275,8 @@ function atDestination(call, name) {
   const foreseen = (call.explained ?? []).find((d) => d.name === name)
   const sent = ['delivered', 'dead', 'held', 'retrying', 'parked'].includes(last?.state)
   return el('section.at-destination', {},
-    el('h3', {}, el('a', { href: `#/destinations/${encodeURIComponent(name)}` }, text(name)), ' ', badge(last), ' ', el('span.hint', {}, inShort(last))),
+    el('h3', {}, el('a', { href: `#/destinations/${encodeURIComponent(name)}` }, text(name)), ' ', badge(last, call), ' ', el('span.hint', {}, inShort(last))),
+    !last && call.partial && el('p.why', {}, 'What happened to it here was not recorded: it came before the recording began, or was passed over at first. It may have ended here, or not been read yet.'),
     last?.reason && store.words.reasons[last.reason] && el('p.why', {}, sentence(store.words.reasons[last.reason])),
     last?.detail && el('p.said', {}, 'It said: ', text(last.detail)),
     last?.dead_letter && el('p', {}, el('a', { href: `#/dead?id=${encodeURIComponent(call.user_id ?? call.anonymous_id ?? call.previous_id ?? '')}&destination=${encodeURIComponent(name)}` }, `Dead letter ${last.dead_letter}`)),
