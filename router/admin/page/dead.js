@@ -15,12 +15,13 @@ export function dead(root, { filters }) {
 
   const bar = el('form.bar', { role: 'search', 'aria-label': 'Filters', onsubmit: (event) => event.preventDefault() })
   const summary = el('p.counts', { role: 'status' })
+  const groups = el('ul.reasons.groups', { 'aria-label': 'Dead letters by reason', hidden: true })
   const bulk = el('div.buttons.bulk')
   const list = el('ul.letters', { 'aria-label': 'Dead letters, oldest first' })
   const empty = el('div')
   const news = el('button.news', { type: 'button', hidden: true, onclick: () => load() }, 'More calls have died: look again')
   const more = el('button', { type: 'button', hidden: true, onclick: () => load(true) }, 'Show more')
-  root.append(el('h1', {}, 'Dead letters'), el('p.hint', {}, 'Calls that were given up on. A replay sends one to its destination again, with its messageId; a discard removes it for good.'), bar, summary, bulk, news, empty, list, more)
+  root.append(el('h1', {}, 'Dead letters'), el('p.hint', {}, 'Calls that were given up on. A replay sends one to its destination again, with its messageId; a discard removes it for good.'), bar, summary, groups, bulk, news, empty, list, more)
 
   function build() {
     const w = store.words
@@ -65,6 +66,7 @@ export function dead(root, { filters }) {
     } catch (error) {
       if (turn !== asked) return
       fill(list)
+      groups.hidden = true
       fill(empty, el('p.empty', {}, error.message))
       summary.textContent = ''
       fill(bulk)
@@ -75,8 +77,8 @@ export function dead(root, { filters }) {
 
   function say(counts) {
     const shown = list.children.length
-    const kinds = counts.dead_letters.map((k) => `${k.destination} ${k.reason} ${count(k.count)}`)
-    summary.textContent = narrowed() ? `${shown}${next ? ' or more' : ''} match` : [`${count(counts.count)} in all`, ...kinds].join(' · ')
+    summary.textContent = narrowed() ? `${shown}${next ? ' or more' : ''} match` : `${count(counts.count)} in all`
+    sayGroups(counts.dead_letters)
     const all = narrowed() ? (next ? 'all' : shown) : counts.count
     fill(bulk, ...(shown === 0 ? [] : [
       button('Replay all that match', 'primary', () => decideAll('replay', all)),
@@ -86,6 +88,18 @@ export function dead(root, { filters }) {
     if (shown === 0) {
       fill(empty, el('div.empty', {}, el('p.empty-title', {}, 'No dead letters'), el('p', {}, Object.values(filter).some(Boolean) ? 'None matches these filters.' : 'Every call was delivered or dropped for a reason, or still waits.')))
     }
+  }
+
+  /** How many there are for each reason, and at which destinations. Each leads to those. The counts go by no id or time. */
+  function sayGroups(kinds) {
+    groups.hidden = narrowed() || kinds.length === 0
+    const narrow = (label, values) => el('button.quiet', { type: 'button', onclick: () => { change(values); build() } }, label)
+    fill(groups, [...Map.groupBy(kinds, (k) => k.reason)].map(([reason, those]) => [reason, those, those.reduce((sum, k) => sum + k.count, 0)])
+      .sort(([, , a], [, , b]) => b - a)
+      .map(([reason, those, sum]) => el('li', {},
+        el('span.reason-count', {}, count(sum)),
+        el('div', {}, narrow(el('code', {}, reason), { reason }), ' ', those.map((k) => narrow([text(k.destination), ` ${count(k.count)}`], { reason, destination: k.destination })),
+          el('p', {}, sentence(store.words.reasons[reason]))))))
   }
 
   function tellNews() {
