@@ -26,6 +26,12 @@ func openLive(t *testing.T, s harness.Setup) *livePage {
 	t.Helper()
 	w := newWorld(t, s)
 	w.Start()
+	return openLiveOf(w)
+}
+
+// openLiveOf opens the page of an aka that runs.
+func openLiveOf(w *world) *livePage {
+	w.t.Helper()
 	b := startBrowser(w)
 	b.tabs++
 	p := &livePage{&tab{b, b.tabs}, w}
@@ -132,6 +138,29 @@ func TestACallAppearsOnTheLivePageWithinASecond(t *testing.T) {
 	p.close()
 }
 
+// A call that a destination holds is shown. What it came to at the others, before the page was opened, nobody recorded.
+func TestTheLivePageTellsWhatWasNotRecordedFromWhatWasNotRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, harness.Setup{})
+	w.Start()
+	if err := w.Account("vero").AddFaults(simulator.Fault{Status: http.StatusServiceUnavailable}); err != nil {
+		t.Fatal(err)
+	}
+	w.send("/v1/track", `{"userId":"jane","event":"Bought"}`)
+	w.UntilAllEnded("kissmetrics", "mixpanel", "original")
+	p := openLiveOf(w)
+	p.untilShown(".call", "jane")
+	p.untilTrue("three have not been recorded", `[...document.querySelectorAll('.call .badge')].filter((b) => b.innerText.includes('not recorded')).length === 3`)
+	if rows := p.text(".call"); len(rows) != 1 || strings.Contains(rows[0], "not read yet") {
+		t.Errorf("the page shows %q", rows)
+	}
+	p.click(".call", "jane")
+	p.untilShown(".panel .why", "was not recorded")
+	w.Account("vero").ClearFaults()
+	p.untilShown(".call .badge", "delivered")
+	p.close()
+}
+
 func TestTheLivePageShowsWhatWasSentWithoutItsSecrets(t *testing.T) {
 	t.Parallel()
 	p := openLive(t, harness.Setup{})
@@ -221,6 +250,28 @@ func TestADeadLetterIsReplayedFromThePage(t *testing.T) {
 	if left := deadLetters(t, p.w); len(left) > 0 {
 		t.Errorf("there are still %v", left)
 	}
+	p.close()
+}
+
+func TestDeadLettersAreGroupedByReasonOnThePage(t *testing.T) {
+	t.Parallel()
+	p := openLive(t, harness.Setup{})
+	for _, vendor := range []string{"vero", "mixpanel"} {
+		if err := p.w.Account(vendor).AddFaults(simulator.Fault{Status: http.StatusBadRequest, Body: "not " + vendor}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.track("jane", "Bought")
+	p.w.UntilAllEnded()
+	p.show("#/dead")
+	p.untilShown(".groups li", "2 refused")
+	p.click(".groups button", "vero 1")
+	p.untilTrue("those of vero are left", `document.querySelectorAll('.letter').length === 1 && location.hash.includes('destination=vero') && location.hash.includes('reason=refused')`)
+	p.untilShown(".groups li", "1 refused")
+	p.click("button", "Clear")
+	p.untilTrue("both are there again", `document.querySelectorAll('.letter').length === 2`)
+	p.choose("Id", "jane")
+	p.untilTrue("the groups say nothing of an id", `document.querySelector('.groups').hidden`)
 	p.close()
 }
 
