@@ -26,6 +26,11 @@ var Vendors = map[string]adapter.Vendor{
 // Types returns the known vendor types, sorted.
 func Types() []string { return slices.Sorted(maps.Keys(Vendors)) }
 
+// StableTypes returns the types of the vendors that are in the example config and in the docs, sorted.
+func StableTypes() []string {
+	return slices.DeleteFunc(Types(), func(name string) bool { return !Vendors[name].Stable })
+}
+
 // Destination is one configured vendor. It is safe for concurrent use once it is set up.
 type Destination struct {
 	// Name is its name in the config, in metrics and in logs; Type is its vendor's.

@@ -19,6 +19,9 @@ func (s settings) Decode(into any) error {
 	return nil
 }
 
+// testType is the type of these tests' vendor. A folder of Go code cannot have that name.
+const testType = "test-vendor"
+
 // kind is a vendor of these tests' own: it sends every call it is asked about, and remembers nothing.
 type kind struct{ adapter.Common }
 
@@ -32,9 +35,9 @@ func newDestination(t *testing.T, common adapter.Common) *Destination {
 		k := &kind{}
 		return k, s.Decode(&k.Common)
 	}
-	Vendors["kind"] = adapter.Vendor{Names: []string{"Kind"}, Order: adapter.OrderStrict, Renames: true, New: build}
-	t.Cleanup(func() { delete(Vendors, "kind") })
-	d, err := New("mine", "kind", settings(func(into any) { *into.(*adapter.Common) = common }))
+	Vendors[testType] = adapter.Vendor{Names: []string{"Kind"}, Order: adapter.OrderStrict, Renames: true, New: build}
+	t.Cleanup(func() { delete(Vendors, testType) })
+	d, err := New("mine", testType, settings(func(into any) { *into.(*adapter.Common) = common }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +64,7 @@ func TestEveryVendorHasNamesAndAnOrder(t *testing.T) {
 func TestNewTakesWhatTheVendorSays(t *testing.T) {
 	settle := 3 * time.Second
 	d := newDestination(t, adapter.Common{Settle: &settle})
-	if d.Name != "mine" || d.Type != "kind" || d.Order != adapter.OrderStrict || !d.Renames || d.Settle != settle || !slices.Equal(d.Names, []string{"mine", "Kind"}) {
+	if d.Name != "mine" || d.Type != testType || d.Order != adapter.OrderStrict || !d.Renames || d.Settle != settle || !slices.Equal(d.Names, []string{"mine", "Kind"}) {
 		t.Errorf("got %+v", d)
 	}
 }
@@ -70,6 +73,21 @@ func TestVeroRenamesAndOthersMerge(t *testing.T) {
 	for vendorType, want := range map[string]bool{"kissmetrics": false, "mixpanel": false, "vero": true} {
 		if got := Vendors[vendorType].Renames; got != want {
 			t.Errorf("%s: got %t", vendorType, got)
+		}
+	}
+}
+
+func TestStableVendorsAreSomeOfAll(t *testing.T) {
+	newDestination(t, adapter.Common{}) // adds one that is not stable
+	if got := StableTypes(); slices.Contains(got, testType) || !slices.Contains(got, "vero") {
+		t.Errorf("got %q of %q", got, Types())
+	}
+}
+
+func TestRequiredOfAsksTheVendor(t *testing.T) {
+	for vendorType, want := range map[string][]string{"vero": {"auth_token"}, "mixpanel": {"token", "id_merge"}, "nobody": nil} {
+		if got := RequiredOf(vendorType); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", vendorType, got, want)
 		}
 	}
 }

@@ -21,7 +21,7 @@ func TestConnectionsLeaveFilesForTheRest(t *testing.T) {
 		{10_000, 16, 0, 1},
 		{1, 16, 0, 1},
 	} {
-		loaded := load(t, fmt.Sprintf(configtest.Minimal+"limits: { connections: %d }\ndelivery: { concurrency: %d }\n", c.configured, c.concurrency), config.LoadOptions{})
+		loaded := load(t, configtest.Minimal+fmt.Sprintf("limits: { connections: %d }\ndelivery: { concurrency: %d }\n", c.configured, c.concurrency), config.LoadOptions{})
 		if got := connectionsWithin(loaded, uint64(c.files)); got != c.want {
 			t.Errorf("%+v: %d connections", c, got)
 		}

@@ -13,15 +13,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 
+	"aka/destinations"
 	"aka/router/config"
 	"aka/router/config/configtest"
 	"aka/router/logging"
 )
 
-// measured is a router that has just started, with three destinations.
+// measured is a router that has just started, with a destination of each vendor.
 func measured(t *testing.T) *Router {
 	t.Helper()
-	config := load(t, fmt.Sprintf(configtest.Minimal+`
+	config := load(t, configtest.Minimal+fmt.Sprintf(`
 listen: "127.0.0.1:0"
 admin: { listen: "127.0.0.1:0" }
 journal: { dir: %q }
@@ -73,8 +74,8 @@ func TestADestinationHasFewSeries(t *testing.T) {
 			t.Errorf("%s has %d series", destination, n)
 		}
 	}
-	if len(series) != 3 {
-		t.Errorf("got %v", series)
+	if want := destinations.Types(); len(series) != len(want) {
+		t.Errorf("got %v, want one for each of %q", series, want)
 	}
 }
 

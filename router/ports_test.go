@@ -22,7 +22,7 @@ func TestNothingOfTheAdminServerIsOnTheSDKsPort(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "token"), []byte(token), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	config := load(t, fmt.Sprintf(configtest.Minimal+`
+	config := load(t, configtest.Minimal+fmt.Sprintf(`
 listen: "127.0.0.1:0"
 admin: { listen: "0.0.0.0:0", token_file: %q }
 journal: { dir: %q }

@@ -39,7 +39,10 @@ func TestNothingInACallBecomesAHeaderOrARequest(t *testing.T) {
 	for _, vendorType := range destinations.Types() {
 		t.Run(vendorType, func(t *testing.T) {
 			vendor := newWiretap(t)
-			d := wired(t, vendor.url)[vendorType]
+			d, ok := wired(t, vendor.url)[vendorType]
+			if !ok {
+				t.Fatalf("configtest.Minimal has no destination of %s", vendorType)
+			}
 			sender := httpclient.New(d.Delivery.HTTP())
 			sent := 0
 			for _, call := range hostileCalls(t) {

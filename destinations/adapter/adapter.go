@@ -86,6 +86,9 @@ type Vendor struct {
 	// Renames tells that an alias renames the one profile that there is, so that a call under the old id after it makes a
 	// second person: nothing that ended before an alias may come again after a crash.
 	Renames bool
+	// Stable says that the vendor is in the example config and in the docs: it has a page in docs/vendors and a docs.yaml in its
+	// folder. One that is not works the same.
+	Stable bool
 	// New builds an adapter from its settings. Its error lists every mistake, each a *SettingError (errors.Join them,
 	// that of Decode too).
 	New func(Settings) (Adapter, error)

@@ -20,6 +20,9 @@ type SettingError struct {
 // Error returns "key: problem".
 func (e *SettingError) Error() string { return e.Key + ": " + e.Problem }
 
+// IsRequired reports whether the mistake is that a key is missing: its problem begins with "required".
+func (e *SettingError) IsRequired() bool { return strings.HasPrefix(e.Problem, "required") }
+
 // Required returns the mistake of a missing key.
 func Required(key string) error { return &SettingError{key, "required"} }
 

@@ -21,9 +21,10 @@ import (
 
 // Vendor is Kissmetrics in the table of destinations. Calls carry their own time, so only what changes identity needs order.
 var Vendor = adapter.Vendor{
-	Names: []string{"KISSmetrics", "Kissmetrics", "KISSMETRICS"},
-	Order: adapter.OrderIdentity,
-	New:   New,
+	Names:  []string{"KISSmetrics", "Kissmetrics", "KISSMETRICS"},
+	Order:  adapter.OrderIdentity,
+	New:    New,
+	Stable: true,
 }
 
 const (

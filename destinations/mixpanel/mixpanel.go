@@ -15,9 +15,10 @@ import (
 // Vendor is Mixpanel in the table of destinations. Its calls carry their own time, so only identity needs an order. Mixpanel
 // has no options for a single call: an object in `integrations` says yes and no more.
 var Vendor = adapter.Vendor{
-	Names: []string{"Mixpanel", "Mixpanel (Legacy)", "Mixpanel (Actions)", "Actions Mixpanel"},
-	Order: adapter.OrderIdentity,
-	New:   New,
+	Names:  []string{"Mixpanel", "Mixpanel (Legacy)", "Mixpanel (Actions)", "Actions Mixpanel"},
+	Order:  adapter.OrderIdentity,
+	New:    New,
+	Stable: true,
 }
 
 type translator struct {

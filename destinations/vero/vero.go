@@ -20,6 +20,7 @@ var Vendor = adapter.Vendor{
 	Order:   adapter.OrderStrict,
 	Renames: true,
 	New:     New,
+	Stable:  true,
 }
 
 const (

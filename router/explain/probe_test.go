@@ -39,8 +39,8 @@ func TestAVendorIsProbedWithItsOwnCredentialsAndWithNone(t *testing.T) {
 			t.Errorf("%s: the control asks %s about %q", name, shown(*probe.Control), probe.Keys)
 		}
 	}
-	if probed < 3 {
-		t.Errorf("only %d vendors were probed", probed)
+	if probed == 0 {
+		t.Error("no vendor was probed")
 	}
 }
 
@@ -52,7 +52,11 @@ func TestAVendorThatKnowsNothingHarmlessIsNotProbed(t *testing.T) {
 }
 
 func TestAProbeGoesToNoPrivateAddress(t *testing.T) {
-	local := load(t, strings.Replace(configtest.Minimal, "auth_token: token-2", "auth_token: token-2, endpoint: 'http://localhost:1'", 1)+"delivery: { allow_private: true }\n", config.LoadOptions{})
+	local := load(t, `
+sources: { website: { write_key: dev } }
+destinations: { vero: { settings: { auth_token: token-2, endpoint: "http://localhost:1" } } }
+delivery: { allow_private: true }
+`, config.LoadOptions{})
 	d := local.Destinations["vero"]
 	d.Delivery.AllowPrivate = false
 	if found := probe(d); found.Finding != adapter.Unreachable || !strings.Contains(found.Said, "private") {

@@ -2,20 +2,94 @@
 package configtest
 
 import (
+	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"gopkg.in/yaml.v3"
+
+	"aka/destinations"
 )
 
-// Minimal is a config with one source and one destination of each vendor.
-const Minimal = `
-sources: { website: { write_key: dev } }
-destinations:
-  kissmetrics: { settings: { api_key: key-1 } }
-  mixpanel: { settings: { token: token-1, id_merge: simplified } }
-  vero: { settings: { auth_token: token-2 } }
-`
+// Minimal is a config with one source and one destination of each vendor, a line each. Their settings are the shortest that a
+// golden case of the vendor has.
+var Minimal = minimal()
+
+func minimal() string {
+	text := "\nsources: { website: { write_key: dev } }\ndestinations:\n"
+	for _, vendorType := range destinations.Types() {
+		settings, err := shortestSettings(vendorType)
+		if err != nil {
+			panic("configtest: " + err.Error())
+		}
+		text += fmt.Sprintf("  %s: { settings: %s }\n", vendorType, settings)
+	}
+	return text
+}
+
+// shortestSettings reads the cases of a vendor, which must be in its folder.
+func shortestSettings(vendorType string) (string, error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	cases := filepath.Join("destinations", vendorType, "testdata", "*.yaml")
+	files, err := filepath.Glob(filepath.Join(root, cases))
+	if err != nil {
+		return "", err
+	}
+	shortest := ""
+	for _, file := range files {
+		settings, err := settingsOf(file)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", file, err)
+		}
+		if settings != "" && (shortest == "" || len(settings) < len(shortest)) {
+			shortest = settings
+		}
+	}
+	if shortest == "" {
+		return "", fmt.Errorf("no case in %s has settings that the vendor takes", cases)
+	}
+	return shortest, nil
+}
+
+// moduleRoot is the first folder above the test's own that has a go.mod.
+func moduleRoot() (string, error) {
+	folder, err := os.Getwd()
+	for err == nil {
+		if _, missing := os.Stat(filepath.Join(folder, "go.mod")); missing == nil {
+			return folder, nil
+		}
+		if filepath.Dir(folder) == folder {
+			return "", errors.New("no go.mod above the test's folder")
+		}
+		folder = filepath.Dir(folder)
+	}
+	return "", err
+}
+
+// settingsOf returns the settings of a golden case on one line, or "" where the case expects that they are refused.
+func settingsOf(file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	var golden struct {
+		Settings      yaml.Node
+		SettingsError string `yaml:"settings_error"`
+	}
+	if err := yaml.Unmarshal(text, &golden); err != nil || golden.SettingsError != "" || golden.Settings.IsZero() {
+		return "", err
+	}
+	golden.Settings.Style = yaml.FlowStyle
+	line, err := yaml.Marshal(&golden.Settings)
+	return strings.TrimSpace(string(line)), err
+}
 
 // environment is what the configs of tests may ask for.
 var environment = map[string]string{
