@@ -30,7 +30,7 @@ func newInit() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "init [VENDOR...]",
 		Short: "Write a config for the vendors that you name",
-		Long: `Init writes a config with a destination for each vendor that you name, or for every vendor. It has only the keys that you must
+		Long: `Init writes a config with a destination for each vendor that you name, or for every stable vendor. It has only the keys that you must
 set. With --full it has all keys, their meaning and their defaults. Secrets are read from the environment. The config goes to
 the standard output, or to a new file. The standard error lists the variables to set before it runs.`,
 		Example: `  aka init vero > config.yaml

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -8,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 	"gopkg.in/yaml.v3"
 
-	"aka/destinations"
 	"aka/destinations/simulator"
+	"aka/router/reference"
 )
 
 // simulatedSecret is what stands for a secret where simulated vendors are: they take any.
@@ -61,14 +62,51 @@ func (s simulation) graphURL(account string) string {
 	return s.accountsURL() + "/" + account + "/graph?format=text"
 }
 
-// simulatedAccounts are what aka simulate serves: one per vendor, and per way in which Mixpanel merges identities. Vendors
-// that are not among them are served too, plainly.
-var simulatedAccounts = []struct{ name, vendor, idMerge, secretKey string }{
-	{"kissmetrics", "kissmetrics", "", "api_key"},
-	{"mixpanel-legacy", "mixpanel", "legacy", "token"},
-	{"mixpanel-original", "mixpanel", "original", "token"},
-	{"mixpanel-simplified", "mixpanel", "simplified", "token"},
-	{"vero", "vero", "", "auth_token"},
+// simulatedAccount is one that aka simulate serves. settings are those that its vendor requires, as YAML.
+type simulatedAccount struct{ name, vendor, idMerge, settings string }
+
+// simulatedAccounts are one per vendor, or one per word where a vendor requires one of several, as Mixpanel's id_merge.
+func simulatedAccounts() (all []simulatedAccount) {
+	for _, v := range reference.New().Vendors {
+		all = append(all, accountsOf(v)...)
+	}
+	return all
+}
+
+func accountsOf(v *reference.Vendor) []simulatedAccount {
+	all := []simulatedAccount{{name: v.Type, vendor: v.Type}}
+	for _, k := range v.Settings.Keys {
+		if !k.Required {
+			continue
+		}
+		if len(k.Words) == 0 {
+			for i := range all {
+				all[i] = all[i].with(k.Name, cmp.Or(k.Example, simulatedSecret))
+			}
+			continue
+		}
+		var split []simulatedAccount
+		for _, a := range all {
+			for _, word := range k.Words {
+				split = append(split, a.inMode(k.Name, word.Value))
+			}
+		}
+		all = split
+	}
+	return all
+}
+
+func (a simulatedAccount) with(key, value string) simulatedAccount {
+	a.settings += key + ": " + value + ", "
+	return a
+}
+
+func (a simulatedAccount) inMode(key, word string) simulatedAccount {
+	a.name += "-" + word
+	if key == "id_merge" {
+		a.idMerge = word
+	}
+	return a.with(key, word)
 }
 
 func newSimulate() *cobra.Command {
@@ -116,47 +154,14 @@ func (s simulation) open(out io.Writer) error {
 #   curl %s
 destinations:
 `, s.URL(), s.accountsURL(), s.graphURL("vero"), s.ControlURL())
-	for _, a := range simulatedAccounts {
+	for _, a := range simulatedAccounts() {
 		endpoint, err := s.Add(a.name, a.vendor, simulator.Options{IDMerge: a.idMerge})
 		if err != nil {
 			return err
 		}
-		mode := ""
-		if a.idMerge != "" {
-			mode = "id_merge: " + a.idMerge + ", "
-		}
-		text += fmt.Sprintf("  %s:\n    type: %s\n    delivery: { allow_private: true }\n    settings: { %s: %s, %sendpoint: %q }\n",
-			a.name, a.vendor, a.secretKey, simulatedSecret, mode, endpoint)
+		text += fmt.Sprintf("  %s:\n    type: %s\n    delivery: { allow_private: true }\n    settings: { %sendpoint: %q }\n",
+			a.name, a.vendor, a.settings, endpoint)
 	}
-	others, err := s.openOthers()
-	if err != nil {
-		return err
-	}
-	_, err = io.WriteString(out, text+others)
+	_, err := io.WriteString(out, text)
 	return err
-}
-
-// openOthers adds an account for each vendor that the list above does not know. What its settings must hold is not known
-// either, so they are printed as comments.
-func (s simulation) openOthers() (text string, err error) {
-	for _, vendorType := range destinations.Types() {
-		if isListed(vendorType) {
-			continue
-		}
-		endpoint, err := s.Add(vendorType, vendorType, simulator.Options{})
-		if err != nil {
-			return "", err
-		}
-		text += fmt.Sprintf("  # %s:\n  #   delivery: { allow_private: true }\n  #   settings: { endpoint: %q }    # and those of its own\n", vendorType, endpoint)
-	}
-	return text, nil
-}
-
-func isListed(vendorType string) bool {
-	for _, a := range simulatedAccounts {
-		if a.vendor == vendorType {
-			return true
-		}
-	}
-	return false
 }

@@ -2,8 +2,8 @@ package cli
 
 import (
 	"context"
-	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,18 +14,22 @@ import (
 func TestSimulatePrintsDestinationsThatAConfigTakes(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	reader, writer := io.Pipe()
-	ended := make(chan error, 1)
-	go func() { ended <- simulate(ctx, "127.0.0.1:0", writer) }()
-	printed := readUntil(t, reader, "vero/api/v2\" }\n")
+	writes, ended := make(writtenOnce, 1), make(chan error, 1)
+	go func() { ended <- simulate(ctx, "127.0.0.1:0", writes) }()
+	var printed string
+	select {
+	case printed = <-writes:
+	case err := <-ended:
+		t.Fatal(err)
+	}
 
 	path := writeConfig(t, "sources: { website: { write_key: dev } }\n"+printed)
 	config, err := config.Load(path, config.LoadOptions{Lookup: os.LookupEnv})
 	if err != nil {
 		t.Fatalf("%v, in\n%s", err, printed)
 	}
-	if len(config.Destinations) != len(simulatedAccounts) {
-		t.Errorf("%d destinations of %d", len(config.Destinations), len(simulatedAccounts))
+	if want := len(simulatedAccounts()); len(config.Destinations) != want {
+		t.Errorf("%d destinations of %d", len(config.Destinations), want)
 	}
 	for name, destination := range config.Destinations {
 		if !strings.Contains(string(config.Effective()), "/"+name) || destination.Type == "" {
@@ -38,6 +42,25 @@ func TestSimulatePrintsDestinationsThatAConfigTakes(t *testing.T) {
 	}
 }
 
+// writtenOnce takes one write.
+type writtenOnce chan string
+
+func (w writtenOnce) Write(text []byte) (int, error) {
+	w <- string(text)
+	return len(text), nil
+}
+
+func TestSimulateServesEachVendorInEachModeThatItRequires(t *testing.T) {
+	for name, want := range map[string]simulatedAccount{
+		"vero":            {"vero", "vero", "", "auth_token: simulated, "},
+		"mixpanel-legacy": {"mixpanel-legacy", "mixpanel", "legacy", "token: simulated, id_merge: legacy, "},
+	} {
+		if got := simulatedAccounts(); !slices.Contains(got, want) {
+			t.Errorf("%s: got %+v", name, got)
+		}
+	}
+}
+
 func TestSimulatePrintsWhereToLook(t *testing.T) {
 	vendors := newSimulation(t)
 	var printed strings.Builder
@@ -46,7 +69,7 @@ func TestSimulatePrintsWhereToLook(t *testing.T) {
 	}
 	var accounts []struct{ Endpoint string }
 	getJSON(t, vendors.accountsURL(), &accounts)
-	if len(accounts) != len(simulatedAccounts) || !strings.Contains(printed.String(), vendors.accountsURL()) {
+	if len(accounts) != len(simulatedAccounts()) || !strings.Contains(printed.String(), vendors.accountsURL()) {
 		t.Errorf("accounts %v, printed\n%s", accounts, &printed)
 	}
 	if !strings.Contains(printed.String(), "#   curl "+vendors.ControlURL()+"\n") {
@@ -61,10 +84,11 @@ func TestSimulatePrintsWhereToLook(t *testing.T) {
 
 // A new vendor is one folder and one line in the table: it can be tried without a simulation of its own.
 func TestAnyVendorIsSimulated(t *testing.T) {
-	destinations.Vendors["somebody"] = destinations.Vendors["kissmetrics"]
-	defer delete(destinations.Vendors, "somebody")
+	const vendor = "test-vendor" // no folder of Go code can have that name
+	destinations.Vendors[vendor] = destinations.Vendors["kissmetrics"]
+	defer delete(destinations.Vendors, vendor)
 	vendors := newSimulation(t)
-	path := writeConfig(t, "sources: { website: { write_key: dev } }\ndestinations: { mine: { type: somebody, settings: { api_key: k } } }\n")
+	path := writeConfig(t, "sources: { website: { write_key: dev } }\ndestinations: { mine: { type: test-vendor, settings: { api_key: k } } }\n")
 	if _, err := config.Load(path, config.LoadOptions{MissingSecret: simulatedSecret, Simulate: vendors.endpoint}); err != nil {
 		t.Error(err)
 	}
@@ -72,9 +96,9 @@ func TestAnyVendorIsSimulated(t *testing.T) {
 	if err := vendors.open(&printed); err != nil {
 		t.Fatal(err)
 	}
-	want := "  # somebody:\n  #   delivery: { allow_private: true }\n  #   settings: { endpoint: \"" + vendors.Account("somebody").Endpoint() + "\" }    # and those of its own\n"
-	if !strings.HasSuffix(printed.String(), want) {
-		t.Errorf("printed\n%s\nwant at the end\n%s", &printed, want)
+	want := "  test-vendor:\n    type: test-vendor\n    delivery: { allow_private: true }\n    settings: { api_key: simulated, endpoint: \"" + vendors.Account(vendor).Endpoint() + "\" }\n"
+	if !strings.Contains(printed.String(), want) {
+		t.Errorf("printed\n%s\nwant\n%s", &printed, want)
 	}
 }
 

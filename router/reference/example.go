@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"aka/destinations"
 	"aka/router/spelling"
 )
 
@@ -21,8 +22,8 @@ const exampleHead = `# yaml-language-server: $schema=%s
 #
 `
 
-// Example returns a config with every key and its meaning, for destinations of these types, or of all where none is named. Its
-// first line tells editors where the schema is.
+// Example returns a config with every key and its meaning, for destinations of these types, or of the stable ones where none is named.
+// Its first line tells editors where the schema is.
 func (r *Reference) Example(schema, foot string, types ...string) ([]byte, error) {
 	vendors, err := r.vendorsOf(types)
 	if err != nil {
@@ -49,8 +50,8 @@ func (r *Reference) Example(schema, foot string, types ...string) ([]byte, error
 	return []byte(e.out.String()), nil
 }
 
-// Short returns a config with only the keys that must be there, for destinations of these types, or of all where none is named.
-// Everything else has its default.
+// Short returns a config with only the keys that must be there, for destinations of these types, or of the stable ones where none is
+// named. Everything else has its default.
 func (r *Reference) Short(head string, types ...string) ([]byte, error) {
 	vendors, err := r.vendorsOf(types)
 	if err != nil {
@@ -71,10 +72,10 @@ func (r *Reference) Short(head string, types ...string) ([]byte, error) {
 	return []byte(e.out.String()), nil
 }
 
-// vendorsOf returns the vendors of these types, or all where none is named.
+// vendorsOf returns the vendors of these types, or the stable ones where none is named.
 func (r *Reference) vendorsOf(types []string) (vendors []*Vendor, err error) {
 	if len(types) == 0 {
-		return r.Vendors, nil
+		types = destinations.StableTypes()
 	}
 	for i, name := range types {
 		v, err := r.vendorOf(name)

@@ -98,6 +98,10 @@ func (r *Reference) vendor(name string) *Vendor {
 	settings := reflect.ValueOf(destinations.SettingsOf(name)).Elem()
 	keys := r.keysOf(settings)
 	slices.SortStableFunc(keys, func(a, b *Key) int { return cmp.Compare(a.shared(), b.shared()) })
+	required := destinations.RequiredOf(name) // known before the comments are generated
+	for _, k := range keys {
+		k.Required = k.Required || slices.Contains(required, k.Name)
+	}
 	return &Vendor{
 		Type:     name,
 		Settings: &Key{Name: "settings", Kind: Section, Keys: keys, Required: anyRequired(keys)},

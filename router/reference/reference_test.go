@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"aka/destinations"
+	"aka/destinations/adapter"
+	"aka/router/reference/comments"
 )
 
 const root = "../.."
@@ -73,6 +75,35 @@ func TestTheDefaultsThatTheCommentsSayAreThoseOfTheCode(t *testing.T) {
 			t.Errorf("%s: the comment does not say the default, %s", path, k.Default)
 		}
 	})
+}
+
+// A vendor whose comments were not generated yet is known by what its New refuses.
+func TestWhatIsRequiredIsKnownWithoutTheComments(t *testing.T) {
+	without := map[string]bool{}
+	for _, v := range build(newDocs(&comments.Comments{})).Vendors {
+		for _, k := range v.Settings.Keys {
+			without[v.Type+"."+k.Name] = k.Required
+		}
+	}
+	for _, v := range New().Vendors {
+		for _, k := range v.Settings.Keys {
+			if without[v.Type+"."+k.Name] != k.Required {
+				t.Errorf("%s.%s: required is %v without the comments, and %v with them", v.Type, k.Name, without[v.Type+"."+k.Name], k.Required)
+			}
+		}
+	}
+}
+
+func TestAnExampleHoldsTheStableVendors(t *testing.T) {
+	const unstable = "test-vendor"
+	destinations.Vendors[unstable] = adapter.Vendor{New: destinations.Vendors["vero"].New}
+	defer delete(destinations.Vendors, unstable)
+	for _, types := range [][]string{nil, {unstable}} {
+		text, err := New().Example("schema.json", "", types...)
+		if has := strings.Contains(string(text), "\n  "+unstable+":\n"); err != nil || has != (types != nil) {
+			t.Errorf("%q: it is there: %v (%v)", types, has, err)
+		}
+	}
 }
 
 func TestAnExampleHoldsTheVendorsThatAreNamed(t *testing.T) {
