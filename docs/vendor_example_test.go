@@ -37,7 +37,7 @@ func TestThePageOnAddingAVendorShowsTheCodeThatIsTested(t *testing.T) {
 		m := quote.FindStringSubmatch(block)
 		return fmt.Sprintf("<!-- file %s -->\n```%s\n%s```\n", m[1], m[2], read(t, m[1]))
 	})
-	expect(t, p, withExplanations(t, want))
+	expect(t, p, withExplanations(t, want, acmeType))
 }
 
 // The adapter in the contract's own comment is a package when it is given a name and its imports.
@@ -73,10 +73,13 @@ func buildInModule(t *testing.T, text string) ([]byte, error) {
 	return exec.Command("go", "build", "-overlay", overlay, "./comment").CombinedOutput()
 }
 
+// acmeType is the type of the page's vendor in these tests. No folder of Go code can have that name, so a vendor may have acme.
+const acmeType = "acme-of-the-page"
+
 // addAcme adds the line of the table for one test.
 func addAcme(t *testing.T) {
-	destinations.Vendors["acme"] = acme.Vendor
-	t.Cleanup(func() { delete(destinations.Vendors, "acme") })
+	destinations.Vendors[acmeType] = acme.Vendor
+	t.Cleanup(func() { delete(destinations.Vendors, acmeType) })
 }
 
 func TestTheVendorOfThePageGetsCalls(t *testing.T) {
@@ -88,11 +91,11 @@ func TestTheVendorOfThePageGetsCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer sim.Close()
-	endpoint, err := sim.Add("acme", "acme", simulator.Options{})
+	endpoint, err := sim.Add("acme", acmeType, simulator.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := startRouter(t, ctx, fmt.Sprintf("destinations: { acme: { settings: { api_key: k3y-of-acme, endpoint: %q } } }\n", endpoint))
+	r := startRouter(t, ctx, fmt.Sprintf("destinations: { acme: { type: %s, settings: { api_key: k3y-of-acme, endpoint: %q } } }\n", acmeType, endpoint))
 	post(t, r, `{"type":"identify","userId":"jen@email.com","traits":{"plan":"free"}}`)
 	post(t, r, `{"type":"alias","previousId":"jen@email.com","userId":"507f191e81"}`)
 	post(t, r, `{"type":"track","userId":"507f191e81","event":"Signed Up"}`)
