@@ -5,8 +5,16 @@ import (
 	"testing"
 
 	"aka/router/config"
-	"aka/router/config/configtest"
 )
+
+// threeDestinations share the files with the connections.
+const threeDestinations = `
+sources: { website: { write_key: dev } }
+destinations:
+  a: { type: vero, settings: { auth_token: token-1 } }
+  b: { type: vero, settings: { auth_token: token-2 } }
+  c: { type: vero, settings: { auth_token: token-3 } }
+`
 
 func TestConnectionsLeaveFilesForTheRest(t *testing.T) {
 	for _, c := range []struct{ configured, concurrency, files, want int }{
@@ -21,7 +29,7 @@ func TestConnectionsLeaveFilesForTheRest(t *testing.T) {
 		{10_000, 16, 0, 1},
 		{1, 16, 0, 1},
 	} {
-		loaded := load(t, configtest.Minimal+fmt.Sprintf("limits: { connections: %d }\ndelivery: { concurrency: %d }\n", c.configured, c.concurrency), config.LoadOptions{})
+		loaded := load(t, threeDestinations+fmt.Sprintf("limits: { connections: %d }\ndelivery: { concurrency: %d }\n", c.configured, c.concurrency), config.LoadOptions{})
 		if got := connectionsWithin(loaded, uint64(c.files)); got != c.want {
 			t.Errorf("%+v: %d connections", c, got)
 		}
