@@ -85,6 +85,8 @@ func vendorScenarios() (all []scenario) {
 		scenario{Name: "vendor-tls", Does: "a vendor's certificate is expired, another host's, of an unknown authority", Run: vendorTLS},
 		scenario{Name: "vendor-dns", Does: "a vendor's name does not resolve", Run: vendorDNS},
 		scenario{Name: "vendor-401", Does: "a vendor refuses the credentials, and takes them again", Run: vendorUnauthorized},
+		scenario{Name: "vendor-402", Does: "the vendors answer 402 to everything, as for a bill that is not paid", Run: vendorsRefuse(http.StatusPaymentRequired, "kissmetrics", "mixpanel", "vero")},
+		scenario{Name: "vendor-404", Does: "two vendors answer 404 to everything, as for a route that is gone", Run: vendorsRefuse(http.StatusNotFound, "kissmetrics", "mixpanel")},
 		scenario{Name: "vendor-429", Does: "a vendor answers 429, with Retry-After in all its forms", Run: vendorTooMany},
 		scenario{Name: "vendor-redirect", Does: "a vendor redirects to somebody else", Run: vendorRedirect},
 	)
@@ -278,6 +280,42 @@ func vendorUnauthorized(t *trial) {
 		t.Errorf("vero takes the credentials again, and is not closed")
 	}
 	w.verify(l, harness.Expectation{Faults: faults})
+}
+
+// vendorsRefuse has vendors refuse every call for a reason that is about the account or the endpoint. The calls wait, and what
+// became a dead letter before that was seen is withdrawn. A 404 to an alias means something else at Vero: an id that it does not
+// know.
+func vendorsRefuse(status int, vendors ...string) func(*trial) {
+	return func(t *trial) {
+		w := quickWorld(t)
+		fault := simulator.Fault{Status: status}
+		l := w.underLoad()
+		for _, name := range vendors {
+			w.AddFaults(name, fault)
+		}
+		for _, name := range vendors {
+			w.untilRefusing(name)
+		}
+		w.UntilAcked(l, l.Acked.Load()+once)
+		for _, name := range vendors {
+			t.Runs += w.Account(name).Stats().Faults
+			w.Account(name).ClearFaults()
+		}
+		w.UntilAcked(l, l.Acked.Load()+once)
+		w.End(l)
+		w.verify(l, harness.Expectation{Faults: []simulator.Fault{fault}})
+	}
+}
+
+// untilRefusing waits until a vendor is known to refuse everything, and has no dead letter left.
+func (w *world) untilRefusing(name string) {
+	withdrawn := 0.0
+	w.Until(name+" is refusing, and its dead letters are withdrawn", func() bool {
+		dead := w.Metric("aka_outcomes_total", harness.Of(name), `outcome="dead"`)
+		withdrawn = w.Metric("aka_withdrawn_total", harness.Of(name))
+		return w.Metric("aka_destination_state", harness.Of(name), `state="refusing"`) == 1 && withdrawn == dead
+	})
+	w.Logf("%s: %.0f dead letters were withdrawn", name, withdrawn)
 }
 
 // vendorTooMany answers 429 with each form of Retry-After once, the last one absurd: it is forgotten with a restart.

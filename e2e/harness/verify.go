@@ -83,15 +83,16 @@ func (w *World) Verify(l *Load, e Expectation) (c Counts) {
 	return c
 }
 
-// verifyCounters checks that the counters of the one run agree: accepted = delivered + dropped + dead.
+// verifyCounters checks that the counters of the one run agree: accepted = delivered + dropped + dead - withdrawn.
 func (w *World) verifyCounters(dead map[string]StepSet) {
 	w.Helper()
 	accepted := w.Metric("aka_journal_calls_total")
 	for _, d := range w.Destinations {
-		if ended := w.Metric("aka_outcomes_total", Of(d.Name)); ended != accepted {
+		withdrawn := w.Metric("aka_withdrawn_total", Of(d.Name))
+		if ended := w.Metric("aka_outcomes_total", Of(d.Name)) - withdrawn; ended != accepted {
 			w.Errorf("%s: %v calls were accepted, and %v delivered, dropped or dead", d.Name, accepted, ended)
 		}
-		if died := w.Metric("aka_outcomes_total", Of(d.Name), `outcome="dead"`); int(died) != len(dead[d.Name]) {
+		if died := w.Metric("aka_outcomes_total", Of(d.Name), `outcome="dead"`) - withdrawn; int(died) != len(dead[d.Name]) {
 			w.Errorf("%s: %v calls ended as dead letters, and %d dead letters are there", d.Name, died, len(dead[d.Name]))
 		}
 	}
