@@ -45,6 +45,13 @@ var scenarios = []scenario{
 	{Name: "backlog-large", Does: "calls that wait for vendors that are away", Run: backlog(func(b *bench) int { return b.calls })},
 	{Name: "start-large", Does: "an aka that has ten times the backlog", Run: startLarge, ShortOnly: true},
 	{Name: "disk", Does: "what is written to the disk until calls are delivered, and what stays there", Run: disk},
+	{Name: "blocked-none-200", Does: "others' calls where no one fails, window 200", Run: blocked(200, nobodyFails)},
+	{Name: "blocked-one-200", Does: "one person's call fails, with 50,000 behind it, window 200", Run: blocked(200, onePerson)},
+	{Name: "blocked-30-200", Does: "thirty people's calls fail, window 200", Run: blocked(200, thirtyPeople)},
+	{Name: "blocked-at-once", Does: "thirty people's calls fail that come in one batch, window 200", Run: blocked(200, thirtyAtOnce), LongOnly: true},
+	{Name: "blocked-none-10000", Does: "others' calls where no one fails, window 10,000", Run: blocked(10_000, nobodyFails)},
+	{Name: "blocked-one-10000", Does: "one person's call fails, with 50,000 behind it, window 10,000", Run: blocked(10_000, onePerson)},
+	{Name: "blocked-30-10000", Does: "thirty people's calls fail, window 10,000", Run: blocked(10_000, thirtyPeople)},
 }
 
 var singleAliases = []work{

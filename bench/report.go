@@ -11,6 +11,7 @@ type Report struct {
 	Lag     []Lag     `json:"lag,omitempty"`
 	Backlog []Backlog `json:"backlog,omitempty"`
 	Disk    []Disk    `json:"disk,omitempty"`
+	Blocked []Blocked `json:"blocked,omitempty"`
 	// Lost, Swapped and Repeated are sums over everything, and must be 0.
 	Lost     int      `json:"lost"`
 	Swapped  int      `json:"swapped"`
@@ -114,6 +115,31 @@ type Disk struct {
 	Largest int64   `json:"largest_folder_bytes"`
 	Folder  int64   `json:"folder_bytes"`
 	Wait    float64 `json:"folder_wait_s"`
+}
+
+// Blocked is how other people's calls were delivered while some people's failed, and what came of these.
+type Blocked struct {
+	Name   string `json:"name"`
+	Window int    `json:"window"`
+	// Accepted and Delivered are others' calls per second while they came, Share is Delivered by Accepted, Worst that of the worst
+	// second.
+	Accepted  float64 `json:"others_accepted_per_s"`
+	Delivered float64 `json:"others_delivered_per_s"`
+	Share     float64 `json:"others_share"`
+	Worst     float64 `json:"others_share_of_worst_second"`
+	P50       float64 `json:"others_p50_ms"`
+	P99       float64 `json:"others_p99_ms"`
+	// Parked calls and blocked IDs are those when the last of others' calls was accepted.
+	Parked int `json:"parked_calls"`
+	IDs    int `json:"blocked_ids"`
+	// Written bytes are those of all calls until then, with parking; DrainWritten those from the vendor's recovery on.
+	Written      int64 `json:"written_bytes"`
+	DrainWritten int64 `json:"drain_written_bytes"`
+	RSS          int64 `json:"rss_mib"`
+	PeakRSS      int64 `json:"peak_mib"`
+	// First is the seconds from the recovery to the first call of a failing person, Drain from there to the last.
+	First float64 `json:"first_s"`
+	Drain float64 `json:"drain_s"`
 }
 
 func newReport() *Report { return &Report{Cores: runtime.NumCPU()} }

@@ -23,11 +23,14 @@ type account struct {
 	delay    time.Duration
 	workload *harness.Workload
 
-	mu        sync.Mutex
-	checker   *harness.OrderChecker
-	exchanges int
-	first     *exchange
-	stamps    []stamp
+	mu      sync.Mutex
+	checker *harness.OrderChecker
+	// chains are the failing people's calls. While isRefusing, they are answered 503.
+	chains     *chains
+	isRefusing bool
+	exchanges  int
+	first      *exchange
+	stamps     []stamp
 }
 
 // exchange is a request that a sink got, for the bare client to send the same.
@@ -37,17 +40,20 @@ type exchange struct {
 	Body        []byte
 }
 
-// stamp is when a call was somewhere, in nanoseconds of Unix time. Only one person in sampled has them.
+// stamp is when a call was somewhere, in nanoseconds of Unix time.
 type stamp struct {
 	harness.Step
 	At int64
 }
 
+// sampled is the share of people who have stamps. Where there are failing people, all others have them.
 const sampled = 8
 
 // accountReport is what an account tells.
 type accountReport struct {
 	Delivered, Swapped, Repeated, Unknown, Lost, Exchanges int
+	// Failing is what has come of the failing people's calls.
+	Failing chainCounts
 
 	First  *exchange
 	Stamps []stamp
@@ -61,6 +67,7 @@ func serveSink(args []string) error {
 	flags := flag.NewFlagSet("sink", flag.ContinueOnError)
 	listen := flags.String("listen", "127.0.0.1:0", "where")
 	isMixed := flags.Bool("mixed", false, "people do what they do in mixed traffic")
+	chain := flags.Int("chain", 0, "how many calls each failing person has; they are answered 503 until /recover")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -72,6 +79,9 @@ func serveSink(args []string) error {
 	for _, argument := range flags.Args() {
 		name, delay, _ := strings.Cut(argument, "=")
 		a := newAccount(workload)
+		if *chain > 0 {
+			a.chains, a.isRefusing = newChains(*chain), true
+		}
 		if delay != "" {
 			var err error
 			if a.delay, err = time.ParseDuration(delay); err != nil {
@@ -93,10 +103,21 @@ func (s *sink) handle(ctx *fasthttp.RequestCtx) {
 	switch {
 	case name == "report":
 		s.report(ctx)
+	case name == "recover":
+		s.recover()
 	case a == nil:
 		ctx.SetStatusCode(fasthttp.StatusNotFound)
 	default:
 		a.take(ctx)
+	}
+}
+
+// recover has every vendor take the calls of failing people from now on.
+func (s *sink) recover() {
+	for _, a := range s.accounts {
+		a.mu.Lock()
+		a.isRefusing = false
+		a.mu.Unlock()
 	}
 }
 
@@ -114,6 +135,11 @@ func (a *account) take(ctx *fasthttp.RequestCtx) {
 	if a.exchanges++; a.first == nil {
 		a.first = keep(ctx)
 	}
+	if a.refuses(body) {
+		a.mu.Unlock()
+		ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
+		return
+	}
 	add := func(step harness.Step) { a.add(step, now) }
 	if !a.workload.Find(body, add) && !a.workload.Find(ctx.RequestURI(), add) {
 		a.checker.Unknown++
@@ -122,6 +148,14 @@ func (a *account) take(ctx *fasthttp.RequestCtx) {
 	time.Sleep(a.delay)
 	ctx.SetContentType("application/json")
 	ctx.SetBodyString(`{"status":1}`)
+}
+
+// refuses reports whether an exchange has a call of a failing person who is refused.
+func (a *account) refuses(body []byte) (refused bool) {
+	if a.isRefusing {
+		a.workload.Find(body, func(step harness.Step) { refused = refused || step.Person >= failing })
+	}
+	return refused
 }
 
 func keep(ctx *fasthttp.RequestCtx) *exchange {
@@ -133,12 +167,16 @@ func keep(ctx *fasthttp.RequestCtx) *exchange {
 }
 
 func (a *account) add(step harness.Step, now int64) {
-	if step.Person >= elsewhere {
+	switch {
+	case a.chains != nil && step.Person >= failing:
+		a.chains.add(step.Person - failing)
+		return
+	case step.Person >= elsewhere:
 		return
 	}
 	before := a.checker.Delivered
 	a.checker.Add(step, time.Time{})
-	if step.Person%sampled == 0 && a.checker.Delivered > before {
+	if (a.chains != nil || step.Person%sampled == 0) && a.checker.Delivered > before {
 		a.stamps = append(a.stamps, stamp{step, now})
 	}
 }
@@ -154,6 +192,9 @@ func (s *sink) report(ctx *fasthttp.RequestCtx) {
 	defer a.mu.Unlock()
 	c := a.checker
 	report := accountReport{Delivered: c.Delivered, Swapped: c.Swapped, Repeated: c.Repeated, Unknown: c.Unknown, Exchanges: a.exchanges}
+	if a.chains != nil {
+		report.Failing = a.chains.chainCounts
+	}
 	if people := ctx.QueryArgs().GetUintOrZero("people"); people > 0 {
 		report.Lost, report.First, report.Stamps = c.Lost(people), a.first, a.stamps
 	}

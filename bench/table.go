@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 )
@@ -31,6 +32,9 @@ func whole(value float64) figure      { return figure{value, "%.0f"} }
 func tenths(value float64) figure     { return figure{value, "%.1f"} }
 func hundredths(value float64) figure { return figure{value, "%.2f"} }
 
+// percent shows a share.
+func percent(share float64) figure { return figure{100 * share, "%.0f %%"} }
+
 // known is a figure that is shown as a dash where it was not measured.
 func known(value float64) figure {
 	if value == 0 {
@@ -53,7 +57,7 @@ func mebibytes(bytes int64) figure { return tenths(float64(bytes) / (1 << 20)) }
 func (r *Report) sections() []section {
 	accept := section{head: "accept\trequests/s\tcalls/s\tempty's/s\tof empty\tp50 ms\tp99\tp99.9\tlimit\tCPU s/100k\tempty's\tload's\tcalls/frame\tsync ms\tdisk calls/s\tMiB"}
 	for _, a := range r.Accept {
-		accept.add([]string{a.Name}, whole(a.Requests), whole(a.Calls), whole(a.EmptyRequests), figure{100 * a.OfEmpty, "%.0f %%"}, hundredths(a.P50), hundredths(a.P99),
+		accept.add([]string{a.Name}, whole(a.Requests), whole(a.Calls), whole(a.EmptyRequests), percent(a.OfEmpty), hundredths(a.P50), hundredths(a.P99),
 			hundredths(a.P999), hundredths(a.Limit), hundredths(a.CPU), hundredths(a.EmptyCPU), hundredths(a.LoadCPU), whole(a.CallsPerFrame), hundredths(a.Sync),
 			whole(a.DiskCalls), whole(float64(a.RSS)))
 	}
@@ -75,7 +79,12 @@ func (r *Report) sections() []section {
 	for _, d := range r.Disk {
 		disk.add([]string{d.Name}, whole(float64(d.Calls)), mebibytes(d.Bytes), mebibytes(d.Written), known(d.PerByte), mebibytes(d.Largest), mebibytes(d.Folder), tenths(d.Wait))
 	}
-	return []section{accept, deliver, lag, backlog, disk}
+	blocked := section{head: "blocked\twindow\tothers' calls/s\tdelivered/s\tshare\tworst second\tp50 ms\tp99\tparked\tids\twritten MiB\tMiB\tfirst after s\tall after s\twritten MiB\tpeak MiB"}
+	for _, b := range r.Blocked {
+		blocked.add([]string{b.Name, strconv.Itoa(b.Window)}, whole(b.Accepted), whole(b.Delivered), percent(b.Share), percent(b.Worst), tenths(b.P50), tenths(b.P99),
+			whole(float64(b.Parked)), whole(float64(b.IDs)), mebibytes(b.Written), whole(float64(b.RSS)), tenths(b.First), tenths(b.Drain), mebibytes(b.DrainWritten), whole(float64(b.PeakRSS)))
+	}
+	return []section{accept, deliver, lag, backlog, disk, blocked}
 }
 
 func (s *section) add(names []string, figures ...figure) {

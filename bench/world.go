@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,6 +38,8 @@ type setup struct {
 	delays []time.Duration
 	// mixed says that people do what they do in mixed traffic, and not an alias alone.
 	mixed bool
+	// chain is how many calls each failing person has, whom the vendors refuse until they recover; 0 is for none.
+	chain int
 	// delivery and journal are more of the config's sections, as YAML's key: value.
 	delivery, journal string
 }
@@ -76,6 +79,9 @@ func (w *world) startSink(all []harness.Destination) {
 	args := []string{"-listen", w.address}
 	if w.setup.mixed {
 		args = append(args, "-mixed")
+	}
+	if w.setup.chain > 0 {
+		args = append(args, "-chain", strconv.Itoa(w.setup.chain))
 	}
 	for i, d := range all {
 		name := d.Name
