@@ -56,8 +56,11 @@ func (v Verdict) AboutAccount(status int) bool {
 	if v.Class != Never || v.About == OneCall {
 		return false
 	}
-	return v.About == Account || slices.Contains(accountStatuses, status)
+	return v.About == Account || IsAccountStatus(status)
 }
+
+// IsAccountStatus reports whether a status is one that vendors give to everything when billing has stopped or a route is gone.
+func IsAccountStatus(status int) bool { return slices.Contains(accountStatuses, status) }
 
 // accountStatuses are those that a vendor gives to everything when billing has stopped or a route is gone.
 var accountStatuses = []int{

@@ -86,7 +86,7 @@ func vendorScenarios() (all []scenario) {
 		scenario{Name: "vendor-dns", Does: "a vendor's name does not resolve", Run: vendorDNS},
 		scenario{Name: "vendor-401", Does: "a vendor refuses the credentials, and takes them again", Run: vendorUnauthorized},
 		scenario{Name: "vendor-402", Does: "the vendors answer 402 to everything, as for a bill that is not paid", Run: vendorsRefuse(http.StatusPaymentRequired, "kissmetrics", "mixpanel", "vero")},
-		scenario{Name: "vendor-404", Does: "two vendors answer 404 to everything, as for a route that is gone", Run: vendorsRefuse(http.StatusNotFound, "kissmetrics", "mixpanel")},
+		scenario{Name: "vendor-404", Does: "the vendors answer 404 to everything, as for a route that is gone", Run: vendorsRefuse(http.StatusNotFound, "kissmetrics", "mixpanel", "vero")},
 		scenario{Name: "vendor-429", Does: "a vendor answers 429, with Retry-After in all its forms", Run: vendorTooMany},
 		scenario{Name: "vendor-redirect", Does: "a vendor redirects to somebody else", Run: vendorRedirect},
 	)

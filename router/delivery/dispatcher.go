@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -23,6 +24,7 @@ type dispatcher struct {
 	queue    *queue
 	breaker  *breaker.Breaker
 	limiter  *rate.Limiter // nil is no limit
+	probes   int           // that were sent
 	inFlight int
 	workers  int
 	unused   []*exchange // to be used again
@@ -73,6 +75,7 @@ func (d *dispatcher) next(now time.Time) (x *exchange, wake time.Time) {
 	}
 	if !d.breaker.Healthy() {
 		limit = 1 // a probe risks one call
+		d.chooseProbe()
 	}
 	x = d.newExchange()
 	if x.jobs, wake = d.queue.pick(x.jobs, now, d.inFlight == 0, limit); len(x.jobs) == 0 {
@@ -87,7 +90,18 @@ func (d *dispatcher) next(now time.Time) (x *exchange, wake time.Time) {
 	if d.limiter != nil {
 		d.limiter.AllowN(now, len(x.jobs))
 	}
+	if !d.breaker.Healthy() {
+		d.probes++
+	}
 	return x, time.Time{}
+}
+
+// chooseProbe puts the call that waits for the shortest time to the front for every other probe. The oldest ones may be those of
+// people whose calls fail, and would have the destination look down for as long as they do.
+func (d *dispatcher) chooseProbe() {
+	if d.probes%2 == 0 && !d.breaker.Refusing() && !d.breaker.AuthFailed() {
+		d.queue.newestFirst()
+	}
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -252,10 +266,11 @@ func (x *exchange) refused() bool {
 	if len(x.verdicts) == 0 {
 		return false
 	}
-	for _, v := range x.verdicts {
-		if !v.AboutAccount(x.response.Status) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(x.verdicts, func(v adapter.Verdict) bool { return !v.AboutAccount(x.response.Status) })
+}
+
+// mayBeRefused reports the same, or that a status of that kind was judged to be about the calls: when everything is refused, these
+// are, too.
+func (x *exchange) mayBeRefused() bool {
+	return x.refused() || adapter.IsAccountStatus(x.response.Status) && x.all(adapter.Never)
 }

@@ -44,7 +44,7 @@ func (h *health) result(x *exchange, blamed bool) breaker.Result {
 	failed := x.failed()
 	return breaker.Result{
 		Failed: failed, Repeated: failed && h.repeated(x), Uncounted: failed && x.uncounted(), AuthFailed: x.authFailed() && !blamed,
-		Refused: x.refused(), Answered: x.response.Err == nil,
+		Refused: x.mayBeRefused(), Answered: x.response.Err == nil,
 	}
 }
 

@@ -123,6 +123,46 @@ func TestParking_ManyFailingPeopleStopNobodyElse(t *testing.T) {
 	}
 }
 
+// Many people whose first calls come together, and fail, look like an outage. A probe with another call shows that it is none.
+func TestParking_ManyFailingPeopleAtOnceStopOthersForACooldownOrTwo(t *testing.T) {
+	for _, window := range []int{200, 10_000} {
+		t.Run(fmt.Sprint(window), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, Options{Window: window, Order: adapter.OrderStrict})
+				w.set(func() {
+					w.answer = func(id string, _ int) httpclient.Response {
+						if strings.HasPrefix(id, "bad") {
+							return httpclient.Response{Status: 503}
+						}
+						return httpclient.Response{Status: 200}
+					}
+				})
+				var calls []journal.Entry
+				for n := range 7 {
+					for u := range 30 {
+						calls = append(calls, track(fmt.Sprint("bad", u), n))
+					}
+				}
+				w.accept(calls...)
+				w.run()
+				for n := range 600 {
+					w.accept(track(fmt.Sprint("well", n), 1))
+					time.Sleep(100 * time.Millisecond)
+				}
+				if n := w.delivered(); n < 590 {
+					t.Errorf("%d of 600 calls of others were delivered within a minute", n)
+				}
+				w.set(func() { w.answer = nil })
+				time.Sleep(10 * time.Minute)
+				if n := w.delivered(); n != 810 {
+					t.Errorf("%d calls were delivered in the end, of 810", n)
+				}
+				w.stop()
+			})
+		})
+	}
+}
+
 // What is on disk waits through restarts, and stands before what comes later.
 func TestParking_QueuesOutliveARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

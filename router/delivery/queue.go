@@ -41,6 +41,25 @@ func (q *queue) pushInOrder(j *job) {
 	l.bytes += len(j.request().Body)
 }
 
+// newestFirst puts the job that stands last in the log before all others.
+func (q *queue) newestFirst() {
+	var in *lane
+	var newest *job
+	for _, l := range q.lanes {
+		for _, j := range l.jobs {
+			if newest == nil || compareJobs(newest, j) < 0 {
+				in, newest = l, j
+			}
+		}
+	}
+	if newest == nil {
+		return
+	}
+	i := slices.Index(in.jobs, newest)
+	in.jobs = slices.Insert(slices.Delete(in.jobs, i, i+1), 0, newest)
+	newest.queued = time.Time{} // its lane is the first
+}
+
 // pushFront puts jobs back before all others, in their order.
 func (q *queue) pushFront(jobs []*job) {
 	for i := len(jobs) - 1; i >= 0; i-- {

@@ -66,7 +66,7 @@ func (r *refusals) learn(x *exchange, wasRefusing bool, now time.Time) {
 // it.
 func (x *exchange) aboutCalls() bool {
 	for _, v := range x.verdicts {
-		if v.Class == adapter.Delivered || v.Class == adapter.Never && !v.AboutAccount(x.response.Status) {
+		if v.Class == adapter.Delivered || v.Class == adapter.Never && !x.mayBeRefused() {
 			return true
 		}
 	}
@@ -112,8 +112,8 @@ func (r *refusals) areAll() bool {
 }
 
 // keeps reports whether a call that was refused is to wait, and not to be given up.
-func (r *refusals) keeps(v adapter.Verdict, status int) bool {
-	return r.p.dispatcher.breaker.Refusing() && v.AboutAccount(status)
+func (r *refusals) keeps(x *exchange) bool {
+	return r.p.dispatcher.breaker.Refusing() && x.mayBeRefused()
 }
 
 // gaveUp notes that a call of the run becomes a dead letter.

@@ -179,3 +179,34 @@ func TestRefusals_TheOperatorMayLetThemDie(t *testing.T) {
 		w.stop()
 	})
 }
+
+// A vendor's 404 to a rename is about that id, until everything else gets one, too. Then these calls are put back as well.
+func TestRefusals_TakeInWhatIsOtherwiseAboutOneCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{})
+		n := 0
+		w.vendor.judge = func(requests int, a adapter.Answer) []adapter.Verdict {
+			v := adapter.StatusVerdict(a.Status)
+			if n++; n%3 == 0 {
+				v.About = adapter.OneCall
+			}
+			return adapter.Verdicts(requests, v)
+		}
+		w.status(404, "")
+		w.run()
+		for u := range 90 {
+			w.accept(track(fmt.Sprint("u", u), 0))
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(10 * time.Minute)
+		if !w.isIn(breaker.Refusing) || len(w.log.deadLetters()) > 0 {
+			t.Errorf("refusing %v, with %d dead letters", w.isIn(breaker.Refusing), len(w.log.deadLetters()))
+		}
+		w.set(func() { w.answer = nil })
+		time.Sleep(10 * time.Minute)
+		if got := w.ended(); got["delivered"] != 90 {
+			t.Errorf("ended: %v", got)
+		}
+		w.stop()
+	})
+}

@@ -100,11 +100,11 @@ func (r *results) judged(x *exchange, j *job, v adapter.Verdict, blamed bool, ba
 // refused gives a call up, unless the destination refuses every call.
 func (r *results) refused(x *exchange, j *job, v adapter.Verdict, back *verdictsBack, now time.Time) {
 	switch {
-	case r.p.refusals.keeps(v, x.response.Status):
+	case r.p.refusals.keeps(x):
 		j.attempts-- // it was not tried on its merits
 		back.front = append(back.front, j)
 		return
-	case x.refused():
+	case x.mayBeRefused():
 		r.p.refusals.gaveUp(j)
 	}
 	r.p.letters.giveUp(j, adapter.Refused, v.Detail, now)
