@@ -176,3 +176,14 @@ func TestWhatWasAcceptedWhileADestinationWasThereIsExpected(t *testing.T) {
 		t.Errorf("unexpected are %v", got)
 	}
 }
+
+func TestWhatTheVendorMayRefuseIsNotExpected(t *testing.T) {
+	step := func(person, index int) harness.Step { return harness.Step{Person: person, Index: index} }
+	alias := harness.Basic.AliasStep()
+	expected := []harness.Step{step(0, alias), step(1, alias), step(1, alias+1), step(2, alias), step(3, 0)}
+	all := []harness.Delivery{{Step: step(0, 2)}, {Step: step(1, alias+1)}, {Step: step(2, 0)}}
+	got := withoutRefused(expected, all, harness.StepSet{step(2, alias): true})
+	if want := []harness.Step{step(0, alias), step(1, alias+1), step(3, 0)}; !slices.Equal(got, want) {
+		t.Errorf("expected are %v, not %v", got, want)
+	}
+}

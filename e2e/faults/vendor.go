@@ -283,8 +283,7 @@ func vendorUnauthorized(t *trial) {
 }
 
 // vendorsRefuse has vendors refuse every call for a reason that is about the account or the endpoint. The calls wait, and what
-// became a dead letter before that was seen is withdrawn. A 404 to an alias means something else at Vero: an id that it does not
-// know.
+// became a dead letter before that was seen is withdrawn, an alias at Vero too: its 404 is about the id, unless all else gets one.
 func vendorsRefuse(status int, vendors ...string) func(*trial) {
 	return func(t *trial) {
 		w := quickWorld(t)

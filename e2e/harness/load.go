@@ -66,7 +66,7 @@ type Ack struct {
 // aka from the processors.
 const (
 	retryAfter    = 20 * time.Millisecond
-	maxRetryAfter = 16 * retryAfter
+	maxRetryAfter = 64 * retryAfter
 	// answerTimeout bounds the wait of a persistent load for an answer.
 	answerTimeout = 30 * time.Second
 	// zippedRate is more gzipped requests a second than two cores can take.
