@@ -36,7 +36,7 @@ func TestParking_OnePersonsFailingCallStopsNobodyElse(t *testing.T) {
 					w := newWorld(t, Options{Window: window, Order: order})
 					w.failing("jane")
 					calls := []journal.Entry{identify("jane", 0)}
-					const behind = 3_000
+					const behind = 1_500
 					for n := range behind {
 						calls = append(calls, track("jane", n+1))
 					}

@@ -930,6 +930,7 @@ func TestIdentityOrderHoldsThroughEverything(t *testing.T) {
 			parkings, replays, discards, withdrawn = parkings+s.log.parkings, replays+s.replays, discards+s.discards, withdrawn+s.log.withdrawn
 		})
 	}
+	t.Logf("%d calls were parked, %d replayed, %d discarded and %d withdrawn", parkings, replays, discards, withdrawn)
 	if parkings < 100 || replays < 100 || discards < 100 || withdrawn < 10 {
 		t.Errorf("only %d calls were parked, %d replayed, %d discarded and %d withdrawn: the stories are too tame", parkings, replays, discards, withdrawn)
 	}
