@@ -132,8 +132,9 @@ type Queue struct {
 	// Stuck is true when all waiting calls wait for some in memory that block the queue.
 	Stuck bool
 	scan  *scan
-	// Reading is true while calls are read back from it, Expiring while it is searched for calls that are too old.
-	Reading, Expiring bool
+	// Reading is true while calls are read back from it, Expiring while it is searched for calls that are too old, Wanted while it
+	// is to be read once there is room.
+	Reading, Expiring, Wanted bool
 }
 
 // part is one of the journal's queues. first is where its first waiting call stands, or before that.
@@ -179,7 +180,7 @@ func Join(a, b *Queue) *Queue {
 	if a.Oldest.IsZero() || !b.Oldest.IsZero() && b.Oldest.Before(a.Oldest) {
 		a.Oldest = b.Oldest
 	}
-	a.Reading, a.Expiring = a.Reading || b.Reading, a.Expiring || b.Expiring
+	a.Reading, a.Expiring, a.Wanted = a.Reading || b.Reading, a.Expiring || b.Expiring, a.Wanted || b.Wanted
 	b.parts, b.Taken = nil, nil
 	a.Rescan()
 	return a
@@ -188,7 +189,7 @@ func Join(a, b *Queue) *Queue {
 // Number is the journal's queue in which new calls are stored.
 func (q *Queue) Number() uint64 { return q.Root().parts[0].number }
 
-// Put counts a call that is to wait on disk, in one of the queue's parts.
+// Put counts a call that is to wait on disk, in one of the queue's parts, behind all that wait there.
 func (q *Queue) Put(key journal.ParkedKey, accepted time.Time) {
 	q = q.Root()
 	q.Waiting++
@@ -199,7 +200,7 @@ func (q *Queue) Put(key journal.ParkedKey, accepted time.Time) {
 	q.partOf(key).include(key.Position)
 }
 
-// PutBack does the same for a call that is on disk already, where a read may have passed it.
+// PutBack does the same for a call that does not stand behind all others: a read may have passed its place, and is not taken in.
 func (q *Queue) PutBack(key journal.ParkedKey, accepted time.Time) {
 	q.Put(key, accepted)
 	q.Root().scan = new(scan)

@@ -207,3 +207,38 @@ func BenchmarkIdentities(b *testing.B) {
 		}
 	})
 }
+
+// A call that is set aside behind the front of a queue is read in its place, although a read has passed it.
+func TestRead_OfACallThatCameInBetween(t *testing.T) {
+	q, d := NewQueue(1), disk{}
+	put := func(seq uint64, how func(journal.ParkedKey, time.Time)) {
+		call := &journal.Parked{Queue: 1, Position: journal.Position{Seq: seq}}
+		d[1] = append(d[1], call)
+		slices.SortFunc(d[1], func(a, b *journal.Parked) int { return cmp.Compare(a.Position.Seq, b.Position.Seq) })
+		how(call.Key(), time.Unix(int64(seq), 0))
+	}
+	of := func(*journal.Parked) ([]string, bool) { return nil, false }
+	for _, seq := range []uint64{1, 2, 8, 9} {
+		put(seq, q.Put)
+	}
+	under := q.Begin(2)
+	if err := under.Run(d.visit); err != nil {
+		t.Fatal(err)
+	}
+	q.Finish(under, 2, nil, of)
+	late := q.Begin(2)
+	if err := late.Run(d.visit); err != nil { // it reads 8 and 9
+		t.Fatal(err)
+	}
+	put(5, q.PutBack)
+	if q.IsCurrent(late) {
+		t.Fatal("a read that has passed it is taken in")
+	}
+	next := q.Begin(2)
+	if err := next.Run(d.visit); err != nil {
+		t.Fatal(err)
+	}
+	if got := q.Finish(next, 2, nil, of); len(got) != 2 || got[0].Position.Seq != 5 || got[1].Position.Seq != 8 {
+		t.Errorf("read %v", got)
+	}
+}

@@ -162,6 +162,14 @@ func (d *deadLetters) forgetID(letter uint64) {
 	d.blocking.Delete(letter)
 }
 
+// undecidedOf returns those of the dead letters about which nothing was decided: their operator has not had them tried again.
+func (d *deadLetters) undecidedOf(letters []uint64) []uint64 {
+	return slices.DeleteFunc(slices.Clone(letters), func(letter uint64) bool {
+		pl := d.places[letter]
+		return pl != nil && (pl.deciding || !pl.blocks)
+	})
+}
+
 // keysOf returns the places of the dead letters that block others. Nothing else is decided about these from now on.
 func (d *deadLetters) keysOf(letters []uint64) map[uint64]journal.ParkedKey {
 	keys := map[uint64]journal.ParkedKey{}

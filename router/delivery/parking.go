@@ -104,18 +104,18 @@ func (k *parking) takesIn(j *job) bool {
 	if q == nil {
 		return false
 	}
-	k.setAside(j, q, ids, exclusive)
+	k.setAside(j, q, ids, exclusive, q.Put)
 	return true
 }
 
-// setAside has a call of the window stored in a queue. It has no ticket any more.
-func (k *parking) setAside(j *job, q *blocked.Queue, ids []string, exclusive bool) {
+// setAside has a call of the window stored in a queue. It has no ticket any more. put is Put or PutBack of the queue.
+func (k *parking) setAside(j *job, q *blocked.Queue, ids []string, exclusive bool, put func(journal.ParkedKey, time.Time)) {
 	j.detach()
 	k.unblame(j)
 	k.identities.Add(q, ids, exclusive)
 	j.queue = q
 	k.giveKey(j)
-	q.Put(j.key, j.entry.ReceivedAt)
+	put(j.key, j.entry.ReceivedAt)
 	k.p.transition(j, setAside)
 	k.writer.store(j)
 }
@@ -156,11 +156,7 @@ func (k *parking) tick(now time.Time) {
 	k.warnFull()
 	if k.room() > 0 {
 		k.warned = false
-		wanting := k.reader.wanting
-		k.reader.wanting = nil
-		for _, q := range wanting {
-			k.reader.takeUp(q)
-		}
+		k.reader.takeUpWanted()
 	}
 }
 
@@ -264,7 +260,7 @@ func (k *parking) leave(f follower) {
 	}
 	var buffer [sequencer.MaxIDs]string
 	ids, exclusive := k.idsOf(j.entry, &buffer)
-	k.setAside(j, f.queue, ids, exclusive)
+	k.setAside(j, f.queue, ids, exclusive, f.queue.PutBack) // it may stand before calls that wait on disk already
 }
 
 // drop takes a call out of memory that is on disk already.

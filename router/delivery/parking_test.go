@@ -309,3 +309,29 @@ func TestStates_LeadToTheEnd(t *testing.T) {
 		}))
 	}
 }
+
+// A queue for which there is no room is asked for once, however often that is noticed.
+func TestParking_AQueueIsWantedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{Window: 16})
+		w.run()
+		defer w.stop()
+		p := w.pipeline
+		err := p.ask(t.Context(), func() {
+			q := p.parking.newQueue()
+			q.Waiting = 1
+			p.aside.count += 16 // there is no room
+			for range 100 {
+				p.parking.reader.takeUp(q)
+			}
+			if n := len(p.parking.reader.wanting); n != 1 {
+				t.Errorf("%d queues are wanted", n)
+			}
+			p.parking.reader.wanting, q.Waiting = nil, 0
+			p.aside.count -= 16
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}

@@ -50,7 +50,7 @@ func (b *queueReader) load(ctx context.Context) error {
 	}
 	for _, q := range queues {
 		if q == q.Root() {
-			b.wanting = append(b.wanting, q)
+			b.want(q)
 		}
 	}
 	return nil
@@ -94,7 +94,7 @@ func (b *queueReader) takeUp(q *blocked.Queue) {
 		return
 	}
 	if b.p.parking.room() <= 0 || !b.isReadPast() {
-		b.wanting = append(b.wanting, q)
+		b.want(q)
 		return
 	}
 	q.Reading = true
@@ -113,6 +113,26 @@ func (b *queueReader) takeUp(q *blocked.Queue) {
 		},
 		done: func() { b.tookUp(q.Root(), read, gone) },
 	})
+}
+
+// want has a queue read once there is room.
+func (b *queueReader) want(q *blocked.Queue) {
+	if !q.Wanted {
+		q.Wanted = true
+		b.wanting = append(b.wanting, q)
+	}
+}
+
+// takeUpWanted reads the queues back for which there was no room, as far as there is.
+func (b *queueReader) takeUpWanted() {
+	wanting := b.wanting
+	b.wanting = nil
+	for _, q := range wanting {
+		q.Root().Wanted = false
+	}
+	for _, q := range wanting {
+		b.takeUp(q)
+	}
 }
 
 // isBlocked reports whether calls in memory block the queue.

@@ -112,7 +112,7 @@ func (w *queueWriter) notStored(batch *keyBatch) bool {
 		ids, exclusive := w.p.parking.idsOf(j.entry, &buffer)
 		if q := w.p.parking.identities.Behind(ids, exclusive); q != nil {
 			w.p.parking.identities.Add(q, ids, exclusive)
-			j.queue.Put(j.key, j.entry.ReceivedAt)
+			j.queue.PutBack(j.key, j.entry.ReceivedAt)
 			batch.jobs = append(batch.jobs, j)
 			continue
 		}

@@ -18,6 +18,8 @@ const (
 	refusedInARow = 20
 	// refusedPeople is of how many people they must be at the least, where there are so many.
 	refusedPeople = 3
+	// maxRun bounds the dead letters of a run that are remembered, to be withdrawn.
+	maxRun = 100_000
 )
 
 // refusals notices a destination that refuses every call: billing has stopped, or a route is gone. The calls are not to blame, so
@@ -118,6 +120,9 @@ func (r *refusals) keeps(x *exchange) bool {
 
 // gaveUp notes that a call of the run becomes a dead letter.
 func (r *refusals) gaveUp(j *job) {
+	if r.accepted || len(r.letters) >= maxRun {
+		return
+	}
 	j.refusedRun = r.number
 	r.dying++
 }
@@ -136,13 +141,16 @@ func (r *refusals) withdraw() {
 	if !r.withdrawing || r.begun || r.dying > 0 || r.p.dispatcher.inFlight > 0 {
 		return
 	}
-	r.begun = true
 	letters := r.letters[:min(len(r.letters), journal.MaxParked)]
 	r.letters = r.letters[len(letters):]
 	if len(letters) == 0 {
-		r.withdrawing, r.begun = false, false
+		r.withdrawing = false
 		return
 	}
+	if letters = r.p.letters.undecidedOf(letters); len(letters) == 0 {
+		return
+	}
+	r.begun = true
 	var calls []*journal.Parked
 	keys, fresh := r.p.letters.keysOf(letters), r.p.parking.newQueue()
 	r.p.storage.add(&storageJob{
