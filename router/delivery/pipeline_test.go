@@ -950,7 +950,7 @@ func (s *operatedWorld) operate(random *rand.Rand, oneIn int) (held int) {
 		}
 		held++
 		switch {
-		case random.IntN(oneIn) > 0:
+		case random.IntN(oneIn) > 0, s.isDecided(d.ID):
 		case random.IntN(3) == 0:
 			s.release(d.Entry.MessageID)
 			s.discards++
@@ -960,6 +960,15 @@ func (s *operatedWorld) operate(random *rand.Rand, oneIn int) (held int) {
 		}
 	}
 	return held
+}
+
+// isDecided reports whether a decision about the dead letter is on its way to the disk, such as its withdrawal.
+func (s *operatedWorld) isDecided(letter uint64) (decided bool) {
+	err := s.pipeline.ask(s.t.Context(), func() { decided = s.pipeline.letters.isDeciding(letter) })
+	if err != nil {
+		s.t.Error(err)
+	}
+	return decided
 }
 
 // randomStory returns the world in the end.
