@@ -125,7 +125,7 @@ func TestParking_ManyFailingPeopleStopNobodyElse(t *testing.T) {
 
 // Many people whose first calls come together, and fail, look like an outage. A probe with another call shows that it is none.
 func TestParking_ManyFailingPeopleAtOnceStopOthersForACooldownOrTwo(t *testing.T) {
-	for _, window := range []int{200, 10_000} {
+	for _, window := range []int{400, 10_000} { // a window that holds more than the calls of those who fail
 		t.Run(fmt.Sprint(window), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, Options{Window: window, Order: adapter.OrderStrict})

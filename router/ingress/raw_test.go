@@ -122,6 +122,8 @@ func TestTooManyConnectionsAreToldSo(t *testing.T) {
 	if answers(t, got) != "503 too_many_connections close" || !strings.Contains(got, "Retry-After: 5\r\n") || !strings.Contains(got, "Access-Control-Allow-Origin: https://a.example\r\n") {
 		t.Errorf("%q", got)
 	}
+	for open := 0.0; open != 1; open, _ = s.count(t, "connections") { // the server has yet to see that the other one is gone
+	}
 	var more []*chatter
 	for range withReserve(1) {
 		more = append(more, s.connect(t))
