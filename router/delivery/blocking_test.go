@@ -364,3 +364,23 @@ func (w *world) setParkErr(err error) {
 	defer w.log.mu.Unlock()
 	w.log.parkErr = err
 }
+
+// The write that takes a dead letter out of its place may be done although it fails.
+func TestAReleaseWhoseWriteSeemedToFailIsCarriedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{OnDead: OnDeadBlock})
+		w.refuse("jane-1")
+		w.accept(identify("jane", 1), track("jane", 2))
+		w.run()
+		time.Sleep(5 * time.Second)
+		w.log.mu.Lock()
+		w.log.unparkTimesOut = true
+		w.log.mu.Unlock()
+		w.log.setUnparkErr(errors.New("full"))
+		time.AfterFunc(3*time.Second, func() { w.log.setUnparkErr(nil) })
+		w.release("jane-1")
+		time.Sleep(time.Minute)
+		w.expectSent("jane-1", "jane-2")
+		w.stop()
+	})
+}

@@ -55,7 +55,7 @@ func newDeadLetters(p *Pipeline) *deadLetters {
 // giveUp makes a dead letter of a call. It keeps its people's order until that is stored.
 func (d *deadLetters) giveUp(j *job, reason adapter.Reason, detail string, now time.Time) {
 	j.dead, j.detail = reason, d.p.detail(detail)
-	d.p.letters.add(j, now)
+	d.add(j, now)
 }
 
 // add stores a call as a dead letter, whatever it waits for.

@@ -99,8 +99,10 @@ func (d *deadLetters) carryOut(pl *place, what *decision) {
 		what: "store a decision",
 		begin: func() func(context.Context) error {
 			return func(ctx context.Context) (err error) {
-				if call, err = d.p.letters.readParked(ctx, pl.key); err != nil || call == nil {
-					return err
+				if call == nil { // else it was read before a write that failed, and may have been done
+					if call, err = d.readParked(ctx, pl.key); err != nil || call == nil {
+						return err
+					}
 				}
 				if !what.retry {
 					return d.p.config.Journal.Unpark(ctx, d.p.config.Destination.Name, []journal.ParkedKey{pl.key})

@@ -51,7 +51,7 @@ const expiryInterval = time.Minute
 func (e *expiry) expireAll() {
 	now := time.Now()
 	for _, q := range e.p.parking.identities.Queues() {
-		if q.Waiting > 0 && !q.Expiring && e.p.expiry.overAge(q.Oldest, now) {
+		if q.Waiting > 0 && !q.Expiring && e.overAge(q.Oldest, now) {
 			q.Expiring = true
 			e.expireQueue(q, journal.Position{})
 		}
@@ -59,21 +59,32 @@ func (e *expiry) expireAll() {
 	e.p.timers.add(now.Add(expiryInterval), e.expireAll)
 }
 
-// expire does so for a queue, from a position on.
+// expireQueue does so for a queue, from a position on. A try that failed may have stored the dead letters: the next one stores the
+// same, which have the ids that they were given then.
 func (e *expiry) expireQueue(q *blocked.Queue, from journal.Position) {
 	var read *blocked.Read
 	var letters []*journal.DeadLetter
-	now := time.Now()
+	now, buried := time.Now(), false
 	e.p.storage.add(&storageJob{
 		what: "store dead letters",
 		begin: func() func(context.Context) error {
-			read = q.Root().BeginAt(from, maxBuried)
+			if letters == nil {
+				read = q.Root().BeginAt(from, maxBuried)
+			}
 			return func(ctx context.Context) (err error) {
-				if err := e.p.parking.reader.read(ctx, read, map[uint64]bool{}); err != nil {
-					return err
+				if letters == nil {
+					if err := e.p.parking.reader.read(ctx, read, map[uint64]bool{}); err != nil {
+						return err
+					}
+					letters = e.expired(read.Calls, now)
 				}
-				letters = e.expired(read.Calls, now)
-				return e.bury(ctx, letters)
+				if !buried {
+					if err := e.bury(ctx, letters); err != nil {
+						return err
+					}
+					buried = true
+				}
+				return e.unpark(ctx, letters)
 			}
 		},
 		done: func() {
@@ -88,7 +99,7 @@ func (e *expiry) expireQueue(q *blocked.Queue, from journal.Position) {
 // expired returns the dead letters of the calls that have waited for too long. What was replayed is as young as its replay.
 func (e *expiry) expired(calls []*journal.Parked, now time.Time) (letters []*journal.DeadLetter) {
 	for _, call := range calls {
-		if call.Dead != "" || call.Letter != 0 || call.Entry.Target != "" || !e.p.expiry.overAge(call.Entry.ReceivedAt, now) {
+		if call.Dead != "" || call.Letter != 0 || call.Entry.Target != "" || !e.overAge(call.Entry.ReceivedAt, now) {
 			continue
 		}
 		letter := &journal.DeadLetter{
@@ -104,13 +115,18 @@ func (e *expiry) expired(calls []*journal.Parked, now time.Time) (letters []*jou
 	return letters
 }
 
-// bury stores the dead letters. Where they block no others, they leave the queue.
+// bury stores the dead letters.
 func (e *expiry) bury(ctx context.Context, letters []*journal.DeadLetter) error {
 	if len(letters) == 0 {
 		return nil
 	}
-	if err := e.p.config.Journal.Bury(ctx, letters); err != nil || e.p.blocksOnDead() {
-		return err
+	return e.p.config.Journal.Bury(ctx, letters)
+}
+
+// unpark takes the dead letters out of the queue, where they block no others.
+func (e *expiry) unpark(ctx context.Context, letters []*journal.DeadLetter) error {
+	if len(letters) == 0 || e.p.blocksOnDead() {
+		return nil
 	}
 	keys := make([]journal.ParkedKey, len(letters))
 	for i, letter := range letters {
@@ -137,7 +153,7 @@ func (e *expiry) buried(q *blocked.Queue, letter *journal.DeadLetter) {
 func (e *expiry) expireMore(q *blocked.Queue, read *blocked.Read, now time.Time) {
 	q.Expiring = false
 	n := len(read.Calls)
-	young := slices.IndexFunc(read.Calls, func(c *journal.Parked) bool { return !e.p.expiry.overAge(c.Entry.ReceivedAt, now) })
+	young := slices.IndexFunc(read.Calls, func(c *journal.Parked) bool { return !e.overAge(c.Entry.ReceivedAt, now) })
 	switch {
 	case young >= 0:
 		q.Oldest = read.Calls[young].Entry.ReceivedAt

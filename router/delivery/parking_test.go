@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -334,4 +335,36 @@ func TestParking_AQueueIsWantedOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// A disk that fails between the dead letters and the end of their places has none of them forgotten.
+func TestParking_WhatExpiresIsCountedOnceWhateverTheDiskDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{Window: 40, Order: adapter.OrderStrict, MaxBacklogAge: time.Hour})
+		w.failing("jane")
+		w.run()
+		for n := range 300 {
+			w.accept(track("jane", n))
+		}
+		time.Sleep(30 * time.Minute)
+		w.log.setUnparkErr(errors.New("full"))
+		time.Sleep(2 * time.Hour)
+		w.log.setUnparkErr(nil)
+		time.Sleep(time.Minute)
+		w.set(func() { w.answer = nil })
+		time.Sleep(10 * time.Minute)
+		if got := w.ended(); got["delivered"]+got["dead/too_old"] != 300 || len(w.log.deadLetters()) != got["dead/too_old"] {
+			t.Errorf("ended: %v of 300, with %d dead letters", got, len(w.log.deadLetters()))
+		}
+		if n := w.metric("aka_backlog_calls", "vendor"); n != 0 {
+			t.Errorf("%v calls count as waiting", n)
+		}
+		w.stop()
+	})
+}
+
+func (l *testLog) setUnparkErr(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unparkErr = err
 }

@@ -1471,6 +1471,9 @@ type testLog struct {
 	withdrawn   int
 	withdrawnAt map[string]time.Time
 	parkErr     error
+	unparkErr   error
+	// unparkTimesOut makes removing fail with unparkErr although it was done.
+	unparkTimesOut bool
 	// parkTimesOut makes parking fail with parkErr although it was done.
 	parkTimesOut bool
 	merges       map[uint64][]byte
@@ -1637,10 +1640,13 @@ func (l *testLog) put(p *journal.Parked) {
 func (l *testLog) Unpark(_ context.Context, _ string, keys []journal.ParkedKey) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.unparkErr != nil && !l.unparkTimesOut {
+		return l.unparkErr
+	}
 	l.parked = slices.DeleteFunc(l.parked, func(p *journal.Parked) bool {
 		return slices.Contains(keys, journal.ParkedKey{Queue: p.Queue, Position: p.Position})
 	})
-	return nil
+	return l.unparkErr
 }
 
 func (l *testLog) ReadQueue(_ context.Context, _ string, queue uint64, from journal.Position, visit func(*journal.Parked) bool) error {
