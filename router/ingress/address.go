@@ -6,13 +6,14 @@ import (
 	"net/netip"
 
 	"github.com/valyala/fasthttp"
+
+	"aka/router/segment"
 )
 
 const (
+	headerRealIP = "X-Real-IP"
 	// maxProxies is how many of the addresses in a request's X-Forwarded-For are looked at.
 	maxProxies = 32
-	// maxAddress bounds the text of one: an IPv6 address with brackets, a zone and a port.
-	maxAddress = 80
 )
 
 // trusted are the networks whose word counts on who called them.
@@ -27,28 +28,64 @@ func (t trusted) has(ip netip.Addr) bool {
 	return false
 }
 
-// client returns the address of who sent the request; the zero Addr when that is unknown. It is the peer, unless that is a
-// trusted proxy: then it is the last in X-Forwarded-For, to which each proxy appends who called it, that is not one as well.
-// What stands before that, or before what is no address, anybody may have written.
+// client returns the address of the device or server that sent the request; the zero Addr when that is unknown. It is the peer,
+// unless that is a trusted proxy: then it is what the proxy says, and never the proxy's own.
 func (t trusted) client(ctx *fasthttp.RequestCtx) netip.Addr {
-	client := peerOf(ctx)
-	if !t.has(client) {
-		return client
+	peer := peerOf(ctx)
+	if !t.has(peer) {
+		return peer
 	}
-	lines := ctx.Request.Header.PeekAll(fasthttp.HeaderXForwardedFor)
-	for looked := 0; len(lines) > 0 && looked < maxProxies && t.has(client); looked++ {
+	h := &ctx.Request.Header
+	if lines := h.PeekAll(fasthttp.HeaderXForwardedFor); !areBlank(lines) {
+		return t.lastOutside(lines, segment.ParseAddress)
+	}
+	if lines := h.PeekAll(headerRealIP); !areBlank(lines) {
+		if said := segment.ParseAddress(lines[len(lines)-1]); !t.has(said) {
+			return said
+		}
+		return netip.Addr{}
+	}
+	return t.lastOutside(h.PeekAll(fasthttp.HeaderForwarded), forwardedFor)
+}
+
+// lastOutside returns the last address of a list to which each proxy appends its caller, that is not a trusted proxy itself. What
+// stands before that may have been written by the client. An item that is no address ends the search without one.
+func (t trusted) lastOutside(lines [][]byte, read func(item []byte) netip.Addr) (client netip.Addr) {
+	for range maxProxies {
+		if len(lines) == 0 {
+			return client // all are proxies, and the first one has sent the request
+		}
 		line := lines[len(lines)-1]
 		comma := bytes.LastIndexByte(line, ',')
-		said := parseAddress(line[comma+1:])
-		if !said.IsValid() {
+		client = read(line[comma+1:])
+		if !client.IsValid() || !t.has(client) {
 			return client
 		}
-		client = said
 		if lines[len(lines)-1] = line[:max(comma, 0)]; comma < 0 {
 			lines = lines[:len(lines)-1]
 		}
 	}
-	return client
+	return netip.Addr{}
+}
+
+// forwardedFor reads the address of one element of Forwarded (https://www.rfc-editor.org/rfc/rfc7239#section-4).
+func forwardedFor(element []byte) netip.Addr {
+	for pair := range bytes.SplitSeq(element, []byte{';'}) {
+		name, value, _ := bytes.Cut(bytes.TrimSpace(pair), []byte{'='})
+		if bytes.EqualFold(name, []byte("for")) {
+			return segment.ParseAddress(value)
+		}
+	}
+	return netip.Addr{}
+}
+
+func areBlank(lines [][]byte) bool {
+	for _, line := range lines {
+		if len(bytes.TrimSpace(line)) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func peerOf(ctx *fasthttp.RequestCtx) netip.Addr {
@@ -65,35 +102,5 @@ func peer(address net.Addr) netip.Addr {
 		return netip.Addr{}
 	}
 	ip, _ := netip.AddrFromSlice(tcp.IP)
-	return usable(ip)
-}
-
-// parseAddress reads one item of X-Forwarded-For, with a port or without; the zero Addr for anything else.
-func parseAddress(item []byte) netip.Addr {
-	item = bytes.Trim(item, " \t")
-	if len(item) > maxAddress {
-		return netip.Addr{}
-	}
-	if ip, err := netip.ParseAddr(string(item)); err == nil {
-		return usable(ip)
-	}
-	if withPort, err := netip.ParseAddrPort(string(item)); err == nil {
-		return usable(withPort.Addr())
-	}
-	if inner, bracketed := bytes.CutPrefix(item, []byte{'['}); bracketed {
-		if inner, bracketed = bytes.CutSuffix(inner, []byte{']'}); bracketed {
-			ip, _ := netip.ParseAddr(string(inner))
-			return usable(ip)
-		}
-	}
-	return netip.Addr{}
-}
-
-// usable returns the address in the one form that is compared and kept: an IPv4 address in an IPv6 one is itself, and the
-// zone, which means something to the proxy only, is gone. What stands for no host is none.
-func usable(ip netip.Addr) netip.Addr {
-	if ip = ip.Unmap().WithZone(""); ip.IsUnspecified() {
-		return netip.Addr{}
-	}
-	return ip
+	return segment.PlainAddress(ip)
 }

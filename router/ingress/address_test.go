@@ -50,7 +50,7 @@ func TestTheClientIsTheLastThatIsNoTrustedProxy(t *testing.T) {
 		{"198.51.100.1", "203.0.113.7, 10.0.0.1", "198.51.100.1"},
 		{"2001:db8:2::1", "203.0.113.7", "2001:db8:2::1"},
 
-		{"10.0.0.1", "", "10.0.0.1"},
+		{"10.0.0.1", "", ""},
 		{"10.0.0.1", "203.0.113.7", "203.0.113.7"},
 		{"::ffff:10.0.0.1", "203.0.113.7", "203.0.113.7"},
 		{"172.16.5.5", "203.0.113.7", "203.0.113.7"},
@@ -76,35 +76,40 @@ func TestTheClientIsTheLastThatIsNoTrustedProxy(t *testing.T) {
 		{"10.0.0.1", "fe80::7%eth0", "fe80::7"},
 		{"10.0.0.1", "[fe80::7%eth0]:80", "fe80::7"},
 
-		{"10.0.0.1", "unknown", "10.0.0.1"},
-		{"10.0.0.1", "203.0.113.7, unknown", "10.0.0.1"},
-		{"10.0.0.1", "203.0.113.7, unknown, 10.0.0.2", "10.0.0.2"},
-		{"10.0.0.1", "203.0.113.7, _hidden, 10.0.0.2", "10.0.0.2"},
-		{"10.0.0.1", "203.0.113.7,, 10.0.0.2", "10.0.0.2"},
-		{"10.0.0.1", "203.0.113.7,", "10.0.0.1"},
+		{"10.0.0.1", "unknown", ""},
+		{"10.0.0.1", "203.0.113.7, unknown", ""},
+		{"10.0.0.1", "203.0.113.7, unknown, 10.0.0.2", ""},
+		{"10.0.0.1", "203.0.113.7, _hidden, 10.0.0.2", ""},
+		{"10.0.0.1", "203.0.113.7,, 10.0.0.2", ""},
+		{"10.0.0.1", "203.0.113.7,", ""},
 		{"10.0.0.1", ",203.0.113.7", "203.0.113.7"},
-		{"10.0.0.1", ",10.0.0.2", "10.0.0.2"},
-		{"10.0.0.1", "203.0.113.7||10.0.0.2", "10.0.0.2"},
-		{"10.0.0.1", "203.0.113.7:99999", "10.0.0.1"},
-		{"10.0.0.1", "203.0.113.7:", "10.0.0.1"},
-		{"10.0.0.1", "203.0.113.256", "10.0.0.1"},
-		{"10.0.0.1", "203.0.113.07", "10.0.0.1"},
-		{"10.0.0.1", "3405803783", "10.0.0.1"},
-		{"10.0.0.1", "[203.0.113.7", "10.0.0.1"},
-		{"10.0.0.1", "[]", "10.0.0.1"},
-		{"10.0.0.1", `"203.0.113.7"`, "10.0.0.1"},
-		{"10.0.0.1", "for=203.0.113.7", "10.0.0.1"},
-		{"10.0.0.1", "203.0.113.7/32", "10.0.0.1"},
-		{"10.0.0.1", "0.0.0.0", "10.0.0.1"},
-		{"10.0.0.1", "::", "10.0.0.1"},
-		{"10.0.0.1", "fe80::7%" + strings.Repeat("x", 100), "10.0.0.1"},
-		{"10.0.0.1", strings.Repeat("10.0.0.9, ", 1000) + strings.Repeat("10.0.0.2, ", 31) + "10.0.0.3", "10.0.0.2"},
+		{"10.0.0.1", ",10.0.0.2", ""},
+		{"10.0.0.1", "203.0.113.7||10.0.0.2", ""},
+		{"10.0.0.1", "203.0.113.7:99999", ""},
+		{"10.0.0.1", "203.0.113.7:", ""},
+		{"10.0.0.1", "203.0.113.256", ""},
+		{"10.0.0.1", "203.0.113.07", ""},
+		{"10.0.0.1", "3405803783", ""},
+		{"10.0.0.1", "[203.0.113.7", ""},
+		{"10.0.0.1", "[]", ""},
+		{"10.0.0.1", `"203.0.113.7"`, "203.0.113.7"},
+		{"10.0.0.1", `"[2001:db8:2::7]:80"`, "2001:db8:2::7"},
+		{"10.0.0.1", `"203.0.113.7`, ""},
+		{"10.0.0.1", `""`, ""},
+		{"10.0.0.1", "null", ""},
+		{"10.0.0.1", " ", ""},
+		{"10.0.0.1", "for=203.0.113.7", ""},
+		{"10.0.0.1", "203.0.113.7/32", ""},
+		{"10.0.0.1", "0.0.0.0", ""},
+		{"10.0.0.1", "::", ""},
+		{"10.0.0.1", "fe80::7%" + strings.Repeat("x", 100), ""},
+		{"10.0.0.1", strings.Repeat("10.0.0.9, ", 1000) + strings.Repeat("10.0.0.2, ", 31) + "10.0.0.3", ""},
 	} {
 		var lines []string
 		if c.lines != "" {
 			lines = strings.Split(c.lines, "|")
 		}
-		if got := proxies.client(from(c.peer, lines...)); got.String() != c.want {
+		if got := proxies.client(from(c.peer, lines...)); got.IsValid() != (c.want != "") || got.IsValid() && got.String() != c.want {
 			t.Errorf("%s with %.100q: %s, not %s", c.peer, lines, got, c.want)
 		}
 		unproxied := netip.MustParseAddr(c.peer).Unmap().WithZone("")
@@ -114,7 +119,73 @@ func TestTheClientIsTheLastThatIsNoTrustedProxy(t *testing.T) {
 	}
 }
 
-func TestWhoeverIsNotOnANetworkHasNoAddress(t *testing.T) {
+func TestTheOtherHeadersOfATrustedProxy(t *testing.T) {
+	proxies := networks(t, "10.0.0.0/8", "2001:db8:1::/48")
+	for _, c := range []struct {
+		headers string // with | between them
+		want    string
+	}{
+		{"X-Real-IP: 203.0.113.7", "203.0.113.7"},
+		{"x-real-ip: [2001:db8:2::7]:80", "2001:db8:2::7"},
+		{"X-Real-IP: ::ffff:203.0.113.7", "203.0.113.7"},
+		{"X-Real-IP: 8.8.8.8|X-Real-IP: 203.0.113.7", "203.0.113.7"},
+		{"X-Real-IP: unknown", ""},
+		{"X-Real-IP: 10.0.0.2", ""},
+		{"X-Real-IP: 203.0.113.7, 8.8.8.8", ""},
+		{"Forwarded: for=203.0.113.7", "203.0.113.7"},
+		{"Forwarded: For=203.0.113.7;proto=https;by=10.0.0.1", "203.0.113.7"},
+		{"Forwarded: proto=https; for=\"203.0.113.7:4711\"", "203.0.113.7"},
+		{"Forwarded: for=\"[2001:db8:2::7]:4711\"", "2001:db8:2::7"},
+		{"Forwarded: for=\"[2001:db8:2::7]\"", "2001:db8:2::7"},
+		{"Forwarded: for=8.8.8.8, for=203.0.113.7", "203.0.113.7"},
+		{"Forwarded: for=8.8.8.8, for=203.0.113.7;host=x, for=10.0.0.2", "203.0.113.7"},
+		{"Forwarded: for=203.0.113.7|Forwarded: for=\"[2001:db8:1::2]\"", "203.0.113.7"},
+		{"Forwarded: for=203.0.113.7, for=unknown", ""},
+		{"Forwarded: for=203.0.113.7, for=_hidden", ""},
+		{"Forwarded: for=203.0.113.7, proto=http", ""},
+		{"Forwarded: for=\"203.0.113.7", ""},
+		{"Forwarded: 203.0.113.7", ""},
+		{"Forwarded: for", ""},
+		{"CF-Connecting-IP: 203.0.113.7", ""},
+		// X-Forwarded-For comes first, and nothing stands in for what it does not say.
+		{"X-Forwarded-For: 203.0.113.7|X-Real-IP: 8.8.8.8|Forwarded: for=8.8.8.8", "203.0.113.7"},
+		{"X-Forwarded-For: unknown|X-Real-IP: 8.8.8.8", ""},
+		{"X-Forwarded-For: |X-Real-IP: 203.0.113.7", "203.0.113.7"},
+		{"X-Real-IP: 203.0.113.7|Forwarded: for=8.8.8.8", "203.0.113.7"},
+		{"X-Real-IP: unknown|Forwarded: for=8.8.8.8", ""},
+	} {
+		for peer, want := range map[string]string{"10.0.0.1": c.want, "198.51.100.1": "198.51.100.1"} {
+			ctx := from(peer)
+			for _, header := range strings.Split(c.headers, "|") {
+				name, value, _ := strings.Cut(header, ": ")
+				ctx.Request.Header.Add(name, value)
+			}
+			if got := proxies.client(ctx); got.IsValid() != (want != "") || got.IsValid() && got.String() != want {
+				t.Errorf("%s with %s: %v, not %q", peer, c.headers, got, want)
+			}
+		}
+	}
+}
+
+func FuzzForwarded(f *testing.F) {
+	for _, seed := range []string{"for=203.0.113.7", `for="[::1]:80";by=x, for=10.0.0.1`, "for", `for="`, ";;=,"} {
+		f.Add(seed)
+	}
+	proxies := networks(f, "10.0.0.0/8", "127.0.0.1")
+	f.Fuzz(func(t *testing.T, line string) {
+		ctx := from("127.0.0.1")
+		ctx.Request.Header.Set("Forwarded", line)
+		if got := proxies.client(ctx); got != got.Unmap().WithZone("") || got.IsValid() && got.IsUnspecified() {
+			t.Fatalf("%q: %v", line, got)
+		}
+		ctx.Request.Header.Add("Forwarded", "for=203.0.113.7, for=10.0.0.1")
+		if got := proxies.client(ctx); got.String() != "203.0.113.7" {
+			t.Fatalf("%q: spoofed %v", line, got)
+		}
+	})
+}
+
+func TestAClientThatIsNotOnANetworkHasNoAddress(t *testing.T) {
 	everybody := networks(t, "0.0.0.0/0", "::/0")
 	for _, address := range []net.Addr{nil, &net.UnixAddr{Name: "/run/aka"}, &net.TCPAddr{}, &net.TCPAddr{IP: net.IPv6unspecified}, &net.TCPAddr{IP: net.IP{1, 2, 3}}} {
 		var request fasthttp.Request
@@ -129,8 +200,8 @@ func TestWhoeverIsNotOnANetworkHasNoAddress(t *testing.T) {
 
 func TestFindingTheClientAllocatesNothingWithoutProxies(t *testing.T) {
 	ctx := from("2001:db8::1", "203.0.113.7")
-	var nobody trusted
-	if n := testing.AllocsPerRun(100, func() { nobody.client(ctx) }); n != 0 {
+	var unused trusted
+	if n := testing.AllocsPerRun(100, func() { unused.client(ctx) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
@@ -142,7 +213,7 @@ func FuzzClient(f *testing.F) {
 	proxies := networks(f, "10.0.0.0/8", "127.0.0.1")
 	f.Fuzz(func(t *testing.T, first, second string) {
 		got := proxies.client(from("127.0.0.1", first, second))
-		if got != got.Unmap().WithZone("") || !got.IsValid() || got.IsUnspecified() {
+		if got != got.Unmap().WithZone("") || got.IsValid() && got.IsUnspecified() {
 			t.Fatalf("%q and %q: %v", first, second, got)
 		}
 		// What a client wrote itself changes nothing once a proxy has said who that is.
@@ -253,8 +324,15 @@ func TestATrustedProxySaysWhoCalled(t *testing.T) {
 	if got := s.keptIP(t, "/v1/p", page(""), key, "X-Forwarded-For: 8.8.8.8, 203.0.113.7, 127.0.0.2"); got != "203.0.113.7" {
 		t.Error(got)
 	}
-	if got := s.keptIP(t, "/v1/p", page(""), key); got != "127.0.0.1" {
-		t.Error(got)
+	for _, header := range []string{"X-Nothing: here", "X-Forwarded-For: unknown", "X-Forwarded-For: 203.0.113.7,", "X-Real-IP: 127.0.0.3", "Forwarded: for=_x"} {
+		if got := s.keptIP(t, "/v1/p", page(""), key, header); got != "" {
+			t.Errorf("%s: the proxy's own address %q is kept", header, got)
+		}
+	}
+	for _, header := range []string{"X-Real-IP: 203.0.113.7", `Forwarded: for="203.0.113.7:4711"`} {
+		if got := s.keptIP(t, "/v1/p", page(""), key, header); got != "203.0.113.7" {
+			t.Errorf("%s: %q", header, got)
+		}
 	}
 }
 

@@ -29,9 +29,33 @@ func succeed(ctx *fasthttp.RequestCtx) {
 	ctx.SetBody(success)
 }
 
-// maxListed is how many of a batch's rejections its answer lists. A few dozen bytes can have thousands, and an answer takes
-// memory for as long as the client takes to read it.
+// maxListed is how many rejections, and how many warnings, an answer lists. A few dozen bytes can have thousands, and an
+// answer takes memory for as long as the client takes to read it.
 const maxListed = 100
+
+// listedWarnings are an answer's warnings. They stand beside what SDKs look for, and are left out where there are none.
+type listedWarnings struct {
+	Warnings []segment.Warning `json:"warnings,omitempty"`
+	// Unlisted is how many more there are.
+	Unlisted int `json:"warnings_unlisted,omitempty"`
+}
+
+func listWarnings(warnings []segment.Warning) listedWarnings {
+	listed := min(len(warnings), maxListed)
+	return listedWarnings{warnings[:listed], len(warnings) - listed}
+}
+
+// succeedSingle answers 200 to a single call, and lists its warnings.
+func succeedSingle(ctx *fasthttp.RequestCtx, result *segment.Result) {
+	if len(result.Warnings) == 0 {
+		succeed(ctx)
+		return
+	}
+	respond(ctx, struct {
+		Success bool `json:"success"`
+		listedWarnings
+	}{true, listWarnings(result.Warnings)})
+}
 
 type batchAnswer struct {
 	Success  bool                `json:"success"`
@@ -39,6 +63,7 @@ type batchAnswer struct {
 	Rejected []segment.Rejection `json:"rejected"`
 	// Unlisted is how many more were rejected.
 	Unlisted int `json:"rejected_unlisted,omitempty"`
+	listedWarnings
 }
 
 // succeedBatch answers 200 whatever was rejected: another status would make SDKs send, or lose, the good calls too.
@@ -46,6 +71,7 @@ func succeedBatch(ctx *fasthttp.RequestCtx, result *segment.Result) {
 	listed := min(len(result.Rejected), maxListed)
 	answer := batchAnswer{
 		Success: true, Accepted: len(result.Messages), Rejected: result.Rejected[:listed], Unlisted: len(result.Rejected) - listed,
+		listedWarnings: listWarnings(result.Warnings),
 	}
 	if answer.Rejected == nil {
 		answer.Rejected = []segment.Rejection{}
@@ -101,7 +127,7 @@ var (
 	refusedTimeout            = &refusal{fasthttp.StatusServiceUnavailable, "read_timeout", "request: expected it to be complete sooner"}
 	refusedOverloaded         = &refusal{fasthttp.StatusServiceUnavailable, "overloaded", "there is no room at the moment; send it again later"}
 	refusedUnavailable        = &refusal{fasthttp.StatusServiceUnavailable, "unavailable", "nothing can be accepted at the moment; send it again later"}
-	refusedDraining           = &refusal{fasthttp.StatusServiceUnavailable, "draining", "this server takes no more calls; send it again, to another one"}
+	refusedDraining           = &refusal{fasthttp.StatusServiceUnavailable, "draining", "this server is shutting down; send it again, to another one"}
 	refusedTooManyConnections = &refusal{fasthttp.StatusServiceUnavailable, "too_many_connections", "too many connections are open; send it again later"}
 )
 
@@ -138,7 +164,10 @@ func refuse(ctx *fasthttp.RequestCtx, r *refusal) {
 	respond(ctx, errorAnswer{Code: r.code, Message: r.message, Error: r.message})
 }
 
-// endsConnection tells whether nobody knows where the next request begins, or there is to be none.
+// isFinal reports whether the same request would be refused again.
+func (r *refusal) isFinal() bool { return r.status == fasthttp.StatusBadRequest }
+
+// endsConnection reports whether the next request cannot be found behind this one, or is not wanted.
 func (r *refusal) endsConnection() bool {
 	return r == refusedRequest || r == refusedTimeout || r == refusedInternal || r == refusedTooManyConnections || r == refusedDraining
 }

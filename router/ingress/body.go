@@ -42,14 +42,14 @@ type body struct {
 	content bytes.Buffer
 	limit   int64
 	wire    io.LimitedReader // what may still come, and one byte more
-	meter   meter
+	counted countingReader
 	decoder decoder
 }
 
 var bodies = sync.Pool{New: func() any { return new(body) }}
 
 func (b *body) release() {
-	b.wire.R, b.meter = nil, meter{}
+	b.wire.R, b.counted = nil, countingReader{}
 	b.decoder.release()
 	for _, buffer := range []*bytes.Buffer{&b.sent, &b.content} {
 		if buffer.Cap() > keptBytes {
@@ -59,8 +59,8 @@ func (b *body) release() {
 	bodies.Put(b)
 }
 
-// read returns the body, decompressed, for which the share then is enough. The body is good until release.
-func (b *body) read(ctx *fasthttp.RequestCtx, limits *Limits, w *windows, held *share) ([]byte, *refusal) {
+// read returns the body, decompressed, for which the reservation then is enough. The body is good until release.
+func (b *body) read(ctx *fasthttp.RequestCtx, limits *Limits, w *windows, held *reservation) ([]byte, *refusal) {
 	b.content.Reset()
 	stream := ctx.RequestBodyStream()
 	if stream == nil {
@@ -71,30 +71,38 @@ func (b *body) read(ctx *fasthttp.RequestCtx, limits *Limits, w *windows, held *
 	}
 	b.limit = int64(limits.wire())
 	b.wire = io.LimitedReader{R: stream, N: b.limit + 1}
-	b.meter = meter{reader: &b.wire, share: held}
+	b.counted = countingReader{reader: &b.wire, reserved: held}
 	coding, known := codingOf(ctx)
 	if !known {
 		return nil, refusedEncoding
 	}
 	if coding == asItIs {
 		refused := b.fetch(ctx, &b.content)
-		return b.content.Bytes(), refused
+		if coding = codingByMagic(b.content.Bytes()); refused != nil || coding == asItIs {
+			return b.content.Bytes(), refused
+		}
+		b.sent, b.content = b.content, b.sent
+		b.content.Reset()
+	} else {
+		b.sent.Reset()
+		if refused := b.fetch(ctx, &b.sent); refused != nil || b.sent.Len() == 0 {
+			return nil, refused
+		}
 	}
-	b.sent.Reset()
-	if refused := b.fetch(ctx, &b.sent); refused != nil || b.sent.Len() == 0 {
-		return nil, refused
+	refused := expansionProblem(b.expand(coding, w, int64(limits.decompressed()), held))
+	if refused == refusedCompression && looksLikeJSON(b.sent.Bytes()) {
+		return b.sent.Bytes(), nil // a proxy has decompressed it, and left the header
 	}
-	err := b.expand(coding, w, int64(limits.decompressed()), held)
-	return b.content.Bytes(), expansionProblem(err)
+	return b.content.Bytes(), refused
 }
 
 // fetch reads all that is sent.
 func (b *body) fetch(ctx *fasthttp.RequestCtx, into *bytes.Buffer) *refusal {
-	_, err := into.ReadFrom(&b.meter)
+	_, err := into.ReadFrom(&b.counted)
 	switch {
 	case b.wire.N <= 0:
 		return refusedTooLarge
-	case errors.Is(err, errNoRoom):
+	case errors.Is(err, errNoMemory):
 		return refusedOverloaded
 	case isLate(ctx, err):
 		return refusedTimeout
@@ -105,15 +113,15 @@ func (b *body) fetch(ctx *fasthttp.RequestCtx, into *bytes.Buffer) *refusal {
 }
 
 // expand decompresses what was sent. What becomes large is measured before it is kept, and is decompressed a second time:
-// what is too large takes no more than what is small.
-func (b *body) expand(c coding, w *windows, limit int64, held *share) error {
-	out := yield{content: &b.content, share: held, sent: int64(b.sent.Len()), kept: keptBytes, limit: limit}
+// a body that is too large takes as little memory as a small one.
+func (b *body) expand(c coding, w *windows, limit int64, held *reservation) error {
+	out := yield{content: &b.content, reserved: held, sent: int64(b.sent.Len()), kept: keptBytes, limit: limit}
 	err := b.decoder.decode(b.sent.Bytes(), c, w, &out)
 	if err != nil || out.isWhole() {
 		return err
 	}
-	if !held.hold(out.sent + out.size) {
-		return errNoRoom
+	if !held.reserve(out.sent + out.size) {
+		return errNoMemory
 	}
 	b.content = bytes.Buffer{}
 	b.content.Grow(int(out.size) + bytes.MinRead)
@@ -127,21 +135,21 @@ func expansionProblem(err error) *refusal {
 		return nil
 	case errors.Is(err, errTooLarge), errors.Is(err, zstd.ErrDecoderSizeExceeded):
 		return refusedTooLarge
-	case errors.Is(err, errNoRoom):
+	case errors.Is(err, errNoMemory):
 		return refusedOverloaded
 	}
 	return refusedCompression
 }
 
-// isCutShort tells whether less has come than Content-Length says: when the client goes away the stream just ends.
+// isCutShort reports whether less has come than Content-Length says: when the client goes away the stream just ends.
 func (b *body) isCutShort(ctx *fasthttp.RequestCtx) bool {
 	return b.limit+1-b.wire.N < int64(ctx.Request.Header.ContentLength())
 }
 
-// isAmbiguous tells whether a proxy in between may see the headers or the body end elsewhere: the length is said in two ways,
+// hasTwoLengths reports whether a proxy in between may see the headers or the body end elsewhere: the length is said in two ways,
 // the encoding is not only chunked, a line goes on in the next one, or ends without a return. A part of the body would be the
 // next request to one of the two (https://www.rfc-editor.org/rfc/rfc9112#section-6.3).
-func isAmbiguous(ctx *fasthttp.RequestCtx) bool {
+func hasTwoLengths(ctx *fasthttp.RequestCtx) bool {
 	length, chunked := false, false
 	for line := range bytes.Lines(ctx.Request.Header.RawHeaders()) {
 		if !bytes.HasSuffix(line, []byte("\r\n")) || line[0] == ' ' || line[0] == '\t' {

@@ -104,7 +104,7 @@ func TestEveryEncodingRoundTrips(t *testing.T) {
 			}
 		}
 	}
-	if taken := s.server.room.taken.Load(); taken != 0 {
+	if taken := s.server.budget.taken.Load(); taken != 0 {
 		t.Errorf("%d bytes are not given back", taken)
 	}
 }
@@ -201,7 +201,8 @@ func broken() map[string]struct{ encoding, body string } {
 	}
 	for encoding, pack := range packers {
 		packed := pack(call)
-		cases[encoding+" that is plain"] = struct{ encoding, body string }{encoding, call}
+		cases[encoding+" that is text"] = struct{ encoding, body string }{encoding, "x" + call}
+		cases[encoding+" that is half of a call"] = struct{ encoding, body string }{encoding, call[:len(call)-2]}
 		cases[encoding+" and more"] = struct{ encoding, body string }{encoding, packed + "x"}
 		cases[encoding+" and much more"] = struct{ encoding, body string }{encoding, packed + strings.Repeat("x", 100<<10)}
 		cases[encoding+" and a line"] = struct{ encoding, body string }{encoding, packed + "\r\n"}
@@ -224,6 +225,43 @@ func TestBodiesThatAreNotWhatTheEncodingSays(t *testing.T) {
 	}
 	if len(s.entries) > 0 {
 		t.Errorf("kept %+v", s.entries)
+	}
+}
+
+func TestABodyIsTakenForWhatItIs(t *testing.T) {
+	s := start(t, testConfig())
+	large := wide(200 << 10)
+	for name, c := range map[string]struct{ headers, body string }{
+		"gzip without its header":      {"", zipped(call)},
+		"gzip said to be text":         {"Content-Type: text/plain", zipped(call)},
+		"gzip said to be as it is":     {encoded("identity"), zipped(call)},
+		"zstd without its header":      {"", packers["zstd"](call)},
+		"JSON said to be gzip":         {encoded("gzip"), call},
+		"JSON said to be x-gzip":       {encoded("x-gzip"), " \r\n" + call + "\n"},
+		"JSON said to be deflate":      {encoded("deflate"), call},
+		"JSON said to be br":           {encoded("br"), call},
+		"JSON said to be zstd":         {encoded("zstd"), "\xef\xbb\xbf" + call},
+		"much gzip without its header": {"", zipped(large)},
+		"much JSON said to be gzip":    {encoded("gzip"), large},
+	} {
+		s.entries, s.seen = nil, nil
+		headers := c.headers
+		if headers == "" {
+			headers = "X-Nothing: here"
+		}
+		if got := s.raw(aliasWith(headers, c.body, true)); !strings.HasPrefix(got, "HTTP/1.1 200") || len(s.entries) != 1 || s.entries[0].MessageID != "m1" {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	// It is held to the limits as what has its header.
+	if got := s.post(t, "/v1/alias", zipped(strings.Repeat(" ", 17<<20))); got.code(t) != "body_too_large" {
+		t.Errorf("%s", got.body)
+	}
+	if got := s.post(t, "/v1/alias", zipped(call)[:50]); got.code(t) != "invalid_encoding" {
+		t.Errorf("%s", got.body)
+	}
+	if taken := s.server.budget.taken.Load(); taken != 0 {
+		t.Errorf("%d bytes are not given back", taken)
 	}
 }
 
@@ -278,23 +316,23 @@ func TestTheConnectionIsGoodAfterABadBody(t *testing.T) {
 type reading struct {
 	limits  Limits
 	windows *windows
-	room    room
+	budget  memoryBudget
 	body    body
 }
 
 func newReading() *reading {
 	r := &reading{limits: DefaultConfig.Limits}
 	r.windows = newWindows(&r.limits)
-	r.room.reset(&r.limits)
+	r.budget.reset(&r.limits)
 	return r
 }
 
-// read returns what came out, good until the next read, and how much of the room it took.
+// read returns what came out, good until the next read, and how much of the budget it took.
 func (r *reading) read(encoding string, sent []byte) (content []byte, refused *refusal, taken int64) {
 	var ctx fasthttp.RequestCtx
 	ctx.Request.Header.Set(fasthttp.HeaderContentEncoding, encoding)
 	ctx.Request.SetBodyStream(bytes.NewReader(sent), len(sent))
-	held := share{room: &r.room}
+	held := reservation{budget: &r.budget}
 	defer held.giveBack()
 	content, refused = r.body.read(&ctx, &r.limits, r.windows, &held)
 	r.body.decoder.release()
@@ -312,7 +350,7 @@ func TestABombTakesLittle(t *testing.T) {
 			t.Errorf("%s: %+v", encoding, refused)
 		}
 		if taken > int64(len(bomb))+keptBytes {
-			t.Errorf("%s: %d bytes of the room for %d bytes", encoding, taken, len(bomb))
+			t.Errorf("%s: %d bytes of the budget for %d bytes", encoding, taken, len(bomb))
 		}
 		if more := allocated() - before; more > 32<<20 {
 			t.Errorf("%s: %d bytes for %d bytes", encoding, more, len(bomb))
@@ -399,14 +437,14 @@ func TestALargeBodyHoldsItsRoom(t *testing.T) {
 		sent := []byte(pack(string(body)))
 		r := newReading()
 		content, refused, taken := r.read(encoding, sent)
-		if want := int64(len(sent)+len(body)) - r.room.free; refused != nil || !bytes.Equal(content, body) || taken != want {
-			t.Errorf("%s: %d bytes, %+v, %d of the room and not %d", encoding, len(content), refused, taken, want)
+		if want := int64(len(sent)+len(body)) - r.budget.free; refused != nil || !bytes.Equal(content, body) || taken != want {
+			t.Errorf("%s: %d bytes, %+v, %d of the budget and not %d", encoding, len(content), refused, taken, want)
 		}
-		r.room.size = taken - 1
+		r.budget.size = taken - 1
 		if _, refused, _ := r.read(encoding, sent); refused != refusedOverloaded {
 			t.Errorf("%s without room: %+v", encoding, refused)
 		}
-		r.room.size = keptBytes / 2
+		r.budget.size = keptBytes / 2
 		if _, refused, _ := r.read(encoding, sent); refused != refusedOverloaded {
 			t.Errorf("%s with little room: %+v", encoding, refused)
 		}
@@ -439,7 +477,7 @@ func FuzzBody(f *testing.F) {
 			t.Fatalf("%+v", refused)
 		}
 		if len(content) > r.limits.decompressed() || taken > int64(r.limits.wire()+r.limits.decompressed()) {
-			t.Fatalf("%d bytes, %d of the room", len(content), taken)
+			t.Fatalf("%d bytes, %d of the budget", len(content), taken)
 		}
 		if want, err := plainly(encoding, sent); err == nil && refused == nil && !bytes.Equal(content, want) {
 			t.Fatalf("%q, not %q", content, want)

@@ -26,11 +26,11 @@ const (
 	maxPEMBytes = 1 << 20
 )
 
-// IsSet tells whether the ingress is to speak https.
+// IsSet reports whether the ingress is to speak https.
 func (t TLS) IsSet() bool { return t.CertFile != "" || t.KeyFile != "" }
 
 // Check reports what is wrong with the files, by their keys below the section, and shows nothing that they hold. An expired
-// certificate is not wrong: not to start would stop the deliveries too, and whoever renews it may come later.
+// certificate is not wrong: not to start would stop the deliveries too, and it may be renewed later.
 func (t TLS) Check(report func(key, format string, args ...any)) {
 	if cert, key, ok := t.read(report); ok {
 		parsePair(cert, key, report)
@@ -185,10 +185,10 @@ func (c *certificate) look(now time.Time) {
 	changed, err := c.load()
 	switch {
 	case err != nil:
-		c.log.Warn("the new certificate cannot be used; the old one stays until its files change again: mend tls.cert_file and tls.key_file", zap.Error(err))
+		c.log.Warn("new certificate is unusable, the old one stays", zap.String("hint", "correct tls.cert_file and tls.key_file"), zap.Error(err))
 	case changed:
 		c.reminded = time.Time{}
-		c.log.Info("the certificate is a new one", zap.Time("expires", c.current.Load().Leaf.NotAfter))
+		c.log.Info("new certificate loaded", zap.Time("expires", c.current.Load().Leaf.NotAfter))
 	}
 	c.remind(now)
 }
@@ -223,8 +223,8 @@ func (c *certificate) remind(now time.Time) {
 	}
 	c.reminded = now
 	if now.After(expires) {
-		c.log.Error("the certificate has expired: SDKs refuse to send until there is a new one: put it in the place of tls.cert_file and tls.key_file", zap.Time("expires", expires))
+		c.log.Error("certificate has expired, SDKs refuse to send", zap.String("hint", "replace tls.cert_file and tls.key_file"), zap.Time("expires", expires))
 		return
 	}
-	c.log.Warn("the certificate expires soon: renew it", zap.Time("expires", expires))
+	c.log.Warn("certificate expires soon", zap.String("hint", "renew it"), zap.Time("expires", expires))
 }

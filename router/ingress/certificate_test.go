@@ -213,10 +213,10 @@ func (r *renewal) expect(serial int64, logged ...string) {
 }
 
 const (
-	logNew     = "info: the certificate is a new one"
-	logUnfit   = "warn: the new certificate cannot be used; the old one stays until its files change again: mend tls.cert_file and tls.key_file"
-	logSoon    = "warn: the certificate expires soon: renew it"
-	logExpired = "error: the certificate has expired: SDKs refuse to send until there is a new one: put it in the place of tls.cert_file and tls.key_file"
+	logNew     = "info: new certificate loaded"
+	logUnfit   = "warn: new certificate is unusable, the old one stays"
+	logSoon    = "warn: certificate expires soon"
+	logExpired = "error: certificate has expired, SDKs refuse to send"
 )
 
 func TestTheCertificateFollowsItsFiles(t *testing.T) {

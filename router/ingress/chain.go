@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// maxChain is how many certificates of a file are looked at: a chain has no more.
+// maxChain is how many certificates of a file are looked at: a chain is shorter.
 const maxChain = 16
 
 // parseChain returns the certificates of a file, nil for one that cannot be parsed.
@@ -52,7 +52,7 @@ func misplaced(chain []*x509.Certificate) (issuer, issued int, ok bool) {
 }
 
 // hasIssued returns the place of the first of the certificates that one has issued, by the names in them; -1 when there is none.
-// A root has issued itself, and stands for itself alone.
+// A root has issued itself, which does not count.
 func hasIssued(issuer *x509.Certificate, certs []*x509.Certificate) int {
 	return slices.IndexFunc(certs, func(cert *x509.Certificate) bool {
 		return issuer != nil && cert != nil && bytes.Equal(cert.RawIssuer, issuer.RawSubject) && !bytes.Equal(cert.RawIssuer, cert.RawSubject)

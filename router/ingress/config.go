@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"aka/destinations/adapter"
+	"aka/router/mergerules"
 	"aka/router/segment"
 	"aka/router/strictyaml"
 )
@@ -15,49 +16,73 @@ import (
 type Config struct {
 	// Listen is the address where SDKs send, as host:port. Default :8080.
 	Listen string `yaml:"listen"`
-	// TLS makes the ingress speak https, and nothing else: several SDKs refuse plain http. Both files are PEM (the certificate
-	// followed by those between it and the root) and are read again when they change, without a restart; while they are no
-	// pair, the old certificate stays. One that has expired is shown all the same, and the log says so. Both or neither.
-	// Default: plain http.
+	// TLS makes the ingress speak only https: several SDKs refuse plain http. Both files are PEM. aka reads them again when
+	// they change, without a restart. If they do not match, aka keeps the old certificate. aka also serves an expired
+	// certificate, and logs that it has expired. Set both keys or neither. Default: plain http.
 	TLS TLS `yaml:"tls"`
-	// TrustedProxies are the proxies in front, as networks (10.0.0.0/8) or addresses: their X-Forwarded-For says who called
-	// them. From anybody else that header counts for nothing. Default: none.
+	// TrustedProxies are the proxies in front, as networks (10.0.0.0/8) or addresses. aka reads the caller's address from their
+	// X-Forwarded-For, and ignores that header from others. Default: none.
 	TrustedProxies []Network `yaml:"trusted_proxies"`
-	// StaticDir is a folder of files to serve beside the API, such as the SDKs that browsers load; the API's own paths come
-	// first. Where a snippet's URL has a write key, as in /analytics.js/v1/KEY/analytics.min.js, the file's path needs none.
-	// Everybody may read what lies in it: neither the config nor the journal, the certificate's key or a secret's file may.
+	// StaticDir is a folder of files to serve beside the API, such as the SDKs that browsers load. The API's own paths have
+	// priority. A snippet's URL may contain a write key, as in /analytics.js/v1/KEY/analytics.min.js. The file's path has none.
+	// Everybody can read this folder. So keep the config, the journal, the certificate's key and files of secrets out of it.
 	// Default: none.
 	StaticDir string `yaml:"static_dir"`
-	// Sources are who may send, by name: 1 to 63 of a-z, 0-9, _ and -. At least one.
+	// Sources are the senders, by name: 1 to 63 of a-z, 0-9, _ and -. At least one.
 	Sources map[string]Source `yaml:"sources" example:"website"`
-	// Limits are what one request of an SDK may hold and take.
+	// Limits are the limits of one request of an SDK.
 	Limits Limits `yaml:"limits"`
 }
 
 // Source is a write key and what it may do.
 type Source struct {
-	// WriteKey is what the SDK identifies itself with. Required; no two sources share one.
+	// WriteKey is the key with which the SDK identifies itself. Required; no two sources share one.
 	WriteKey adapter.Secret `yaml:"write_key" example:"${AKA_WRITE_KEY:-dev}"`
-	// Destinations are the names of those that get this source's calls. Default: all of them.
+	// Destinations are the names of the destinations that receive this source's calls. Default: all of them.
 	Destinations []string `yaml:"destinations"`
-	// AllowedOrigins are the origins whose pages may send from a browser, such as https://app.example, in any case. There are no
-	// wildcards. Default: any.
+	// AllowedOrigins are the origins whose pages may send from a browser, such as https://app.example. Case does not matter.
+	// There are no wildcards. Default: any.
 	AllowedOrigins []string `yaml:"allowed_origins"`
-	// IP is what becomes of a call's context.ip: keep, anonymize (its network is kept: 24 bits of IPv4, 48 of IPv6) or drop. A
-	// browser's or a phone's call that has none gets its client's before that. Default keep.
+	// IP is what aka does with a call's context.ip: keep, anonymize (keep its network: 24 bits of IPv4, 48 of IPv6) or drop. If
+	// a call from a browser or phone has none, aka first adds the client's address. Default keep.
 	IP segment.IPPolicy `yaml:"ip"`
-	// Rate is how many calls are taken per second, over time. A second's worth may come at once, and a larger batch is taken too
-	// and makes the next ones wait. What comes above it is answered 429, which most SDKs send again later: this is against a
-	// source that runs wild, not for shaping. 0 is unlimited. Default 0.
+	// RepairAlias links the visitor's anonymousId where a browser's or a phone's alias names one id twice. Segment's SDK sends it
+	// so where an identify of the same user follows at once. If false, aka drops such an alias everywhere, as same_ids.
+	// Default true.
+	RepairAlias *bool `yaml:"repair_alias"`
+	// ReorderWindow is how long aka holds each call of a browser or phone. Calls that the same device made before it, and that
+	// arrive within this time, are delivered before it. 0s to 5s, in whole milliseconds; 0s is off. Default 300ms.
+	//
+	// The answer to the SDK does not wait. A server's calls are not moved. One that shares an id with a held call waits behind it.
+	ReorderWindow *time.Duration `yaml:"reorder_window"`
+	// Rate is how many calls aka accepts per second, on average. A second's calls may come at once. aka accepts a larger batch
+	// too, and then refuses calls for longer. It answers calls above the rate with 429, which most SDKs send again later. The
+	// rate protects against a faulty source, and does not shape traffic. 0 is unlimited. Default 0.
 	Rate float64 `yaml:"rate"`
+	// IDs are the patterns of this source's ids. A list that is not empty replaces the one of `ids` at the top.
+	IDs mergerules.IDs `yaml:"ids"`
+}
+
+// The default of ReorderWindow, and the longest.
+const (
+	DefaultReorderWindow = 300 * time.Millisecond
+	MaxReorderWindow     = 5 * time.Second
+)
+
+// reorderWindow is ReorderWindow, or its default.
+func (s *Source) reorderWindow() time.Duration {
+	if s.ReorderWindow == nil {
+		return DefaultReorderWindow
+	}
+	return *s.ReorderWindow
 }
 
 // TLS is where the certificate of the ingress lies. Both files are PEM, and are read again when they change. Both are named, or
 // neither.
 type TLS struct {
-	// CertFile is the file of the certificate, followed by those between it and the root: each stands behind what it has issued.
+	// CertFile is the file of the certificate and its intermediate certificates, each after the one that it has issued.
 	CertFile string `yaml:"cert_file"`
-	// KeyFile is the file of its private key.
+	// KeyFile is the file of the certificate's private key.
 	KeyFile string `yaml:"key_file"`
 }
 
@@ -72,7 +97,7 @@ func (n *Network) UnmarshalText(text []byte) error {
 		return nil
 	}
 	prefix, err := netip.ParsePrefix(string(text))
-	// An IPv4 address in IPv6 has its bits behind these; with fewer it would be a network that has nobody.
+	// An IPv4 address in IPv6 has its bits behind these; with fewer it would be a network without addresses.
 	const inIPv6 = 128 - 32
 	switch {
 	case err != nil || prefix.Addr().Is4In6() && prefix.Bits() < inIPv6:
@@ -86,7 +111,7 @@ func (n *Network) UnmarshalText(text []byte) error {
 
 // Limits bound what one request may hold and take.
 type Limits struct {
-	// CallBytes is the largest single call as JSON. 1KiB to 768KiB: the journal takes no more. Default 512KiB.
+	// CallBytes is the largest single call as JSON. 1KiB to 768KiB, which is the limit of the journal. Default 512KiB.
 	CallBytes strictyaml.Size `yaml:"call_bytes"`
 	// WireBytes is the largest body as sent. At least call_bytes. Default 4MiB.
 	WireBytes strictyaml.Size `yaml:"wire_bytes"`
@@ -99,17 +124,17 @@ type Limits struct {
 	// Strict lowers the limits to Segment's own: 32 KB a call, 500 KB a body, 2500 calls a batch, 100 bytes a messageId instead
 	// of 256. Default false.
 	Strict bool `yaml:"strict"`
-	// ReadTimeout bounds the reading of one request's body. Its headers have as long, and 10 seconds at most. Above 0.
+	// ReadTimeout bounds the reading of one request's body. It bounds the headers too, with 10 seconds at most. Above 0.
 	// Default 30s.
 	ReadTimeout time.Duration `yaml:"read_timeout"`
-	// IdleTimeout is how long a kept-alive connection waits for its next request. A load balancer or proxy in front must give its
-	// connections up sooner, or it answers 502 when one is closed under it, and SDKs lose a batch then. Google's keeps them for
-	// 10 minutes, some SDKs for 5, AWS's and nginx for 1. Above 0. Default 11m.
+	// IdleTimeout is how long a kept-alive connection may wait for its next request. A load balancer or proxy in front must
+	// close its idle connections sooner. Otherwise it answers 502 when aka closes one under it, and SDKs lose a batch then.
+	// Google's load balancer keeps them for 10 minutes, some SDKs for 5, AWS's and nginx for 1. Above 0. Default 11m.
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
-	// Connections is how many may be open at once. For one more, the one that has waited longest for its next request is closed, if
-	// that is 5 seconds or longer. If there is none, the new one is answered 503. Where the process may open too few files
-	// (ulimit -n), it is lowered at the start, with a warning in the log, so that some files stay for vendors, the journal and
-	// the admin server. 1 to 1000000. Default 10000.
+	// Connections is how many connections may be open at once. For one more, aka closes the connection that has been idle
+	// longest, if that is 5 seconds or longer. If there is none, aka answers the new one 503. If the process may open too few
+	// files (ulimit -n), aka lowers the limit at its start and logs a warning. Then some files are left for vendors, the
+	// journal and the admin server. 1 to 1000000. Default 10000.
 	Connections int `yaml:"connections"`
 }
 

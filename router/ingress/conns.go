@@ -47,7 +47,7 @@ func newConns(evicted prometheus.Counter) *conns {
 // now is never 0: a moment after the beginning.
 func (s *conns) now() time.Duration { return time.Since(s.begun) + 1 }
 
-// add counts a connection, which rests until something comes. It returns false when there are to be no more.
+// add counts a connection, which rests until something comes. It returns false after closeSilent.
 func (s *conns) add(c *conn) bool {
 	c.rests.Store(int64(s.now()))
 	s.mu.Lock()
@@ -67,7 +67,7 @@ func (s *conns) remove(c *conn) {
 // len is how many are open.
 func (s *conns) len() int { return int(s.count.Load()) }
 
-// closeSilent closes those over which nothing has come yet, and lets no more come. The library takes them for busy, and would let
+// closeSilent closes those over which nothing has come yet, and refuses new ones. The library takes them for busy, and would let
 // them hold up the shutdown.
 func (s *conns) closeSilent() {
 	s.mu.Lock()

@@ -1,9 +1,14 @@
 package ingress
 
-import "github.com/valyala/fasthttp"
+import (
+	"bytes"
+
+	"github.com/valyala/fasthttp"
+)
 
 const (
 	headerRequestPrivateNetwork = "Access-Control-Request-Private-Network"
+	headerResourcePolicy        = "Cross-Origin-Resource-Policy"
 	headerAllowPrivateNetwork   = "Access-Control-Allow-Private-Network"
 )
 
@@ -18,6 +23,29 @@ func allowOrigin(ctx *fasthttp.RequestCtx, origin []byte) {
 	h.Set(fasthttp.HeaderVary, fasthttp.HeaderOrigin)
 	h.Set(fasthttp.HeaderAccessControlAllowCredentials, "true")
 	h.Set(fasthttp.HeaderAccessControlExposeHeaders, "Retry-After, "+headerRateLimitReset)
+}
+
+// originIn returns the Origin in the beginning of a request, nil for none. The library reads no header of a request whose headers are
+// too large, and a page that may not read the answer sends such a request again.
+func originIn(head []byte) []byte {
+	for line := range bytes.Lines(head) {
+		name, value, _ := bytes.Cut(line, []byte{':'})
+		if !isHeader(name, fasthttp.HeaderOrigin) || !bytes.HasSuffix(value, []byte("\r\n")) {
+			continue
+		}
+		value = bytes.TrimSpace(value)
+		if bytes.ContainsFunc(value, func(c rune) bool { return c <= ' ' || c >= 0x7f }) {
+			return nil
+		}
+		return value
+	}
+	return nil
+}
+
+// embeddable lets a page that isolates itself load an image or a script
+// (https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Cross-Origin-Resource-Policy).
+func embeddable(ctx *fasthttp.RequestCtx) {
+	ctx.Response.Header.Set(headerResourcePolicy, "cross-origin")
 }
 
 // preflight allows whatever headers are asked for: the SDKs' differ, and * would leave out Authorization.

@@ -27,7 +27,7 @@ var (
 	errTrailing = errors.New("the compressed body ends before the body does")
 )
 
-// codings are the names that Content-Encoding may have, and what they stand for.
+// codings are the names that Content-Encoding may have, and their meaning.
 var codings = map[string]coding{
 	"":         asItIs,
 	"identity": asItIs,
@@ -62,6 +62,28 @@ func codingOf(ctx *fasthttp.RequestCtx) (found coding, ok bool) {
 		}
 	}
 	return found, true
+}
+
+// codingByMagic returns how a body is compressed that has no Content-Encoding: some SDKs and proxies leave it out. JSON begins with
+// none of these bytes.
+func codingByMagic(sent []byte) coding {
+	switch {
+	case bytes.HasPrefix(sent, []byte("\x1f\x8b\x08")):
+		return gzipped
+	case bytes.HasPrefix(sent, []byte("\x28\xb5\x2f\xfd")):
+		return zstandard
+	}
+	return asItIs
+}
+
+// looksLikeJSON reports whether a body begins and ends as an object or array does.
+func looksLikeJSON(sent []byte) bool {
+	sent = bytes.TrimSpace(bytes.TrimPrefix(sent, []byte("\xef\xbb\xbf")))
+	if len(sent) < 2 {
+		return false
+	}
+	first, last := sent[0], sent[len(sent)-1]
+	return first == '{' && last == '}' || first == '[' && last == ']'
 }
 
 // decoder decompresses a body that has come. What it keeps for the next one is small, whatever the body says.
@@ -120,7 +142,7 @@ func (d *decoder) gunzip(to *yield) error {
 	return nil
 }
 
-// inflate takes what the name deflate stands for, and what some clients took it for: the same without its frame.
+// inflate takes deflate as it is defined, with zlib's frame, and as some clients write it, without.
 func (d *decoder) inflate(to *yield) error {
 	if startsZlib(d.sent) {
 		return d.unzlib(to)
@@ -145,14 +167,14 @@ func (d *decoder) unzlib(to *yield) (err error) {
 	return to.take(d.zlib)
 }
 
-// startsZlib tells whether this is the header of zlib (https://www.rfc-editor.org/rfc/rfc1950#section-2.2). Without one, it
-// would be a stored block whose padding is not zero, which nobody writes.
+// startsZlib reports whether this is the header of zlib (https://www.rfc-editor.org/rfc/rfc1950#section-2.2). Without one, it
+// would be a stored block whose padding is not zero, which no encoder writes.
 func startsZlib(sent []byte) bool {
 	return len(sent) >= 2 && sent[0]&0x0f == 8 && sent[0]>>4 <= 7 && (int(sent[0])<<8|int(sent[1]))%31 == 0
 }
 
 // windows has the decoders that take as much memory as the body asks for: some twenty bytes may ask for many megabytes.
-// Only few work at once, and they wait for nobody: all that they read has come. What they took stays with them until the
+// Only few work at once, and they do not wait for the network: all that they read has come. What they took stays with them until the
 // garbage collector empties the pools.
 type windows struct {
 	turns         chan struct{}
@@ -221,12 +243,12 @@ func (l lastApart) Read(p []byte) (int, error) {
 
 // yield is what comes out of decompression. As long as it is not kept whole it is counted only.
 type yield struct {
-	content *bytes.Buffer
-	share   *share
-	sent    int64 // what the share is for beside the yield
-	size    int64
-	kept    int64 // the largest size that is kept
-	limit   int64 // the largest size that there may be
+	content  *bytes.Buffer
+	reserved *reservation
+	sent     int64 // what is reserved beside the yield
+	size     int64
+	kept     int64 // the largest size that is kept
+	limit    int64 // the largest size that there may be
 }
 
 // take reads to the end.
@@ -256,8 +278,8 @@ func (y *yield) add(more []byte) error {
 	case y.size > y.kept:
 		y.content.Reset()
 		return nil
-	case !y.share.hold(y.sent + y.size):
-		return errNoRoom
+	case !y.reserved.reserve(y.sent + y.size):
+		return errNoMemory
 	}
 	y.content.Write(more)
 	return nil

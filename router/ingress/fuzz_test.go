@@ -88,7 +88,7 @@ func (s *stand) mustAnswerWell(t *testing.T, request string) {
 	}
 }
 
-// isRead tells whether it is the answer to what reads, which has a form of its own.
+// isRead reports whether it is the answer to what reads, which has a form of its own.
 func isRead(body []byte) bool {
 	return bytes.Equal(body, transparent) || bytes.HasPrefix(body, []byte(`{"integrations":{"`)) || bytes.HasPrefix(body, []byte(`{"source":{"`))
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -26,11 +27,13 @@ type source struct {
 	name     string
 	origins  []string
 	ip       segment.IPPolicy
+	repairs  bool          // the aliases whose previousId an SDK has overwritten
+	reorder  time.Duration // how long a device's calls are held
 	limiter  *limiter
 	counters *sourceCounters
 }
 
-// allows tells whether a page of this origin may send. Only browsers name one.
+// allows reports whether a page of this origin may send. Only browsers name one.
 func (s *source) allows(origin []byte) bool {
 	return len(origin) == 0 || len(s.origins) == 0 ||
 		slices.ContainsFunc(s.origins, func(allowed string) bool { return strings.EqualFold(allowed, string(origin)) })
@@ -51,7 +54,7 @@ func newKeyring(sources map[string]Source, m *metrics) (keyring, error) {
 			return nil, fmt.Errorf("sources.%s.write_key: the same as that of sources.%s", name, other.name)
 		}
 		keys[digest] = &source{
-			name: name, origins: config.AllowedOrigins, ip: config.IP, limiter: newLimiter(config.Rate), counters: m.forSource(name),
+			name: name, origins: config.AllowedOrigins, ip: config.IP, repairs: config.RepairsAliases(), reorder: config.reorderWindow(), limiter: newLimiter(config.Rate), counters: m.forSource(name),
 		}
 	}
 	return keys, nil
@@ -73,7 +76,7 @@ func (k keyring) find(credential []byte) *source {
 	return nil
 }
 
-// admit tells whether a write key is that of a source, and what that does with addresses.
+// admit reports whether a write key is that of a source, and what that does with addresses.
 func (k keyring) admit(writeKey string) (policy segment.IPPolicy, admitted bool) {
 	from := k.find([]byte(writeKey))
 	if from == nil {
@@ -82,25 +85,28 @@ func (k keyring) admit(writeKey string) (policy segment.IPPolicy, admitted bool)
 	return from.ip, true
 }
 
-// credentialOf returns what the request outside its body says of the write key; nil when it says nothing. It may use the
-// buffer.
-func credentialOf(ctx *fasthttp.RequestCtx, buffer []byte) []byte {
-	if key := bytes.TrimSpace(ctx.Request.Header.Peek(headerWriteKey)); len(key) > 0 {
-		return key
+// sourceOf finds the source by what the request says outside its body: the first of X-Write-Key, Basic credentials and the query
+// that names one. The others may be a site's or a proxy's own. credential is what names the source, or else the first of them,
+// nil for none. It may use the buffer.
+func (k keyring) sourceOf(ctx *fasthttp.RequestCtx, buffer []byte) (from *source, credential []byte) {
+	is := func(said []byte) bool {
+		if len(said) == 0 {
+			return false
+		}
+		if from = k.find(said); from != nil || credential == nil {
+			credential = said
+		}
+		return from != nil
 	}
-	if user := basicUser(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization), buffer); user != nil {
-		return user
+	if is(bytes.TrimSpace(ctx.Request.Header.Peek(headerWriteKey))) ||
+		is(basicUser(ctx.Request.Header.Peek(fasthttp.HeaderAuthorization), buffer)) || len(ctx.URI().QueryString()) == 0 {
+		return from, credential
 	}
-	if len(ctx.URI().QueryString()) == 0 {
-		return nil
-	}
-	if key := ctx.QueryArgs().Peek(queryWriteKey); len(key) > 0 {
-		return key
-	}
-	return nil
+	is(ctx.QueryArgs().Peek(queryWriteKey))
+	return from, credential
 }
 
-// basicUser returns the decoded Basic credentials; nil when the header is of another scheme or names nobody.
+// basicUser returns the decoded Basic credentials; nil when the header is of another scheme or has no user.
 func basicUser(authorization, buffer []byte) []byte {
 	scheme, encoded, _ := bytes.Cut(bytes.TrimSpace(authorization), []byte{' '})
 	if !bytes.EqualFold(scheme, []byte("basic")) || len(encoded) > maxCredential {

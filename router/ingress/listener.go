@@ -16,24 +16,24 @@ import (
 const (
 	// acceptPause is how long a listener that is out of descriptors or memory waits for some to be given back.
 	acceptPause = 50 * time.Millisecond
-	// lingerTime and lingerBytes bound what is taken from a client behind its answer.
-	lingerTime  = time.Second
-	lingerBytes = 64 << 20
+	// idleLimit and idleBytes bound what is taken from a client behind its answer.
+	idleLimit = time.Second
+	idleBytes = 64 << 20
 )
 
-// patientListener outlasts the shortages that pass: one of them must not end the process. It may have been closed before.
-type patientListener struct {
+// retryingListener outlasts the shortages that pass: one of them must not end the process. It may have been closed before.
+type retryingListener struct {
 	net.Listener
-	conns    *conns
-	limit    int // of connections
-	slack    time.Duration
-	turnAway func(net.Conn)
-	once     sync.Once
-	closed   error
+	conns  *conns
+	limit  int // of connections
+	slack  time.Duration
+	reject func(net.Conn)
+	once   sync.Once
+	closed error
 }
 
 // Close closes the listener.
-func (l *patientListener) Close() error {
+func (l *retryingListener) Close() error {
 	l.once.Do(func() {
 		if err := l.Listener.Close(); !errors.Is(err, net.ErrClosed) {
 			l.closed = err
@@ -43,7 +43,7 @@ func (l *patientListener) Close() error {
 }
 
 // Accept waits for the next connection.
-func (l *patientListener) Accept() (net.Conn, error) {
+func (l *retryingListener) Accept() (net.Conn, error) {
 	for {
 		accepted, err := l.Listener.Accept()
 		switch {
@@ -60,11 +60,11 @@ func (l *patientListener) Accept() (net.Conn, error) {
 }
 
 // admit counts a connection, and returns nil when it is not to be served.
-func (l *patientListener) admit(accepted net.Conn) net.Conn {
+func (l *retryingListener) admit(accepted net.Conn) net.Conn {
 	l.conns.makeRoom(l.limit)
 	open := l.conns.len()
 	if open >= withReserve(l.limit) {
-		l.turnAway(accepted) // not even its request can be read
+		l.reject(accepted) // not even its request can be read
 		return nil
 	}
 	c := &conn{Conn: accepted, all: l.conns, extra: open >= l.limit, slack: l.slack, peer: peer(accepted.RemoteAddr())}
@@ -92,7 +92,8 @@ type conn struct {
 	spoke  atomic.Bool  // something has come
 	rests  atomic.Int64 // since when it waits for a request, as conns.now says it; or working, or evicted
 	late   bool         // what was waited for did not come in time
-	unread atomic.Bool  // the client may still be sending what nobody reads
+	head   []byte       // the buffer that the library reads requests into
+	unread atomic.Bool  // the client may still be sending, and it is not read
 
 	peer        netip.Addr                // as the function peer returns it
 	readBy, set time.Time                 // when reading is to give up, and when it does
@@ -134,28 +135,48 @@ func (c *conn) SetWriteDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(t)
 }
 
-// isNear tells whether the deadline that is set does for the one that is wanted.
+// isNear reports whether the deadline that is set does for the one that is wanted.
 func (c *conn) isNear(set, wanted time.Time) bool {
 	return wanted.IsZero() == set.IsZero() && !wanted.Before(set) && wanted.Sub(set) <= c.slack
 }
 
-// Read reads. A connection that ends before anything has come just ends, however it does: nobody waits for an answer, and
+// Read reads. A connection that ends before anything has come just ends, however it does: no client waits for an answer, and
 // a load balancer that only looks whether the port is open counts as no request.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := 0, c.moveDeadline()
+	c.head = firstOf(c.head, p)
 	if err == nil {
 		n, err = c.Conn.Read(p)
 	}
 	c.late = c.late || isTimeout(err)
 	switch {
 	case n > 0 && !c.work():
-		return 0, net.ErrClosed // what came is not begun with: nobody could be answered
+		return 0, net.ErrClosed // what came is not begun with: it could not be answered
 	case n > 0:
 		c.spoke.Store(true)
 	case err != nil && !c.spoke.Load():
 		err = io.EOF
 	}
 	return n, err
+}
+
+// firstOf returns the buffer of a connection's first read. The library has one for all of its requests, and does not show it.
+func firstOf(first, buffer []byte) []byte {
+	if first == nil {
+		return buffer
+	}
+	return first
+}
+
+// headOf returns the buffer that has the beginning of a request which was too large for it.
+func headOf(c net.Conn) []byte {
+	switch c := c.(type) {
+	case *tlsConn:
+		return c.head
+	case *conn:
+		return c.head
+	}
+	return nil
 }
 
 // work says that a request has begun, and returns false when the connection was closed before.
@@ -167,26 +188,26 @@ func (c *conn) work() bool {
 // rest says that the next request is waited for.
 func (c *conn) rest() { c.rests.CompareAndSwap(working, int64(c.all.now())) }
 
-// Close closes the connection. A client that is still sending has a moment to read its answer: were there nobody to take what
-// it sends, its system could throw the answer away.
+// Close closes the connection. A client that is still sending has a moment to read its answer: if what it
+// sends were not read, its system could throw the answer away.
 func (c *conn) Close() error {
 	defer c.all.remove(c)
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.unread.Swap(false) {
 		_ = half.CloseWrite()
-		_ = c.Conn.SetReadDeadline(time.Now().Add(lingerTime))
-		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
+		_ = c.Conn.SetReadDeadline(time.Now().Add(idleLimit))
+		_, _ = io.CopyN(io.Discard, c.Conn, idleBytes)
 	}
 	return c.Conn.Close()
 }
 
-// linger makes the connection take what the client is still sending when it is closed after the answer.
-func linger(ctx *fasthttp.RequestCtx) {
+// readOn makes the connection take what the client is still sending when it is closed after the answer.
+func readOn(ctx *fasthttp.RequestCtx) {
 	if c := connOf(ctx); c != nil {
 		c.unread.Store(true)
 	}
 }
 
-// isLate tells whether the request did not come in time. Of an error within chunks the library does not show the cause.
+// isLate reports whether the request did not come in time. Of an error within chunks the library does not show the cause.
 func isLate(ctx *fasthttp.RequestCtx, err error) bool {
 	c := connOf(ctx)
 	return isTimeout(err) || err != nil && c != nil && c.late

@@ -19,20 +19,21 @@ var statuses = []int{
 
 // metrics are counted by labels that are all known beforehand, so that each is there at zero and none comes from outside.
 type metrics struct {
-	received, rejected, duplicates *prometheus.CounterVec
+	received, rejected, warnings, duplicates *prometheus.CounterVec
 
-	// nobody counts what no source is known of.
-	nobody      *sourceCounters
-	diagnostics map[string]prometheus.Counter
-	requests    map[int]prometheus.Counter
-	duration    prometheus.Histogram
-	evicted     prometheus.Counter
+	// unknown counts requests without a known source.
+	unknown  *sourceCounters
+	requests map[int]prometheus.Counter
+	duration prometheus.Histogram
+	evicted  prometheus.Counter
 }
 
 // sourceCounters count one source's calls.
 type sourceCounters struct {
 	received   map[segment.Type]prometheus.Counter
 	rejected   map[string]prometheus.Counter
+	warnings   map[string]prometheus.Counter
+	warned     map[string]*occasion // the log's lines about the warnings
 	duplicates prometheus.Counter
 }
 
@@ -44,26 +45,22 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		return v
 	}
 	m := &metrics{
-		received:    vector("calls_received_total", "Calls that are safe in the journal.", "source", "type"),
-		rejected:    vector("calls_rejected_total", "Calls and whole bodies that were refused. Without a source the write key was missing or unknown.", "source", "code"),
-		duplicates:  vector("duplicates_total", "Calls that were in the journal already, by their messageId.", "source"),
-		diagnostics: map[string]prometheus.Counter{},
-		requests:    map[int]prometheus.Counter{},
+		received:   vector("calls_received_total", "Calls that are safe in the journal.", "source", "type"),
+		rejected:   vector("calls_rejected_total", "Calls and whole bodies that were refused. Without a source the write key was missing or unknown.", "source", "code"),
+		warnings:   vector("warnings_total", "Warnings about calls that were accepted. The answer lists them.", "source", "code"),
+		duplicates: vector("duplicates_total", "Calls that were in the journal already, by their messageId.", "source"),
+		requests:   map[int]prometheus.Counter{},
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "aka", Subsystem: "ingress", Name: "accept_duration_seconds",
 			Help: "Time until a request's calls are safe in the journal, or refused there.", Buckets: prometheus.ExponentialBuckets(0.0001, 2.5, 13)}),
 	}
 	m.evicted = prometheus.NewCounter(prometheus.CounterOpts{Namespace: "aka", Subsystem: "ingress", Name: "connections_evicted_total",
 		Help: "Connections without a request that were closed to make room for new ones: limits.connections were open."})
 	problems = append(problems, registerer.Register(m.duration), registerer.Register(m.evicted))
-	diagnostics := vector("diagnostics_total", "Oddities in accepted calls.", "code")
-	for _, code := range segment.DiagnosticCodes {
-		m.diagnostics[code] = diagnostics.WithLabelValues(code)
-	}
 	requests := vector("requests_total", "Answers, by status.", "status")
 	for _, status := range statuses {
 		m.requests[status] = requests.WithLabelValues(strconv.Itoa(status))
 	}
-	m.nobody = &sourceCounters{rejected: m.rejections("")}
+	m.unknown = &sourceCounters{rejected: m.rejections("")}
 	return m, errors.Join(problems...)
 }
 
@@ -82,10 +79,16 @@ func (m *metrics) forSource(name string) *sourceCounters {
 	c := &sourceCounters{
 		received:   map[segment.Type]prometheus.Counter{},
 		rejected:   m.rejections(name),
+		warnings:   map[string]prometheus.Counter{},
+		warned:     map[string]*occasion{},
 		duplicates: m.duplicates.WithLabelValues(name),
 	}
 	for _, t := range segment.Types {
 		c.received[t] = m.received.WithLabelValues(name, t.String())
+	}
+	for _, code := range warningCodes() {
+		c.warnings[code] = m.warnings.WithLabelValues(name, code)
+		c.warned[code] = &occasion{}
 	}
 	return c
 }
@@ -104,17 +107,27 @@ func (m *metrics) rejections(source string) map[string]prometheus.Counter {
 // of returns the counters of a source, or of none.
 func (m *metrics) of(from *source) *sourceCounters {
 	if from == nil {
-		return m.nobody
+		return m.unknown
 	}
 	return from.counters
 }
 
-func (c *sourceCounters) accepted(result *segment.Result, duplicates int) {
+// accepted counts what became of a body's calls. Those of other sources are received there.
+func (c *sourceCounters) accepted(result *segment.Result, others []*source, duplicates int) {
+	next := 0
 	for i := range result.Messages {
-		c.received[result.Messages[i].Type].Inc()
+		counters := c
+		if next < len(others) && result.Others[next].Message == i {
+			counters = others[next].counters
+			next++
+		}
+		counters.received[result.Messages[i].Type].Inc()
 	}
 	for _, r := range result.Rejected {
 		c.rejected[r.Code].Inc()
+	}
+	for i := range result.Warnings {
+		c.warnings[result.Warnings[i].Code].Inc()
 	}
 	c.duplicates.Add(float64(duplicates))
 }

@@ -27,16 +27,17 @@ var (
 		"\x02\x02\x44\x01\x00" + "\x3b")
 )
 
-// pixel takes a call from where there are only images, such as a mail. It always answers with one: nobody reads anything
+// pixel takes a call from where there are only images, such as a mail. It always answers with one: no client reads anything
 // else. What is refused is counted like any other call. Of the image's reader nothing is made up: userAgent and the page are
 // those that the call names, as neither Segment nor RudderStack documents that they come from the headers.
 func (s *Server) pixel(ctx *fasthttp.RequestCtx, e endpoint) {
 	if ctx.IsGet() {
 		w := s.begin()
 		defer w.end()
-		s.take(ctx, e, w)
+		s.ingest(ctx, e, w)
 	}
 	cacheFor(ctx, cacheNothing)
+	embeddable(ctx)
 	ctx.SetContentTypeBytes(contentTypeGIF)
 	ctx.SetBody(transparent)
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"image/gif"
 	"net/url"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -17,10 +19,24 @@ import (
 	"aka/router/segment"
 )
 
-// isPixel tells whether the answer is what every pixel gets.
+// isPixel reports whether the answer is what every pixel gets.
 func (a answer) isPixel() bool {
 	h := a.Header
 	return a.StatusCode == 200 && bytes.Equal(a.body, transparent) && a.ContentLength == 43 && h.Get("Content-Type") == "image/gif" && h.Get("Cache-Control") == "no-store"
+}
+
+func TestPagesThatIsolateThemselvesMayLoadImagesAndScripts(t *testing.T) {
+	config := testConfig()
+	config.StaticDir = t.TempDir()
+	if err := os.WriteFile(filepath.Join(config.StaticDir, "a.js"), []byte("1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, config)
+	for _, path := range []string{"/v1/pixel/track?writeKey=wrong", "/pixel/v1/page", "/a.js"} {
+		if got := s.send(t, "GET", path, ""); got.StatusCode != 200 || got.Header.Get("Cross-Origin-Resource-Policy") != "cross-origin" {
+			t.Errorf("%s: %d %v", path, got.StatusCode, got.Header)
+		}
+	}
 }
 
 func TestThePixelIsATransparentImage(t *testing.T) {

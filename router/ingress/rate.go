@@ -60,11 +60,14 @@ func (l *limiter) giveBack(calls int) {
 	}
 }
 
-// inDebt tells whether nothing is taken at the moment.
+// inDebt reports whether nothing is taken at the moment.
 func (l *limiter) inDebt() bool { return l != nil && l.empty.Load() > l.elapsed() }
 
 // retrySeconds is when the debt is paid, in whole seconds: 1 at least, maxRetrySeconds at most.
 func (l *limiter) retrySeconds() int {
+	if l == nil {
+		return 1
+	}
 	wait := time.Duration(l.empty.Load() - l.elapsed())
 	return int(min(max(math.Ceil(wait.Seconds()), 1), maxRetrySeconds))
 }

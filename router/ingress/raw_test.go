@@ -2,6 +2,7 @@ package ingress
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -128,7 +129,7 @@ func TestTooManyConnectionsAreToldSo(t *testing.T) {
 	for range withReserve(1) {
 		more = append(more, s.connect(t))
 	}
-	last := more[len(more)-1] // nobody reads what this one says
+	last := more[len(more)-1] // unused reads what this one says
 	if got := last.rest(); answers(t, got) != "503 too_many_connections close" || !strings.Contains(got, "Retry-After: 5\r\n") {
 		t.Errorf("%q", got)
 	}
@@ -150,7 +151,7 @@ func TestShutdownFinishesWhatWasRead(t *testing.T) {
 	<-s.called
 	stopped := make(chan error)
 	go func() { stopped <- s.server.Shutdown(context.Background()) }()
-	// Once nobody listens any more, the call is let through.
+	// Once the listener is closed, the call is let through.
 	for {
 		conn, err := s.dial()
 		if err != nil {
@@ -335,6 +336,39 @@ func TestHeadersUpToTheirLimit(t *testing.T) {
 	s.wantAnswers(t, "far more", fill(32*headerBytes, "a: b\r\n")+last, tooLarge)
 	s.wantAnswers(t, "a long query", "POST /v1/alias?x="+strings.Repeat("x", headerBytes)+strings.TrimPrefix(post, "POST /v1/alias")+sized+last, tooLarge)
 	s.wantAnswers(t, "no end", strings.Repeat("x", 2*headerBytes), tooLarge)
+}
+
+func TestAPageMayReadThatItsHeadersAreTooLarge(t *testing.T) {
+	encrypted := startTLS(t, testConfig())
+	secure := *encrypted.stand
+	secure.dial = func() (net.Conn, error) { return encrypted.dialTLS(encrypted.trust) }
+	for name, s := range map[string]*stand{"plain": startTCP(t, testConfig()), "TLS": &secure} {
+		for _, before := range []string{"", post + sized} {
+			request := before + post + "Origin: https://app.example\r\nCookie: " + strings.Repeat("c", 3*headerBytes) + "\r\n" + sized
+			got := s.raw(request)
+			if !strings.Contains(got, "header_too_large") || !strings.Contains(got, "Access-Control-Allow-Origin: https://app.example\r\n") ||
+				!strings.Contains(got, "Access-Control-Allow-Credentials: true") {
+				t.Errorf("%s: %q", name, got)
+			}
+		}
+		if got := s.raw(post + "Cookie: " + strings.Repeat("c", 2*headerBytes) + "\r\nOrigin: https://late.example\r\n" + sized); strings.Contains(got, "Allow-Origin") {
+			t.Errorf("%s: %q", name, got)
+		}
+		if got := s.raw(post + "Cookie: " + strings.Repeat("c", 9<<10) + "\r\n" + sized + last); !strings.HasPrefix(got, "HTTP/1.1 200") {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+func FuzzOriginIn(f *testing.F) {
+	for _, head := range []string{"POST / HTTP/1.1\r\nOrigin: https://a.example\r\n", "origin:x", "Origin: a b\r\n", "X: Origin: a\r\nORIGIN:\tnull \r\n"} {
+		f.Add([]byte(head))
+	}
+	f.Fuzz(func(t *testing.T, head []byte) {
+		if origin := originIn(head); bytes.ContainsAny(origin, " \t\r\n\x00") || len(origin) > len(head) {
+			t.Errorf("%q in %q", origin, head)
+		}
+	})
 }
 
 func TestRequestsMayComeInAnyPieces(t *testing.T) {

@@ -1,13 +1,18 @@
 package ingress
 
+import "aka/router/segment"
+
 // rules are what can be replaced while calls come in: who may send, and whose word counts on who called.
 type rules struct {
 	keys    keyring
 	trusted trusted
+	admit   func(writeKey string) (segment.IPPolicy, bool) // the keyring's, made once
 }
 
-// Prepare returns what makes the server go by the config's sources and trusted proxies. Requests that are being answered then
-// go by those that they began with. A source of the same name and rate keeps what it owes. Nothing else of the config is
+func newRules(keys keyring, proxies []Network) *rules { return &rules{keys, proxies, keys.admit} }
+
+// Prepare returns what makes the server use the config's sources and trusted proxies. Requests that are being answered then
+// use those that they began with. A source of the same name and rate keeps what it owes. Nothing else of the config is
 // looked at. It fails as New does.
 func (s *Server) Prepare(config Config) (commit func(), err error) {
 	keys, err := newKeyring(config.Sources, s.metrics)
@@ -16,7 +21,7 @@ func (s *Server) Prepare(config Config) (commit func(), err error) {
 	}
 	return func() {
 		keys.keepLimiters(s.rules.Load().keys)
-		s.rules.Store(&rules{keys, config.TrustedProxies})
+		s.rules.Store(newRules(keys, config.TrustedProxies))
 	}, nil
 }
 

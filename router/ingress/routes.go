@@ -12,7 +12,7 @@ import (
 	"aka/router/segment"
 )
 
-// endpoint is what a path stands for.
+// endpoint is what a path serves.
 type endpoint struct {
 	serve  func(*Server, *fasthttp.RequestCtx, endpoint)
 	allow  string       // the methods, for the Allow header
@@ -20,6 +20,7 @@ type endpoint struct {
 	kind   segment.Type // the type of a single call; zero leaves it to the body
 	device bool         // what sends here is a browser or a phone: its address is its user's
 	query  bool         // the call is in the query, not in the body
+	stored bool         // calls that were received before may come here, with a receivedAt of their own
 
 	service string // whose settings these are
 	key     []byte // the write key in the path
@@ -43,10 +44,16 @@ func fromDevice(e endpoint) endpoint {
 	return e
 }
 
+// stored is the same endpoint for calls that were received before.
+func stored(e endpoint) endpoint {
+	e.stored = true
+	return e
+}
+
 // endpoints are the paths without their /v1 and their slashes at both ends.
 var endpoints = withPixels(withJitsus(map[string]endpoint{
 	"batch":           batchOf(),
-	"import":          batchOf(),
+	"import":          stored(batchOf()),
 	"b":               fromDevice(batchOf()),
 	"batch/b":         fromDevice(batchOf()),
 	"beacon/v1/batch": fromDevice(batchOf()),
@@ -70,6 +77,7 @@ var endpoints = withPixels(withJitsus(map[string]endpoint{
 	"m": {serve: (*Server).discard, allow: allowPost},
 
 	"sourceConfig": {serve: (*Server).sourceConfig, allow: allowGet},
+	"aka.js":       {serve: (*Server).akaScript, allow: allowGet},
 
 	// Google's load balancer asks for / when it is not told of another path, and so do those of AWS.
 	"":       {serve: (*Server).health, allow: allowGet},
@@ -123,7 +131,7 @@ func (s *Server) route(ctx *fasthttp.RequestCtx) {
 // all.
 var settingsPath = regexp.MustCompile(`^(?:projects/)?projects(?:(?:/(.+))?/settings)?$`)
 
-// endpointAt finds what a path stands for. The library has decoded it, and folded doubled slashes.
+// endpointAt finds what a path serves. The library has decoded it, and folded doubled slashes.
 //
 // Everything is also there below /cio: Customer.io's SDK for browsers is Segment's, but for the name that it looks for in its
 // settings, and nothing else in its request tells the two apart.
@@ -151,7 +159,7 @@ func (e endpoint) allows(ctx *fasthttp.RequestCtx) bool {
 	return ctx.IsPost()
 }
 
-// discard takes what nobody needs, so that the SDK is content.
+// discard accepts what is not used, so that the SDK does not send it again.
 func (s *Server) discard(ctx *fasthttp.RequestCtx, _ endpoint) { succeed(ctx) }
 
 // health is for load balancers: 200 where a call would be taken.

@@ -37,7 +37,7 @@ type Journal interface {
 
 const (
 	// headerBytes bounds a request's line and headers. Each open connection has a buffer of this size.
-	headerBytes = 8 << 10
+	headerBytes = 16 << 10
 	// headerTimeout is how long a request's headers may take at most, from its first byte. They fit into a few packets.
 	headerTimeout = 10 * time.Second
 	// writeTimeout is how long a client may take to read its answer.
@@ -52,16 +52,18 @@ type Server struct {
 	rules   atomic.Pointer[rules]
 	limits  Limits
 	metrics *metrics
-	room    room
+	budget  memoryBudget
 	windows *windows
 	parsing chan struct{} // holds one for each large body or batch that is being parsed
+
+	unauthorized unauthorized
 
 	certificate *certificate // nil where plain http is spoken
 
 	parserLimits segment.Limits
 	staticDir    string // "" for none
 
-	// Trace tells a collector of what was accepted; nil tells nobody. It is set before Serve.
+	// Trace reports accepted calls to a collector; nil reports none. It is set before Serve.
 	Trace *tracing.Tracer
 
 	mu        sync.Mutex
@@ -85,11 +87,12 @@ func New(config Config, j Journal, logger *zap.Logger, registerer prometheus.Reg
 	s := &Server{
 		journal: j, log: logger, limits: config.Limits, metrics: m,
 		parserLimits: config.Limits.Segment(), staticDir: config.StaticDir, conns: newConns(m.evicted),
+		unauthorized: newUnauthorized(),
 	}
 	if err := registerConnections(registerer, s.conns, config.Limits.Connections); err != nil {
 		return nil, fmt.Errorf("ingress metrics: %w", err)
 	}
-	s.rules.Store(&rules{keys, config.TrustedProxies})
+	s.rules.Store(newRules(keys, config.TrustedProxies))
 	if config.TLS.IsSet() {
 		if s.certificate, err = newCertificate(config.TLS, logger, registerer); err != nil {
 			return nil, err
@@ -97,7 +100,7 @@ func New(config Config, j Journal, logger *zap.Logger, registerer prometheus.Reg
 	}
 	s.parsing = make(chan struct{}, runtime.GOMAXPROCS(0))
 	s.windows = newWindows(&s.limits)
-	s.room.reset(&s.limits)
+	s.budget.reset(&s.limits)
 	s.http = &fasthttp.Server{
 		Handler:        s.handle,
 		ErrorHandler:   s.failedToRead,
@@ -119,7 +122,7 @@ func New(config Config, j Journal, logger *zap.Logger, registerer prometheus.Reg
 	return s, nil
 }
 
-// connState is told by the library what a connection does. That its first request has begun is known once something comes.
+// The library calls connState with what a connection does. That its first request has begun is known once something comes.
 func connState(c net.Conn, state fasthttp.ConnState) {
 	below := accepted(c)
 	switch {
@@ -131,10 +134,10 @@ func connState(c net.Conn, state fasthttp.ConnState) {
 	}
 }
 
-// withReserve leaves room above the limit for connections that are told so once their request is read.
+// withReserve leaves room above the limit for connections that get an answer once their request is read.
 func withReserve(connections int) int { return connections + connections/8 + min(connections, 64) }
 
-// isExtra tells whether a connection is one too many. It is not for good: others may end.
+// isExtra reports whether a connection is one too many. It is not for good: others may end.
 func (s *Server) isExtra(c *conn) bool {
 	if c != nil && c.extra {
 		c.extra = s.conns.len() > s.limits.Connections
@@ -142,8 +145,8 @@ func (s *Server) isExtra(c *conn) bool {
 	return c != nil && c.extra
 }
 
-// turnAway answers a connection that is not to be served, before it has said anything. Over TLS nothing can be said yet.
-func (s *Server) turnAway(c net.Conn) {
+// reject answers a connection that is not to be served, before it has said anything. Over TLS nothing can be said yet.
+func (s *Server) reject(c net.Conn) {
 	if s.certificate != nil {
 		_ = c.Close()
 		return
@@ -159,8 +162,8 @@ func (s *Server) turnAway(c net.Conn) {
 // Serve answers the listener's connections until Shutdown, and then returns nil. It fails when the listener does; one that is out
 // of descriptors or memory has not failed, and is waited for. Several listeners may be served at once.
 func (s *Server) Serve(listener net.Listener) error {
-	listener = &patientListener{
-		Listener: listener, conns: s.conns, limit: s.limits.Connections, slack: slackOf(&s.limits), turnAway: s.turnAway,
+	listener = &retryingListener{
+		Listener: listener, conns: s.conns, limit: s.limits.Connections, slack: slackOf(&s.limits), reject: s.reject,
 	}
 	if s.certificate != nil {
 		stop := s.certificate.watch()
@@ -180,7 +183,7 @@ func (s *Server) add(listener net.Listener) bool {
 	return !s.stopping.Load()
 }
 
-// Shutdown takes no more connections, answers the requests that are being read, closing their connections, and returns
+// Shutdown refuses new connections, answers the requests that are being read, closing their connections, and returns
 // once all is done or the context is.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if err := s.stop(); err != nil {
@@ -207,7 +210,7 @@ func (s *Server) beforeBody(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	switch expect := h.Peek(fasthttp.HeaderExpect); {
 	case len(expect) == 0:
 	case !h.IsHTTP11():
-		h.Del(fasthttp.HeaderExpect) // to whom 100 would be the answer
+		h.Del(fasthttp.HeaderExpect) // such a client would take 100 for the answer
 	case bytes.EqualFold(expect, []byte("100-continue")):
 		h.Set(fasthttp.HeaderExpect, "100-continue") // the library knows no other case
 	}
@@ -233,7 +236,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		refuse(ctx, refusedPlainHTTP)
 		return
 	}
-	if isAmbiguous(ctx) {
+	if hasTwoLengths(ctx) {
 		refuse(ctx, refusedRequest)
 		return
 	}
@@ -246,7 +249,7 @@ func (s *Server) panicked(ctx *fasthttp.RequestCtx, cause any) {
 	if err, ok := cause.(runtime.Error); ok {
 		text = err.Error()
 	}
-	s.log.Error("ingress: panic; a mistake in aka: report it with the stack", zap.String("error", text), zap.ByteString("stack", debug.Stack()))
+	s.log.Error("ingress request failed with a panic", zap.String("hint", "report this mistake in aka with the stack"), zap.String("error", text), zap.ByteString("stack", debug.Stack()))
 	ctx.Response.Reset()
 	refuse(ctx, refusedInternal)
 }
@@ -257,7 +260,7 @@ func (s *Server) finish(ctx *fasthttp.RequestCtx, origin []byte) {
 	// What is left of the body would be read as the next request.
 	case ctx.Response.ConnectionClose() || !drain(ctx, s.limits.wire()):
 		ctx.SetConnectionClose()
-		linger(ctx)
+		readOn(ctx)
 	case s.stopping.Load() || isLast(ctx):
 		ctx.SetConnectionClose()
 	}
@@ -265,7 +268,7 @@ func (s *Server) finish(ctx *fasthttp.RequestCtx, origin []byte) {
 	s.metrics.requests[ctx.Response.StatusCode()].Inc()
 }
 
-// isLast tells whether the client says that it will send no more. The library knows the word alone and in one case only.
+// isLast reports whether the client says that this is its last request. The library knows the word alone and in one case only.
 func isLast(ctx *fasthttp.RequestCtx) bool {
 	said := ctx.Request.Header.Peek(fasthttp.HeaderConnection)
 	if len(said) == 0 {
@@ -282,16 +285,18 @@ func isLast(ctx *fasthttp.RequestCtx) bool {
 // failedToRead answers a request that could not be read. The connection is closed after it.
 func (s *Server) failedToRead(ctx *fasthttp.RequestCtx, err error) {
 	var small *fasthttp.ErrSmallBuffer
+	origin := ctx.Request.Header.Peek(fasthttp.HeaderOrigin)
 	switch {
 	case errors.As(err, &small):
+		origin = originIn(headOf(ctx.Conn()))
 		refuse(ctx, refusedHeaderTooLarge)
-		linger(ctx)
+		readOn(ctx)
 	case isLate(ctx, err):
 		refuse(ctx, refusedTimeout)
 	default:
 		refuse(ctx, refusedRequest)
-		linger(ctx)
+		readOn(ctx)
 	}
-	allowOrigin(ctx, ctx.Request.Header.Peek(fasthttp.HeaderOrigin))
+	allowOrigin(ctx, origin)
 	s.metrics.requests[ctx.Response.StatusCode()].Inc()
 }

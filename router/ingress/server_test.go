@@ -250,7 +250,7 @@ func TestEveryPathOfTheSDKs(t *testing.T) {
 			for _, form := range []string{"/v1/%s", "/%s", "/v1/%s/", "/%s//", "//v1//%s", "/cio/v1/%s", "/cio/%s"} {
 				path := fmt.Sprintf(form, path)
 				s.entries, s.seen = nil, nil
-				got := s.post(t, path, `{"userId":"u","event":"e"}`)
+				got := s.post(t, path, `{"userId":"u","previousId":"p","event":"e"}`)
 				if got.StatusCode != 200 || string(got.body) != `{"success":true}` || got.code(t) != "" {
 					t.Fatalf("%s: %d %s", path, got.StatusCode, got.body)
 				}
@@ -415,7 +415,7 @@ func TestAWriteKeyThatIsMissingOrUnknown(t *testing.T) {
 	s.wantCount(t, 1, "calls_rejected_total", "code=missing_write_key", "source=")
 }
 
-func TestNoCallOfNobodyIsLookedAt(t *testing.T) {
+func TestNoCallOfAnUnknownSourceIsLookedAt(t *testing.T) {
 	s := start(t, testConfig())
 	tooMany := `{"batch":[` + strings.Repeat("{},", 6000) + `{}]}`
 	if got := s.send(t, "POST", "/v1/batch", tooMany); got.StatusCode != 401 || got.code(t) != "missing_write_key" {
@@ -562,7 +562,7 @@ func TestBodiesAsSDKsSendThem(t *testing.T) {
 func TestBodiesThatAreNotWhatTheySay(t *testing.T) {
 	s := start(t, testConfig())
 	for name, c := range map[string]struct{ body, encoding, code string }{
-		"not gzip":     {call, "gzip", "invalid_encoding"},
+		"not gzip":     {"x" + call, "gzip", "invalid_encoding"},
 		"empty":        {"", "gzip", "invalid_json"},
 		"cut short":    {zipped(call)[:40], "gzip", "invalid_encoding"},
 		"garbage":      {zipped(call) + "garbage", "gzip", "invalid_encoding"},
@@ -581,7 +581,7 @@ func TestBodiesThatAreNotWhatTheySay(t *testing.T) {
 func TestLimitsOnTheBody(t *testing.T) {
 	config := testConfig()
 	config.Limits.CallBytes, config.Limits.WireBytes, config.Limits.DecompressedBytes = 1<<10, 4<<10, 64<<10
-	s := start(t, config)
+	s := startTCP(t, config)
 	pad := func(size int) string { return call + strings.Repeat(" ", size-len(call)) }
 	for name, c := range map[string]struct {
 		body, code string
@@ -632,7 +632,7 @@ func (s *stand) postAs(t *testing.T, body string, chunked bool, headers ...strin
 func TestLargeBodiesShareTheirRoom(t *testing.T) {
 	s := start(t, testConfig())
 	large := call + strings.Repeat(" ", 100<<10)
-	s.server.room.taken.Store(s.server.room.size)
+	s.server.budget.taken.Store(s.server.budget.size)
 	for _, body := range []string{large, zipped(large)} {
 		encoding := map[bool]string{true: "identity", false: "gzip"}[body == large]
 		got := s.post(t, "/v1/alias", body, "Content-Encoding: "+encoding)
@@ -643,18 +643,18 @@ func TestLargeBodiesShareTheirRoom(t *testing.T) {
 	if got := s.post(t, "/v1/alias", call); got.StatusCode != 200 {
 		t.Errorf("a single call: %d %s", got.StatusCode, got.body)
 	}
-	s.server.room.taken.Store(0)
+	s.server.budget.taken.Store(0)
 	if got := s.post(t, "/v1/alias", large); got.StatusCode != 200 {
 		t.Errorf("%d %s", got.StatusCode, got.body)
 	}
-	if taken := s.server.room.taken.Load(); taken != 0 {
+	if taken := s.server.budget.taken.Load(); taken != 0 {
 		t.Errorf("%d bytes are not given back", taken)
 	}
 }
 
 func TestWhatIsFreeForEachIsBoundedForAll(t *testing.T) {
 	for connections, free := range map[int]int64{1: 64 << 10, 2_048: 64 << 10, 10_000: 128 << 20 / 10_000, 1_000_000: 4 << 10} {
-		limits, r := DefaultConfig.Limits, room{}
+		limits, r := DefaultConfig.Limits, memoryBudget{}
 		limits.Connections = connections
 		if r.reset(&limits); r.free != free {
 			t.Errorf("%d connections: %d bytes each", connections, r.free)
@@ -664,19 +664,19 @@ func TestWhatIsFreeForEachIsBoundedForAll(t *testing.T) {
 	s := start(t, testConfig())
 	conn := s.connect(t)
 	conn.say("POST /v1/alias HTTP/1.1\r\nHost: x\r\nX-Write-Key: " + testKey + "\r\nContent-Length: 60000\r\n\r\n" + call + strings.Repeat(" ", 50_000-len(call)))
-	for s.server.room.taken.Load() < 50_000-s.server.room.free {
+	for s.server.budget.taken.Load() < 50_000-s.server.budget.free {
 		runtime.Gosched()
 	}
 	conn.say(strings.Repeat(" ", 10_000))
 	conn.hear("200")
-	if taken := s.server.room.taken.Load(); taken != 0 {
+	if taken := s.server.budget.taken.Load(); taken != 0 {
 		t.Errorf("%d bytes are not given back", taken)
 	}
 }
 
 func TestWhatWaitsForTheJournalKeepsItsRoom(t *testing.T) {
 	s := start(t, testConfig())
-	s.server.room.size = 4 << 20
+	s.server.budget.size = 4 << 20
 	s.called, s.hold = make(chan struct{}), make(chan struct{})
 	// Some 10 KB, which become a megabyte.
 	greedy := `{"context":{"c":"` + strings.Repeat("c", 3000) + `"},"batch":[` + call + strings.Repeat(","+call, 299) + `]}`
@@ -710,7 +710,7 @@ func TestWhatWaitsForTheJournalKeepsItsRoom(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	}
-	if taken := s.server.room.taken.Load(); taken != 0 {
+	if taken := s.server.budget.taken.Load(); taken != 0 {
 		t.Errorf("%d bytes are not given back", taken)
 	}
 }
@@ -762,10 +762,10 @@ func TestNoErrorIsKeptByCaches(t *testing.T) {
 		"GET /v1/batch":                   405,
 		"GET /v1/projects/wrong/settings": 404,
 		"GET /v1/projects/settings":       401,
-		"GET /health HTTP/1.1\r\nX: " + strings.Repeat("x", 9000):   400,
-		"GET /health HTTP/1.1\r\nTransfer-Encoding: x, chunked":     400,
-		"GET /health HTTP/1.1\r\n no: header":                       400,
-		"GET /v1/projects/wrong/settings HTTP/1.1\r\nOrigin: a://b": 404,
+		"GET /health HTTP/1.1\r\nX: " + strings.Repeat("x", headerBytes): 400,
+		"GET /health HTTP/1.1\r\nTransfer-Encoding: x, chunked":          400,
+		"GET /health HTTP/1.1\r\n no: header":                            400,
+		"GET /v1/projects/wrong/settings HTTP/1.1\r\nOrigin: a://b":      404,
 	} {
 		if !strings.Contains(request, "HTTP/1.1") {
 			request += " HTTP/1.1"
@@ -813,10 +813,11 @@ func TestMetricsAreThereAtZero(t *testing.T) {
 	s.wantCount(t, 0, "calls_rejected_total", "code=overloaded", "source=pages")
 	s.wantCount(t, 0, "calls_rejected_total", "code=invalid_json", "source=")
 	s.wantCount(t, 0, "duplicates_total", "source=pages")
-	s.wantCount(t, 0, "diagnostics_total", "code=type_mismatch")
+	s.wantCount(t, 0, "warnings_total", "code=type_mismatch", "source=pages")
+	s.wantCount(t, 0, "warnings_total", "code=missing_previous_id", "source=pages")
 	s.wantCount(t, 0, "requests_total", "status=503")
 	s.post(t, "/v1/alias", strings.Replace(call, "alias", "identify", 1))
-	s.wantCount(t, 1, "diagnostics_total", "code=type_mismatch")
+	s.wantCount(t, 1, "warnings_total", "code=type_mismatch", "source=website")
 	s.wantCount(t, 1, "requests_total", "status=200")
 }
 

@@ -40,12 +40,14 @@ type sdkMetrics struct {
 func (s *Server) settings(ctx *fasthttp.RequestCtx, e endpoint) {
 	key, cache := e.key, cacheSettings
 	if len(key) == 0 {
-		key, cache = bytes.TrimSuffix(credentialOf(ctx, nil), []byte{':'}), cacheNothing
+		_, key = s.rules.Load().keys.sourceOf(ctx, nil)
+		key, cache = bytes.TrimSuffix(key, []byte{':'}), cacheNothing
 	}
 	if _, refused := s.reader(ctx, key); refused != nil {
 		if refused == refusedUnknownKey {
 			refused = refusedUnknownSettings
 		}
+		s.unauthorized.report(s.log, nil, refused)
 		refuse(ctx, refused)
 		return
 	}
@@ -53,23 +55,37 @@ func (s *Server) settings(ctx *fasthttp.RequestCtx, e endpoint) {
 	respond(ctx, settingsAnswer{Integrations: map[string]serviceSettings{e.service: {APIKey: string(key)}}})
 }
 
-// sourceAnswer is what RudderStack's SDKs ask for before they send. They go by id, config, enabled and destinations; without
-// destinations they load nothing, and without statsCollection in config they report nothing of themselves.
+// sourceAnswer is what RudderStack's SDKs ask for before they send. They read id, config, enabled and destinations; without
+// destinations they load nothing.
 type sourceAnswer struct {
 	Source sourceConfig `json:"source"`
 }
 
 type sourceConfig struct {
-	ID           string   `json:"id"`
-	Name         string   `json:"name"`
-	Config       struct{} `json:"config"`
-	Enabled      bool     `json:"enabled"`
-	Destinations []string `json:"destinations"`
+	ID           string       `json:"id"`
+	Name         string       `json:"name"`
+	Config       sourceSwitch `json:"config"`
+	Enabled      bool         `json:"enabled"`
+	Destinations []string     `json:"destinations"`
+}
+
+// sourceSwitch switches off what an SDK reports of itself. Android's fails at its first start where it is not there.
+type sourceSwitch struct {
+	StatsCollection struct {
+		Errors  onOff `json:"errors"`
+		Metrics onOff `json:"metrics"`
+	} `json:"statsCollection"`
+}
+
+type onOff struct {
+	Enabled bool `json:"enabled"`
 }
 
 func (s *Server) sourceConfig(ctx *fasthttp.RequestCtx, _ endpoint) {
-	from, refused := s.reader(ctx, credentialOf(ctx, nil))
+	_, key := s.rules.Load().keys.sourceOf(ctx, nil)
+	from, refused := s.reader(ctx, key)
 	if refused != nil {
+		s.unauthorized.report(s.log, nil, refused)
 		refuse(ctx, refused)
 		return
 	}

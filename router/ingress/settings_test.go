@@ -110,7 +110,7 @@ func TestSettingsAreForTheSourcesOriginsOnly(t *testing.T) {
 
 func TestTheSourceConfigOfRudderStack(t *testing.T) {
 	s := start(t, testConfig())
-	const want = `{"source":{"id":"website","name":"website","config":{},"enabled":true,"destinations":[]}}`
+	const want = `{"source":{"id":"website","name":"website","config":{"statsCollection":{"errors":{"enabled":false},"metrics":{"enabled":false}}},"enabled":true,"destinations":[]}}`
 	for _, path := range []string{"/sourceConfig", "/sourceConfig/", "/v1/sourceConfig", "/cio/sourceConfig"} {
 		for _, got := range []answer{
 			s.send(t, "GET", path+"?p=npm&v=3.34.1&writeKey="+testKey, ""),

@@ -43,6 +43,7 @@ func (s *Server) static(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	cacheFor(ctx, cacheStatic)
+	embeddable(ctx)
 	ctx.Response.Header.Set(fasthttp.HeaderXContentTypeOptions, "nosniff")
 	ctx.Response.Header.SetLastModified(about.ModTime())
 	if !ctx.IfModifiedSince(about.ModTime()) {

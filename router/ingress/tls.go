@@ -30,13 +30,13 @@ func newTLSListener(listener net.Listener, c *certificate, timeout time.Duration
 	return &tlsListener{Listener: listener, config: config, timeout: timeout, shaking: map[*tlsConn]struct{}{}}
 }
 
-// Accept waits for the next connection. Its handshake is for whoever serves it.
+// Accept waits for the next connection. The server makes the handshake.
 func (l *tlsListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	raw := &peekedConn{Conn: conn}
+	raw := &peekConn{Conn: conn}
 	return &tlsConn{Conn: tls.Server(raw, l.config), raw: raw, listener: l}, nil
 }
 
@@ -76,9 +76,10 @@ func (l *tlsListener) end(c *tlsConn) {
 // it returns.
 type tlsConn struct {
 	*tls.Conn
-	raw      *peekedConn
+	raw      *peekConn
 	listener *tlsListener
 	speaks   speech
+	head     []byte // the buffer that the library reads requests into
 }
 
 // speech is what a connection turned out to speak.
@@ -105,7 +106,7 @@ const recordTypeHandshake = 22
 
 var errNotTLS = errors.New("neither TLS nor HTTP")
 
-// meet goes by the first byte. HTTP begins with a letter.
+// meet looks at the first byte. HTTP begins with a letter.
 func (c *tlsConn) meet() (speech, error) {
 	first, err := c.raw.peek()
 	switch {
@@ -124,6 +125,7 @@ func (c *tlsConn) meet() (speech, error) {
 
 // Read reads what the client says; where there was no handshake that is nothing.
 func (c *tlsConn) Read(p []byte) (int, error) {
+	c.head = firstOf(c.head, p)
 	switch c.speaks {
 	case speaksTLS:
 		return c.Conn.Read(p)
@@ -144,27 +146,27 @@ func (c *tlsConn) Write(p []byte) (int, error) {
 	return 0, net.ErrClosed
 }
 
-// speaksPlainly tells whether plain HTTP came where TLS was expected.
+// speaksPlainly reports whether plain HTTP came where TLS was expected.
 func speaksPlainly(conn net.Conn) bool {
 	c, ok := conn.(*tlsConn)
 	return ok && c.speaks == speaksPlainHTTP
 }
 
-// peekedConn gives its first byte away before it is read.
-type peekedConn struct {
+// peekConn gives its first byte away before it is read.
+type peekConn struct {
 	net.Conn
 	first  [1]byte
 	peeked bool // and not yet read
 }
 
-func (c *peekedConn) peek() (byte, error) {
+func (c *peekConn) peek() (byte, error) {
 	_, err := io.ReadFull(c.Conn, c.first[:])
 	c.peeked = err == nil
 	return c.first[0], err
 }
 
 // Read reads on, from the byte that was peeked at.
-func (c *peekedConn) Read(p []byte) (int, error) {
+func (c *peekConn) Read(p []byte) (int, error) {
 	if !c.peeked || len(p) == 0 {
 		return c.Conn.Read(p)
 	}

@@ -237,7 +237,7 @@ func TestEachHandshakeCountsAsOneConnection(t *testing.T) {
 		hanging = append(hanging, conn)
 	}
 	s.untilOpen(t, most)
-	// Whoever is one too many is not waited for: the others could not be accepted meanwhile.
+	// A client that is one too many is not waited for: the others could not be accepted meanwhile.
 	for range 3 {
 		conn, err := s.dial()
 		if err != nil {
@@ -302,7 +302,7 @@ func TestShutdownFinishesWhatWasReadOverTLS(t *testing.T) {
 	}
 	stopped := make(chan error)
 	go func() { stopped <- s.server.Shutdown(context.Background()) }()
-	// Once nobody listens any more, the call is let through.
+	// Once the listener is closed, the call is let through.
 	for {
 		conn, err := s.dial()
 		if err != nil {

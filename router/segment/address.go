@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"net/netip"
 	"slices"
 	"strings"
@@ -18,7 +19,7 @@ const (
 	DropIP      IPPolicy = "drop"
 )
 
-// hides tells whether addresses are kept from what comes after the ingress, the journal too.
+// hides reports whether addresses are kept from what comes after the ingress, the journal too.
 func (policy IPPolicy) hides() bool { return policy != KeepIP && policy != "" }
 
 // keeps returns what the policy leaves of an address; the zero Addr for nothing.
@@ -53,6 +54,57 @@ func network(ip netip.Addr) netip.Addr {
 // means something to its own host only, is gone.
 func plain(ip netip.Addr) netip.Addr { return ip.Unmap().WithZone("") }
 
+// PlainAddress returns an address in the one form that is compared and kept: an IPv4 address in an IPv6 one as IPv4, without a
+// zone. It is the zero Addr for one of no host: 0.0.0.0 and ::.
+func PlainAddress(ip netip.Addr) netip.Addr {
+	if ip = plain(ip); ip.IsUnspecified() {
+		return netip.Addr{}
+	}
+	return ip
+}
+
+// maxAddress bounds the text of an address: IPv6 with brackets, a zone, a port and quotes.
+const maxAddress = 80
+
+// ParseAddress reads an address as proxies and SDKs write it: with a port or without, IPv6 in brackets or without, a zone, quotes
+// around it. It returns it as PlainAddress does; the zero Addr for anything else.
+func ParseAddress(text []byte) netip.Addr {
+	text = bytes.TrimSpace(text)
+	if len(text) > 2 && text[0] == '"' && text[len(text)-1] == '"' {
+		text = text[1 : len(text)-1]
+	}
+	if len(text) == 0 || len(text) > maxAddress {
+		return netip.Addr{}
+	}
+	if ip, err := netip.ParseAddr(string(text)); err == nil {
+		return PlainAddress(ip)
+	}
+	if withPort, err := netip.ParseAddrPort(string(text)); err == nil {
+		return PlainAddress(withPort.Addr())
+	}
+	if inner, bracketed := bytes.CutPrefix(text, []byte{'['}); bracketed {
+		if inner, bracketed = bytes.CutSuffix(inner, []byte{']'}); bracketed {
+			ip, _ := netip.ParseAddr(string(inner))
+			return PlainAddress(ip)
+		}
+	}
+	return netip.Addr{}
+}
+
+// plainIP writes a context's ip without its port, its zone and the like, where it has them. What is no address stays.
+func plainIP(context map[string]any) {
+	said, _ := context["ip"].(string)
+	if said == "" {
+		return
+	}
+	if ip, err := netip.ParseAddr(strings.TrimSpace(said)); err == nil && ip == plain(ip) {
+		return // as nearly all are
+	}
+	if ip := ParseAddress([]byte(said)); ip.IsValid() {
+		context["ip"] = ip.String()
+	}
+}
+
 // addressToAdd returns what a call's effective context is to have as its ip beside what it has; the zero Addr for nothing. An
 // ip that the call has already is never replaced by the client's; where the policy hides, what is left of it is to be added
 // again.
@@ -73,11 +125,11 @@ func (p *parser) addressToAdd(context jsontext.Value) netip.Addr {
 
 // addressIn reads an address as the destinations do; the zero Addr for anything else.
 func addressIn(raw jsontext.Value) netip.Addr {
-	ip, err := netip.ParseAddr(strings.TrimSpace(text(raw)))
-	if err != nil {
-		return netip.Addr{}
+	said := unquote(raw)
+	if ip, err := netip.ParseAddr(strings.TrimSpace(string(said))); err == nil {
+		return plain(ip)
 	}
-	return plain(ip)
+	return ParseAddress(said)
 }
 
 // hideContexts takes the contexts out of a call that has several: those that do not count may hold an address too.

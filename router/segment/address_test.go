@@ -13,7 +13,7 @@ import (
 // peer is the client of these tests' bodies.
 var peer = netip.MustParseAddr("203.0.113.77")
 
-// ipOf returns what the destinations are told as the ip of the body's only call; "" for nothing.
+// ipOf returns what the destinations get as the ip of the body's only call; "" for nothing.
 func ipOf(t *testing.T, body string, options Options) string {
 	t.Helper()
 	call, err := only(t, body, options).Decode()
@@ -188,7 +188,6 @@ func TestAnonymizedIsTheNetwork(t *testing.T) {
 		"64:ff9b::198.51.100.9":      "64:ff9b::",
 		"2002:c633:6409:1::1":        "2002:c633:6400::",
 		"::1":                        "::",
-		"198.51.100.9:80":            "",
 		"198.51.100.9, 198.51.100.7": "",
 		"198.51.100.256":             "",
 		"localhost":                  "",
@@ -256,7 +255,7 @@ func TestWhatIsNoAddressOfAContextIsKeptWhenHiding(t *testing.T) {
 
 func TestAnOddContextIsStillCountedWhenHidden(t *testing.T) {
 	body := `{"type":"page","userId":"u","context":["198.51.100.9"]}`
-	if got := diagnosticsOf(t, body, Options{IPPolicy: DropIP}); !slices.Equal(got, []string{"invalid_context"}) {
+	if got := warningsOf(t, body, Options{IPPolicy: DropIP}); !slices.Equal(got, []string{"invalid_context"}) {
 		t.Error(got)
 	}
 }
@@ -339,4 +338,50 @@ func mustHide(t *testing.T, m Message, policy IPPolicy) string {
 	}
 	ip, _ := call.Context()["ip"].(string)
 	return ip
+}
+
+func TestTheIPOfAContextIsPlain(t *testing.T) {
+	for said, want := range map[string]string{
+		"203.0.113.7": "203.0.113.7", "2001:db8::7": "2001:db8::7", "0": "0", "": "", "x": "x", "::": "::", "203.0.113.7, 10.0.0.1": "203.0.113.7, 10.0.0.1",
+		"::ffff:203.0.113.7": "203.0.113.7", "::FFFF:cb00:7107": "203.0.113.7", "203.0.113.7:443": "203.0.113.7", "[2001:db8::7]:443": "2001:db8::7",
+		"[2001:db8::7]": "2001:db8::7", "fe80::7%eth0": "fe80::7", "[fe80::7%eth0]:80": "fe80::7", "[::ffff:203.0.113.7]:80": "203.0.113.7",
+	} {
+		for _, kind := range Types {
+			fields := `"type":"` + kind.String() + `","userId":"u","previousId":"p","event":"E"`
+			for _, body := range []string{
+				`{` + fields + `,"context":{"ip":"` + said + `"}}`,
+				`{"batch":[{` + fields + `}],"context":{"ip":"` + said + `"}}`,
+			} {
+				if got := ipOf(t, body, Options{Batch: body[2] == 'b'}); got != want {
+					t.Errorf("%s: %q, not %q", body, got, want)
+				}
+			}
+		}
+		hidden := ipOf(t, `{"type":"page","userId":"u","context":{"ip":"`+said+`"}}`, Options{IPPolicy: AnonymizeIP})
+		if ip := ParseAddress([]byte(said)); ip.IsValid() && hidden != network(ip).String() {
+			t.Errorf("%s, anonymized: %q", said, hidden)
+		}
+	}
+}
+
+func FuzzParseAddress(f *testing.F) {
+	for _, text := range []string{"203.0.113.7:80", "[::ffff:1.2.3.4%a]:80", `"::1"`, `"`, "[]", "fe80::1%eth0", "0.0.0.0"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		ip := ParseAddress([]byte(text))
+		if ip != PlainAddress(ip) {
+			t.Fatalf("%q: %v", text, ip)
+		}
+		if ip.IsValid() && ParseAddress([]byte(ip.String())) != ip {
+			t.Fatalf("%q: %v is not read again", text, ip)
+		}
+		context := map[string]any{"ip": text}
+		plainIP(context)
+		if again := map[string]any{"ip": context["ip"]}; again["ip"] != text {
+			if plainIP(again); again["ip"] != context["ip"] {
+				t.Fatalf("%q became %v, and then %v", text, context, again)
+			}
+		}
+	})
 }

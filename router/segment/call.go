@@ -44,7 +44,7 @@ func ParseType(name string) (t Type, ok bool) {
 	return 0, false
 }
 
-// ChangesIdentity tells whether a call of this type changes who is who at a vendor, so that no other call of the same
+// ChangesIdentity reports whether a call of this type changes who is who at a vendor, so that no other call of the same
 // person may overtake it or be overtaken by it.
 func (t Type) ChangesIdentity() bool { return t == Alias || t == Identify || t == Group }
 
@@ -65,9 +65,19 @@ type Header struct {
 	ReceivedAt time.Time
 	// FromDevice marks a call that a browser or a phone sent, not a server.
 	FromDevice bool
-	// DeviceTime is when it happened by the sender's own clock, uncorrected, in milliseconds since 1970 UTC; 0 where the call
-	// does not say.
-	DeviceTime int64
+	// DeviceMicros is when it happened by the sender's own clock, uncorrected, in microseconds since 1970 UTC; 0 where the call
+	// does not say. It is context.aka's seq, where aka.js stamped the call of a page: then the calls of one browser compare as
+	// its code made them. Else it is the call's time, of which most SDKs say milliseconds.
+	DeviceMicros int64
+	// Clock is the time by which the call takes its place among its device's: see OrderRequest. 0 leaves it in its place.
+	Clock int64
+	// ReorderWindow is how long the call waits for those that its device made before it, in whole milliseconds; 0 is not at all.
+	ReorderWindow time.Duration
+	// PreviousIDRepaired tells that an alias came with its userId as its previousId too, and PreviousID is its anonymousId: see
+	// RepairAliases.
+	PreviousIDRepaired bool
+	// UserIDStamped tells that UserID is what the page's code named, as aka.js stamped it, whatever the SDK made of it.
+	UserIDStamped bool
 }
 
 // IDs appends the call's distinct person ids (userId, anonymousId, previousId) to dst: those that order its delivery.
@@ -115,7 +125,8 @@ type Call struct {
 	context *context
 }
 
-// Context is the call's object of that name. Never nil; empty when absent or not an object.
+// Context is the call's object of that name. Never nil; empty when absent or not an object. Its ip has no port and no zone, and
+// IPv4 in IPv6 is IPv4.
 func (c *Call) Context() map[string]any {
 	if c.context == nil {
 		return map[string]any{}
@@ -123,7 +134,7 @@ func (c *Call) Context() map[string]any {
 	return c.context.object()
 }
 
-// SetContext gives the call another context, while nobody else has the call.
+// SetContext gives the call another context, while no other goroutine has the call.
 func (c *Call) SetContext(object map[string]any) { c.context = &context{decoded: object} }
 
 // context is decoded when it is first asked for, by any of those that share the call.
@@ -137,6 +148,7 @@ func (c *context) object() map[string]any {
 	c.once.Do(func() {
 		if c.decoded == nil {
 			c.decoded = orEmpty(object(c.json))
+			plainIP(c.decoded)
 		}
 	})
 	return c.decoded

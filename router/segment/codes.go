@@ -20,6 +20,8 @@ const (
 	codeMissingEvent       = "missing_event"
 	codeCallTooLarge       = "call_too_large"
 	codeTooDeep            = "too_deep"
+	codeMissingKey         = "missing_write_key"
+	codeUnknownKey         = "unknown_write_key"
 )
 
 // Codes lists every code that an Error or a Rejection can have, for metrics that must exist at zero.
@@ -28,33 +30,62 @@ var Codes = []string{
 	codeInvalidCall, codeInvalidType,
 	codeInvalidUserID, codeInvalidAnonymousID, codeInvalidPreviousID, codeInvalidGroupID, codeInvalidMessageID,
 	codeMessageIDTooLong, codeMissingUserID, codeMissingEvent, codeCallTooLarge, codeTooDeep,
+	codeMissingKey, codeUnknownKey,
 }
 
-// The codes of a Diagnostic of Parse.
+// The codes of a Warning.
 const (
-	diagnosticTypeMismatch        = "type_mismatch"        // the body's type is not the path's
-	diagnosticInvalidTimestamp    = "invalid_timestamp"    // a time that is not RFC 3339
-	diagnosticInvalidContext      = "invalid_context"      // a context that is no object
-	diagnosticInvalidIntegrations = "invalid_integrations" // an integrations that is no object
-	diagnosticNotANumber          = "not_a_number"         // a bare NaN or Infinity, read as null
+	warningTypeMismatch        = "type_mismatch"
+	warningMisspelledID        = "misspelled_id"
+	warningUnreadableTimestamp = "unreadable_timestamp"
+	warningLargeClockSkew      = "large_clock_skew"
+	warningInvalidContext      = "invalid_context"
+	warningInvalidIntegrations = "invalid_integrations"
+	warningInvalidTraits       = "invalid_traits"
+	warningInvalidProperties   = "invalid_properties"
+	warningNotANumber          = "not_a_number"
+	warningInvalidStamp        = "invalid_context_aka"
+	warningDamagedBody         = "damaged_body"
 )
 
-// DiagnosticCodes lists every code of Parse's diagnostics, for metrics that must exist at zero.
-var DiagnosticCodes = []string{
-	diagnosticTypeMismatch, diagnosticInvalidTimestamp, diagnosticInvalidContext, diagnosticInvalidIntegrations,
-	diagnosticNotANumber,
+// WarningCodes lists every code of Parse's warnings, for metrics that must exist at zero.
+var WarningCodes = []string{
+	warningTypeMismatch, warningMisspelledID, warningUnreadableTimestamp, warningLargeClockSkew,
+	warningInvalidContext, warningInvalidIntegrations, warningInvalidTraits, warningInvalidProperties,
+	warningNotANumber, warningInvalidStamp, warningDamagedBody, PreviousIDOverwritten,
 }
+
+// The sentences of the warnings, by code, where one does for all.
+var warningMessages = map[string]string{
+	warningTypeMismatch:        "type: not the type of the path, which counts",
+	warningLargeClockSkew:      "sentAt: more than a day from the time of arrival, without a receivedAt; the timestamp was moved by as much",
+	warningInvalidContext:      "context: expected an object; it is ignored",
+	warningInvalidIntegrations: "integrations: expected an object; it is ignored",
+	warningInvalidTraits:       "traits: expected an object; they are ignored",
+	warningInvalidProperties:   "properties: expected an object; they are ignored",
+	warningInvalidStamp:        "context.aka: not as aka.js writes it; what is wrong is ignored",
+	PreviousIDOverwritten:      "previousId: the same as the userId, as browsers' SDKs send it; the anonymousId counts instead",
+	warningNotANumber:          "body: NaN and Infinity are no JSON; they are read as null",
+	warningDamagedBody:         "body: NULs or holes between the calls; the calls around them are read",
+}
+
+// The ends of the sentences that begin with a field's name.
+const (
+	sayUnreadable = ": expected RFC 3339, or a Unix time of the years 2000 to 2099; it is ignored"
+	sayMisspelled = ": the call has this key in another spelling, which is not read"
+)
 
 // The codes of a Decision's diagnostics.
 const (
-	diagnosticNotASwitch = "integration_not_a_switch" // a value for the destination that says neither yes nor no
-	diagnosticNearMiss   = "integration_near_miss"    // a name that differs from the destination's in case or spaces only
+	diagnosticNotASwitch          = "integration_not_a_switch" // a value for the destination that says neither yes nor no
+	diagnosticNearMiss            = "integration_near_miss"    // a name that differs from the destination's in case or spaces only
+	diagnosticInvalidIntegrations = "invalid_integrations"     // an integrations that is no object
 )
 
 // RouteDiagnosticCodes lists every code of Route's diagnostics, for metrics that must exist at zero.
 var RouteDiagnosticCodes = []string{diagnosticNotASwitch, diagnosticNearMiss, diagnosticInvalidIntegrations}
 
-// ErrNotAdmitted is the error about a body whose write key Options.Admit has refused. Nobody else meets it, so its code is
+// ErrNotAdmitted is the error about a body whose write key Options.Admit has refused. No SDK sees it, so its code is
 // not among Codes.
 var ErrNotAdmitted = &Error{"not_admitted", "writeKey: not admitted"}
 
@@ -63,6 +94,9 @@ var (
 	errInvalidCall   = &Error{codeInvalidCall, "call: expected an object"}
 	errInvalidType   = &Error{codeInvalidType, "type: expected one of alias, identify, track, page, screen, group"}
 	errMissingUserID = &Error{codeMissingUserID, "userId: expected a userId or an anonymousId"}
+	errMisspelledID  = &Error{codeMissingUserID, "userId: expected a userId or an anonymousId, spelled so; a key such as user_id is not read"}
+	errMissingKey    = &Error{codeMissingKey, "writeKey: expected one, in the call, in its batch or in the request"}
+	errUnknownKey    = &Error{codeUnknownKey, "writeKey: not that of any source"}
 	errMissingEvent  = &Error{codeMissingEvent, "event: expected the name of the event, a string that is not empty"}
 )
 

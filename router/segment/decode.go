@@ -22,6 +22,7 @@ func (m *Message) Decode() (*Call, error) {
 	}
 	call := m.newCall(p.properties, p.traits)
 	call.context.decoded = orEmpty(p.context)
+	plainIP(call.context.decoded)
 	switch m.Type {
 	case Track:
 		call.Event = p.event
@@ -121,7 +122,7 @@ type member struct {
 
 const (
 	maxDepth = 10_000 // the reader's own
-	// maxOpen is how many members a decoder has room for while nobody uses it.
+	// maxOpen is how many members a decoder has room for while it is in the pool.
 	maxOpen = 1024
 )
 
@@ -237,7 +238,7 @@ func (d *decoder) shut(start int) {
 	d.open = d.open[:start]
 }
 
-// skip reads a value that nobody wants.
+// skip reads a value that is not used.
 func (d *decoder) skip() {
 	switch d.peek() {
 	case '{':
@@ -274,7 +275,7 @@ func (d *decoder) enter(bracket byte) {
 	d.depth++
 }
 
-// more tells whether an object or array goes on, and reads the comma before what comes next.
+// more reports whether an object or array goes on, and reads the comma before what comes next.
 func (d *decoder) more(end byte, first bool) bool {
 	switch c := d.peek(); {
 	case d.failed:

@@ -17,7 +17,7 @@ var sdkNames = []string{"Segment.io", "Customer.io Data Pipelines", "RudderStack
 // wanted. The same member may then be there twice; the call's own comes last, and the last one counts. Where the policy hides
 // addresses, no other is left in any context.
 func (p *parser) withContext(c *rawCall) []byte {
-	context := p.objectIn(c.context, diagnosticInvalidContext)
+	context := p.objectIn(c.context, warningInvalidContext)
 	asSent := true
 	if p.context != nil {
 		context, asSent = p.overEnvelopes(context), false
@@ -46,7 +46,7 @@ func (p *parser) overEnvelopes(own jsontext.Value) jsontext.Value {
 // routing returns the call's effective integrations, nil for none. Where a name is there twice the last one counts: the
 // call's own come after the envelope's, and what the device itself has sent comes after both.
 func (p *parser) routing(c *rawCall) []byte {
-	own := p.objectIn(c.integrations, diagnosticInvalidIntegrations)
+	own := p.objectIn(c.integrations, warningInvalidIntegrations)
 	if p.integrations == nil && c.metadata == nil && isPlain(own) {
 		return own
 	}
@@ -63,7 +63,7 @@ func (p *parser) routing(c *rawCall) []byte {
 	return append(routing, '}')
 }
 
-// isPlain tells whether an integrations object may stand as it is: it is small, it has something in it, and nothing in it is
+// isPlain reports whether an integrations object may stand as it is: it is small, it has something in it, and nothing in it is
 // to be left out.
 func isPlain(integrations jsontext.Value) bool {
 	if integrations == nil || len(integrations) > 1<<10 || isEmpty(integrations) {
@@ -79,7 +79,7 @@ func (p *parser) contextIntegrations(c *rawCall) jsontext.Value {
 			continue
 		}
 		if found := lastMember(context, "integrations"); !isBlank(found) {
-			return p.objectIn(found, diagnosticInvalidIntegrations)
+			return p.objectIn(found, warningInvalidIntegrations)
 		}
 	}
 	return nil

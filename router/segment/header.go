@@ -20,12 +20,22 @@ func (p *parser) header(c *rawCall) (Header, *Error) {
 	if problem != nil {
 		return h, problem
 	}
+	stamp := p.stamp(c)
+	if h.Type == Alias {
+		stamp.put(&ids, &h)
+	}
 	ids.message = message
 	ids.put(&h)
 	if h.Type == Track && len(bytes.TrimSpace(unquote(c.event))) == 0 {
 		return h, errMissingEvent
 	}
 	p.readTimes(&h, c)
+	if stamp.micros != 0 {
+		h.DeviceMicros, h.Clock = stamp.micros, stamp.micros
+	}
+	if c.misspelled != 0 {
+		p.warnOfMisspelled(&h, c)
+	}
 	return h, nil
 }
 
@@ -40,7 +50,7 @@ func (p *parser) readType(h *Header, c *rawCall) *Error {
 	switch {
 	case p.Type != 0:
 		if h.Type != p.Type && !isBlank(c.kind) {
-			p.diagnose(diagnosticTypeMismatch)
+			p.warn(warningTypeMismatch)
 		}
 		h.Type = p.Type
 	case !known:
@@ -75,8 +85,23 @@ func readIDs(h *Header, c *rawCall) (found ids, problem *Error) {
 	}
 	if problem == nil && len(found.user)+len(found.anonymous)+len(found.previous) == 0 {
 		problem = errMissingUserID
+		if c.misspelled&(userID|anonymousID|previousID) != 0 {
+			problem = errMisspelledID
+		}
 	}
 	return found, problem
+}
+
+// warnOfMisspelled warns of each id that a call lacks, and has under a key in another spelling.
+func (p *parser) warnOfMisspelled(h *Header, c *rawCall) {
+	lacks := [...]bool{
+		h.UserID == "", h.AnonymousID == "", h.Type == Alias && (h.PreviousID == "" || h.PreviousIDDefaulted), h.GroupID == "", isBlank(c.messageID),
+	}
+	for i, key := range idKeys {
+		if c.misspelled&(1<<i) != 0 && lacks[i] {
+			p.result.Warnings = append(p.result.Warnings, Warning{p.index, warningMisspelledID, key + sayMisspelled})
+		}
+	}
 }
 
 func (p *parser) messageID(c *rawCall) ([]byte, *Error) {
@@ -97,30 +122,47 @@ func (p *parser) readTimes(h *Header, c *rawCall) {
 	if isBlank(original) {
 		original = c.timestamp
 	}
-	sent := p.time(c.sentAt)
+	sent := p.time(c.sentAt, "sentAt")
 	if sent.IsZero() {
 		sent = p.sentAt
 	}
-	happened := p.time(original)
+	received := p.received(c)
+	happened := p.time(original, "timestamp")
 	if !happened.IsZero() {
-		h.DeviceTime = happened.UnixMilli()
+		h.DeviceMicros = happened.UnixMicro()
+		h.Clock = p.clock(happened, sent)
+		if p.Import && !sent.IsZero() && received.Sub(sent).Abs() > plausibleSkew {
+			p.warn(warningLargeClockSkew)
+		}
 	}
-	h.Timestamp = correctSkew(happened, sent, p.ReceivedAt)
+	h.Timestamp = correctSkew(happened, sent, received)
 }
 
-// time reads a time; zero is none.
-func (p *parser) time(raw jsontext.Value) time.Time {
+// received returns when a call was received first: now, or where it is imported, as it says itself.
+func (p *parser) received(c *rawCall) time.Time {
+	if !p.Import {
+		return p.ReceivedAt
+	}
+	before := p.time(c.receivedAt, "receivedAt")
+	if before.Unix() < 0 || before.After(p.ReceivedAt) {
+		return p.ReceivedAt
+	}
+	return before
+}
+
+// time reads the time in a field; zero is none.
+func (p *parser) time(raw jsontext.Value, field string) time.Time {
 	if isBlank(raw) {
 		return time.Time{}
 	}
 	t, ok := parseTime(raw)
 	if !ok {
-		p.diagnose(diagnosticInvalidTimestamp)
+		p.result.Warnings = append(p.result.Warnings, Warning{p.index, warningUnreadableTimestamp, field + sayUnreadable})
 	}
 	return t
 }
 
-// isBlank tells whether a value is absent, null or "": SDKs mean the same by all three.
+// isBlank reports whether a value is absent, null or "": SDKs mean the same by all three.
 func isBlank(raw jsontext.Value) bool {
 	kind := raw.Kind()
 	return kind == jsontext.KindInvalid || kind == jsontext.KindNull || kind == jsontext.KindString && len(raw) == len(`""`)

@@ -57,6 +57,48 @@ func (i *ids) put(h *Header) {
 	h.PreviousID, h.GroupID = cut(i.previous), cut(i.group)
 }
 
+// idSet is a set of a call's ids, by their place in idKeys.
+type idSet uint8
+
+// idKeys are the keys of a call's ids.
+var idKeys = [...]string{"userId", "anonymousId", "previousId", "groupId", "messageId"}
+
+// The ids by their place in idKeys.
+const (
+	userID idSet = 1 << iota
+	anonymousID
+	previousID
+	groupID
+	messageID
+)
+
+// noteMisspelled notes which id a key is probably meant for that is none: user_id, userid, UserID or user-id.
+func (c *rawCall) noteMisspelled(name []byte, value jsontext.Value) {
+	if n := len(name); n < len("userid") || n > len("anonymous_id")+1 || name[n-1]|' ' != 'd' || name[n-2]|' ' != 'i' || isBlank(value) {
+		return
+	}
+	for i, key := range idKeys {
+		if isSpelling(name, key) {
+			c.misspelled |= 1 << i
+		}
+	}
+}
+
+// isSpelling reports whether a name has the letters of a key, but for their case, underscores and hyphens.
+func isSpelling(name []byte, key string) bool {
+	at := 0
+	for _, c := range name {
+		switch {
+		case c == '_' || c == '-':
+		case at == len(key) || c|' ' != key[at]|' ':
+			return false
+		default:
+			at++
+		}
+	}
+	return at == len(key)
+}
+
 // plainDecimal writes a JSON number without exponent and without needless zeros: 1.0 and 1 are one id, as they are one
 // number to the SDKs' languages. Every digit is kept. ok is false when it would be absurdly long.
 func plainDecimal(number string) (plain string, ok bool) {

@@ -4,7 +4,7 @@ import "slices"
 
 // Decision is what a call's `integrations` say about one destination.
 type Decision struct {
-	// Enabled tells whether the destination gets the call.
+	// Enabled reports whether the destination gets the call.
 	Enabled bool
 	// Options are those given for the destination: nil when it was only switched, empty for an array.
 	Options map[string]any
@@ -12,7 +12,7 @@ type Decision struct {
 	Diagnostics []string
 }
 
-// Route reads a message's Routing for the destination that goes by these names. Case and spaces count unless lenient.
+// Route reads a message's Routing for the destination with these names. Case and spaces count unless lenient.
 //
 // A boolean switches; an object or an array switches on; anything else is as if absent. Where two of the names disagree,
 // false wins. Without any of the names All counts, and without All the destination gets the call. Routing that is not a
@@ -64,7 +64,7 @@ type nameSwitch struct {
 	diagnostics []string
 }
 
-// fewNames is as many as a destination usually goes by.
+// fewNames is how many names a destination usually has.
 const fewNames = 6
 
 func newSwitch(names []string, lenient bool) nameSwitch {
@@ -129,7 +129,7 @@ func (s *nameSwitch) apply(value string) {
 	}
 }
 
-// nearly tells whether two names are the same but for ASCII case and spaces.
+// nearly reports whether two names are the same but for ASCII case and spaces.
 func nearly(a, b string) bool {
 	i, j := 0, 0
 	for {

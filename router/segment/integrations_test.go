@@ -136,8 +136,8 @@ func TestTheEffectiveIntegrations(t *testing.T) {
 			separator = ""
 		}
 		result := parseBatch(t, `{`+c.envelope+`"batch":[{"type":"page","userId":"u"`+separator+c.call+`}]}`)
-		if got := string(result.Messages[0].Routing); got != c.want || len(result.Diagnostics) > 0 {
-			t.Errorf("%s %s: %s, not %s; %v", c.envelope, c.call, got, c.want, result.Diagnostics)
+		if got := string(result.Messages[0].Routing); got != c.want || len(result.Warnings) > 0 {
+			t.Errorf("%s %s: %s, not %s; %v", c.envelope, c.call, got, c.want, result.Warnings)
 		}
 	}
 }
@@ -148,7 +148,7 @@ func TestIntegrationsThatAreNoObjectAreAsIfAbsent(t *testing.T) {
 			`{"type":"page","userId":"u","integrations":` + odd + `}`,
 			`{"type":"page","userId":"u","context":{"integrations":` + odd + `}}`,
 		} {
-			if got := diagnosticsOf(t, body, Options{}); !slices.Equal(got, []string{"invalid_integrations"}) {
+			if got := warningsOf(t, body, Options{}); !slices.Equal(got, []string{"invalid_integrations"}) {
 				t.Errorf("%s: %v", body, got)
 			}
 			if m := parseOne(t, body); m.Routing != nil {

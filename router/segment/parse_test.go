@@ -40,15 +40,15 @@ func parseBatch(t *testing.T, body string) *Result {
 	return result
 }
 
-func diagnosticsOf(t *testing.T, body string, options Options) (codes []string) {
+func warningsOf(t *testing.T, body string, options Options) (codes []string) {
 	t.Helper()
 	options.ReceivedAt = receivedAt
 	result, err := Parse([]byte(body), options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range result.Diagnostics {
-		if !slices.Contains(DiagnosticCodes, d.Code) {
+	for _, d := range result.Warnings {
+		if !slices.Contains(WarningCodes, d.Code) {
 			t.Fatalf("%s is not listed", d.Code)
 		}
 		codes = append(codes, d.Code)
@@ -241,11 +241,11 @@ func TestThePathDecidesTheType(t *testing.T) {
 	if m.Type != Alias || m.PreviousID != "p" || string(m.JSON) != body {
 		t.Errorf("%+v %s", m.Header, m.JSON)
 	}
-	if got := diagnosticsOf(t, body, Options{Type: Alias}); !slices.Equal(got, []string{"type_mismatch"}) {
+	if got := warningsOf(t, body, Options{Type: Alias}); !slices.Equal(got, []string{"type_mismatch"}) {
 		t.Error(got)
 	}
 	for _, same := range []string{`{"type":"ALIAS","userId":"u"}`, `{"userId":"u"}`, `{"type":null,"userId":"u","action":"click"}`} {
-		if got := diagnosticsOf(t, same, Options{Type: Alias}); got != nil {
+		if got := warningsOf(t, same, Options{Type: Alias}); got != nil {
 			t.Errorf("%s: %v", same, got)
 		}
 	}
@@ -482,7 +482,7 @@ func TestNotNumbersAreReadAsNull(t *testing.T) {
 	if string(m.JSON) != want {
 		t.Errorf("%s", m.JSON)
 	}
-	if got := diagnosticsOf(t, body, Options{}); !slices.Equal(got, []string{"not_a_number"}) {
+	if got := warningsOf(t, body, Options{}); !slices.Equal(got, []string{"not_a_number"}) {
 		t.Error(got)
 	}
 	for _, broken := range []string{`{"type":"page","userId":"u","a":xNaN}`, `{"type":"page","userId":"u","a":NaN`, `{"a":-NaN}`} {
@@ -525,8 +525,8 @@ func TestAnEmptyEnvelopeContextChangesNothing(t *testing.T) {
 		if got := string(result.Messages[0].JSON); got != call {
 			t.Errorf("%s: %s", context, got)
 		}
-		if odd := len(result.Diagnostics) > 0; odd != (context == `"x"` || context == `[1]`) {
-			t.Errorf("%s: %v", context, result.Diagnostics)
+		if odd := len(result.Warnings) > 0; odd != (context == `"x"` || context == `[1]`) {
+			t.Errorf("%s: %v", context, result.Warnings)
 		}
 	}
 }

@@ -15,11 +15,14 @@ type rawCall struct {
 	previousID, from, groupID            jsontext.Value
 	event                                jsontext.Value
 	timestamp, originalTimestamp, sentAt jsontext.Value
+	receivedAt                           jsontext.Value
+	traits, properties                   jsontext.Value
 	context, integrations, metadata      jsontext.Value
 	writeKey                             jsontext.Value
 
-	contextAt    int  // where context starts in json; 0 when there is none
-	contextAgain bool // whether there are several
+	contextAt    int   // where context starts in json; 0 when there is none
+	contextAgain bool  // whether there are several
+	misspelled   idSet // the ids that a key such as user_id is probably meant for
 }
 
 // call reads the value that comes next, without write keys. isObject is false when it is anything but an object; then the call
@@ -40,6 +43,8 @@ func (r *reader) call() (c rawCall, isObject bool) {
 			*field = value
 		}
 		switch {
+		case field == nil:
+			c.noteMisspelled(name, value)
 		case field == &c.writeKey:
 			keys = append(keys, span{from, r.offset() - start})
 			continue
@@ -104,6 +109,12 @@ func (c *rawCall) field(name []byte) *jsontext.Value {
 		return &c.originalTimestamp
 	case "sentAt":
 		return &c.sentAt
+	case "receivedAt":
+		return &c.receivedAt
+	case "traits":
+		return &c.traits
+	case "properties":
+		return &c.properties
 	case "context":
 		return &c.context
 	case "integrations":

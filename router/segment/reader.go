@@ -98,7 +98,7 @@ func (r *reader) member() (name []byte, value jsontext.Value) {
 	return unquote(r.value()), r.value()
 }
 
-// more tells whether an object or array goes on.
+// more reports whether an object or array goes on.
 func (r *reader) more(end jsontext.Kind) bool {
 	kind := r.peek()
 	return r.err == nil && kind != end && kind != jsontext.KindInvalid
@@ -137,7 +137,7 @@ func unquote(raw jsontext.Value) []byte {
 	return text
 }
 
-// unquoteExactly is unquote that tells whether the string could say it: bytes that are no UTF-8, and halves of surrogate
+// unquoteExactly is unquote that reports whether the string could say it: bytes that are no UTF-8, and halves of surrogate
 // pairs, are replaced.
 func unquoteExactly(raw jsontext.Value) (text []byte, exact bool) {
 	if raw.Kind() != jsontext.KindString {
@@ -155,7 +155,7 @@ func unquoteExactly(raw jsontext.Value) (text []byte, exact bool) {
 // text returns what a JSON string says; "" for anything but a string.
 func text(raw jsontext.Value) string { return string(unquote(raw)) }
 
-// tooDeep tells whether JSON nests deeper than limit.
+// tooDeep reports whether JSON nests deeper than limit.
 func tooDeep(raw []byte, limit int) bool {
 	// Most calls have fewer brackets than levels are allowed, and counting them is much faster than following them.
 	if bytes.Count(raw, []byte{'{'})+bytes.Count(raw, []byte{'['}) <= limit {
@@ -178,36 +178,4 @@ func tooDeep(raw []byte, limit int) bool {
 		}
 	}
 	return false
-}
-
-// notNumbers are what careless encoders, Python's among them, write for numbers that JSON does not have.
-var notNumbers = [][]byte{[]byte("NaN"), []byte("Infinity"), []byte("-Infinity")}
-
-// replaceNotNumbers returns source with every bare NaN, Infinity and -Infinity replaced by null, and whether there was one.
-func replaceNotNumbers(source []byte) (replaced []byte, found bool) {
-	inString, kept := false, 0
-	for i := 0; i < len(source); i++ {
-		switch c := source[i]; {
-		case inString && c == '\\':
-			i++
-		case c == '"':
-			inString = !inString
-		case !inString && (c == 'N' || c == 'I' || c == '-'):
-			if word := notNumberAt(source[i:]); word != nil {
-				replaced = append(append(replaced, source[kept:i]...), "null"...)
-				kept = i + len(word)
-				i = kept - 1
-			}
-		}
-	}
-	return append(replaced, source[kept:]...), kept > 0
-}
-
-func notNumberAt(source []byte) []byte {
-	for _, word := range notNumbers {
-		if bytes.HasPrefix(source, word) {
-			return word
-		}
-	}
-	return nil
 }

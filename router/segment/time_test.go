@@ -4,33 +4,65 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
 
 func TestTimesAsSDKsWriteThem(t *testing.T) {
 	for given, want := range map[string]string{
-		"2026-01-02T03:04:05Z":              "2026-01-02T03:04:05Z",
-		"2026-01-02T03:04:05.6Z":            "2026-01-02T03:04:05.6Z",
-		"2026-01-02T03:04:05.678Z":          "2026-01-02T03:04:05.678Z",
-		"2026-01-02T03:04:05.123456789Z":    "2026-01-02T03:04:05.123456789Z",
-		"2026-01-02T03:04:05.123456+00:00":  "2026-01-02T03:04:05.123456Z",
-		"2026-01-02T03:04:05+05:30":         "2026-01-01T21:34:05Z",
-		"2026-01-02T03:04:05.5-0800":        "2026-01-02T11:04:05.5Z",
-		"2026-01-02t03:04:05z":              "2026-01-02T03:04:05Z",
-		"2026-01-02 03:04:05Z":              "2026-01-02T03:04:05Z",
-		" 2026-01-02T03:04:05Z ":            "2026-01-02T03:04:05Z",
-		"2026-01-02":                        "2026-01-02T00:00:00Z",
+		"2026-01-02T03:04:05Z":             "2026-01-02T03:04:05Z",
+		"2026-01-02T03:04:05.6Z":           "2026-01-02T03:04:05.6Z",
+		"2026-01-02T03:04:05.678Z":         "2026-01-02T03:04:05.678Z",
+		"2026-01-02T03:04:05.123456789Z":   "2026-01-02T03:04:05.123456789Z",
+		"2026-01-02T03:04:05.123456+00:00": "2026-01-02T03:04:05.123456Z",
+		"2026-01-02T03:04:05+05:30":        "2026-01-01T21:34:05Z",
+		"2026-01-02T03:04:05.5-0800":       "2026-01-02T11:04:05.5Z",
+		"2026-01-02t03:04:05z":             "2026-01-02T03:04:05Z",
+		"2026-01-02 03:04:05Z":             "2026-01-02T03:04:05Z",
+		" 2026-01-02T03:04:05Z ":           "2026-01-02T03:04:05Z",
+		"2026-01-02":                       "2026-01-02T00:00:00Z",
+		// A formatter of Swift's, Ruby's Time#to_s, Python's isoformat.
+		"2026-01-02T03:04:05.678:Z":      "2026-01-02T03:04:05.678Z",
+		"2026-01-02T03:04:05.678:+02:00": "2026-01-02T01:04:05.678Z",
+		"2026-01-02 03:04:05 +0200":      "2026-01-02T01:04:05Z",
+		"2026-01-02 03:04:05 UTC":        "2026-01-02T03:04:05Z",
+		"2026-01-02T03:04:05.123456":     "2026-01-02T03:04:05.123456Z",
+		"2026-01-02 03:04:05":            "2026-01-02T03:04:05Z",
+		"2026-01-02T03:04:05,678Z":       "2026-01-02T03:04:05.678Z",
+		"2026-01-02T03:04Z":              "2026-01-02T03:04:00Z",
+		"2026-01-02T03:04:05-03":         "2026-01-02T06:04:05Z",
+		"2026-01-02T03:04:05gmt":         "2026-01-02T03:04:05Z",
+		// The digits of a Unix time.
+		"1767323045":          "2026-01-02T03:04:05Z",
+		"1767323045678":       "2026-01-02T03:04:05.678Z",
+		"1767323045678901":    "2026-01-02T03:04:05.678901Z",
+		"1767323045678901234": "2026-01-02T03:04:05.678901234Z",
+		"1767323045.5":        "2026-01-02T03:04:05.5Z",
+		// No times.
 		"2026-02-30":                        "",
-		"2026-01-02T03:04:05":               "",
 		"2026-01-02T24:00:00Z":              "",
+		"2026-01-02T03:04:05+2":             "",
+		"2026-01-02T03:04:05+02000":         "",
+		"2026-01-02T03:04:05 CET":           "",
+		"2026-01-02T":                       "",
+		"2026-01-02Z":                       "",
+		"2026-01-02T03:04:05::Z":            "",
 		"2026":                              "",
+		"20260102":                          "",
+		"176732304":                         "",
+		"17673230456":                       "",
+		"-1767323045":                       "",
+		"1767323045.":                       "",
+		"1.767.323":                         "",
 		"yesterday, all my troubles seemed": "",
-		"1767323045":                        "",
 		"2026-01-02T03:04:05.123456789012345678901234567890123456789012345678901234567890Z": "",
 	} {
 		raw, _ := json.Marshal(given)
 		got, ok := parseTime(raw)
+		if again, _ := json.Marshal(given); string(again) != string(raw) {
+			t.Errorf("%q was changed to %s", given, raw)
+		}
 		text := got.Format(time.RFC3339Nano)
 		if !ok {
 			text = ""
@@ -38,6 +70,55 @@ func TestTimesAsSDKsWriteThem(t *testing.T) {
 		if text != want {
 			t.Errorf("%q: %q, not %q", given, text, want)
 		}
+	}
+}
+
+func TestNumbersAreUnixTimesOfThisCentury(t *testing.T) {
+	for given, want := range map[string]string{
+		"1767323045":           "2026-01-02T03:04:05Z",
+		"1767323045.25":        "2026-01-02T03:04:05.25Z",
+		"1767323045678":        "2026-01-02T03:04:05.678Z",
+		"1767323045678.5":      "2026-01-02T03:04:05.6785Z",
+		"1767323045678901":     "2026-01-02T03:04:05.678901Z",
+		"1767323045678901234":  "2026-01-02T03:04:05.678901234Z",
+		"1.767323045e9":        "2026-01-02T03:04:05Z",
+		"1.767323045678E+12":   "2026-01-02T03:04:05.678Z",
+		"946684800":            "2000-01-01T00:00:00Z",
+		"4102444799999":        "2099-12-31T23:59:59.999Z",
+		"946684799":            "",
+		"4102444800":           "",
+		"0":                    "",
+		"-1767323045":          "",
+		"17":                   "",
+		"99999999999":          "",
+		"92233720368547758070": "",
+		"1e999999999":          "",
+	} {
+		got, ok := parseTime([]byte(given))
+		decoded, decodedOK := TimeOf(json.Number(given))
+		if got != decoded || ok != decodedOK {
+			t.Errorf("%s: %v undecoded, %v decoded", given, got, decoded)
+		}
+		if text := got.Format(time.RFC3339Nano); ok != (want != "") || ok && text != want {
+			t.Errorf("%s: %s %v, not %s", given, text, ok, want)
+		}
+	}
+}
+
+func TestTimesOfDecodedValues(t *testing.T) {
+	want := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, value := range []any{"2026-01-02T03:04:05Z", " 2026-01-02 03:04:05 ", "1767323045", " 1767323045000 ", json.Number("1767323045000")} {
+		if got, ok := TimeOf(value); !ok || got != want {
+			t.Errorf("%#v: %v %v", value, got, ok)
+		}
+	}
+	for _, value := range []any{nil, true, "", " ", "x", map[string]any{}, []any{"2026-01-02T03:04:05Z"}, json.Number("x"), 1767323045} {
+		if got, ok := TimeOf(value); ok || !got.IsZero() {
+			t.Errorf("%#v: %v", value, got)
+		}
+	}
+	if got, ok := ParseTime("1767323045"); ok {
+		t.Errorf("a number alone is a count of anything: %v", got)
 	}
 }
 
@@ -91,13 +172,77 @@ func TestTheEnvelopesSentAtIsForCallsWithoutTheirOwn(t *testing.T) {
 	}
 }
 
-func TestAnUnreadableTimeIsCounted(t *testing.T) {
-	if got := diagnosticsOf(t, `{"type":"page","userId":"u","timestamp":"x","sentAt":7}`, Options{}); len(got) != 2 || slices.Contains(got, "") {
-		t.Error(got)
+func TestAnUnreadableTimeIsToldByItsField(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"batch":[{"type":"page","userId":"u","timestamp":"x","sentAt":7}]}`:                  "0 sentAt, 0 timestamp",
+		`{"batch":[{"type":"page","userId":"u","timestamp":1e99}]}`:                            "0 timestamp",
+		`{"batch":[{"type":"page","userId":"u"},{"type":"page","userId":"u","timestamp":{}}]}`: "1 timestamp",
+		`{"batch":[{"type":"page","userId":"u","originalTimestamp":"12/31/2025"}]}`:            "0 timestamp",
+		`{"sentAt":"x","batch":[]}`: "-1 sentAt",
+		`{"batch":[{"type":"page","userId":"u","timestamp":null,"sentAt":"","receivedAt":"never"}]}`: "",
+	} {
+		var got []string
+		for _, w := range parseBatch(t, body).Warnings {
+			field, _, _ := strings.Cut(w.Message, ":")
+			if w.Code != "unreadable_timestamp" {
+				t.Errorf("%s: %v", body, w)
+			}
+			got = append(got, fmt.Sprint(w.Index, " ", field))
+		}
+		if strings.Join(got, ", ") != want {
+			t.Errorf("%s: %q, not %q", body, got, want)
+		}
 	}
-	result := parseBatch(t, `{"sentAt":"x","batch":[]}`)
-	if fmt.Sprint(result.Diagnostics) != "[{-1 invalid_timestamp}]" {
-		t.Error(result.Diagnostics)
+}
+
+func TestAnImportThatWasSentADayAgoIsTold(t *testing.T) {
+	for fields, want := range map[string]int{
+		`"timestamp":"2026-01-01T00:00:00Z","sentAt":"2026-01-01T03:04:06Z"`: 0,
+		`"timestamp":"2026-01-01T00:00:00Z","sentAt":"2026-01-01T03:04:04Z"`: 1,
+		`"timestamp":"2026-01-03T00:00:00Z","sentAt":"2026-01-03T03:04:06Z"`: 1, // it may be after it, too
+		`"timestamp":"2020-01-24T06:29:02Z","sentAt":"2020-01-24T06:29:03Z"`: 1,
+		`"timestamp":"2020-01-24T06:29:02Z"`:                                 0,
+		`"sentAt":"2020-01-24T06:29:03Z"`:                                    0,
+	} {
+		body := `{"type":"page","userId":"u",` + fields + `}`
+		if got := warningsOf(t, body, Options{Import: true}); len(got) != want || want > 0 && got[0] != "large_clock_skew" {
+			t.Errorf("%s: %v", fields, got)
+		}
+		if got := warningsOf(t, body, Options{}); len(got) > 0 {
+			t.Errorf("%s, from a phone: %v", fields, got)
+		}
+	}
+}
+
+func TestAnImportedCallWasReceivedWhenItSays(t *testing.T) {
+	for fields, want := range map[string]string{
+		`"originalTimestamp":"2020-01-24T06:29:02.358Z","sentAt":"2020-01-24T06:29:02.359Z","receivedAt":"2020-01-24T06:29:02.403Z"`: "2020-01-24T06:29:02.402Z",
+		`"timestamp":"2020-01-24T06:29:02Z","sentAt":1579847343000,"receivedAt":1579850943`:                                          "2020-01-24T07:29:02Z",
+		`"timestamp":"2020-01-24T06:29:02Z","receivedAt":"2020-01-24T06:29:03Z"`:                                                     "2020-01-24T06:29:02Z",
+		`"receivedAt":"2020-01-24T06:29:03Z"`:                                                                                        "2020-01-24T06:29:03Z",
+		// One that says nothing, nothing that can be read, or nothing that can be right.
+		`"timestamp":"2026-01-02T02:00:00Z","sentAt":"2026-01-02T02:04:05Z"`:                                     "2026-01-02T03:00:00Z",
+		`"timestamp":"2026-01-02T02:00:00Z","sentAt":"2026-01-02T02:04:05Z","receivedAt":null`:                   "2026-01-02T03:00:00Z",
+		`"timestamp":"2026-01-02T02:00:00Z","sentAt":"2026-01-02T02:04:05Z","receivedAt":"x"`:                    "2026-01-02T03:00:00Z",
+		`"timestamp":"2026-01-02T02:00:00Z","sentAt":"2026-01-02T02:04:05Z","receivedAt":"2027-01-01T00:00:00Z"`: "2026-01-02T03:00:00Z",
+		`"timestamp":"2026-01-02T02:00:00Z","sentAt":"2026-01-02T02:04:05Z","receivedAt":"1969-01-01T00:00:00Z"`: "2026-01-02T03:00:00Z",
+	} {
+		body := []byte(`{"batch":[{"type":"page","userId":"u",` + fields + `}]}`)
+		result, err := Parse(body, Options{Batch: true, Import: true, ReceivedAt: receivedAt})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := result.Messages[0]
+		if got := m.Timestamp.Format(time.RFC3339Nano); got != want || m.ReceivedAt != receivedAt {
+			t.Errorf("%s: %s, not %s", fields, got, want)
+		}
+		if slices.ContainsFunc(result.Warnings, func(w Warning) bool { return w.Code != "unreadable_timestamp" }) {
+			t.Errorf("%s: %v", fields, result.Warnings)
+		}
+	}
+	m := parseOne(t, `{"type":"page","userId":"u","timestamp":"2020-01-24T06:29:02Z","sentAt":"2020-01-24T06:29:03Z","receivedAt":"2020-01-24T06:29:03Z"}`)
+	if m.Timestamp.Year() != 2026 {
+		t.Errorf("a call that is not imported was received now: %v", m.Timestamp)
 	}
 }
 
@@ -113,7 +258,8 @@ func TestReceivedAtIsKeptAsTheJournalGivesItBack(t *testing.T) {
 }
 
 func FuzzTime(f *testing.F) {
-	for _, seed := range []string{"2026-01-02T03:04:05.678Z", "2026-01-02", "2026-01-02 03:04:05+0530", "z", "+0530", "2026-01-02T-0000"} {
+	for _, seed := range []string{"2026-01-02T03:04:05.678Z", "2026-01-02", "2026-01-02 03:04:05+0530", "z", "+0530", "2026-01-02T-0000", "2026-01-02T03:04:05.6:Z",
+		"2026-01-02 03:04 +02", "1767323045.5", "1.767e12", "2026-01-02T03:04:05,6 GMT"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, given string) {
@@ -121,9 +267,21 @@ func FuzzTime(f *testing.F) {
 		if err != nil {
 			return
 		}
+		before := string(raw)
 		got, ok := parseTime(raw)
+		if string(raw) != before {
+			t.Fatalf("%s was changed to %s", before, raw)
+		}
 		if ok && got.Location() != time.UTC || !ok && !got.IsZero() {
 			t.Fatalf("%q: %v %v", given, got, ok)
+		}
+		if decoded, decodedOK := TimeOf(text(raw)); len(given) <= maxTimeLength && (decoded != got || decodedOK != ok) {
+			t.Fatalf("%q: %v undecoded, %v decoded", given, got, decoded)
+		}
+		if number := json.Number(given); len(given) < 30 && json.Valid([]byte(given)) && given[0] != '"' {
+			if got, ok := TimeOf(number); ok && (got.Year() < 2000 || got.Year() > 2099) {
+				t.Fatalf("%s: %v", given, got)
+			}
 		}
 		var want time.Time
 		if len(given) <= maxTimeLength && want.UnmarshalText([]byte(given)) == nil && (!ok || !got.Equal(want)) {

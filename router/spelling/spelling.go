@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// maxWord is the longest word that is compared; nobody mistypes a longer one.
+// maxWord is the longest word that is compared; a longer one is no typing mistake.
 const maxWord = 64
 
 // Nearest returns the known word that is nearest to one that is not known, or "" when none is near: at most a third of its
@@ -39,10 +39,10 @@ var separators = strings.NewReplacer("-", "", "_", "", " ", "", ".", "")
 func fold(word string) string { return separators.Replace(strings.ToLower(word)) }
 
 const (
-	// most is how many characters may be wrong.
-	most = 3
+	// limit is how many characters may be wrong.
+	limit = 3
 	// part is how far a word is from one that it is only a part of: further than any that is mistyped.
-	part = most + 1
+	part = limit + 1
 	// leastPart is how long a part is at least; what is shorter is a part of too much.
 	leastPart = 4
 )
@@ -50,9 +50,9 @@ const (
 // distance returns how far two folded words are apart, and whether that is near.
 func distance(word, known string) (distance int, near bool) {
 	longest, shortest := max(len(word), len(known)), min(len(word), len(known))
-	if longest-shortest <= most {
+	if longest-shortest <= limit {
 		distance = edits(word, known)
-		if distance == 0 || distance <= min(most, longest/3) {
+		if distance == 0 || distance <= min(limit, longest/3) {
 			return distance, true
 		}
 	}
