@@ -35,7 +35,7 @@ func StableTypes() []string {
 type Destination struct {
 	// Name is its name in the config, in metrics and in logs; Type is its vendor's.
 	Name, Type string
-	// Names are what it goes by in a call's `integrations`: its own name, the vendor's, and what the config adds. They and
+	// Names are its names in a call's `integrations`: its own name, the vendor's, and what the config adds. They and
 	// Lenient stay as they are once a call was filtered.
 	Names []string
 	// Lenient forgives case and spaces in those names.
@@ -44,7 +44,10 @@ type Destination struct {
 	Order adapter.Order
 	// Renames tells that nothing that ended before an alias may come again after it: see adapter.Vendor.
 	Renames bool
-	// RememberMerges keeps a memory of the merges that were delivered, and drops aliases by it: see adapter.Merger.
+	// MaxConcurrency is how many exchanges at once the vendor allows; 0 is no limit.
+	MaxConcurrency int
+	// RememberMerges keeps a memory of the merges that were delivered, and drops aliases by it: see adapter.Merger. It is on where the
+	// adapter is one, unless the config says otherwise.
 	RememberMerges bool
 	// Settle is how long calls of the same person wait after an alias was delivered.
 	Settle time.Duration
@@ -75,11 +78,12 @@ func New(name, vendorType string, settings adapter.Settings) (*Destination, erro
 		Type:    vendorType,
 		Names:   append([]string{name}, vendor.Names...),
 		Order:   vendor.Order,
-		Renames: vendor.Renames,
+		Renames: vendor.Renames, MaxConcurrency: vendor.MaxConcurrency,
 		Adapter: a,
 		Routes:  &segment.Routes{},
 		guard:   adapter.NewGuard(shared.BlockedIDs),
 	}
+	_, d.RememberMerges = d.Merger()
 	if shared.Settle != nil {
 		d.Settle = *shared.Settle
 	}
@@ -105,9 +109,13 @@ func (d *Destination) Route(m *segment.Message) segment.Decision {
 }
 
 // Translate says what the call means here, after the guard has checked its ids, and within the bounds of what one call may
-// become. The call is not modified.
+// become. A condition is left to the memory of merges; without one, a call that has one is dropped. The call is not modified.
 func (d *Destination) Translate(call *segment.Call) adapter.Outcome {
-	return adapter.Translate(d.guard, d.Adapter, call)
+	outcome := adapter.Translate(d.guard, d.Adapter, call)
+	if !d.RememberMerges {
+		return outcome.WithoutMemory()
+	}
+	return outcome
 }
 
 // Merger returns the adapter as one that says what is merged, and false when it is none.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"aka/destinations/adapter"
+	"aka/destinations/kissmetrics"
+	"aka/destinations/vero"
 	"aka/router/segment"
 )
 
@@ -171,5 +173,45 @@ func TestJudgeReadsTheStatusWhereTheVendorSaysNothing(t *testing.T) {
 	verdicts := newDestination(t, adapter.Common{}).Judge(make([]adapter.Request, 2), adapter.Answer{Status: 503})
 	if len(verdicts) != 2 || verdicts[1].Class != adapter.Later {
 		t.Errorf("got %+v", verdicts)
+	}
+}
+
+// What is merged cannot be parted, so that the memory that protects from it is on.
+func TestMergesAreRememberedByDefaultWhereAVendorMerges(t *testing.T) {
+	d, err := New("kissmetrics", "kissmetrics", settings(func(into any) { into.(*kissmetrics.Config).APIKey = adapter.NewSecret("k") }))
+	if err != nil || !d.RememberMerges {
+		t.Errorf("kissmetrics: got %+v, %v", d, err)
+	}
+	Vendors["mute"] = adapter.Vendor{New: func(adapter.Settings) (adapter.Adapter, error) { return mute{}, nil }}
+	defer delete(Vendors, "mute")
+	if d, err := New("mute", "mute", nil); err != nil || d.RememberMerges {
+		t.Errorf("one that is no Merger: got %+v, %v", d, err)
+	}
+}
+
+// mute is an adapter that says nothing of merges.
+type mute struct{ adapter.Common }
+
+func (mute) Translate(*segment.Call) adapter.Outcome { return adapter.Drop(adapter.NothingToSend) }
+
+// Only a memory can say whether a condition holds. Without one the call is dropped.
+func TestAConditionIsLeftToTheMemory(t *testing.T) {
+	d, err := New("vero", "vero", settings(func(into any) { into.(*vero.Config).AuthToken = adapter.NewSecret("t") }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	call, err := message(t, `{"type":"alias","anonymousId":"a-1","userId":"u-1"}`).Decode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := d.Merger(); !ok || !d.RememberMerges {
+		t.Errorf("got %+v", d)
+	}
+	if got := d.Translate(call); len(got.Requests) != 1 || got.Condition == nil || got.Condition.UsedID != "a-1" {
+		t.Errorf("with a memory: got %+v", got)
+	}
+	d.RememberMerges = false
+	if got := d.Translate(call); len(got.Requests) > 0 || got.Dropped != adapter.PreviousIDIsAnonymous {
+		t.Errorf("without a memory: got %+v", got)
 	}
 }

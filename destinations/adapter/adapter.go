@@ -2,6 +2,10 @@
 // as data; sending, ordering, batching and retrying are the router's. To add a vendor, write a folder with a New and a
 // Translate, and one line in the destinations table.
 //
+// A vendor's answer to a batch may refuse it and not say which record is at fault. If the vendor then took nothing of it, the
+// adapter's Judge gives every request the class Isolate. The router sends the batch again in halves, until the record at fault
+// is alone and is refused; the others are delivered. Split is the same for a batch that is too large.
+//
 // What a call holds is in `go doc aka/router/segment.Call` and .Header, how an adapter is tested in
 // `go doc aka/destinations/adapter/adaptertest`, and docs/adding-a-vendor.md goes through a whole one with its config and
 // tests. One for a single type of call is this:
@@ -50,6 +54,7 @@
 package adapter
 
 import (
+	"slices"
 	"time"
 
 	"aka/router/segment"
@@ -59,10 +64,10 @@ import (
 type Adapter interface {
 	// Translate says what one call means to this destination. It does no I/O, reads no clock and keeps no state; equal
 	// calls give equal outcomes, byte for byte. It is safe for concurrent use and must not modify the call. The guard has
-	// passed before: userId, anonymousId and previousId are not blocked and not too long, an alias has a userId and
-	// another previousId. Every other call has a userId or an anonymousId, and a track a name. Nobody has looked at a
-	// groupId, or at ids among the traits and properties: NewGuard checks those. One call becomes no more than MaxRequests
-	// and MaxBytes: beyond that, and after a panic, it is rejected.
+	// passed before: userId, anonymousId, previousId and a group call's groupId are not blocked and not too long, an alias has
+	// a userId and another previousId. Every other call has a userId or an anonymousId, and a track a name. The guard does not
+	// see ids among the traits and properties, groupIds of other calls, and push tokens: NewGuard checks those. One call
+	// becomes at most MaxRequests and MaxBytes: beyond that, and after a panic, it is rejected.
 	Translate(*segment.Call) Outcome
 	// Shared returns the settings that every vendor has.
 	Shared() Common
@@ -78,7 +83,7 @@ type Responder interface {
 
 // Vendor is one line of the destinations table.
 type Vendor struct {
-	// Names are the names that the vendor goes by in a call's `integrations`, in the exact case. The destination's own
+	// Names are the names that the vendor has in a call's `integrations`, in the exact case. The destination's own
 	// name counts too.
 	Names []string
 	// Order is what the vendor needs unless the config says otherwise.
@@ -86,6 +91,8 @@ type Vendor struct {
 	// Renames tells that an alias renames the one profile that there is, so that a call under the old id after it makes a
 	// second person: nothing that ended before an alias may come again after a crash.
 	Renames bool
+	// MaxConcurrency is how many exchanges at once the vendor allows, by its documentation; 0 is no limit.
+	MaxConcurrency int
 	// Stable says that the vendor is in the example config and in the docs: it has a page in docs/vendors and a docs.yaml in its
 	// folder. One that is not works the same.
 	Stable bool
@@ -97,7 +104,7 @@ type Vendor struct {
 // Settings is a destination's `settings` section, still to be decoded.
 type Settings interface {
 	// Decode fills in the struct that into points to, strictly: an unknown key, a wrong type or an unreadable secret is a
-	// mistake. It may be told elsewhere, with its line, while Decode returns nil: so that all mistakes are known at once,
+	// mistake. It may be reported elsewhere, with its line, while Decode returns nil: so that all mistakes are known at once,
 	// go on to your own checks either way. Fields keep their values where the section says nothing, so set the defaults
 	// before. A field is named by its `yaml` tag and is a string, bool, int, int64, float64, time.Duration or Secret, what
 	// implements encoding.TextUnmarshaler, or a struct, pointer, slice or map by string of these; others panic.
@@ -108,10 +115,10 @@ type Settings interface {
 type Common struct {
 	// Endpoint is another base URL, for proxies, tests and simulators. Default: the vendor's.
 	Endpoint string `yaml:"endpoint"`
-	// BlockedIDs are ids that no call to this destination may carry, beside those that stand for nobody everywhere, such as
-	// "null". Any case.
+	// BlockedIDs are ids that no call to this destination may have, in any case. Placeholders such as "null" are blocked
+	// everywhere.
 	BlockedIDs []string `yaml:"blocked_ids"`
-	// Settle is how long a person's calls wait after an alias was delivered. Default: the vendor's.
+	// Settle is how long a person's calls wait after a delivered alias. Default: the vendor's.
 	//
 	// Its New puts that here; nil is no time.
 	Settle *time.Duration `yaml:"settle"`
@@ -126,14 +133,15 @@ type Order string
 const (
 	// OrderIdentity lets calls of one person overtake each other, but never an alias, identify or group.
 	OrderIdentity Order = "identity"
-	// OrderStrict delivers each person's calls one at a time, as they arrived. It is for vendors who act on a call when it
-	// comes, whatever time it carries.
+	// OrderStrict delivers each person's calls one at a time, as they arrived. It is for vendors that act on a call when it
+	// arrives, and ignore its own time.
 	OrderStrict Order = "strict"
 	// OrderNone keeps no order.
 	OrderNone Order = "none"
 )
 
-// Outcome is what one call means to a destination. Exactly one field is set; build it with Send, Drop or Reject.
+// Outcome is what one call means to a destination. Exactly one of Requests, Dropped and Rejected is set; build it with Send,
+// Drop or Reject.
 type Outcome struct {
 	// Requests go in order, each after the one before succeeded.
 	Requests []Request
@@ -141,7 +149,53 @@ type Outcome struct {
 	Dropped Reason
 	// Rejected says why the call cannot be translated: it becomes a dead letter.
 	Rejected error
+	// Condition, beside Requests, must hold when the call's turn comes. Nil is none.
+	Condition *Condition
+	// Ignored are the options of the call that make no sense, as paths of constant names such as
+	// "integrations.Vero.tags.add". A bad option never keeps the call itself from going.
+	Ignored []string
 }
+
+// Condition lets the requests of a call go only if the memory of merges knows that somebody lives under an id at the vendor: a
+// call with that userId was delivered there, and no rename since has taken the id away. It is for an adapter that is a Merger.
+type Condition struct {
+	// UsedID is that id, as the vendor gets it.
+	UsedID string
+	// Else is why the call is dropped otherwise. Without a memory it always is.
+	Else Reason
+}
+
+// OnlyIfUsed returns the outcome with the condition that the id is used at the vendor, where it sends anything.
+func (o Outcome) OnlyIfUsed(id string, otherwise Reason) Outcome {
+	if len(o.Requests) > 0 {
+		o.Condition = &Condition{id, otherwise}
+	}
+	return o
+}
+
+// WithoutMemory returns what comes of the outcome where no merges are remembered: a call with a condition is dropped.
+func (o Outcome) WithoutMemory() Outcome {
+	if o.Condition != nil {
+		return Drop(o.Condition.Else)
+	}
+	return o
+}
+
+// WithoutMerges returns the outcome without the requests that merge. If no other is left, the call is dropped for the reason.
+func (o Outcome) WithoutMerges(reason Reason) Outcome {
+	if !slices.ContainsFunc(o.Requests, func(r Request) bool { return r.Merges }) {
+		return o
+	}
+	o.Requests = slices.DeleteFunc(slices.Clone(o.Requests), func(r Request) bool { return r.Merges })
+	if len(o.Requests) == 0 {
+		o.Requests, o.Condition = nil, nil
+		o.Dropped = reason
+	}
+	return o
+}
+
+// IgnoredOption is the diagnostic of an option in Outcome.Ignored. It stands before the option's path.
+const IgnoredOption = "ignored_option"
 
 // Send is the outcome of a call that becomes one or more HTTP exchanges, in order.
 func Send(requests ...Request) Outcome { return Outcome{Requests: requests} }
@@ -174,6 +228,9 @@ type Request struct {
 	// body, after batching; Body itself is always plain.
 	Header map[string]string
 	Body   []byte
+	// Merges marks a request that merges two ids, of a call that is no alias. It is left out if a rule of `merges` does not allow
+	// the merge, and the call's other requests go. See Merge.FirstUserOnly.
+	Merges bool
 	// Batch tells that Body is one JSON value that may travel in an array with others; nil sends Body as it is.
 	Batch *Batch
 }

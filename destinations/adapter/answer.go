@@ -19,9 +19,9 @@ type Answer struct {
 	Body []byte
 	// TooLong tells that the body is longer than those 64 KiB.
 	TooLong bool
-	// AfterAmbiguous tells that the vendor may have acted on an earlier try of this exchange: that was never answered, or with
+	// AfterPossibleDelivery tells that the vendor may have acted on an earlier try of this exchange: that was never answered, or with
 	// a 5xx, which may have been a gateway's, or with a 2xx that was not believed.
-	AfterAmbiguous bool
+	AfterPossibleDelivery bool
 }
 
 // Verdict is what the status says, except that a web page is no success: that is Foreign. An adapter's Judge begins with it.
@@ -42,7 +42,7 @@ func (a Answer) Foreign() Verdict {
 	}
 }
 
-// IsPage tells whether the answer is a web page: it calls itself HTML, or begins with a tag. APIs answer programs with something
+// IsPage reports whether the answer is a web page: it calls itself HTML, or begins with a tag. APIs answer programs with something
 // else. 204 and 205 have no content, whatever they call it.
 func (a Answer) IsPage() bool {
 	noContent := len(a.Body) == 0 && (a.Status == http.StatusNoContent || a.Status == http.StatusResetContent)
@@ -54,10 +54,10 @@ func (a Answer) isHTML() bool {
 	return strings.EqualFold(strings.TrimSpace(media), "text/html")
 }
 
-// IsEmpty tells whether nothing came but white space.
+// IsEmpty reports whether nothing came but white space.
 func (a Answer) IsEmpty() bool { return firstOf(a.Body) == 0 }
 
-// IsObject tells whether the body is a JSON object. Of one that was not read to its end, it is enough that it begins as one.
+// IsObject reports whether the body is a JSON object. Of one that was not read to its end, it is enough that it begins as one.
 func (a Answer) IsObject() bool {
 	body := bytes.TrimSpace(bytes.TrimPrefix(a.Body, []byte("\xef\xbb\xbf")))
 	if !bytes.HasPrefix(body, []byte("{")) {

@@ -102,7 +102,7 @@ func TestAnAnswerOfWhiteSpaceIsEmpty(t *testing.T) {
 	}
 }
 
-// A vendor, or whoever answers in its place, may say anything.
+// A vendor, or what answers in its place, may say anything.
 func FuzzAnswer(f *testing.F) {
 	for _, all := range []map[string]Answer{pages, answers} {
 		for _, a := range all {

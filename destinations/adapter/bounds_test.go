@@ -64,10 +64,10 @@ func TestTranslateAsksTheGuardFirst(t *testing.T) {
 
 // A call that panics stands in the journal, and would end the process again at every start.
 func TestPanicOfATranslateIsAReject(t *testing.T) {
-	var nobody map[string]string
+	var nowhere map[string]string
 	for want, cause := range map[string]func() Outcome{
 		"translate: the adapter panicked with a string":                      func() Outcome { panic("jane@example.com") },
-		"translate: the adapter panicked with a *runtime.TypeAssertionError": func() Outcome { return any(nobody).(Outcome) },
+		"translate: the adapter panicked with a *runtime.TypeAssertionError": func() Outcome { return any(nowhere).(Outcome) },
 	} {
 		got := translated(cause)
 		if got.Rejected == nil || got.Rejected.Error() != want {

@@ -135,7 +135,7 @@ func appendString(dst []byte, text string) []byte {
 	return append(dst, '"')
 }
 
-// isNumber tells whether JSON has such a number.
+// isNumber reports whether JSON has such a number.
 func isNumber(text string) bool {
 	text = strings.TrimPrefix(text, "-")
 	whole := digits(text)

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"aka/router/segment"
 )
 
@@ -30,14 +32,84 @@ func Text(value any) string {
 }
 
 // PersonTraits returns what an identify says of its person: its traits, and below them those of context.traits, where
-// RudderStack's SDKs put all of them. The map is the caller's own; the values in it are the call's.
+// RudderStack's SDKs put all of them. A trait of the call hides the same trait of the context, however each is spelled, and a
+// null says nothing where a spelling of its trait has a value. The map is the caller's own; the values in it are the call's.
 func PersonTraits(call *segment.Call) map[string]any {
-	traits := map[string]any{}
-	if inner, ok := call.Context()["traits"].(map[string]any); ok {
-		maps.Copy(traits, inner)
+	traits := maps.Clone(call.Traits)
+	if traits == nil {
+		traits = map[string]any{}
 	}
-	maps.Copy(traits, call.Traits)
+	inner, _ := call.Context()["traits"].(map[string]any)
+	if len(inner) == 0 && !hasNull(traits) {
+		return traits
+	}
+	said := map[string]bool{} // by the call or the context
+	note := func(object map[string]any) {
+		for name, value := range object {
+			if value != nil {
+				said[Spelling(name)] = true
+			}
+		}
+	}
+	note(traits)
+	for name, value := range inner {
+		if !said[Spelling(name)] && (value != nil || traits[name] == nil) {
+			traits[name] = value
+		}
+	}
+	note(inner)
+	maps.DeleteFunc(traits, func(name string, value any) bool { return value == nil && said[Spelling(name)] })
 	return traits
+}
+
+func hasNull(object map[string]any) bool {
+	for _, value := range object {
+		if value == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Spelling returns what is the same for all spellings of a trait's name: first_name, firstName and $first_name are one trait, and
+// so are created and createdAt.
+func Spelling(name string) string {
+	name = strings.ToLower(strings.Map(func(r rune) rune {
+		if r == '_' || r == '-' || r == ' ' || r == '$' {
+			return -1
+		}
+		return r
+	}, name))
+	if name == "created" {
+		return "createdat"
+	}
+	return name
+}
+
+// Trait returns the key of a trait with a value, however it is spelled: the name itself where that has one. It returns "" when
+// there is none.
+func Trait(traits map[string]any, name string) string {
+	if traits[name] != nil {
+		return name
+	}
+	found, spelling := "", Spelling(name)
+	for key, value := range traits {
+		if value != nil && Spelling(key) == spelling && (found == "" || key < found) {
+			found = key
+		}
+	}
+	return found
+}
+
+// IsOwnDevice reports whether an id is the call's own anonymousId, the device's. Of two UUIDs the case does not matter.
+func IsOwnDevice(call *segment.Call, id string) bool { return IsSameDevice(call.AnonymousID, id) }
+
+// IsSameDevice reports whether two ids are the same device's. Of two UUIDs the case does not matter. "" is no device's.
+func IsSameDevice(one, other string) bool {
+	if one == "" || !strings.EqualFold(one, other) {
+		return false
+	}
+	return one == other || uuid.Validate(one) == nil && uuid.Validate(other) == nil
 }
 
 // Cut returns at most so many characters of a text.

@@ -128,3 +128,49 @@ func TestBaseURL(t *testing.T) {
 		}
 	}
 }
+
+func TestATraitHidesItsOtherSpellingsInTheContext(t *testing.T) {
+	for _, c := range []struct{ own, context, want map[string]any }{
+		{map[string]any{"first_name": "New"}, map[string]any{"firstName": "Old", "lastName": "Doe"}, map[string]any{"first_name": "New", "lastName": "Doe"}},
+		{map[string]any{"created": 2}, map[string]any{"createdAt": 1}, map[string]any{"created": 2}},
+		{map[string]any{"plan": nil}, map[string]any{"Plan": "pro"}, map[string]any{"Plan": "pro"}},
+		{map[string]any{"plan": nil}, map[string]any{"plan": "pro"}, map[string]any{"plan": "pro"}},
+		{map[string]any{"plan": "pro"}, map[string]any{"plan": nil}, map[string]any{"plan": "pro"}},
+		{map[string]any{"plan": nil}, map[string]any{}, map[string]any{"plan": nil}},
+		{map[string]any{"plan": nil, "Plan": "pro"}, nil, map[string]any{"Plan": "pro"}},
+		{map[string]any{"firstName": "A", "first_name": "B"}, nil, map[string]any{"firstName": "A", "first_name": "B"}},
+		{nil, map[string]any{"firstName": "A", "first_name": "B"}, map[string]any{"firstName": "A", "first_name": "B"}},
+	} {
+		call := &segment.Call{Traits: c.own}
+		call.SetContext(map[string]any{"traits": c.context})
+		if got := PersonTraits(call); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%v over %v: got %v, want %v", c.own, c.context, got, c.want)
+		}
+	}
+}
+
+func TestTraitFindsASpellingWithAValue(t *testing.T) {
+	traits := map[string]any{"email": nil, "E_mail": "b", "E-Mail": "a", "phone": "1", "Phone": "2"}
+	for name, want := range map[string]string{"email": "E-Mail", "phone": "phone", "name": ""} {
+		if got := Trait(traits, name); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestTheCaseOfADevicesIDDoesNotMatterWhereItIsAUUID(t *testing.T) {
+	for _, c := range []struct {
+		one, other string
+		want       bool
+	}{
+		{"a-1", "a-1", true}, {"a-1", "A-1", false}, {"", "", false}, {"a", "", false},
+		{"5b7c9e10-1111-4a22-8b33-0c44d55e6f77", "5B7C9E10-1111-4A22-8B33-0C44D55E6F77", true},
+		{"5b7c9e1011114a228b330c44d55e6f77", "5B7C9E1011114A228B330C44D55E6F77", true},
+		{"5b7c9e10-1111-4a22-8b33-0c44d55e6f77", "5b7c9e10-1111-4a22-8b33-0c44d55e6f78", false},
+		{"5b7c9e10-1111-4a22-8b33-0c44d55e6f77", "{5b7c9e10-1111-4a22-8b33-0c44d55e6f77}", false},
+	} {
+		if got := IsSameDevice(c.one, c.other); got != c.want {
+			t.Errorf("%q and %q: %v", c.one, c.other, got)
+		}
+	}
+}

@@ -12,20 +12,9 @@ import (
 // cut to the same prefix would become one.
 const MaxIDLength = 255
 
-// blockedIDs stand for nobody. Whoever is merged with one of them is merged with strangers, and no vendor can undo it.
-// The list is Mixpanel's (https://docs.mixpanel.com/docs/tracking-methods/id-management), with "missing" from
-// Kissmetrics' page on squished identities, and with what JavaScript, Python, Java, C# and Objective-C write for a value
-// that is not there. "guest" is in no vendor's list, and may be somebody's name: the settings can block it.
-var blockedIDs = foldAll([]string{
-	"anon", "anonymous", "nil", "none", "null", "n/a", "na", "undefined", "unknown", "<nil>", "-1", "true", "false", "[]", "{}",
-	"missing",
-	"nan", "[object Object]", "[object Undefined]", "[object Null]", "(null)", "<null>", "(none)", "<none>", "<na>",
-})
-
 // Guard is the check of ids that every call passes before any adapter sees it: no merge by accident. An id is blocked when
-//   - it is one of those that stand for nobody, or that the settings block, whatever its case, its spaces and what it holds
-//     of characters that cannot be seen: Unicode's formats, fillers and variation selectors;
-//   - it is zero, however that is written: 0, 00, -0, 0.0, the all-zero UUID with or without dashes and braces;
+//   - it is a placeholder, which many people share, or one that the settings block, whatever its case, its spaces and what it
+//     holds of characters that cannot be seen: Unicode's formats, fillers and variation selectors;
 //   - nothing of it can be seen;
 //   - it holds a control character, NUL among them, or U+FFFD, where somebody's letter was lost before it came here.
 //
@@ -37,7 +26,8 @@ type Guard struct{ blocked map[string]bool }
 func NewGuard(blocked []string) Guard { return Guard{foldAll(blocked)} }
 
 // Check returns why the call must not go to any vendor, or "" when it may. For an alias the order of the reasons is
-// fixed: missing_user_id, missing_previous_id, same_ids, blocked_id, id_too_long.
+// fixed: missing_user_id, missing_previous_id, same_ids, blocked_id, id_too_long. A groupId is checked where the call is about
+// the group: other calls go without a groupId that is blocked.
 func (g Guard) Check(h *segment.Header) Reason {
 	if h.Type == segment.Alias {
 		switch {
@@ -49,9 +39,12 @@ func (g Guard) Check(h *segment.Header) Reason {
 			return SameIDs
 		}
 	}
-	ids := [...]string{h.UserID, h.PreviousID, h.AnonymousID}
+	ids := [...]string{h.UserID, h.PreviousID, h.AnonymousID, ""}
+	if h.Type == segment.Group {
+		ids[3] = h.GroupID
+	}
 	for _, id := range ids {
-		if g.isBlocked(id) {
+		if g.Blocks(id) {
 			return BlockedID
 		}
 	}
@@ -63,24 +56,43 @@ func (g Guard) Check(h *segment.Header) Reason {
 	return ""
 }
 
-func (g Guard) isBlocked(id string) bool {
+// Blocks reports whether a text must not be taken for an id: of a person, a group or a device. It is false for "", and for one
+// that is too long.
+func (g Guard) Blocks(id string) bool {
 	if id == "" || len(id) > MaxIDLength {
 		return false
+	}
+	if isOrdinary(id) {
+		return len(g.blocked) > 0 && g.blocked[fold(id)]
 	}
 	if !isPlain(id) && strings.ContainsFunc(id, isDamage) {
 		return true
 	}
-	id = fold(id)
-	return id == "" || isZero(id) || blockedIDs[id] || g.blocked[id]
+	folded := fold(id)
+	return isPlaceholder(folded) || isObject(visible(id)) || g.blocked[folded]
 }
 
-// isDamage tells whether a character has no place in any id.
+// longestWord is as long as the longest placeholder that is looked up.
+const longestWord = 20
+
+// isOrdinary reports whether an id is no placeholder by its characters alone, as most are not: it is longer than those that are
+// looked up, has a digit that is not zero, and nothing that a program puts around or between values.
+func isOrdinary(id string) bool {
+	hasDigit := false
+	for i := range len(id) {
+		switch c := id[i]; {
+		case '1' <= c && c <= '9':
+			hasDigit = true
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', c == '0', c == '-', c == '_', c == '.', c == '@':
+		default:
+			return false
+		}
+	}
+	return hasDigit && len(id) > longestWord
+}
+
+// isDamage reports whether a character has no place in any id.
 func isDamage(r rune) bool { return r == utf8.RuneError || unicode.IsControl(r) }
-
-// isZero tells whether nothing but zeros is left of an id without what stands around and between them.
-func isZero(id string) bool {
-	return strings.Contains(id, "0") && strings.Trim(id, "0.,+-{}()") == ""
-}
 
 func foldAll(ids []string) map[string]bool {
 	folded := map[string]bool{}
@@ -107,7 +119,7 @@ func visible(id string) string {
 	return strings.TrimSpace(without(id, isInvisible))
 }
 
-// isInvisible tells whether a character shows nothing and takes no room: Unicode's default ignorable ones, and the controls.
+// isInvisible reports whether a character shows nothing and takes no room: Unicode's default ignorable ones, and the controls.
 func isInvisible(r rune) bool {
 	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
@@ -121,7 +133,7 @@ func without(text string, unwanted func(rune) bool) string {
 	}, text)
 }
 
-// isPlain tells whether an id is all printable ASCII without a space, as nearly all are.
+// isPlain reports whether an id is all printable ASCII without a space, as nearly all are.
 func isPlain(id string) bool {
 	for i := range len(id) {
 		if id[i] <= ' ' || id[i] >= 0x7f {

@@ -12,10 +12,12 @@ import "aka/router/segment"
 type Merger interface {
 	// Merges returns what the vendor makes of the call's ids once all its requests were taken; ok is false when that
 	// changes nothing for a later alias. It is asked for any call, not only an alias, that Translate has made requests
-	// of, and held to the same: no I/O, no state, the call is not modified.
+	// of, and held to the same: no I/O, no state, the call is not modified. If a call that is no alias merges, the requests that do
+	// it have Request.Merges, so that the others can go alone; or the merge is FirstUserOnly.
 	Merges(*segment.Call) (m Merge, ok bool)
 	// Account tells one account of the vendor from another by the settings: what was merged in one is not in another. Name
-	// the endpoint, the key and the mode, each in quotes. Only a digest of it is kept, so it may hold secrets.
+	// the endpoint, the project and the mode, each in quotes. Leave out what an operator rotates, as a token or a password: a
+	// new one is not another account. Only a digest of it is kept.
 	Account() string
 }
 
@@ -28,6 +30,9 @@ type Merge struct {
 	// Limit, where it is not 0, is the number of ids at which the vendor refuses to make one person of so many. Up to
 	// MaxMergeLimit: it is for limits that are small.
 	Limit int
+	// FirstUserOnly says that the vendor gives From, a device, to its first user only, and ignores the merge for another one. A call
+	// that is no alias then goes as it is, whatever the rules of `merges` say, and needs no Request.Merges.
+	FirstUserOnly bool
 }
 
 // MaxMergeLimit is the largest Limit of a Merge.
@@ -44,13 +49,23 @@ const (
 	MergeGivesFrom
 	// MergeGivesTo is MergeJoins that gives To to one From only: it is refused for another.
 	MergeGivesTo
-	// MergeNames makes To another name for whom From leads to. To leads to one id only, and names must not lead in a circle.
+	// MergeLinks gives From, a device, to its first To, as MergeGivesFrom does. The vendor takes a later link to another for an
+	// event: it is sent, and merges nothing.
+	MergeLinks
+	// MergeNames makes To another name for the person that From leads to. To leads to one id only, and names must not lead in a circle.
 	MergeNames
-	// MergeRenames leaves nobody under From: whoever it was is known as To.
+	// MergeRenames leaves no person under From: the vendor knows that person as To.
 	MergeRenames
-	// MergeUses merges nothing: somebody is known as To from then on, where MergeRenames may have left nobody.
+	// MergeUses merges nothing: somebody is known as To from then on, where MergeRenames may have freed the id. It is remembered
+	// only after such a rename.
 	MergeUses
+	// MergeUsesDevice is a MergeUses that is always remembered: To may be a device's id, and a later alias of it may ask by a
+	// Condition whether it was a userId.
+	MergeUsesDevice
 )
+
+// IsUse reports whether the rule merges nothing, and has no From.
+func (r MergeRule) IsUse() bool { return r == MergeUses || r == MergeUsesDevice }
 
 // MergeOf asks an adapter what a call merges. One that is no Merger merges nothing, nor does one that panics or names a limit
 // that is out of bounds.

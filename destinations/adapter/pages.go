@@ -1,7 +1,9 @@
 package adapter
 
 import (
+	"cmp"
 	"maps"
+	"strings"
 
 	"aka/router/segment"
 )
@@ -25,15 +27,28 @@ func (p PageEvents) Check() error {
 	return OneOf("page_events", string(p), string(PagesAll), string(PagesNamed), string(PagesCategorized), string(PagesNone))
 }
 
-// Takes tells whether a page or screen becomes an event.
+// Takes reports whether a page or screen becomes an event.
 func (p PageEvents) Takes(call *segment.Call) bool {
 	switch p {
 	case PagesNamed:
-		return call.Name != ""
+		return PageName(call) != ""
 	case PagesCategorized:
-		return call.Category != ""
+		return PageCategory(call) != ""
 	}
 	return p == PagesAll
+}
+
+// PageName returns the name of a page or screen without the space around it, "" for none. A blank one is none.
+func PageName(call *segment.Call) string { return label(call.Name, call.Properties["name"]) }
+
+// PageCategory returns the category of a page or screen in the same way.
+func PageCategory(call *segment.Call) string {
+	return label(call.Category, call.Properties["category"])
+}
+
+func label(own string, property any) string {
+	text, _ := property.(string)
+	return cmp.Or(strings.TrimSpace(own), strings.TrimSpace(text))
 }
 
 // PageKind returns "Page" or "Screen", for the name of the event that the call becomes.
@@ -48,11 +63,11 @@ func PageKind(call *segment.Call) string {
 // own; the values in it are the call's.
 func PageProperties(call *segment.Call) map[string]any {
 	properties := maps.Clone(call.Properties)
-	if call.Name != "" {
-		properties["name"] = call.Name
+	if name := PageName(call); name != "" {
+		properties["name"] = name
 	}
-	if call.Category != "" {
-		properties["category"] = call.Category
+	if category := PageCategory(call); category != "" {
+		properties["category"] = category
 	}
 	return properties
 }

@@ -9,7 +9,7 @@ type Prober interface {
 }
 
 // Probe finds out whether a vendor takes the credentials, by requests that change nothing there, whatever becomes of them:
-// they name nobody and hold nothing to keep.
+// they name no person and hold nothing to keep.
 type Probe struct {
 	// Request has the configured credentials.
 	Request Request

@@ -1,5 +1,10 @@
 package adapter
 
+import (
+	"slices"
+	"strings"
+)
+
 // Reason says why a destination got nothing of a call, why a call was given up on, or why one that was answered is tried again.
 // The words are a closed set, the same in metrics, logs, explain and the dead letters.
 type Reason string
@@ -10,17 +15,20 @@ const (
 	MissingUserID     Reason = "missing_user_id"     // an alias without userId
 	MissingPreviousID Reason = "missing_previous_id" // an alias without previousId, from and anonymousId
 	SameIDs           Reason = "same_ids"            // an alias of an id to itself
-	BlockedID         Reason = "blocked_id"          // an id that stands for nobody, such as "null"
-	IDTooLong         Reason = "id_too_long"         // an id over 255 bytes: cutting it would merge strangers
+	BlockedID         Reason = "blocked_id"          // a placeholder that many people share, such as "null"
+	IDTooLong         Reason = "id_too_long"         // an id over 255 bytes, or over the vendor's limit: cutting it would merge strangers
 
 	// Routing.
 	FilteredByIntegrations Reason = "filtered_by_integrations" // the call's `integrations` switch the destination off
 	FilteredBySource       Reason = "filtered_by_source"       // the source's `destinations` do not list it
 
+	// The order of a device's calls.
+	ReversedInBrowser Reason = "reversed_in_browser" // an alias whose ids a browser's SDK has swapped
+
 	// Vendors.
 	AliasUnsupported      Reason = "alias_unsupported_by_simplified_id_merge" // Mixpanel cannot merge two users in this mode
 	PreviousIDNotUUID     Reason = "previous_id_not_uuid_v4"                  // Mixpanel's $identify takes only UUIDv4 anonymous ids
-	PreviousIDIsAnonymous Reason = "previous_id_is_anonymous"                 // Vero never knew the anonymous id
+	PreviousIDIsAnonymous Reason = "previous_id_is_anonymous"                 // Vero has no profile under the anonymous id, as far as is known
 	AnonymousNotSupported Reason = "anonymous_not_supported"                  // the vendor knows only people with a userId
 	PageEventsOff         Reason = "page_events_off"                          // the page_events setting leaves this page out
 	GroupsOff             Reason = "groups_off"                               // no group_keys are configured
@@ -33,15 +41,49 @@ const (
 	AliasTaken    Reason = "alias_taken"    // the id was given to somebody else, and the vendor gives it once
 	WouldCycle    Reason = "would_cycle"    // the names would lead in a circle
 	ClusterFull   Reason = "cluster_full"   // the vendor makes no person of so many ids
+
+	// The rules of `merges` in the config, and the decisions on aliases that they hold.
+	MergeKnownUsers          Reason = "merge_known_users"            // both ids are users that are known here
+	MergeDeviceOfAnotherUser Reason = "merge_device_of_another_user" // the device was given to another user
+	MergeDirection           Reason = "merge_direction"              // a device would be the id that a user keeps
+	MergeTooManyIDs          Reason = "merge_too_many_ids"           // the person would have more ids than max_ids
+	MergeBlockedPattern      Reason = "merge_blocked_pattern"        // one of the ids matches blocked_ids
+	MergeRefused             Reason = "merge_refused"                // an operator refused the held alias
+	MergeExpired             Reason = "merge_expired"                // the held alias got its default verdict, refuse
 )
 
+// MergeReasons lists the reasons of the rules of merges, and of the decisions on aliases that they hold.
+var MergeReasons = []Reason{
+	MergeKnownUsers, MergeDeviceOfAnotherUser, MergeDirection, MergeTooManyIDs, MergeBlockedPattern, MergeRefused, MergeExpired,
+}
+
 // DropReasons lists every reason of a dropped call, for metrics that must exist at zero.
-var DropReasons = []Reason{
+var DropReasons = append([]Reason{
 	MissingUserID, MissingPreviousID, SameIDs, BlockedID, IDTooLong,
-	FilteredByIntegrations, FilteredBySource,
+	FilteredByIntegrations, FilteredBySource, ReversedInBrowser,
 	AliasUnsupported, PreviousIDNotUUID, PreviousIDIsAnonymous, AnonymousNotSupported,
 	PageEventsOff, GroupsOff, GroupKeyMissing, PeopleOff, NothingToSend,
 	AlreadyMerged, AliasTaken, WouldCycle, ClusterFull,
+}, MergeReasons...)
+
+// IsKept reports whether a call that is dropped for the reason is kept unless the config says otherwise: a setting may have
+// caused the drop, and with another setting the call may be sent.
+func (r Reason) IsKept() bool {
+	return r == BlockedID || strings.HasPrefix(string(r), "alias_") || strings.HasPrefix(string(r), "merge_")
+}
+
+// Words returns the reasons as plain words.
+func Words(reasons []Reason) []string {
+	words := make([]string, len(reasons))
+	for i, r := range reasons {
+		words[i] = string(r)
+	}
+	return words
+}
+
+// KeptDrops returns the reasons of the drops that are kept unless the config says otherwise.
+func KeptDrops() []Reason {
+	return slices.DeleteFunc(slices.Clone(DropReasons), func(r Reason) bool { return !r.IsKept() })
 }
 
 // The reasons for which a call is given up on and kept as a dead letter.
@@ -74,15 +116,17 @@ var explanations = map[Reason]string{
 	MissingUserID:     "an alias needs a userId, the id to merge into: send one",
 	MissingPreviousID: "an alias needs a previousId, or else an anonymousId, the id that is merged: send one",
 	SameIDs:           "the alias joins an id with itself, which changes nothing",
-	BlockedID:         `one of the ids stands for nobody, such as "null" or 0, and merging with it would join strangers: send a real one`,
-	IDTooLong:         "one of the ids is longer than 255 bytes, and cutting it could join strangers: send a shorter one",
+	BlockedID:         `one of the ids is a placeholder that many people share, such as "null" or 0, and merging with it would join strangers: send a real one`,
+	IDTooLong:         "one of the ids is longer than 255 bytes, or than the vendor takes, and cutting it could join strangers: send a shorter one",
 
 	FilteredByIntegrations: "the call's own `integrations` switch this destination off",
 	FilteredBySource:       "the source's `destinations` in the config do not list this one",
 
+	ReversedInBrowser: "the browser's SDK has swapped the ids: the device identified itself as the previousId after the alias; load aka.js in the page",
+
 	AliasUnsupported:      "Mixpanel cannot merge two users in a project with simplified id merge: send one userId per person; for a device, see the setting link_on_alias",
 	PreviousIDNotUUID:     "Mixpanel's $identify takes only anonymous ids that are a UUIDv4: the setting alias_strategy: auto sends the others as $create_alias",
-	PreviousIDIsAnonymous: "Vero was never told the anonymous id, so it has nobody to rename",
+	PreviousIDIsAnonymous: "the previousId is an anonymous id, and no call with it as its userId is known to have reached Vero, so there is no profile to rename",
 	AnonymousNotSupported: "this vendor knows only people with a userId, and the call has none",
 	PageEventsOff:         "the setting page_events leaves this page or screen out",
 	GroupsOff:             "no group_keys are set: name the project's own in the settings to send groups",
@@ -94,6 +138,14 @@ var explanations = map[Reason]string{
 	AliasTaken:    "the id was given to somebody else by an alias or identify before, and this vendor gives it once only: send an id that is new",
 	WouldCycle:    "the new id leads back to the previous one by an alias that was delivered before, and is in use: send an id that is new",
 	ClusterFull:   "the two ids and those merged with them are more than this vendor makes one person of: see what merges so many",
+
+	MergeKnownUsers:          "both ids are users that are known here, and a merge cannot be undone: see the rule known_users in `merges`",
+	MergeDeviceOfAnotherUser: "the device was given to another user before, and would join the two users: see the rule device_of_another_user in `merges`",
+	MergeDirection:           "the userId is a device's id, and would become the name of a user: swap the two ids of the alias, or see the rule direction in `merges`",
+	MergeTooManyIDs:          "the person would have more ids than max_ids allows within max_ids_per: see what merges so many, or raise max_ids in `merges`",
+	MergeBlockedPattern:      "one of the ids matches a pattern of blocked_ids in `merges`: send another id, or change the pattern",
+	MergeRefused:             "a rule of `merges` held the alias, and an operator refused it",
+	MergeExpired:             "a rule of `merges` held the alias, and it was not approved in time: see merges.quarantine",
 
 	Refused:     "the vendor's answer says that it will never take this call: correct what the answer names, then replay or discard it",
 	Rejected:    "the call cannot be translated for this vendor: correct what the error names",

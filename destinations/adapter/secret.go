@@ -34,7 +34,7 @@ func (s Secret) Reveal() string {
 	return *s.value
 }
 
-// IsSet tells whether there is a value.
+// IsSet reports whether there is a value.
 func (s Secret) IsSet() bool { return s.Reveal() != "" }
 
 // String returns <secret>, or "" when there is no value.
@@ -94,7 +94,7 @@ func NewMasker(secrets []Secret) *Masker {
 	return &Masker{whole, strings.NewReplacer(pairs...)}
 }
 
-// minBase64 is how many characters of base64 are told from ordinary words.
+// minBase64 is how many characters of base64 are distinguished from ordinary words.
 const minBase64 = 8
 
 // inBase64 returns what a value can look like inside a longer text that is encoded, such as a user's name and password: by

@@ -19,11 +19,13 @@ type Shown struct {
 	JSON any `json:"json,omitempty"`
 	// Text is a body that is neither.
 	Text string `json:"text,omitempty"`
+	// Merges is true for a request that the rules of merges may leave out.
+	Merges bool `json:"merges,omitempty"`
 }
 
 // Show decodes a request. A parameter that is given more than once shows its values joined by newlines.
 func Show(r Request) Shown {
-	shown := Shown{Method: r.Method, Header: r.Header}
+	shown := Shown{Method: r.Method, Header: r.Header, Merges: r.Merges}
 	address, query, _ := strings.Cut(r.URL, "?")
 	shown.URL = address
 	if values, err := url.ParseQuery(query); err == nil && query != "" {

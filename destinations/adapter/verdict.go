@@ -19,9 +19,12 @@ const (
 	Operator
 	// Split is a batch too large for the vendor: halve it and go again. Alone, the request is refused.
 	Split
+	// Isolate is a refusal of a batch that does not say which request it is about, and of which the vendor took nothing: halve
+	// it and go again, until the request at fault is alone. Alone, it is Never.
+	Isolate
 )
 
-var classNames = [...]string{"", "delivered", "later", "never", "operator", "split"}
+var classNames = [...]string{"", "delivered", "later", "never", "operator", "split", "isolate"}
 
 // String returns the class in lower case, for logs and metrics.
 func (c Class) String() string { return classNames[c] }
@@ -44,7 +47,7 @@ type About uint8
 const (
 	// ByStatus leaves it to the status: 402, 404, 405, 407, 410, 421, 426 and 451 are about the account or the endpoint.
 	ByStatus About = iota
-	// OneCall is about the call alone, whatever the status: a 404 for a user whom the vendor does not know.
+	// OneCall is about the call alone, whatever the status: a 404 for a user that the vendor does not know.
 	OneCall
 	// Account is about the account or the endpoint: every other call would get the same answer.
 	Account
@@ -103,6 +106,14 @@ func Verdicts(n int, v Verdict) []Verdict {
 	return all
 }
 
+// Alone returns the verdicts of an exchange, in which an Isolate of a single request is Never. Judge returns such verdicts.
+func Alone(verdicts []Verdict) []Verdict {
+	if len(verdicts) == 1 && verdicts[0].Class == Isolate {
+		verdicts[0].Class = Never
+	}
+	return verdicts
+}
+
 // Judge reads an answer: by the adapter's own Judge where it has one, else by Answer.Verdict. When the adapter panics, the status
 // decides, except that nothing counts as delivered.
 func Judge(a Adapter, requests []Request, answer Answer) (verdicts []Verdict) {
@@ -115,7 +126,7 @@ func Judge(a Adapter, requests []Request, answer Answer) (verdicts []Verdict) {
 			verdicts = Verdicts(len(requests), unjudged(answer.Status, cause))
 		}
 	}()
-	return responder.Judge(requests, answer)
+	return Alone(responder.Judge(requests, answer))
 }
 
 func unjudged(status int, cause any) Verdict {

@@ -67,3 +67,25 @@ func TestARefusalIsAboutTheAccountByItsStatusOrTheAdaptersWord(t *testing.T) {
 		}
 	}
 }
+
+// A batch that is refused as a whole goes again in halves. Of one request there are none.
+func TestAnIsolateOfOneRequestIsARefusal(t *testing.T) {
+	a := &judged{verdict: Verdict{Class: Isolate, Detail: "cannot be read"}}
+	for n, want := range map[int]Class{1: Never, 2: Isolate, 40: Isolate} {
+		for _, v := range Judge(a, make([]Request, n), Answer{Status: 400}) {
+			if v.Class != want || v.Detail != "cannot be read" {
+				t.Errorf("of %d: %+v, want %s", n, v, want)
+			}
+		}
+	}
+}
+
+// judged gives each request the same verdict.
+type judged struct {
+	Adapter
+	verdict Verdict
+}
+
+func (j *judged) Judge(requests []Request, _ Answer) []Verdict {
+	return Verdicts(len(requests), j.verdict)
+}

@@ -9,11 +9,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"aka/destinations/adapter"
+	"aka/router/segment"
 )
 
 // Kissmetrics' limits in characters (https://support.kissmetrics.io/docs/technical-notes-on-events-and-properties).
@@ -49,6 +49,19 @@ func (f *flattener) object(into parameters, prefix string, object map[string]any
 			f.value(into, adapter.Cut(prefix+bare, maxName), object[key])
 		}
 	}
+}
+
+// event writes the properties of an event. The one that the revenue reports read keeps its name, whatever its case: names have
+// none at Kissmetrics.
+func (f *flattener) event(into parameters, prefix string, properties map[string]any) {
+	for _, key := range keysOf(properties) {
+		if strings.EqualFold(strings.TrimSpace(bareKey(key)), billingAmount) {
+			f.value(into, billingAmount, properties[key])
+			properties = maps.Clone(properties)
+			delete(properties, key)
+		}
+	}
+	f.object(into, prefix, properties)
 }
 
 func (f *flattener) value(into parameters, name string, value any) {
@@ -124,18 +137,10 @@ func scalar(value any) string {
 	return fmt.Sprint(value)
 }
 
-// dateForms are the ISO 8601 forms that are known as dates. Without a zone a time is UTC.
-var dateForms = []string{time.DateOnly, time.RFC3339, "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05"}
-
-// unixSeconds returns an ISO 8601 date as Unix seconds, and any other text as it is.
+// unixSeconds returns a date as Unix seconds, and any other text as it is. Without a zone a time is UTC.
 func unixSeconds(text string) string {
-	if len(text) < len(time.DateOnly) || len(text) > len(time.RFC3339Nano) || text[4] != '-' || text[7] != '-' {
-		return text
-	}
-	for _, form := range dateForms {
-		if date, err := time.Parse(form, text); err == nil {
-			return strconv.FormatInt(date.Unix(), 10)
-		}
+	if date, ok := segment.ParseTime(text); ok {
+		return strconv.FormatInt(date.Unix(), 10)
 	}
 	return text
 }

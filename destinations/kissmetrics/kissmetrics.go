@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/http"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -92,12 +91,14 @@ func (t *translator) identify(call *segment.Call) adapter.Outcome {
 	}
 	requests := []adapter.Request{t.request("/s", set)}
 	if t.aliasesOn(call) {
-		requests = append(requests, t.alias(call, call.AnonymousID, call.UserID))
+		alias := t.alias(call, call.AnonymousID, call.UserID)
+		alias.Merges = true
+		requests = append(requests, alias)
 	}
 	return f.outcome(requests)
 }
 
-// aliasesOn tells whether an identify merges its two ids.
+// aliasesOn reports whether an identify merges its two ids.
 func (t *translator) aliasesOn(call *segment.Call) bool {
 	return t.AliasOnIdentify && call.UserID != "" && call.AnonymousID != "" && call.UserID != call.AnonymousID
 }
@@ -108,12 +109,12 @@ func (t *translator) track(call *segment.Call) adapter.Outcome {
 	if t.PrefixProperties {
 		prefix = bareKey(name) + " - "
 	}
-	if isOrderCompleted(name) {
+	if adapter.IsOrder(name) {
 		return t.order(call, name, prefix)
 	}
 	event, f := t.event(call, name), newFlattener()
-	f.object(event, prefix, call.Properties)
-	f.known(event, billingAmount, amount(call.Properties["revenue"]))
+	f.event(event, prefix, call.Properties)
+	f.known(event, billingAmount, revenueOf(call))
 	return f.outcome([]adapter.Request{t.request("/e", event)})
 }
 
@@ -129,8 +130,8 @@ func (t *translator) order(call *segment.Call, name, prefix string) adapter.Outc
 		delete(properties, "products")
 	}
 	event, f := t.event(call, name), newFlattener()
-	f.object(event, prefix, properties)
-	f.known(event, billingAmount, cmp.Or(amount(properties["revenue"]), amount(properties["total"])))
+	f.event(event, prefix, properties)
+	f.known(event, billingAmount, revenueOf(call))
 	requests := []adapter.Request{t.request("/e", event)}
 	for i, product := range products {
 		fields, _ := product.(map[string]any)
@@ -148,11 +149,11 @@ func (t *translator) page(call *segment.Call) adapter.Outcome {
 	}
 	kind := adapter.PageKind(call)
 	name := "Loaded a " + kind
-	if subject := cmp.Or(call.Name, call.Category); subject != "" {
+	if subject := cmp.Or(adapter.PageName(call), adapter.PageCategory(call)); subject != "" {
 		name = "Viewed " + subject + " " + kind
 	}
 	event, f := t.event(call, name), newFlattener()
-	f.object(event, kind+" - ", adapter.PageProperties(call))
+	f.event(event, kind+" - ", adapter.PageProperties(call))
 	return f.outcome([]adapter.Request{t.request("/e", event)})
 }
 
@@ -165,6 +166,12 @@ func (t *translator) group(call *segment.Call) adapter.Outcome {
 		return adapter.Drop(adapter.NothingToSend)
 	}
 	return f.outcome([]adapter.Request{t.request("/s", set)})
+}
+
+// revenueOf returns what a track earned as text, "" for nothing. Kissmetrics takes "$9.99" for text.
+func revenueOf(call *segment.Call) string {
+	amount, _ := adapter.Revenue(call.Event, call.Properties)
+	return amount.String()
 }
 
 // event returns the parameters of an event, without its properties.
@@ -234,21 +241,4 @@ func (p parameters) appendTo(query []byte) []byte {
 
 func (t *translator) get(path string, query []byte) adapter.Request {
 	return adapter.Request{Method: http.MethodGet, URL: t.base + path + "?" + string(query)}
-}
-
-// isOrderCompleted knows the event's name of today and of the first version of Segment's e-commerce spec.
-func isOrderCompleted(event string) bool {
-	words := strings.ToLower(strings.ReplaceAll(event, "_", " "))
-	return words == "order completed" || words == "completed order"
-}
-
-var decimal = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?$`)
-
-// amount returns a sum of money as a plain number, or "" when it is none. Kissmetrics takes "$9.99" for text.
-func amount(value any) string {
-	digits := strings.TrimPrefix(adapter.Text(value), "$")
-	if digits == "" || !decimal.MatchString(digits) {
-		return ""
-	}
-	return digits
 }

@@ -19,7 +19,7 @@ func (t *translator) Merges(call *segment.Call) (adapter.Merge, bool) {
 	return adapter.Merge{}, false
 }
 
-// Account implements adapter.Merger.
+// Account implements adapter.Merger. The key names the product: pages carry it, and it is not rotated.
 func (t *translator) Account() string {
 	return fmt.Sprintf("kissmetrics %q %q", t.base, t.APIKey.Reveal())
 }

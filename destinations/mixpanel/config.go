@@ -38,63 +38,64 @@ const (
 	AliasAuto AliasStrategy = "auto"
 	// AliasCreate always sends $create_alias.
 	AliasCreate AliasStrategy = "create_alias"
-	// AliasIdentify always sends $identify, and drops what Mixpanel would refuse: a previousId that is no UUIDv4.
+	// AliasIdentify always sends $identify. It drops an alias that Mixpanel would refuse: its previousId is not a UUIDv4.
 	AliasIdentify AliasStrategy = "identify"
-	// AliasMerge always sends $merge. Nothing guards it and nothing undoes it.
+	// AliasMerge always sends $merge. Mixpanel does not check it, and nothing undoes it.
 	AliasMerge AliasStrategy = "merge"
 )
 
 // legacySettle is how long Mixpanel takes to know an alias in the legacy mode. What comes before that, under the new id,
-// stays a separate person for ever.
+// always stays a separate person.
 const legacySettle = time.Second
 
-// Config is the `settings` section of a Mixpanel destination. The default of endpoint is the region's, and that of settle 1s
-// where id_merge is legacy.
+// Config is the `settings` section of a Mixpanel destination. The default of endpoint is the region's. The default of settle is
+// 1s with id_merge: legacy.
 type Config struct {
 	adapter.Common `yaml:",inline"`
-	// Token is the project's token. Required. Mixpanel takes profiles for a wrong token too, and loses them.
+	// Token is the project's token. Required. Mixpanel also accepts profiles for a wrong token, and loses them.
 	Token adapter.Secret `yaml:"token"`
-	// IDMerge is how the project merges identities, as Mixpanel says under Settings > Project Settings > Identity Merge:
-	// simplified (Simplified API), original (Original API) or legacy (Disabled). Required, for a wrong guess loses data in
-	// silence: Mixpanel answers success to identity commands that its mode ignores.
+	// IDMerge is how the project merges identities, as shown in Mixpanel under Settings > Project Settings > Identity Merge:
+	// simplified (Simplified API), original (Original API) or legacy (Disabled). Required. A wrong value silently loses data,
+	// because Mixpanel answers success to identity commands that its mode ignores.
 	IDMerge IDMerge `yaml:"id_merge" example:"simplified"`
-	// Region is where the project's data lives: us, eu or in. Default us.
+	// Region is where Mixpanel stores the project's data: us, eu or in. Default us.
 	Region string `yaml:"region" words:"us eu in"`
-	// ServiceAccount is the credentials for events; the token will do for most projects. All three keys are required. Default:
-	// api_secret, else the token.
+	// ServiceAccount is the credentials for events. For most projects the token is enough. All three keys are required.
+	// Default: api_secret, else the token.
 	ServiceAccount *ServiceAccount `yaml:"service_account"`
-	// APISecret is the project's secret for the same purpose, which Mixpanel retires on 2027-03-03. Not beside service_account.
+	// APISecret is the project's secret for the same purpose. Mixpanel removes it on 2027-03-03. Not beside service_account.
 	APISecret adapter.Secret `yaml:"api_secret"`
-	// AliasStrategy is what an alias becomes where id_merge is original: auto, create_alias, identify or merge. Default auto.
+	// AliasStrategy is what an alias becomes with id_merge: original. It is auto, create_alias, identify or merge. Default
+	// auto.
 	AliasStrategy AliasStrategy `yaml:"alias_strategy"`
-	// LinkOnAlias is the event that an alias becomes where id_merge is simplified, such as "Linked": there an event with both ids
-	// is the only way to link a device to its user. Mixpanel bills it. Without a name, such an alias is dropped.
+	// LinkOnAlias is the event that an alias becomes with id_merge: simplified, such as "Linked". In that mode only an event
+	// with both ids can link a device to its user. Mixpanel bills it. Without a name, aka drops such an alias.
 	LinkOnAlias string `yaml:"link_on_alias"`
-	// LinkOnIdentify is the event that goes before an identify with both ids where id_merge is simplified. Without a name there is
-	// none: the person's next track links them too.
+	// LinkOnIdentify is the event that aka sends before an identify with both ids, with id_merge: simplified. Without a name
+	// there is none, and the person's next track links the ids.
 	LinkOnIdentify string `yaml:"link_on_identify"`
 	// People says whether identify, group, increments and revenue write profiles. Default true.
 	People bool `yaml:"people"`
 	// PageEvents says which pages and screens become events: all (as "Loaded a Page"), named and categorized (as
 	// "Viewed <category> <name> Page"), or none. Default all.
 	PageEvents adapter.PageEvents `yaml:"page_events"`
-	// GroupKeys are the group keys of the project. Without any, group calls are dropped. A group call's id for a key is the
-	// trait of that name; its groupId counts for a key called groupId or $group_id, and for the only key. A group call names at
-	// most 100 groups of one key: each is described by a request of its own.
+	// GroupKeys are the group keys of the project. Without any, aka drops group calls. A group call's id for a key is the trait
+	// of that name. Its groupId counts for a key called groupId or $group_id, and for the only key. A group call has at most
+	// 100 groups of one key, because each takes a request of its own.
 	GroupKeys []string `yaml:"group_keys"`
 	// TraitsOnTrack puts context.traits on events, below their own properties. Default true.
 	TraitsOnTrack bool `yaml:"traits_on_track"`
-	// IncrementEvents are events that are counted on the profile of a user, where "Last <event>" is set to their time too.
+	// IncrementEvents are events that are counted on the profile of a user. aka also sets "Last <event>" there to their time.
 	IncrementEvents []string `yaml:"increment_events"`
-	// IncrementProperties are numeric properties of events that are added up on the profile of a user.
+	// IncrementProperties are numeric properties of events that are summed on the profile of a user.
 	IncrementProperties []string `yaml:"increment_properties"`
-	// SetOnce are traits that are kept as they were first set.
+	// SetOnce are traits that keep their first value.
 	SetOnce []string `yaml:"set_once"`
 	// Union are traits whose values are added to a list, each once.
 	Union []string `yaml:"union"`
-	// Append are traits whose values are added to a list, however often.
+	// Append are traits whose values are added to a list, also repeatedly.
 	Append []string `yaml:"append"`
-	// Strict makes Mixpanel say which records it refused. Otherwise they are lost in silence. Default true.
+	// Strict makes Mixpanel report the records that it refuses. Otherwise they are silently lost. Default true.
 	Strict bool `yaml:"strict"`
 }
 

@@ -3,6 +3,7 @@ package mixpanel
 import (
 	"cmp"
 	"net/netip"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -20,7 +21,7 @@ var insertIDs = uuid.MustParse("6d1c9ee5-0f6e-4c0c-9f0e-52b4d6b6a5a1")
 var anyID = adapter.NewGuard(nil)
 
 // reservedOnEvents are property names that would change what an event is, or who did it, or hide it
-// (https://docs.mixpanel.com/docs/data-structure/property-reference/reserved-properties). $ignore is not among them: whoever
+// (https://docs.mixpanel.com/docs/data-structure/property-reference/reserved-properties). $ignore is not among them: a sender who
 // sends it wants Mixpanel to drop the event.
 var reservedOnEvents = map[string]bool{
 	"distinct_id": true, "$distinct_id": true, "$user_id": true, "$device_id": true,
@@ -56,7 +57,7 @@ func (t *translator) linkEvent(call *segment.Call, name string, who person) adap
 }
 
 // addIdentity sets the properties that make an event who did it, when, and unlike any other. The distinct_id is there even
-// when it is "", which is nobody: without one, Mixpanel would make a person of aka's address.
+// when it is "", which is no address: without one, Mixpanel would make a person of aka's address.
 func (t *translator) addIdentity(properties map[string]any, call *segment.Call, name string, who person) {
 	properties["distinct_id"] = who.distinctID
 	properties["time"] = call.Timestamp.UnixMilli()
@@ -89,7 +90,7 @@ func isInsertID(id string) bool {
 			return false
 		}
 	}
-	// The ids that stand for nobody are no $insert_id either.
+	// Placeholders are no $insert_id either.
 	return anyID.Check(&segment.Header{AnonymousID: id}) == ""
 }
 
@@ -118,11 +119,43 @@ func copyRenaming(into, from map[string]any, reserved map[string]bool, prefix st
 // addGroups makes the event one of the group's too: a group sees only the events that carry its key
 // (https://docs.mixpanel.com/docs/data-structure/group-analytics/group-analytics-implementation).
 func (t *translator) addGroups(properties map[string]any, call *segment.Call) {
-	group := cmp.Or(call.GroupID, adapter.Text(call.Context()["groupId"]))
-	if group != "" && properties["$group_id"] == nil {
+	group := cmp.Or(t.groupOr(call.GroupID), t.groupOr(adapter.Text(call.Context()["groupId"])))
+	own := properties["$group_id"]
+	switch {
+	case group != "" && own == nil:
 		properties["$group_id"] = group
+	case own != nil && t.guard.Blocks(adapter.Text(own)):
+		delete(properties, "$group_id")
+	}
+	for _, key := range t.GroupKeys {
+		t.leaveOutBlocked(properties, key)
 	}
 	for _, m := range t.membershipsIn(properties, group) {
 		properties[m.key] = m.ids
+	}
+}
+
+// groupOr returns a group's id, or "" for one that must not be sent.
+func (t *translator) groupOr(id string) string {
+	if t.checkGroups([]string{id}) != "" {
+		return ""
+	}
+	return id
+}
+
+// leaveOutBlocked takes the groups out of an event's property that must not be sent. The event itself goes.
+func (t *translator) leaveOutBlocked(properties map[string]any, key string) {
+	ids := groupIDs(properties[key])
+	kept := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return t.groupOr(id) == "" })
+	switch {
+	case len(kept) == len(ids):
+	case len(kept) == 0:
+		delete(properties, key)
+	default:
+		list := make([]any, len(kept))
+		for i, id := range kept {
+			list[i] = id
+		}
+		properties[key] = list
 	}
 }

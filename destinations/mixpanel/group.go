@@ -53,7 +53,7 @@ func groupIDs(value any) []string {
 	return ids
 }
 
-// checkGroups keeps groups that stand for nobody from gathering strangers.
+// checkGroups keeps placeholders from gathering strangers in one group.
 func (t *translator) checkGroups(ids []string) adapter.Reason {
 	for _, id := range ids {
 		if reason := t.guard.Check(&segment.Header{AnonymousID: id}); reason != "" {

@@ -71,10 +71,18 @@ func TestLargeDescriptionOfManyGroupsIsRejected(t *testing.T) {
 }
 
 func TestLongListOfGroupsTakesTimeInProportion(t *testing.T) {
-	call := callOf(segment.Track, map[string]any{"team": groupList(200_000)})
-	start := time.Now()
-	grouping().Translate(call)
-	if took := time.Since(start); took > 10*time.Second {
-		t.Errorf("took %s", took)
+	took := func(groups int) time.Duration {
+		call := callOf(segment.Track, map[string]any{"team": groupList(groups)})
+		start := time.Now()
+		grouping().Translate(call)
+		return time.Since(start)
 	}
+	const times = 20
+	var ratio float64
+	for range 5 { // what else the machine does may disturb one of two
+		if ratio = float64(took(100_000)) / float64(took(100_000/times)); ratio < times*times/3 {
+			return
+		}
+	}
+	t.Errorf("a list of %d times as many groups takes %.0f times as long", times, ratio)
 }

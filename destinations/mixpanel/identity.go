@@ -9,7 +9,7 @@ import (
 	"aka/router/segment"
 )
 
-// devicePrefix marks a device's id in the simplified mode. A distinct_id without it is taken for a user's, for ever
+// devicePrefix marks a device's id in the simplified mode. A distinct_id without it is always taken for a user's
 // (https://docs.mixpanel.com/docs/tracking-methods/id-management/migrating-to-simplified-id-merge-system).
 const devicePrefix = "$device:"
 
@@ -28,11 +28,15 @@ func (t *translator) personOf(call *segment.Call) person {
 	return who
 }
 
-// simplify takes ids that were read off a Mixpanel SDK for what they are: devices, whatever the call calls them.
+// simplify takes ids for what they are: those that were read off a Mixpanel SDK, and a guest's userId that is the device's own id,
+// are devices, whatever the call calls them. As a user, a device could never become another one.
 func simplify(who person) person {
 	who.deviceID = strings.TrimPrefix(who.deviceID, devicePrefix)
 	if device, ok := strings.CutPrefix(who.userID, devicePrefix); ok {
 		return person{deviceID: device}
+	}
+	if adapter.IsSameDevice(who.deviceID, who.userID) {
+		who.userID = ""
 	}
 	return who
 }
@@ -60,7 +64,7 @@ const (
 	mergeEvent       = "$merge"
 )
 
-// isCommand tells whether an event of this name would change identities.
+// isCommand reports whether an event of this name would change identities.
 func isCommand(event string) bool {
 	switch strings.ToLower(strings.TrimSpace(event)) {
 	case createAliasEvent, identifyEvent, mergeEvent:
@@ -75,7 +79,7 @@ func record(event string, properties any) adapter.Object {
 }
 
 // createAlias makes userId point to the previousId, which Mixpanel knows already. The other way round, all that follows
-// under the userId would belong to nobody.
+// under the userId would belong to no person.
 func (t *translator) createAlias(call *segment.Call) adapter.Object {
 	return record(createAliasEvent, adapter.Object{
 		{Name: "alias", Value: call.UserID}, {Name: "distinct_id", Value: call.PreviousID}, {Name: "token", Value: t.Token.Reveal()},
@@ -92,7 +96,7 @@ func (t *translator) mergePair(one, other string) adapter.Object {
 	return record(mergeEvent, map[string]any{"$distinct_ids": []string{one, other}, "token": t.Token.Reveal()})
 }
 
-// isUUIDv4 tells whether $identify takes an anonymous id: Mixpanel refuses any other, in silence.
+// isUUIDv4 reports whether $identify takes an anonymous id: Mixpanel refuses any other, in silence.
 func isUUIDv4(id string) bool {
 	if len(id) != len(uuid.Nil.String()) {
 		return false

@@ -33,9 +33,9 @@ func (t *translator) Judge(requests []adapter.Request, answer adapter.Answer) []
 	switch {
 	case verdict.Class != adapter.Delivered && verdict.Class != adapter.Never:
 	case len(said.Failed) > 0:
-		return said.perRecord(len(requests))
+		return said.perRecord(len(requests), t.isEvent(requests[0]))
 	case said.refuses():
-		verdict.Class = adapter.Never
+		verdict.Class = refusal(answer.Status)
 	case verdict.Class == adapter.Delivered && (said.accepts() || t.isImported(requests[0], answer)):
 		return adapter.Verdicts(len(requests), verdict)
 	case errors.Is(err, io.ErrUnexpectedEOF):
@@ -44,15 +44,30 @@ func (t *translator) Judge(requests []adapter.Request, answer adapter.Answer) []
 		verdict.Class = adapter.Later // an answer that did not come in time, too
 	case verdict.Class == adapter.Delivered:
 		verdict = answer.Foreign()
+	default:
+		verdict.Class = refusal(answer.Status)
 	}
 	verdict.Detail = cmp.Or(verdict.Detail, said.detail(answer.Body))
 	return adapter.Verdicts(len(requests), verdict)
 }
 
-// isImported tells whether a 2xx is one of /import, which says by itself that everything was taken. Elsewhere only the body does.
-func (t *translator) isImported(request adapter.Request, answer adapter.Answer) bool {
-	return request.URL == t.events.url && !answer.IsPage() && (answer.IsEmpty() || answer.IsObject())
+// refusal is the class of an answer that refuses a request and names no record: nothing of it was taken. One that is about the
+// account or the endpoint is about each record alike.
+func refusal(status int) adapter.Class {
+	if adapter.IsAccountStatus(status) {
+		return adapter.Never
+	}
+	return adapter.Isolate
 }
+
+// isImported reports whether a 2xx is one of /import, which says by itself that everything was taken. Elsewhere only the body
+// does.
+func (t *translator) isImported(request adapter.Request, answer adapter.Answer) bool {
+	return t.isEvent(request) && !answer.IsPage() && (answer.IsEmpty() || answer.IsObject())
+}
+
+// isEvent reports whether a request holds events, which Mixpanel takes once by their $insert_id.
+func (t *translator) isEvent(request adapter.Request) bool { return request.URL == t.events.url }
 
 // unfinished is the class of an answer that ends in the middle. Of one that is too long, half the batch gets half. Otherwise the
 // rest of it may come the next time. Only the refusal of a single record needs no more words.
@@ -88,7 +103,7 @@ func (r reply) detail(body []byte) string {
 	return string(bytes.TrimSpace(body))
 }
 
-// refuses tells whether nothing was taken.
+// refuses reports whether nothing was taken.
 func (r reply) refuses() bool {
 	switch r.Status {
 	case 0.0, "0", false, "error":
@@ -97,17 +112,22 @@ func (r reply) refuses() bool {
 	return r.Status == nil && r.Error != ""
 }
 
-// accepts tells whether the answer is one of Mixpanel's at all, and no refusal.
+// accepts reports whether the answer is one of Mixpanel's at all, and no refusal.
 func (r reply) accepts() bool { return r.Status != nil && !r.refuses() }
 
-// perRecord refuses the records that the answer names. One that it does not name well may be any: then all are refused, which
-// keeps them, and those that were taken already are known by their $insert_id when they are sent again.
-func (r reply) perRecord(n int) []adapter.Verdict {
+// perRecord refuses the records that the answer names. One that it does not name well may be any. Events then go again in
+// halves: Mixpanel knows those that it has taken by their $insert_id. Profile updates have no key, and an increment would count
+// twice: all are refused, which keeps them.
+func (r reply) perRecord(n int, isEvent bool) []adapter.Verdict {
 	verdicts := adapter.Verdicts(n, adapter.Verdict{Class: adapter.Delivered})
 	for _, f := range r.Failed {
 		index, ok := f.Index.(float64)
 		if !ok || index != math.Trunc(index) || index < 0 || index >= float64(n) {
-			return adapter.Verdicts(n, f.verdict())
+			verdict := f.verdict()
+			if isEvent {
+				verdict.Class = adapter.Isolate
+			}
+			return adapter.Verdicts(n, verdict)
 		}
 		verdicts[int(index)] = f.verdict()
 	}

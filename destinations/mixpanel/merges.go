@@ -20,6 +20,8 @@ const maxCluster = 500
 //     of 500 ids or more. An identify that sends $identify counts as well.
 //   - simplified: the event that links a device to its user. A device stays its first user's, so that the same link again
 //     is only billed. Other events with both ids link them too, and are not counted: the link after them is no more than that.
+//
+// So Mixpanel itself keeps a device from a second user, wherever a call that is no alias merges.
 func (t *translator) Merges(call *segment.Call) (adapter.Merge, bool) {
 	switch {
 	case call.Type == segment.Alias:
@@ -54,14 +56,15 @@ func (t *translator) aliasMerges(call *segment.Call) adapter.Merge {
 }
 
 func identifyMerges(anonymousID, userID string) adapter.Merge {
-	return adapter.Merge{Rule: adapter.MergeGivesFrom, From: anonymousID, To: userID, Limit: maxCluster}
+	return adapter.Merge{Rule: adapter.MergeGivesFrom, From: anonymousID, To: userID, Limit: maxCluster, FirstUserOnly: true}
 }
 
 func linkMerges(device, userID string) adapter.Merge {
-	return adapter.Merge{Rule: adapter.MergeJoins, From: devicePrefix + device, To: userID}
+	return adapter.Merge{Rule: adapter.MergeLinks, From: devicePrefix + device, To: userID, FirstUserOnly: true}
 }
 
-// Account implements adapter.Merger.
+// Account implements adapter.Merger. The token names the project: pages carry it, and it is not rotated. The API secret and the
+// service account are.
 func (t *translator) Account() string {
 	return fmt.Sprintf("mixpanel %q %q %q", t.commands.url, t.Token.Reveal(), t.IDMerge)
 }

@@ -76,7 +76,7 @@ func (t *translator) Translate(call *segment.Call) adapter.Outcome {
 	return adapter.Reject(errors.New("type: not one that Mixpanel takes"))
 }
 
-// alias tells Mixpanel that userId is a new name of previousId, as far as the project's mode can be told.
+// alias tells Mixpanel that userId is a new name of previousId, as far as the project's mode allows.
 func (t *translator) alias(call *segment.Call) adapter.Outcome {
 	switch t.IDMerge {
 	case Simplified:
@@ -109,7 +109,7 @@ func (t *translator) commandFor(call *segment.Call) string {
 		return mergeEvent
 	case t.AliasStrategy == AliasIdentify:
 		return identifyEvent
-	case t.AliasStrategy == AliasAuto && isUUIDv4(call.PreviousID) && call.PreviousID == call.AnonymousID:
+	case t.AliasStrategy == AliasAuto && isUUIDv4(call.PreviousID) && adapter.IsOwnDevice(call, call.PreviousID):
 		return identifyEvent
 	}
 	return createAliasEvent
@@ -119,8 +119,9 @@ func (t *translator) commandFor(call *segment.Call) string {
 // sent as a device would become a new one.
 func (t *translator) aliasSimplified(call *segment.Call) adapter.Outcome {
 	device, prefixed := strings.CutPrefix(call.PreviousID, devicePrefix)
-	isDevice := prefixed || call.PreviousID == call.AnonymousID
-	if t.LinkOnAlias == "" || !isDevice || device == "" || strings.HasPrefix(call.UserID, devicePrefix) {
+	isDevice := prefixed || adapter.IsOwnDevice(call, call.PreviousID)
+	toDevice := strings.HasPrefix(call.UserID, devicePrefix) || adapter.IsOwnDevice(call, call.UserID) || adapter.IsSameDevice(device, call.UserID)
+	if t.LinkOnAlias == "" || !isDevice || device == "" || toDevice {
 		return adapter.Drop(adapter.AliasUnsupported)
 	}
 	if reason := t.checkDevice(device); reason != "" {
@@ -136,7 +137,8 @@ func (t *translator) identify(call *segment.Call) adapter.Outcome {
 	if !t.People {
 		return s.outcome(adapter.PeopleOff)
 	}
-	t.profile(&s, call, personProperties(call))
+	properties, derived := t.personProperties(call)
+	t.profile(&s, call, properties, derived)
 	t.devices(&s, call)
 	return s.outcome(adapter.NothingToSend)
 }
@@ -151,12 +153,12 @@ func (t *translator) link(s *sending, call *segment.Call) {
 	}
 }
 
-// identifies tells whether an identify of these ids sends $identify.
+// identifies reports whether an identify of these ids sends $identify.
 func (t *translator) identifies(who person) bool {
-	return t.IDMerge == Original && who.userID != "" && who.userID != who.deviceID && isUUIDv4(who.deviceID)
+	return t.IDMerge == Original && who.userID != "" && !adapter.IsSameDevice(who.deviceID, who.userID) && isUUIDv4(who.deviceID)
 }
 
-// linksOnIdentify tells whether an identify of these ids sends the event that links them.
+// linksOnIdentify reports whether an identify of these ids sends the event that links them.
 func (t *translator) linksOnIdentify(who person) bool {
 	return t.IDMerge == Simplified && t.LinkOnIdentify != "" && who.userID != "" && who.deviceID != ""
 }
@@ -164,7 +166,7 @@ func (t *translator) linksOnIdentify(who person) bool {
 var errCommand = errors.New("event: $identify, $create_alias and $merge are Mixpanel's identity commands; send an alias or identify call")
 
 // track sends the event, then what it adds to the user's profile. An identity command in an event's clothes is refused:
-// whoever knows a write key could merge anybody with anybody.
+// a sender who knows a write key could merge any two people.
 func (t *translator) track(call *segment.Call) adapter.Outcome {
 	name := strings.TrimSpace(call.Event)
 	if isCommand(name) {
@@ -191,16 +193,16 @@ func (t *translator) page(call *segment.Call) adapter.Outcome {
 }
 
 func pageEvent(call *segment.Call, which adapter.PageEvents) string {
-	kind := adapter.PageKind(call)
+	kind, name, category := adapter.PageKind(call), adapter.PageName(call), adapter.PageCategory(call)
 	switch {
 	case which == adapter.PagesAll:
 		return "Loaded a " + kind
 	case which == adapter.PagesNamed:
-		return "Viewed " + call.Name + " " + kind
-	case call.Name == "":
-		return "Viewed " + call.Category + " " + kind
+		return "Viewed " + name + " " + kind
+	case name == "":
+		return "Viewed " + category + " " + kind
 	}
-	return "Viewed " + call.Category + " " + call.Name + " " + kind
+	return "Viewed " + category + " " + name + " " + kind
 }
 
 // group puts the person into the groups that the call names, then describes them.
@@ -222,7 +224,7 @@ func (t *translator) group(call *segment.Call) adapter.Outcome {
 	}
 	var s sending
 	if t.People {
-		t.profile(&s, call, propertiesOf(memberships))
+		t.profile(&s, call, propertiesOf(memberships), nil)
 	}
 	t.describe(&s, call, memberships)
 	return s.outcome(adapter.NothingToSend)

@@ -22,7 +22,7 @@ func (t *translator) Probe() adapter.Probe {
 	return adapter.Probe{Request: own, Control: &control, Keys: t.credentialKeys(), Advice: advice, Unknown: t.unknown()}
 }
 
-// madeUp are credentials of the same kind that nobody has.
+// madeUp are credentials of the same kind that no project has.
 func (t *translator) madeUp() string {
 	c := Config{Token: adapter.NewSecret(adapter.MadeUp)}
 	if t.ServiceAccount != nil {

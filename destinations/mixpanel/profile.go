@@ -1,12 +1,10 @@
 package mixpanel
 
 import (
+	"cmp"
 	"encoding/json"
-	"maps"
-	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"aka/destinations/adapter"
 	"aka/router/segment"
@@ -36,7 +34,7 @@ var reservedOnProfiles = map[string]bool{
 }
 
 // specials are Mixpanel's names for Segment's traits, each with the spellings of the trait, the best first.
-var specials = []struct {
+var specials = [...]struct {
 	property string
 	traits   []string
 }{
@@ -50,34 +48,68 @@ var specials = []struct {
 	{"$name", []string{"name"}},
 }
 
+// specialOf is the place in specials of a trait, by its spelling.
+var specialOf = func() map[string]int {
+	all := map[string]int{}
+	for i, special := range specials {
+		all[adapter.Spelling(special.property)] = i
+	}
+	return all
+}()
+
 // personProperties returns what an identify says of a person: its traits in Mixpanel's names, and below them what its
-// context says.
-func personProperties(call *segment.Call) map[string]any {
-	properties := profileContext(call.Context())
+// context says. derived are the operations of those properties that are made of others.
+func (t *translator) personProperties(call *segment.Call) (properties map[string]any, derived map[string]operation) {
+	properties, derived = profileContext(call.Context()), map[string]operation{}
 	traits := adapter.PersonTraits(call)
 	addPlace(properties, adapter.Field(call.Context(), "location"))
-	addPlace(properties, traits["address"])
-	maps.Copy(properties, profileTraits(traits))
-	if name := fullName(properties); name != "" && properties["$name"] == nil {
-		properties["$name"] = name
+	address := map[string]any{}
+	addPlace(address, traits["address"])
+	for name, value := range address {
+		properties[name], derived[name] = value, t.operationOf("address")
 	}
-	return properties
+	own := profileTraits(traits)
+	for name, value := range own {
+		properties[name] = value
+		delete(derived, name)
+	}
+	if name := fullName(properties); name != "" && properties["$name"] == nil {
+		properties["$name"], derived["$name"] = name, t.operationOfParts(properties, "$first_name", "$last_name")
+	}
+	return properties, derived
 }
 
-// profileTraits gives traits the names that Mixpanel knows. One that is there under two spellings keeps the second.
+// operationOfParts returns how a property is set that is made of others: once, where one of them is, else as the first of them.
+func (t *translator) operationOfParts(properties map[string]any, parts ...string) operation {
+	first := operation("")
+	for _, part := range parts {
+		if properties[part] == nil {
+			continue
+		}
+		o := t.operationOf(part)
+		if o == setOnce {
+			return setOnce
+		}
+		first = cmp.Or(first, o)
+	}
+	return cmp.Or(first, set)
+}
+
+// profileTraits gives traits the names that Mixpanel knows. Of one that is there under two spellings, the best with a value gets
+// the name, and the others keep theirs.
 func profileTraits(traits map[string]any) map[string]any {
 	properties := make(map[string]any, len(traits)+1)
 	copyRenaming(properties, traits, reservedOnProfiles, "trait_")
-	for _, special := range specials {
-		if _, given := traits[special.property]; given {
-			continue
+	var best [len(specials)]string
+	for name := range traits {
+		if i, is := specialOf[adapter.Spelling(name)]; is && (best[i] == "" || isBetter(traits, i, name, best[i])) {
+			best[i] = name
 		}
-		for _, trait := range special.traits {
-			if value, ok := traits[trait]; ok {
-				delete(properties, trait)
-				properties[special.property] = value
-				break
-			}
+	}
+	for i, name := range best {
+		if property := specials[i].property; name != "" && name != property {
+			delete(properties, name)
+			properties[property] = traits[name]
 		}
 	}
 	if created, ok := properties["$created"]; ok {
@@ -86,12 +118,30 @@ func profileTraits(traits map[string]any) map[string]any {
 	return properties
 }
 
+// isBetter reports whether one spelling of a special trait is to be taken before another.
+func isBetter(traits map[string]any, special int, name, other string) bool {
+	if has, otherHas := traits[name] != nil, traits[other] != nil; has != otherHas {
+		return has
+	}
+	return cmp.Or(cmp.Compare(rankOf(special, name), rankOf(special, other)), cmp.Compare(name, other)) < 0
+}
+
+// rankOf is the place of a spelling: Mixpanel's own name first, then those of specials in their order, then any other.
+func rankOf(special int, name string) int {
+	s := specials[special]
+	if name == s.property {
+		return -1
+	}
+	if i := slices.Index(s.traits, name); i >= 0 {
+		return i
+	}
+	return len(s.traits)
+}
+
 // profileName returns the name that profileTraits gives a trait.
 func profileName(trait string) string {
-	for _, special := range specials {
-		if slices.Contains(special.traits, trait) {
-			return special.property
-		}
+	if i, is := specialOf[adapter.Spelling(trait)]; is {
+		return specials[i].property
 	}
 	return trait
 }
@@ -116,27 +166,10 @@ func addPlace(into map[string]any, value any) {
 	}
 }
 
-// secondsEnd is where numbers are no Unix seconds any more, but milliseconds: seconds get there in the year 5138.
-const secondsEnd = 100_000_000_000
-
 // profileTime writes a time as Mixpanel does. What is no time stays as it is.
 func profileTime(value any) any {
-	switch v := value.(type) {
-	case string:
-		for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
-			if parsed, err := time.Parse(layout, strings.TrimSpace(v)); err == nil {
-				return parsed.UTC().Format(timeFormat)
-			}
-		}
-	case json.Number:
-		unix, err := v.Int64()
-		switch {
-		case err != nil || unix < 0:
-		case unix < secondsEnd:
-			return time.Unix(unix, 0).UTC().Format(timeFormat)
-		case unix < 1000*secondsEnd:
-			return time.UnixMilli(unix).UTC().Format(timeFormat)
-		}
+	if t, ok := segment.TimeOf(value); ok {
+		return t.Format(timeFormat)
 	}
 	return value
 }
@@ -148,13 +181,20 @@ func (t *translator) operate(traits []string, o operation) {
 	}
 }
 
-// profile updates the profile of the call's person, each property by its own operation.
-func (t *translator) profile(s *sending, call *segment.Call, properties map[string]any) {
+// profile updates the profile of the call's person, each property by its own operation: that of the settings, else of derived,
+// else set. A null is added to no list.
+func (t *translator) profile(s *sending, call *segment.Call, properties map[string]any, derived map[string]operation) {
 	byOperation := map[operation]map[string]any{}
 	for name, value := range properties {
-		o := t.operationOf(name)
+		o, configured := t.operations[name]
+		if !configured {
+			o = cmp.Or(derived[name], set)
+		}
 		if o == union {
 			value = listOf(value)
+		}
+		if value == nil && (o == union || o == appendTo) {
+			continue
 		}
 		if byOperation[o] == nil {
 			byOperation[o] = map[string]any{}
@@ -173,18 +213,26 @@ func (t *translator) operationOf(property string) operation {
 	return set
 }
 
-// listOf makes a list of a single value: $union takes nothing else.
+// listOf makes a list of a value, without nulls: $union takes nothing else. It is nil where nothing is left.
 func listOf(value any) any {
 	switch value.(type) {
-	case []any, []string:
+	case nil, []string:
 		return value
 	}
-	return []any{value}
+	list, ok := value.([]any)
+	if !ok {
+		return []any{value}
+	}
+	list = slices.DeleteFunc(slices.Clone(list), func(item any) bool { return item == nil })
+	if len(list) == 0 {
+		return nil
+	}
+	return list
 }
 
 // devices adds the call's device to those that get push messages. A person may have several, so the list only grows.
 func (t *translator) devices(s *sending, call *segment.Call) {
-	if token, list := deviceToken(call.Context()); token != "" {
+	if token, list := deviceToken(call.Context()); token != "" && !t.guard.Blocks(token) {
 		t.update(s, call, union, map[string]any{list: []string{token}})
 	}
 }
@@ -235,24 +283,10 @@ func (t *translator) revenue(s *sending, call *segment.Call) {
 	if !t.People || t.personOf(call).userID == "" {
 		return
 	}
-	amount, ok := amountOf(call.Properties["revenue"])
-	if !ok && call.Event == "Order Completed" {
-		amount, ok = amountOf(call.Properties["total"])
-	}
+	amount, ok := adapter.Revenue(call.Event, call.Properties)
 	if !ok {
 		return
 	}
 	transaction := map[string]any{"$time": call.Timestamp.UTC().Format(timeFormat), "$amount": amount}
 	t.update(s, call, appendTo, map[string]any{"$transactions": transaction})
-}
-
-var plainAmount = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?$`)
-
-// amountOf reads a sum of money: a number, or a text such as "$19.99".
-func amountOf(value any) (json.Number, bool) {
-	if number, ok := value.(json.Number); ok {
-		return number, true
-	}
-	text := strings.TrimPrefix(adapter.Text(value), "$")
-	return json.Number(text), plainAmount.MatchString(text)
 }

@@ -236,7 +236,7 @@ func (a *Account) signal() {
 	a.changed = make(chan struct{})
 }
 
-// forget starts over with an empty book. The account is locked, or nobody knows it yet.
+// forget starts over with an empty book. The account is locked, or not known yet.
 func (a *Account) forget() {
 	a.bytes = 0
 	a.exchanges = tail[*Exchange]{max: a.options.MaxExchanges}
@@ -354,7 +354,7 @@ func (a *Account) process(in *request) answer {
 	return a.vendor.handle(in)
 }
 
-// ended notes the status before the answer leaves, so that whoever has the answer finds it noted.
+// ended notes the status before the answer leaves, so that a client that has the answer finds it noted.
 func (a *Account) ended(exchange *Exchange, status int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

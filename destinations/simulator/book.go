@@ -14,7 +14,7 @@ type Record struct {
 	IDs []string `json:"ids,omitempty"`
 	// Event is an event's name.
 	Event string `json:"event,omitempty"`
-	// Key is what the vendor's dedupe goes by; empty where it has none.
+	// Key is what the vendor's dedupe uses; empty where it has none.
 	Key string `json:"key,omitempty"`
 }
 
@@ -47,7 +47,7 @@ func (b *book) ingest(r Record) { b.records.add(r) }
 
 func (b *book) refuse(r Record, reason string) { b.refusals.add(Refusal{r, reason}) }
 
-// isDuplicate tells whether the record's key was seen before, and counts it then.
+// isDuplicate reports whether the record's key was seen before, and counts it then.
 func (b *book) isDuplicate(r Record) bool {
 	if !b.seen.repeated(r.Key, r.At) {
 		return false
@@ -56,7 +56,7 @@ func (b *book) isDuplicate(r Record) bool {
 	return true
 }
 
-// tail keeps the newest max values and counts those it let go.
+// tail keeps the newest max values and counts those it dropped.
 type tail[T any] struct {
 	values []T
 	max    int
@@ -80,7 +80,7 @@ func (t *tail[T]) drop() T {
 	return oldest
 }
 
-// window remembers keys: for its span, or for ever where that is zero, but no more than max of them.
+// window remembers keys: for its span, or without a limit where that is zero, but no more than max of them.
 type window struct {
 	span  time.Duration
 	max   int
@@ -90,7 +90,7 @@ type window struct {
 
 func newWindow(max int) *window { return &window{max: max, seen: map[string]time.Time{}} }
 
-// repeated tells whether the key is remembered, and remembers it from now where it is not.
+// repeated reports whether the key is remembered, and remembers it from now where it is not.
 func (w *window) repeated(key string, now time.Time) bool {
 	w.expire(now)
 	if _, ok := w.seen[key]; ok {

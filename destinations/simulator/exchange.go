@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// secret stands for a credential wherever an exchange is shown.
+// secret is shown in place of a credential.
 const secret = "<secret>"
 
 // Exchange is one HTTP exchange with an account. Credentials in it read <secret>.
@@ -122,7 +122,7 @@ func newRequest(w http.ResponseWriter, r *http.Request, path string, now time.Ti
 	return in, nil
 }
 
-// fails tells whether a fault refuses the record at index i.
+// fails reports whether a fault refuses the record at index i.
 func (in *request) fails(i int) bool { return slices.Contains(in.failed, i) }
 
 func (in *request) isGzip() bool { return strings.EqualFold(in.header.Get("Content-Encoding"), "gzip") }

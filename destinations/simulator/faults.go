@@ -179,7 +179,7 @@ func (f *Fault) hang(ctx context.Context) bool {
 	}
 }
 
-// replaces tells whether something else is answered than what the vendor says.
+// replaces reports whether something else is answered than what the vendor says.
 func (f *Fault) replaces() bool { return f.Status != 0 || f.Page }
 
 const page = "<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Please sign in to go on.</body></html>\n"
@@ -205,11 +205,11 @@ func (f *Fault) shape(out answer) answer {
 
 // faults are an account's, in the order in which they are tried.
 type faults struct {
-	mu       sync.Mutex
-	standing []*Fault
-	acted    int
-	dice     *rand.Rand
-	released chan struct{}
+	mu        sync.Mutex
+	permanent []*Fault
+	acted     int
+	dice      *rand.Rand
+	released  chan struct{}
 }
 
 func newFaults(seed uint64) *faults {
@@ -226,7 +226,7 @@ func (f *faults) add(all []Fault) error {
 	defer f.mu.Unlock()
 	for _, fault := range all {
 		fault.released = f.released
-		f.standing = append(f.standing, &fault)
+		f.permanent = append(f.permanent, &fault)
 	}
 	return nil
 }
@@ -234,8 +234,8 @@ func (f *faults) add(all []Fault) error {
 func (f *faults) list() []Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	all := make([]Fault, len(f.standing))
-	for i, fault := range f.standing {
+	all := make([]Fault, len(f.permanent))
+	for i, fault := range f.permanent {
 		all[i] = *fault
 	}
 	return all
@@ -244,7 +244,7 @@ func (f *faults) list() []Fault {
 func (f *faults) clear() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.standing = nil
+	f.permanent = nil
 	close(f.released)
 	f.released = make(chan struct{})
 }
@@ -255,11 +255,11 @@ func (f *faults) count() int {
 	return f.acted
 }
 
-// readFirst tells whether the fault for an exchange with this path can only be chosen when its body is known.
+// readFirst reports whether the fault for an exchange with this path can only be chosen when its body is known.
 func (f *faults) readFirst(path string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, fault := range f.standing {
+	for _, fault := range f.permanent {
 		if strings.Contains(path, fault.Path) && (fault.ID != "" || fault.Match != nil) {
 			return true
 		}
@@ -271,14 +271,14 @@ func (f *faults) readFirst(path string) bool {
 func (f *faults) take(exchange Exchange) *Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for i, fault := range f.standing {
+	for i, fault := range f.permanent {
 		if !f.applies(fault, exchange) {
 			continue
 		}
 		taken := *fault
 		f.acted++
 		if fault.Times == 1 {
-			f.standing = slices.Delete(f.standing, i, i+1)
+			f.permanent = slices.Delete(f.permanent, i, i+1)
 		} else if fault.Times > 1 {
 			fault.Times--
 		}
@@ -294,7 +294,7 @@ func (f *faults) applies(fault *Fault, exchange Exchange) bool {
 		(fault.Probability == 0 || f.dice.Float64() < fault.Probability)
 }
 
-// holds tells whether the text is a whole value somewhere in what was decoded.
+// holds reports whether the text is a whole value somewhere in what was decoded.
 func holds(value any, id string) bool {
 	switch v := value.(type) {
 	case map[string]any:

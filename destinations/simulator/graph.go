@@ -13,7 +13,7 @@ import (
 // events and properties exactly when reflect.DeepEqual says so.
 type Graph []Person
 
-// Person is whom the vendor takes for one person.
+// Person is the ids that the vendor takes for one person.
 type Person struct {
 	// IDs are the ids that lead to the person, sorted.
 	IDs []string `json:"ids,omitempty"`
@@ -47,7 +47,7 @@ func (g Graph) String() string {
 	for i, person := range g {
 		verdict := "one person"
 		if person.Stranded != "" {
-			verdict = "apart for ever"
+			verdict = "always apart"
 		}
 		fmt.Fprintf(&lines, "%-*s  ->  %s, %s\n", width, names[i], verdict, countOf(len(person.Events), "event"))
 	}
@@ -109,7 +109,7 @@ func newGraph(max int) *graph {
 
 func newNode() *node { return &node{events: map[string]int{}, properties: map[string]any{}} }
 
-// has tells whether the id is known.
+// has reports whether the id is known.
 func (g *graph) has(id string) bool { return g.nodes[id] != nil }
 
 // full tells that no more ids are taken in.

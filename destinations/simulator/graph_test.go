@@ -15,7 +15,7 @@ func TestGraphReadsWell(t *testing.T) {
 	}
 	want := "anon-1 + jane@example.com          ->  one person, 3 events\n" +
 		"\"bob\\n\\x1b[31m\"                    ->  one person, 1 event\n" +
-		"jane@example.com before its alias  ->  apart for ever, 0 events\n"
+		"jane@example.com before its alias  ->  always apart, 0 events\n"
 	if got := graph.String(); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}

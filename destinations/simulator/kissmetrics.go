@@ -14,8 +14,8 @@ import (
 const pixel = "GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff" +
 	"\x21\xf9\x04\x01\x00\x00\x00\x00" + "\x2c\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02\x44\x01\x00\x3b"
 
-// kissmetricsEpoch is the oldest time that Kissmetrics takes.
-var kissmetricsEpoch = time.Date(2009, 1, 1, 0, 0, 0, 0, time.UTC)
+// firstKissmetricsTime is the oldest time that Kissmetrics takes.
+var firstKissmetricsTime = time.Date(2009, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // kissmetrics is https://support.kissmetrics.io/reference: /e for events, /s for properties, /a for aliases. It answers
 // 200 with a pixel whatever it is sent; what was wrong is only seen in the refusals.
@@ -101,7 +101,7 @@ func (k *kissmetrics) wrong(in *request, r *kissmetricsRecord) string {
 		return "missing_person"
 	case r.name == "" && r.Kind != "profile":
 		return "missing_name"
-	case r.Time.Before(kissmetricsEpoch):
+	case r.Time.Before(firstKissmetricsTime):
 		return "before_2009"
 	case in.fails(0):
 		return "fault"
@@ -109,7 +109,7 @@ func (k *kissmetrics) wrong(in *request, r *kissmetricsRecord) string {
 	return ""
 }
 
-// event goes by identity, name and second: a second event of that name in that second is lost, whatever its properties.
+// event is known by identity, name and second: a second event of that name in that second is lost, whatever its properties.
 func (k *kissmetrics) event(r kissmetricsRecord) {
 	r.Key = fmt.Sprintf("%s|%s|%d", r.person, strings.ToLower(r.name), r.Time.Unix())
 	if k.book.isDuplicate(r.Record) {
@@ -135,7 +135,7 @@ func (k *kissmetrics) properties(r kissmetricsRecord) {
 	}
 }
 
-// alias makes one person of two, for ever. Neither side is the first, and what arrived before is theirs as well.
+// alias makes one person of two, and nothing undoes it. Neither side is the first, and what arrived before is theirs as well.
 func (k *kissmetrics) alias(r kissmetricsRecord) {
 	graph := k.book.graph
 	known := graph.has(r.person) && graph.has(r.name)
@@ -167,7 +167,7 @@ func kissmetricsTime(t, d string, now time.Time) time.Time {
 	return time.Unix(seconds, 0).UTC()
 }
 
-// isYear tells whether the seconds since 1970 are in a year from 1 to 9999, as JSON needs it.
+// isYear reports whether the seconds since 1970 are in a year from 1 to 9999, as JSON needs it.
 func isYear(seconds int64) bool { return seconds >= -62135596800 && seconds <= 253402300799 }
 
 // withoutPunctuation is what Kissmetrics makes of names: commas and colons become spaces.

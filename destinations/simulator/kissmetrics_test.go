@@ -26,7 +26,7 @@ func (c *client) wantPixel(got reply) {
 	}
 }
 
-func TestKissmetricsAliasIsSymmetricAndForEver(t *testing.T) {
+func TestKissmetricsAliasIsSymmetricAndPermanent(t *testing.T) {
 	for _, pair := range [][2]string{{"anon", "jane"}, {"jane", "anon"}} {
 		c := openAccount(t, "kissmetrics", Options{})
 		c.call("/e", "_p", "anon", "_n", "Viewed")
@@ -39,7 +39,7 @@ func TestKissmetricsAliasIsSymmetricAndForEver(t *testing.T) {
 	}
 }
 
-func TestKissmetricsSquashesWhoeverIsAliased(t *testing.T) {
+func TestKissmetricsSquashesPeopleWhoAreAliased(t *testing.T) {
 	c := openAccount(t, "kissmetrics", Options{})
 	c.call("/a", "_p", "null", "_n", "jane")
 	c.call("/a", "_p", "null", "_n", "bob")

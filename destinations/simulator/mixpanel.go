@@ -271,7 +271,7 @@ func (m *mixpanel) each(in *request, take func(*request, int) *fieldError) answe
 	return mixpanelVerdict(in, good, failed)
 }
 
-// isStrict tells whether an endpoint is to say what is wrong; /track does not know how.
+// isStrict reports whether an endpoint is to say what is wrong; /track does not know how.
 func isStrict(in *request) bool {
 	return in.query.Get("strict") == "1" && mixpanelPath(in) != "/track"
 }

@@ -45,7 +45,7 @@ func newIDMerge(mode string, g *graph) idMerge {
 }
 
 // legacyIDs is ID management before March 2020: an alias is a lookup from the new id to the old one, made once per alias,
-// for what arrives from then on. What arrived under the new id before stays apart for ever.
+// for what arrives from then on. What arrived under the new id before always stays apart.
 type legacyIDs struct{ graph *graph }
 
 func (l *legacyIDs) distinctID(properties map[string]any) string { return plainDistinctID(properties) }

@@ -71,7 +71,7 @@ func TestMixpanelLegacyAliasThatComesLateStrandsTheNewID(t *testing.T) {
 		{IDs: []string{"anon-1", "jane"}, Events: []string{"Bought", "Viewed"}},
 		{Stranded: "jane", Events: []string{"Signed Up"}},
 	})
-	c.wantPeople("anon-1 + jane -> one person, 2 events", "jane before its alias -> apart for ever, 1 event")
+	c.wantPeople("anon-1 + jane -> one person, 2 events", "jane before its alias -> always apart, 1 event")
 }
 
 func TestMixpanelLegacyChains(t *testing.T) {
@@ -221,7 +221,7 @@ func TestMixpanelSimplifiedDeviceStaysWithItsFirstUser(t *testing.T) {
 	c.wantRefusals("device_linked_to_another_user")
 }
 
-func TestMixpanelSimplifiedBareIDIsAUserForEver(t *testing.T) {
+func TestMixpanelSimplifiedBareIDIsAlwaysAUser(t *testing.T) {
 	c := openMixpanel(t, "simplified")
 	c.imports("t",
 		event("Viewed", "d1", "i1", nil), // an anonymous id without $device:
@@ -492,7 +492,7 @@ func TestMixpanelTrackTakesDataInTheQueryAndJSON(t *testing.T) {
 	}
 }
 
-func TestMixpanelNobodyAndAbsentIDs(t *testing.T) {
+func TestMixpanelPlaceholdersAndAbsentIDs(t *testing.T) {
 	c := openMixpanel(t, "simplified")
 	c.imports("t", event("Nobody", "", "i1", nil), event("Absent", "", "i2", object{"distinct_id": nil}))
 	c.wantPeople("ip:127.0.0.1 -> one person, 1 event")

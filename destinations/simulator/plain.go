@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// plain stands for a vendor that has no simulation of its own: it answers 200 and {} to everything, and knows nobody.
+// plain is a vendor that has no simulation of its own: it answers 200 and {} to everything, and knows no people.
 type plain struct{}
 
 func newPlain(*book, Options) vendor { return plain{} }

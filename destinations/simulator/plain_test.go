@@ -46,7 +46,7 @@ func TestPlainVendorShowsWhatItWasSent(t *testing.T) {
 	}
 }
 
-// Nobody has told the simulator where such a vendor's credentials stand.
+// The simulator does not know where such a vendor's credentials are.
 func TestPlainVendorShowsNoCredential(t *testing.T) {
 	c := openAccount(t, "somebody", Options{})
 	r := c.newRequest("POST", "/x?access_token=s3cret1", object{

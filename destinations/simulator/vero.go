@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // veroBase is the path of the API's version below the account's address.
@@ -122,14 +123,14 @@ func (v *vero) track(call *veroCall) (int, string) {
 	return v.took(call, "profile")
 }
 
-// reidentify renames a profile. The old id is free afterwards, so a repeat finds nobody.
+// reidentify renames a profile. The old id is free afterwards, so a repeat finds no profile.
 func (v *vero) reidentify(call *veroCall) (int, string) {
 	oldID, newID := text(call.body["id"]), text(call.body["new_id"])
 	graph := v.book.graph
 	switch {
 	case oldID == "" || newID == "":
 		return http.StatusBadRequest, "The id and new_id are required."
-	case len(oldID) >= 255 || len(newID) >= 255:
+	case isTooLong(oldID) || isTooLong(newID):
 		return http.StatusBadRequest, "An id is too long."
 	case !graph.has(oldID):
 		return http.StatusNotFound, "No user has this id."
@@ -140,6 +141,9 @@ func (v *vero) reidentify(call *veroCall) (int, string) {
 	call.IDs = []string{oldID, newID}
 	return v.took(call, "reidentify")
 }
+
+// isTooLong reports whether an id, an email or an event's name is longer than Vero takes. It counts characters.
+func isTooLong(text string) bool { return utf8.RuneCountInString(text) >= 255 }
 
 func (v *vero) edit(call *veroCall) (int, string) {
 	if status, problem := v.find(call); problem != "" {
@@ -209,7 +213,7 @@ func (v *vero) event(call *veroCall) (int, string) {
 		return http.StatusBadRequest, problem
 	}
 	call.Event = text(call.body["event_name"])
-	if call.Event == "" || len(call.Event) >= 255 {
+	if call.Event == "" || isTooLong(call.Event) {
 		return http.StatusBadRequest, "The event_name is required and at most 254 characters long."
 	}
 	for _, member := range []string{"data", "extras"} {
@@ -235,7 +239,7 @@ func (c *veroCall) name(from map[string]any) (problem string) {
 	switch {
 	case id == "" && email == "":
 		return "An id or an email is required."
-	case len(id) >= 255 || len(email) >= 255:
+	case isTooLong(id) || isTooLong(email):
 		return "The id and email are at most 254 characters long."
 	case email != "" && !strings.Contains(email, "@"):
 		return "The email is not valid."

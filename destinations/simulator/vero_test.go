@@ -45,7 +45,7 @@ func TestVeroReidentifyRenames(t *testing.T) {
 		t.Errorf("record %+v, want the reidentify of old, jane", record)
 	}
 
-	c.wantVero(404, "PUT", "/users/reidentify", object{"id": "old", "new_id": "jane"}) // a repeat finds nobody
+	c.wantVero(404, "PUT", "/users/reidentify", object{"id": "old", "new_id": "jane"}) // a repeat finds no profile
 	c.wantVero(200, "POST", "/users/track", object{"id": "old"})                       // and the old id starts over
 	c.wantPeople("jane -> one person, 1 event", "old -> one person, 0 events")
 	c.wantVero(400, "PUT", "/users/reidentify", object{"id": "old", "new_id": "jane"}) // which is taken now
@@ -90,6 +90,16 @@ func TestVeroRefuses(t *testing.T) {
 			account.wantGraph(Graph{{IDs: []string{"known"}}})
 		})
 	}
+}
+
+func TestVeroCountsCharacters(t *testing.T) {
+	c := openAccount(t, "vero", Options{})
+	fits := strings.Repeat("é", 254)
+	c.wantVero(200, "POST", "/users/track", object{"id": fits})
+	c.wantVero(400, "POST", "/users/track", object{"id": fits + "é"})
+	c.wantVero(200, "POST", "/events/track", veroEvent(fits, fits, object{}))
+	c.wantVero(400, "PUT", "/users/reidentify", object{"id": fits, "new_id": fits + "é"})
+	c.wantVero(200, "PUT", "/users/reidentify", object{"id": fits, "new_id": fits[:252] + "x"})
 }
 
 func TestVeroCredentials(t *testing.T) {

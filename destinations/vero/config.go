@@ -9,8 +9,8 @@ import (
 // endpoint is the base of Vero's Track REST API (https://help.getvero.com/track-api-reference).
 const endpoint = "https://api.getvero.com/api/v2"
 
-// Config is the `settings` section of a Vero destination. The default of endpoint is https://api.getvero.com/api/v2; another one
-// includes the version too.
+// Config is the `settings` section of a Vero destination. The default of endpoint is https://api.getvero.com/api/v2. Another
+// endpoint includes the version too.
 type Config struct {
 	adapter.Common `yaml:",inline"`
 	// AuthToken is the account's authentication token, or its tracking API key. Required.

@@ -1,90 +1,91 @@
 package vero
 
-import (
-	"errors"
-	"fmt"
-	"net/http"
+import "aka/destinations/adapter"
 
-	"aka/destinations/adapter"
-	"aka/router/segment"
-)
+// tagEdit is the edit of a person's tags that a call's `integrations` ask for. Two shapes are known,
+// {action: add|remove, values: [..]} and {add: [..], remove: [..]}, both with an id where another person is meant.
+type tagEdit struct {
+	person      string
+	add, remove []string
+	// ignored are the paths of what makes no sense. The rest of the edit goes without it.
+	ignored []string
+}
 
-// tags returns the request that edits the person's tags as the call's `integrations` ask: none when they do not. Two shapes
-// are known, {action: add|remove, values: [..]} and {add: [..], remove: [..]}, both with an id where another is meant.
-func (t *translator) tags(call *segment.Call) ([]adapter.Request, error) {
-	if call.Options["tags"] == nil {
-		return nil, nil
+const tagsPath = "integrations.Vero.tags"
+
+// read takes the option in. An edit for an id that makes no sense is left out whole: it is about another person.
+func (e *tagEdit) read(option any, check func(id string) adapter.Reason) {
+	if option == nil {
+		return
 	}
-	tags, ok := call.Options["tags"].(map[string]any)
+	tags, ok := option.(map[string]any)
 	if !ok {
-		return nil, errors.New("integrations.Vero.tags: expected an object")
+		e.ignore("")
+		return
 	}
-	id, err := t.taggedID(call, tags)
-	if err != nil {
-		return nil, err
+	if tags["id"] != nil {
+		e.person = adapter.Text(tags["id"])
 	}
-	edit, err := readEdit(tags)
-	if err != nil || len(edit) == 0 {
-		return nil, err
+	if e.person == "" || check(e.person) != "" {
+		e.ignore(".id")
+		return
 	}
-	request, err := t.request(http.MethodPut, "/users/tags/edit", edit.With("id", id))
-	if err != nil {
-		return nil, err
-	}
-	return []adapter.Request{request}, nil
-}
-
-func (t *translator) taggedID(call *segment.Call, tags map[string]any) (string, error) {
-	if tags["id"] == nil {
-		return call.UserID, nil
-	}
-	id := adapter.Text(tags["id"])
-	if id == "" {
-		return "", errors.New("integrations.Vero.tags.id: expected a string or a number")
-	}
-	if reason := t.guard.Check(&segment.Header{UserID: id}); reason != "" {
-		return "", fmt.Errorf("integrations.Vero.tags.id: %s", reason)
-	}
-	return id, nil
-}
-
-// readEdit returns the non-empty lists of tags to add and to remove.
-func readEdit(tags map[string]any) (adapter.Object, error) {
 	byAction := tags["action"] != nil || tags["values"] != nil
 	byList := tags["add"] != nil || tags["remove"] != nil
-	if byAction == byList {
-		return nil, errors.New("integrations.Vero.tags: expected either action and values, or add and remove")
+	switch {
+	case byAction == byList:
+		e.ignore("")
+	case byList:
+		e.add = e.list(tags, "add")
+		e.remove = e.list(tags, "remove")
+	default:
+		e.readAction(tags)
 	}
-	if byAction {
-		action, _ := tags["action"].(string)
-		if action != "add" && action != "remove" {
-			return nil, errors.New("integrations.Vero.tags.action: expected add or remove")
-		}
-		return readTags(nil, action, tags, "values")
-	}
-	edit, err := readTags(nil, "add", tags, "add")
-	if err != nil {
-		return nil, err
-	}
-	return readTags(edit, "remove", tags, "remove")
 }
 
-// readTags adds the list at the key as the edit's action, unless it is empty.
-func readTags(edit adapter.Object, action string, tags map[string]any, key string) (adapter.Object, error) {
+func (e *tagEdit) readAction(tags map[string]any) {
+	switch tags["action"] {
+	case "add":
+		e.add = e.list(tags, "values")
+	case "remove":
+		e.remove = e.list(tags, "values")
+	default:
+		e.ignore(".action")
+		return
+	}
+	if tags["values"] == nil {
+		e.ignore(".values")
+	}
+}
+
+// list returns the tags of the list at the key, without what is no tag.
+func (e *tagEdit) list(tags map[string]any, key string) (list []string) {
 	items, isList := tags[key].([]any)
-	if !isList && (tags[key] != nil || key == "values") {
-		return nil, fmt.Errorf("integrations.Vero.tags.%s: expected a list of strings", key)
-	}
-	var list []string
+	bad := !isList && tags[key] != nil
 	for _, item := range items {
-		tag := adapter.Text(item)
-		if tag == "" {
-			return nil, fmt.Errorf("integrations.Vero.tags.%s: expected a list of strings", key)
+		if tag := adapter.Text(item); tag != "" {
+			list = append(list, tag)
+		} else {
+			bad = true
 		}
-		list = append(list, tag)
 	}
-	if len(list) == 0 {
-		return edit, nil
+	if bad {
+		e.ignore("." + key)
 	}
-	return edit.With(action, list), nil
+	return list
+}
+
+func (e *tagEdit) ignore(path string) { e.ignored = append(e.ignored, tagsPath+path) }
+
+func (e *tagEdit) isEmpty() bool { return len(e.add)+len(e.remove) == 0 }
+
+func (e *tagEdit) body() adapter.Object {
+	body := adapter.Object{{Name: "id", Value: e.person}}
+	if len(e.add) > 0 {
+		body = body.With("add", e.add)
+	}
+	if len(e.remove) > 0 {
+		body = body.With("remove", e.remove)
+	}
+	return body
 }

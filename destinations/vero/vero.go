@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"aka/destinations/adapter"
 	"aka/router/segment"
@@ -19,13 +20,14 @@ var Vendor = adapter.Vendor{
 	Names:   []string{"Vero"},
 	Order:   adapter.OrderStrict,
 	Renames: true,
-	New:     New,
-	Stable:  true,
+	// A guest's anonymousId may be a userId here, which only the memory knows.
+	New:    New,
+	Stable: true,
 }
 
 const (
 	reidentifyPath = "/users/reidentify"
-	// maxText is the longest event name and email that Vero takes, in characters: fewer than 255.
+	// maxText is the longest id, event name and email that Vero takes, in characters: fewer than 255.
 	maxText = 254
 	// timeFormat is ISO 8601 in UTC, to the millisecond.
 	timeFormat = "2006-01-02T15:04:05.000Z"
@@ -41,22 +43,33 @@ type translator struct {
 
 // Translate implements adapter.Adapter. The tags that a call's integrations ask for are edited after the call itself.
 func (t *translator) Translate(call *segment.Call) adapter.Outcome {
-	if call.UserID == "" {
-		return adapter.Drop(adapter.AnonymousNotSupported)
-	}
 	outcome := t.translate(call)
 	if len(outcome.Requests) == 0 {
 		return outcome
 	}
-	edit, err := t.tags(call)
-	if err != nil {
-		return adapter.Reject(err)
+	edit := tagEdit{person: call.UserID}
+	edit.read(call.Options["tags"], t.check)
+	outcome.Ignored = edit.ignored
+	if !edit.isEmpty() {
+		request, err := t.request(http.MethodPut, "/users/tags/edit", edit.body())
+		if err != nil {
+			return adapter.Reject(err)
+		}
+		outcome.Requests = append(outcome.Requests, request)
 	}
-	outcome.Requests = append(outcome.Requests, edit...)
 	return outcome
 }
 
 func (t *translator) translate(call *segment.Call) adapter.Outcome {
+	if path := subscriptionPath(call); path != "" {
+		return t.subscription(call, path)
+	}
+	if call.UserID == "" {
+		return adapter.Drop(adapter.AnonymousNotSupported)
+	}
+	if reason := t.check(call.UserID); reason != "" {
+		return adapter.Drop(reason)
+	}
 	switch call.Type {
 	case segment.Alias:
 		return t.alias(call)
@@ -72,29 +85,45 @@ func (t *translator) translate(call *segment.Call) adapter.Outcome {
 	return adapter.Reject(errors.New("type: not one that Vero takes"))
 }
 
-// alias renames a person. An anonymous id never reached Vero, so there is nobody to rename.
+// check returns why an id must not be sent, or "". It counts characters, and the guard bytes.
+func (t *translator) check(id string) adapter.Reason {
+	if reason := t.guard.Check(&segment.Header{UserID: id}); reason != "" {
+		return reason
+	}
+	if utf8.RuneCountInString(id) > maxText {
+		return adapter.IDTooLong
+	}
+	return ""
+}
+
+// alias renames a person. Vero has an anonymous id only where it was a userId, too, as a guest's may be.
 func (t *translator) alias(call *segment.Call) adapter.Outcome {
-	if call.PreviousIDDefaulted || call.PreviousID == call.AnonymousID {
-		return adapter.Drop(adapter.PreviousIDIsAnonymous)
+	if reason := t.check(call.PreviousID); reason != "" {
+		return adapter.Drop(reason)
 	}
 	body := make(adapter.Object, 0, 3) // with the token
 	body = body.With("id", call.PreviousID).With("new_id", call.UserID)
-	return t.send(http.MethodPut, reidentifyPath, body)
+	rename := t.send(http.MethodPut, reidentifyPath, body)
+	if call.PreviousIDDefaulted || adapter.IsOwnDevice(call, call.PreviousID) {
+		return rename.OnlyIfUsed(call.PreviousID, adapter.PreviousIDIsAnonymous)
+	}
+	return rename
 }
 
 func (t *translator) identify(call *segment.Call) adapter.Outcome {
 	data := adapter.PersonTraits(call)
 	body := adapter.Object{{Name: "id", Value: call.UserID}}
-	if email := emailIn(data["email"]); email != "" {
+	emailKey := adapter.Trait(data, "email")
+	if email := emailIn(data[emailKey]); email != "" {
 		body = body.With("email", email)
-		delete(data, "email")
+		delete(data, emailKey)
 	} else if email := emailIn(call.UserID); email != "" {
 		body = body.With("email", email)
 	}
-	if phone := adapter.Text(data["phone"]); e164.MatchString(phone) {
+	if phone := adapter.Text(data[adapter.Trait(data, "phone")]); e164.MatchString(phone) {
 		body = body.With("phone_number", phone)
 	}
-	if channel := push(call.Context()); channel != nil {
+	if channel := t.push(call.Context()); channel != nil {
 		body = body.With("channels", []any{channel})
 	}
 	if agent := adapter.Text(call.Context()["userAgent"]); agent != "" && data["userAgent"] == nil {
@@ -104,38 +133,45 @@ func (t *translator) identify(call *segment.Call) adapter.Outcome {
 }
 
 // push returns the device that a call comes from as a push channel, or nil when it is not known well enough.
-func push(context map[string]any) map[string]any {
+func (t *translator) push(context map[string]any) map[string]any {
 	token := adapter.Text(adapter.Field(context, "device", "token"))
 	platform := strings.ToLower(adapter.Text(adapter.Field(context, "device", "type")))
 	if platform == "" {
 		platform = strings.ToLower(adapter.Text(adapter.Field(context, "os", "name")))
 	}
-	if token == "" || platform != "ios" && platform != "android" {
+	if token == "" || t.guard.Blocks(token) || platform != "ios" && platform != "android" {
 		return nil
 	}
 	return map[string]any{"type": "push", "address": token, "platform": platform}
 }
 
-// track sends an event. Only the two names that Segment documents change a subscription: an event that merely mentions
-// unsubscribing, such as the view of a page, must not.
 func (t *translator) track(call *segment.Call) adapter.Outcome {
-	name := strings.TrimSpace(call.Event)
-	switch {
-	case strings.EqualFold(name, "unsubscribe"):
-		return t.subscription(call, "/users/unsubscribe")
-	case strings.EqualFold(name, "resubscribe"):
-		return t.subscription(call, "/users/resubscribe")
-	}
-	return t.event(call, name, call.Properties)
+	return t.event(call, strings.TrimSpace(call.Event), call.Properties)
 }
 
-// subscription is about the person whose id the properties name, else about the call's own.
-func (t *translator) subscription(call *segment.Call, path string) adapter.Outcome {
-	id := adapter.Text(call.Properties["id"])
-	if id == "" {
-		id = call.UserID
+// subscriptionPath returns where a call goes that changes a subscription, or "". Only the two names that Segment documents do:
+// an event that merely mentions unsubscribing, such as the view of a page, must not.
+func subscriptionPath(call *segment.Call) string {
+	if call.Type != segment.Track {
+		return ""
 	}
-	if reason := t.guard.Check(&segment.Header{UserID: id}); reason != "" {
+	switch strings.ToLower(strings.TrimSpace(call.Event)) {
+	case "unsubscribe":
+		return "/users/unsubscribe"
+	case "resubscribe":
+		return "/users/resubscribe"
+	}
+	return ""
+}
+
+// subscription is about the person whose id the properties name, else about the call's own. A person who follows the link in a
+// mail is seldom signed in.
+func (t *translator) subscription(call *segment.Call, path string) adapter.Outcome {
+	id := cmp.Or(adapter.Text(call.Properties["id"]), call.UserID)
+	if id == "" {
+		return adapter.Drop(adapter.AnonymousNotSupported)
+	}
+	if reason := t.check(id); reason != "" {
 		return adapter.Drop(reason)
 	}
 	return t.send(http.MethodPost, path, adapter.Object{{Name: "id", Value: id}})
@@ -146,7 +182,7 @@ func (t *translator) page(call *segment.Call) adapter.Outcome {
 		return adapter.Drop(adapter.PageEventsOff)
 	}
 	words := []string{"Viewed"}
-	for _, word := range []string{call.Category, call.Name} {
+	for _, word := range []string{adapter.PageCategory(call), adapter.PageName(call)} {
 		if word != "" {
 			words = append(words, word)
 		}
@@ -167,7 +203,8 @@ func (t *translator) event(call *segment.Call, name string, data map[string]any)
 // identity names the person of an event. An email among the event's properties may be somebody else's.
 func identity(call *segment.Call) adapter.Object {
 	who := adapter.Object{{Name: "id", Value: call.UserID}}
-	if email := emailIn(adapter.Field(call.Context(), "traits", "email")); email != "" {
+	traits, _ := call.Context()["traits"].(map[string]any)
+	if email := emailIn(traits[adapter.Trait(traits, "email")]); email != "" {
 		who = who.With("email", email)
 	}
 	return who
@@ -208,12 +245,12 @@ func (t *translator) request(method, path string, body adapter.Object) (adapter.
 }
 
 // Judge implements adapter.Responder. Vero answers with a JSON object. A rename that is tried again after it had happened finds
-// nobody under the old id.
+// no profile under the old id.
 func (t *translator) Judge(requests []adapter.Request, answer adapter.Answer) []adapter.Verdict {
 	verdict := answer.Verdict()
 	if strings.HasSuffix(requests[0].URL, reidentifyPath) && isNotFound(answer.Status) {
 		verdict.About = adapter.OneCall // Vero does not know the old id
-		if answer.AfterAmbiguous {
+		if answer.AfterPossibleDelivery {
 			verdict = adapter.Verdict{Class: adapter.Delivered, Note: "reidentified_before"}
 		}
 	}
@@ -238,7 +275,7 @@ var (
 // emailIn returns the value where Vero would take it for an email, else "". Vero refuses the whole call for a bad one.
 func emailIn(value any) string {
 	text := adapter.Text(value)
-	if len(text) > maxText || strings.IndexByte(text, '@') < 0 || !emailForm.MatchString(text) {
+	if utf8.RuneCountInString(text) > maxText || strings.IndexByte(text, '@') < 0 || !emailForm.MatchString(text) {
 		return ""
 	}
 	return text

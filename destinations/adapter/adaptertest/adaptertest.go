@@ -19,13 +19,27 @@
 //	  - { request: 0, items: 2, status: 400, body: '{"failed_records":[{"index":1}]}', verdicts: [delivered, never] }
 //
 // request picks the request of `send` (default the first), items repeats it as a batch (default 1), content_type is that
-// header, too_long tells that the body is only the start of a longer one, and after_ambiguous that an earlier try got no answer.
+// header, too_long reports that the body is only the start of a longer one, and after_possible_delivery that an earlier try got no answer.
+// A batch that is refused as a whole is `isolate` for each of its items; a single one is `never`:
+//
+//	answers:
+//	  - { items: 2, status: 400, body: '{"error":"cannot be read"}', verdicts: [isolate, isolate] }
+//	  - { items: 1, status: 400, body: '{"error":"cannot be read"}', verdicts: [never] }
+//
 // A verdict with a note is written `delivered/reidentified_before`. Whatever `answers:` says, no web page may be a success: each
 // request of each case is checked for that.
 //
 // `merges:` is what an adapter.Merger says of the call, `{}` for nothing:
 //
-//	merges: { rule: gives_from, from: 7f0cc7a7, to: 507f191e81, limit: 500 }
+//	merges: { rule: gives_from, from: 7f0cc7a7, to: 507f191e81, limit: 500, first_user_only: true }
+//
+// `merges: true` in a request of `send` is its mark, adapter.Request.Merges.
+//
+// `if_used:` beside send is the adapter.Condition of the call. Without it there must be none:
+//
+//	if_used: { id: 7f0cc7a7, else: previous_id_is_anonymous }
+//
+// `ignored:` lists the paths of the call's options that make no sense. Without it there must be none.
 //
 // A vendor's tests are these:
 //
@@ -72,6 +86,13 @@ type goldenCase struct {
 	SettingsError string         `yaml:"settings_error"`
 	Answers       []answerCase   `yaml:"answers"`
 	Merges        *wantMerge     `yaml:"merges"`
+	Ignored       []string       `yaml:"ignored"`
+	IfUsed        *wantCondition `yaml:"if_used"`
+}
+
+type wantCondition struct {
+	ID   string `yaml:"id"`
+	Else string `yaml:"else"`
 }
 
 type wantRequest struct {
@@ -81,17 +102,18 @@ type wantRequest struct {
 	Form    map[string]any    `yaml:"form"`
 	JSON    any               `yaml:"json"`
 	Batch   string            `yaml:"batch"`
+	Merges  bool              `yaml:"merges"`
 }
 
 type answerCase struct {
-	Request        int      `yaml:"request"`
-	Items          int      `yaml:"items"`
-	Status         int      `yaml:"status"`
-	ContentType    string   `yaml:"content_type"`
-	Body           string   `yaml:"body"`
-	TooLong        bool     `yaml:"too_long"`
-	AfterAmbiguous bool     `yaml:"after_ambiguous"`
-	Verdicts       []string `yaml:"verdicts"`
+	Request               int      `yaml:"request"`
+	Items                 int      `yaml:"items"`
+	Status                int      `yaml:"status"`
+	ContentType           string   `yaml:"content_type"`
+	Body                  string   `yaml:"body"`
+	TooLong               bool     `yaml:"too_long"`
+	AfterPossibleDelivery bool     `yaml:"after_possible_delivery"`
+	Verdicts              []string `yaml:"verdicts"`
 }
 
 type wantMerge struct {
@@ -99,11 +121,15 @@ type wantMerge struct {
 	From  string `yaml:"from"`
 	To    string `yaml:"to"`
 	Limit int    `yaml:"limit"`
+
+	FirstUserOnly bool `yaml:"first_user_only"`
 }
 
 var mergeRules = map[string]adapter.MergeRule{
 	"": 0, "joins": adapter.MergeJoins, "gives_from": adapter.MergeGivesFrom, "gives_to": adapter.MergeGivesTo,
+	"links": adapter.MergeLinks,
 	"names": adapter.MergeNames, "renames": adapter.MergeRenames, "uses": adapter.MergeUses,
+	"uses_device": adapter.MergeUsesDevice,
 }
 
 // Run runs every *.yaml file of the folder as a case against the vendor.
@@ -157,6 +183,12 @@ func translate(t *testing.T, a adapter.Adapter, call *segment.Call, secrets []ad
 	again := guard.Translate(a, call)
 	if len(outcome.Requests) > 0 {
 		checkMerges(t, a, call)
+		if problem := markProblem(a, call, outcome); problem != "" {
+			t.Error(problem)
+		}
+	}
+	if _, isMerger := a.(adapter.Merger); outcome.Condition != nil && !isMerger {
+		t.Error("a condition needs an adapter.Merger, which says what is used")
 	}
 	after, _ := json.Marshal([]any{call, call.Context()})
 	if !bytes.Equal(before, after) {
@@ -182,12 +214,27 @@ func checkMerges(t *testing.T, a adapter.Adapter, call *segment.Call) {
 	if again, okAgain := merger.Merges(call); m != again || ok != okAgain {
 		t.Errorf("Merges is not repeatable:\n first %+v\nsecond %+v", m, again)
 	}
-	if ok && (m.To == "" || (m.From == "") != (m.Rule == adapter.MergeUses) || m.From == m.To || m.Limit < 0 || m.Limit > adapter.MaxMergeLimit) {
+	if ok && (m.To == "" || (m.From == "") != m.Rule.IsUse() || m.From == m.To || m.Limit < 0 || m.Limit > adapter.MaxMergeLimit) {
 		t.Errorf("Merges: %+v is no merge", m)
 	}
 	if account := merger.Account(); account == "" || account != merger.Account() {
 		t.Error("Account: empty, or not repeatable")
 	}
+}
+
+// markProblem returns what is wrong with the marks of the requests that merge, or "". A rule that forbids a merge must leave
+// something out of a call that is no alias, or the vendor must keep the device from a second user itself.
+func markProblem(a adapter.Adapter, call *segment.Call, outcome adapter.Outcome) string {
+	m, ok := adapter.MergeOf(a, call)
+	joins := ok && call.Type != segment.Alias && !m.Rule.IsUse()
+	marked := slices.ContainsFunc(outcome.Requests, func(r adapter.Request) bool { return r.Merges })
+	switch {
+	case marked && !joins:
+		return "a request is marked as one that merges: an alias needs no mark, and of other calls Merges must name the merge"
+	case joins && marked == m.FirstUserOnly:
+		return "a call that is no alias merges: mark its requests that do (Request.Merges), or say Merge.FirstUserOnly, not both"
+	}
+	return ""
 }
 
 // compareMerges checks what the adapter says that the call merges.
@@ -201,7 +248,7 @@ func (c *goldenCase) compareMerges(t *testing.T, a adapter.Adapter, call *segmen
 	}
 	got, ok := adapter.MergeOf(a, call)
 	rule, known := mergeRules[c.Merges.Rule]
-	want := adapter.Merge{Rule: rule, From: c.Merges.From, To: c.Merges.To, Limit: c.Merges.Limit}
+	want := adapter.Merge{Rule: rule, From: c.Merges.From, To: c.Merges.To, Limit: c.Merges.Limit, FirstUserOnly: c.Merges.FirstUserOnly}
 	if !known || got != want || ok != (rule != 0) {
 		t.Errorf("merges:\n got %+v\nwant %+v", got, *c.Merges)
 	}
@@ -269,6 +316,10 @@ func (c *goldenCase) call(t testing.TB, vendor adapter.Vendor) *segment.Call {
 
 func (c *goldenCase) compare(t *testing.T, got adapter.Outcome) {
 	t.Helper()
+	c.compareCondition(t, got.Condition)
+	if !slices.Equal(got.Ignored, c.Ignored) {
+		t.Errorf("ignored:\n got %q\nwant %q", got.Ignored, c.Ignored)
+	}
 	switch {
 	case c.Drop != "":
 		if string(got.Dropped) != c.Drop {
@@ -284,6 +335,17 @@ func (c *goldenCase) compare(t *testing.T, got adapter.Outcome) {
 		for i, want := range c.Send {
 			want.compare(t, i, got.Requests[i])
 		}
+	}
+}
+
+func (c *goldenCase) compareCondition(t *testing.T, got *adapter.Condition) {
+	t.Helper()
+	want := (*adapter.Condition)(nil)
+	if c.IfUsed != nil {
+		want = &adapter.Condition{UsedID: c.IfUsed.ID, Else: adapter.Reason(c.IfUsed.Else)}
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("if_used:\n got %+v\nwant %+v", got, want)
 	}
 }
 
@@ -312,6 +374,7 @@ func (want wantRequest) compare(t *testing.T, i int, r adapter.Request) {
 		key = r.Batch.Key
 	}
 	equal("batch", key, want.Batch)
+	equal("merges", r.Merges, want.Merges)
 }
 
 func (a answerCase) check(t *testing.T, by adapter.Adapter, requests []adapter.Request) {
@@ -324,7 +387,7 @@ func (a answerCase) check(t *testing.T, by adapter.Adapter, requests []adapter.R
 		batch[i] = requests[a.Request]
 	}
 	got := judge(by, batch, adapter.Answer{
-		Status: a.Status, ContentType: a.ContentType, Body: []byte(a.Body), TooLong: a.TooLong, AfterAmbiguous: a.AfterAmbiguous,
+		Status: a.Status, ContentType: a.ContentType, Body: []byte(a.Body), TooLong: a.TooLong, AfterPossibleDelivery: a.AfterPossibleDelivery,
 	})
 	var words []string
 	for _, v := range got {
@@ -342,7 +405,7 @@ func (a answerCase) check(t *testing.T, by adapter.Adapter, requests []adapter.R
 // judge is adapter.Judge, except that a panic is the test's.
 func judge(by adapter.Adapter, requests []adapter.Request, answer adapter.Answer) []adapter.Verdict {
 	if responder, ok := by.(adapter.Responder); ok {
-		return responder.Judge(requests, answer)
+		return adapter.Alone(responder.Judge(requests, answer))
 	}
 	return adapter.Verdicts(len(requests), answer.Verdict())
 }
@@ -356,7 +419,7 @@ var pages = []adapter.Answer{
 	{Body: []byte("<html>" + strings.Repeat("x", 60_000)), TooLong: true},
 }
 
-// pageStatuses are those that are a success somewhere, or may be where an earlier try is in doubt.
+// pageStatuses are those that are a success somewhere, or may be where an earlier try is possibly delivered.
 var pageStatuses = []int{200, 201, 202, 203, 205, 206, 207, 226, 302, 304, 400, 404, 405, 409, 410, 412, 422}
 
 // takesPages returns what is wrong where a web page is taken for the vendor's word. With a 2xx it is adapter.Answer.Foreign.
@@ -368,7 +431,7 @@ func takesPages(a adapter.Adapter, requests []adapter.Request) string {
 		}
 		for _, page := range pages {
 			for _, page.Status = range pageStatuses {
-				for _, page.AfterAmbiguous = range []bool{false, true} {
+				for _, page.AfterPossibleDelivery = range []bool{false, true} {
 					if problem := takesPage(a, sent, page); problem != "" {
 						return problem
 					}
@@ -434,6 +497,9 @@ func problemOf(o adapter.Outcome, secrets []adapter.Secret) string {
 				return "a secret stands in the rejection"
 			}
 		}
+	}
+	if c := o.Condition; c != nil && (len(o.Requests) == 0 || c.UsedID == "" || !slices.Contains(adapter.DropReasons, c.Else)) {
+		return fmt.Sprintf("%+v is no condition of an outcome that sends", c)
 	}
 	if o.Dropped != "" && !slices.Contains(adapter.DropReasons, o.Dropped) {
 		return fmt.Sprintf("%q is no known drop reason", o.Dropped)

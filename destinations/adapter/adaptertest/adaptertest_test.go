@@ -1,0 +1,53 @@
+package adaptertest
+
+import (
+	"testing"
+
+	"aka/destinations/adapter"
+	"aka/router/segment"
+)
+
+// joiner is an adapter whose calls merge as it says.
+type joiner struct {
+	adapter.Common
+	merge adapter.Merge
+}
+
+func (j joiner) Translate(*segment.Call) adapter.Outcome    { return adapter.Outcome{} }
+func (j joiner) Merges(*segment.Call) (adapter.Merge, bool) { return j.merge, j.merge.Rule != 0 }
+func (j joiner) Account() string                            { return "joiner" }
+func callOf(t segment.Type, userID, anonymousID string) *segment.Call {
+	call := &segment.Call{}
+	call.Type, call.UserID, call.AnonymousID = t, userID, anonymousID
+	return call
+}
+
+func TestARequestThatMergesIsMarkedOrTheVendorKeepsTheDevice(t *testing.T) {
+	joins := adapter.Merge{Rule: adapter.MergeJoins, From: "a-1", To: "u-1"}
+	once := joins
+	once.FirstUserOnly = true
+	uses := adapter.Merge{Rule: adapter.MergeUses, To: "u-1"}
+	for _, test := range []struct {
+		name   string
+		kind   segment.Type
+		merge  adapter.Merge
+		marked bool
+		ok     bool
+	}{
+		{"marked", segment.Identify, joins, true, true},
+		{"not marked", segment.Identify, joins, false, false},
+		{"the vendor keeps the device", segment.Identify, once, false, true},
+		{"both", segment.Identify, once, true, false},
+		{"no merge", segment.Identify, uses, false, true},
+		{"no merge, and marked", segment.Identify, uses, true, false},
+		{"nothing is said", segment.Track, adapter.Merge{}, true, false},
+		{"an alias", segment.Alias, joins, false, true},
+		{"an alias that is marked", segment.Alias, joins, true, false},
+	} {
+		outcome := adapter.Send(adapter.Request{Method: "POST", Merges: test.marked})
+		problem := markProblem(joiner{merge: test.merge}, callOf(test.kind, "u-1", "a-1"), outcome)
+		if (problem == "") != test.ok {
+			t.Errorf("%s: %q", test.name, problem)
+		}
+	}
+}
