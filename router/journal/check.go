@@ -60,10 +60,14 @@ type DestinationReport struct {
 	Behind uint64 `json:"behind"`
 	// Lost means that there was progress once.
 	Lost bool `json:"lost"`
-	// DeadLetters, Parked and Merges count its dead letters, parked calls and blocks of merges that can be read.
+	// DeadLetters, Parked and Remembered count its dead letters, its parked calls, and the records of its memory of merges.
 	DeadLetters uint64 `json:"dead_letters"`
-	Parked      uint64 `json:"parked"`
-	Merges      uint64 `json:"merges"`
+	// Dropped counts the dropped calls that are kept.
+	Dropped    uint64 `json:"dropped,omitempty"`
+	Parked     uint64 `json:"parked"`
+	Remembered uint64 `json:"remembered"`
+	// Ledger counts the entries of the merge ledger.
+	Ledger uint64 `json:"ledger"`
 	// Unreadable counts those that cannot be.
 	Unreadable uint64 `json:"unreadable"`
 	Paused     bool   `json:"paused,omitempty"`
@@ -134,9 +138,9 @@ func (c *checker) records(ctx context.Context, view keystore.Records) {
 			c.problem("the progress of %s is lost: it gets the calls of the log again", name)
 		}
 		latest = max(latest, d.Head.Seq)
-		if d.Kept && !d.IsAny() {
+		if d.RemovedProgress && !d.IsAny() {
 			c.report.Destinations = append(c.report.Destinations, DestinationReport{Name: name, Type: d.Type, Floor: d.Floor, Lost: d.Lost,
-				DeadLetters: d.DeadLetters, Parked: d.Parked, Merges: d.Merges, Unreadable: d.Unreadable, Paused: d.Paused, Removed: d.Removed})
+				DeadLetters: d.DeadLetters, Dropped: d.Dropped, Parked: d.Parked, Remembered: d.Remembered, Ledger: d.Ledger, Unreadable: d.Unreadable, Paused: d.Paused, Removed: d.Removed})
 		}
 	}
 	if last := c.report.Calls.Last; last < latest {

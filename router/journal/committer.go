@@ -36,6 +36,8 @@ type committer struct {
 	queued atomic.Int64 // the bytes of the requests in the queue
 
 	requests sync.Pool
+	marks    chan *markRequest
+	ended    chan struct{} // closed when run has returned
 
 	closing sync.RWMutex // held for reading while a request is put into the queue
 	closed  bool
@@ -58,7 +60,7 @@ type request struct {
 	duplicates int
 	done       chan error
 	timeout    *time.Timer // gives up; stopped
-	// answered is set by whoever answers: the committer, or what gave up before it did. It has one answer.
+	// answered is set by what answers: the committer, or the caller that gave up before. It has one answer.
 	answered atomic.Bool
 }
 
@@ -81,7 +83,7 @@ func (r *request) answer(err error) {
 	}
 }
 
-// release gives back a request to which nobody refers any more.
+// release recycles a request that is no longer referenced.
 func (c *committer) release(r *request) {
 	r.entries, r.duplicates = nil, 0
 	r.answered.Store(false)
@@ -99,12 +101,13 @@ type openFrame struct {
 	waiting  []*request // those whose last call is in it
 }
 
-// size is how large the frame is, but for what frame.Overhead stands for.
+// size is how large the frame is, without frame.Overhead.
 func (f *openFrame) size() int { return len(f.data) + binary.MaxVarintLen16*(len(f.requests)+1) }
 
 func newCommitter(j *Journal) *committer {
 	return &committer{
 		j: j, hasher: newKeyHasher(), queue: make(chan *request, queueLength),
+		marks: make(chan *markRequest), ended: make(chan struct{}),
 		requests: sync.Pool{New: newRequest},
 		seen:     newDedupe(j.options.Dedupe, time.Now()), now: time.Now,
 	}
@@ -198,6 +201,7 @@ func (c *committer) close() {
 }
 
 func (c *committer) run() {
+	defer close(c.ended)
 	check := time.NewTicker(recheckInterval)
 	defer check.Stop()
 	for {
@@ -207,13 +211,58 @@ func (c *committer) run() {
 				return
 			}
 			c.commit(first)
+		case m := <-c.marks:
+			c.answerMark(m)
 		case <-check.C:
-			// Also without calls: whoever asks Writable sends none while it says no.
+			// Also without calls: a caller that asks Writable sends none while it says no.
 			if c.catchUp() == nil {
 				c.j.recovered()
 			}
 		}
 	}
+}
+
+// markRequest asks for a mark, no earlier than a time.
+type markRequest struct {
+	atLeast time.Time
+	mark    chan logMark
+}
+
+// logMark says that the frames from next on are not written before at.
+type logMark struct {
+	at   time.Time
+	next uint64
+}
+
+// mark returns a time, not before atLeast, and the sequence of the first frame that is written then or later. It waits for the
+// write in flight. next is 0 where that is not known: a write is unsure, or ctx has ended.
+func (c *committer) mark(ctx context.Context, atLeast time.Time) (at time.Time, next uint64) {
+	m := &markRequest{atLeast: atLeast, mark: make(chan logMark, 1)}
+	select {
+	case c.marks <- m:
+	case <-c.ended:
+		return time.Time{}, 0
+	case <-ctx.Done():
+		return time.Time{}, 0
+	}
+	answer := <-m.mark
+	return answer.at, answer.next
+}
+
+func (c *committer) answerMark(m *markRequest) {
+	if c.unsure {
+		m.mark <- logMark{}
+		return
+	}
+	c.committed = latest(c.committed, latest(c.now().UTC().Truncate(time.Millisecond), m.atLeast))
+	m.mark <- logMark{c.committed, c.j.head.Seq + 1}
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // recheckInterval is how often a journal that failed is looked at when no calls come.
@@ -226,7 +275,7 @@ func (c *committer) commit(first *request) {
 		first.answer(c.j.writeFailed(err))
 		return
 	}
-	// Those who are about to ask for a write shall be in this one: fewer are cheaper, and nobody waits for anything to come.
+	// Those who are about to ask for a write shall be in this one: fewer are cheaper, and there is no wait for more.
 	runtime.Gosched()
 	c.take(first)
 	for more := true; more && len(c.frame.data) < frame.MaxSize; {
@@ -303,10 +352,7 @@ func (c *committer) write(f *openFrame) error {
 		return fmt.Errorf("%w: the write before failed", ErrUnavailable)
 	}
 	before, start := c.j.head.Calls, c.now()
-	committed := start
-	if committed.Before(c.committed) {
-		committed = c.committed
-	}
+	committed := latest(start.UTC().Truncate(time.Millisecond), c.committed)
 	f.data = frame.End(f.data, frame.Fields{Committed: committed, Requests: f.requests})
 	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
 	defer cancel()
@@ -326,11 +372,11 @@ func (c *committer) write(f *openFrame) error {
 	frame.NumberRequests(f.entries, f.requests)
 	written := frame.New(seq, before, frame.Own(f.entries), len(f.data))
 	written.Committed = committed
-	c.j.landed(written)
+	c.j.publishFrame(written)
 	return nil
 }
 
-// catchUp takes in frames that were stored although their write seemed to fail. Their clients were told to try again, and
+// catchUp takes in frames that were stored although their write seemed to fail. Their clients got an error, and try again, and
 // are recognized when they do.
 func (c *committer) catchUp() error {
 	if !c.unsure {
@@ -368,8 +414,9 @@ func (c *committer) takeIn(raw engine.Frame) {
 			c.seen.add(c.hasher.entry(e), now)
 		}
 	}
+	c.committed = latest(c.committed, f.Committed)
 	c.j.metrics.calls.Add(float64(len(f.Entries)))
-	c.j.landed(f)
+	c.j.publishFrame(f)
 }
 
 // windowStart returns the sequence from which on the log is needed to read the dedupe window back.
@@ -400,7 +447,7 @@ func (w *windowMarks) mark(seq uint64, at time.Time, window time.Duration) {
 func (w *windowMarks) start(now time.Time, window time.Duration) uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	// A mark also stands for the frames written shortly after it.
+	// A mark also covers the frames written shortly after it.
 	expired := window + window/marksPerWindow
 	for len(w.marks) > 1 && now.Sub(w.marks[1].at) > expired {
 		w.marks = w.marks[1:]

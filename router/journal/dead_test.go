@@ -20,10 +20,10 @@ import (
 
 func TestDeadLettersAreChosenWithoutReadingTheOthers(t *testing.T) {
 	j := open(t, testOptions(t))
-	bury(t, j, 1, "vero", "refused", "website", segment.Track)
-	bury(t, j, 2, "vero", "too_old", "website", segment.Alias)
-	bury(t, j, 3, "vero_eu", "refused", "app", segment.Alias)
-	bury(t, j, 4, "mixpanel", "refused", "app.*", segment.Alias)
+	storeDeadLetter(t, j, 1, "vero", "refused", "website", segment.Track)
+	storeDeadLetter(t, j, 2, "vero", "too_old", "website", segment.Alias)
+	storeDeadLetter(t, j, 3, "vero_eu", "refused", "app", segment.Alias)
+	storeDeadLetter(t, j, 4, "mixpanel", "refused", "app.*", segment.Alias)
 	for filter, want := range map[DeadFilter][]uint64{
 		{}:                         {1, 2, 3, 4},
 		{Destination: "vero"}:      {1, 2},
@@ -35,11 +35,11 @@ func TestDeadLettersAreChosenWithoutReadingTheOthers(t *testing.T) {
 		{Destination: "vero", Reason: "too_old", Type: segment.Alias, Source: "website"}: {2},
 		{Destination: "vero", Reason: "refused", Type: segment.Alias}:                    nil,
 	} {
-		if got := letterIDs(t, j, filter, 0); !slices.Equal(got, want) {
+		if got := deadLetterIDs(t, j, filter, 0); !slices.Equal(got, want) {
 			t.Errorf("%+v: got %v, want %v", filter, got, want)
 		}
 	}
-	if got := letterIDs(t, j, DeadFilter{Reason: "refused"}, 1); !slices.Equal(got, []uint64{3, 4}) {
+	if got := deadLetterIDs(t, j, DeadFilter{Reason: "refused"}, 1); !slices.Equal(got, []uint64{3, 4}) {
 		t.Errorf("after 1: %v", got)
 	}
 }
@@ -53,7 +53,7 @@ func TestACallThatDiesAgainKeepsItsHistory(t *testing.T) {
 	d := &DeadLetter{Destination: "vero", Reason: "refused", Attempts: 3, Status: 400, First: first, Last: first.Add(time.Hour),
 		Position: Position{Seq: 1, Index: 0}, Entry: entry("u", 1)}
 	for death := range 3 {
-		must(t, j.Bury(t.Context(), []*DeadLetter{d}))
+		must(t, j.StoreDeadLetters(t.Context(), []*DeadLetter{d}))
 		j.Close()
 		j = open(t, options)
 		kept, err := j.DeadLetter(t.Context(), d.ID)
@@ -73,14 +73,14 @@ func TestACallThatDiesAgainKeepsItsHistory(t *testing.T) {
 func TestAReplayThatACrashInterruptedIsRecognized(t *testing.T) {
 	options := testOptions(t)
 	j := open(t, options)
-	bury(t, j, 1, "vero", "refused", "website", segment.Track)
-	bury(t, j, 2, "mixpanel", "refused", "website", segment.Track)
+	storeDeadLetter(t, j, 1, "vero", "refused", "website", segment.Track)
+	storeDeadLetter(t, j, 2, "mixpanel", "refused", "website", segment.Track)
 	kept, err := j.DeadLetter(t.Context(), 1)
 	must(t, err)
 	must(t, j.Replay(t.Context(), 1))
-	must(t, j.Bury(t.Context(), []*DeadLetter{{Destination: "vero", Reason: "refused", Position: Position{Seq: 9, Index: 0}, Entry: kept.Entry}}))
+	must(t, j.StoreDeadLetters(t.Context(), []*DeadLetter{{Destination: "vero", Reason: "refused", Position: Position{Seq: 9, Index: 0}, Entry: kept.Entry}}))
 	replayed := readAll(t, j, 1)[0].Entries[0]
-	replayed.Replayed.Letter = 3 // as if that had been what was replayed
+	replayed.Replayed.DeadLetterID = 3 // as if that had been what was replayed
 	_, err = j.Append(t.Context(), []Entry{replayed})
 	must(t, err)
 	for range 2 {
@@ -92,7 +92,7 @@ func TestAReplayThatACrashInterruptedIsRecognized(t *testing.T) {
 	if after, _ := j.Head(); after != before {
 		t.Errorf("the call went again: %d calls in the log, then %d", before, after)
 	}
-	if left := letterIDs(t, j, DeadFilter{}, 0); !slices.Equal(left, []uint64{2}) {
+	if left := deadLetterIDs(t, j, DeadFilter{}, 0); !slices.Equal(left, []uint64{2}) {
 		t.Errorf("%v are left", left)
 	}
 }
@@ -105,7 +105,7 @@ func TestReplaysOfACallThatDiedAgainAreNoDuplicates(t *testing.T) {
 		e := entry("u", 1)
 		for n := range 3 {
 			d := &DeadLetter{Destination: destination, Reason: "refused", Position: Position{Seq: uint64(n + 1), Index: 0}, Entry: e}
-			must(t, j.Bury(t.Context(), []*DeadLetter{d}))
+			must(t, j.StoreDeadLetters(t.Context(), []*DeadLetter{d}))
 			must(t, j.Replay(t.Context(), d.ID))
 			frames := readAll(t, j, 1)
 			e = frames[len(frames)-1].Entries[0]
@@ -121,7 +121,7 @@ func TestDeadLettersAreCountedByKind(t *testing.T) {
 	options := testOptions(t)
 	j := open(t, options)
 	for i := range 600 {
-		bury(t, j, uint64(i+1), []string{"vero", "mixpanel"}[i%2], []string{"refused", "too_old", "expired"}[i%3], "website", segment.Track)
+		storeDeadLetter(t, j, uint64(i+1), []string{"vero", "mixpanel"}[i%2], []string{"refused", "too_old", "expired"}[i%3], "website", segment.Track)
 	}
 	check := func(want string) {
 		t.Helper()
@@ -143,7 +143,7 @@ vero expired track website 100
 vero refused track website 100
 vero too_old track website 100
 `)
-	for _, id := range letterIDs(t, j, DeadFilter{Destination: "mixpanel", Reason: "refused"}, 0) {
+	for _, id := range deadLetterIDs(t, j, DeadFilter{Destination: "mixpanel", Reason: "refused"}, 0) {
 		must(t, j.Discard(t.Context(), id))
 	}
 	must(t, j.Replay(t.Context(), 1))
@@ -164,15 +164,15 @@ func TestDeadLettersThatAreTooOldGoAndAreCounted(t *testing.T) {
 	options.DeadLetters.MaxAge = time.Hour
 	j, registry, logs := openWatched(t, options)
 	for i := range 500 {
-		bury(t, j, uint64(i+1), "vero", "refused", "website", segment.Track)
+		storeDeadLetter(t, j, uint64(i+1), "vero", "refused", "website", segment.Track)
 	}
-	bury(t, j, 501, "mixpanel", "too_old", "website", segment.Track)
+	storeDeadLetter(t, j, 501, "mixpanel", "too_old", "website", segment.Track)
 	must(t, j.Enforce(t.Context(), time.Now().Add(59*time.Minute)))
-	if left := letterIDs(t, j, DeadFilter{}, 0); len(left) != 501 {
+	if left := deadLetterIDs(t, j, DeadFilter{}, 0); len(left) != 501 {
 		t.Fatalf("%d are left before their time", len(left))
 	}
 	must(t, j.Enforce(t.Context(), time.Now().Add(61*time.Minute)))
-	if left := letterIDs(t, j, DeadFilter{}, 0); len(left) != 0 {
+	if left := deadLetterIDs(t, j, DeadFilter{}, 0); len(left) != 0 {
 		t.Fatalf("%d are left", len(left))
 	}
 	wantMetric(t, registry, "aka_dead_letters_lost_total", `
@@ -205,31 +205,31 @@ func TestDeadLettersNeverTakeMoreThanTheirRoomAndTheOldestGoCounted(t *testing.T
 aka_dead_letters_lost_total{destination="vero",limit="max_age"} 0
 aka_dead_letters_lost_total{destination="vero",limit="max_bytes"} 0
 `)
-	const buried = 64
+	const stored = 64
 	e := entry("u", 0)
 	e.JSON = []byte(`{"type":"track","event":"` + strings.Repeat("x", 50_000) + `"}`)
-	for i := 0; i < buried; i += 8 {
-		var letters []*DeadLetter
+	for i := 0; i < stored; i += 8 {
+		var deadLetters []*DeadLetter
 		for n := range 8 {
-			letters = append(letters, &DeadLetter{Destination: "vero", Reason: "refused", Position: Position{Seq: uint64(i + 1), Index: n}, Entry: e})
+			deadLetters = append(deadLetters, &DeadLetter{Destination: "vero", Reason: "refused", Position: Position{Seq: uint64(i + 1), Index: n}, Entry: e})
 		}
-		must(t, j.Bury(t.Context(), letters))
-		if letters[7].ID != uint64(i+8) {
-			t.Fatalf("the id is %d", letters[7].ID)
+		must(t, j.StoreDeadLetters(t.Context(), deadLetters))
+		if deadLetters[7].ID != uint64(i+8) {
+			t.Fatalf("the id is %d", deadLetters[7].ID)
 		}
 		if bytes := deadBytes(t, j); bytes > uint64(strictyaml.MiB) {
 			t.Fatalf("%d bytes after %d", bytes, i)
 		}
 		must(t, j.Enforce(t.Context(), time.Now()))
 	}
-	left := letterIDs(t, j, DeadFilter{}, 0)
-	if len(left) < 16 || left[len(left)-1] != buried || left[0] != buried-uint64(len(left))+1 {
+	left := deadLetterIDs(t, j, DeadFilter{}, 0)
+	if len(left) < 16 || left[len(left)-1] != stored || left[0] != stored-uint64(len(left))+1 {
 		t.Errorf("%v are left: want the newest", left)
 	}
 	wantMetric(t, registry, "aka_dead_letters_lost_total", fmt.Sprintf(`
 aka_dead_letters_lost_total{destination="vero",limit="max_age"} 0
 aka_dead_letters_lost_total{destination="vero",limit="max_bytes"} %d
-`, buried-len(left)))
+`, stored-len(left)))
 	var percents []any
 	for _, entry := range logs.FilterMessageSnippet("much of their room").All() {
 		percents = append(percents, entry.ContextMap()["percent_of_max_bytes"])
@@ -245,21 +245,21 @@ func TestAFloodOfDeadLettersTakesNoRoomFromTheOthers(t *testing.T) {
 	j, _, _ := openWatched(t, options)
 	e := entry("u", 0)
 	e.JSON = []byte(`{"type":"track","event":"` + strings.Repeat("x", 50_000) + `"}`)
-	bury := func(destination string, seq int) {
+	storeDeadLetter := func(destination string, seq int) {
 		t.Helper()
-		must(t, j.Bury(t.Context(), []*DeadLetter{{Destination: destination, Reason: "refused", Position: Position{Seq: uint64(seq), Index: 0}, Entry: e}}))
+		must(t, j.StoreDeadLetters(t.Context(), []*DeadLetter{{Destination: destination, Reason: "refused", Position: Position{Seq: uint64(seq), Index: 0}, Entry: e}}))
 		must(t, j.Enforce(t.Context(), time.Now()))
 	}
 	for i := range 4 {
-		bury("mixpanel", i+1)
+		storeDeadLetter("mixpanel", i+1)
 	}
 	for i := range 40 {
-		bury("vero", i+1)
+		storeDeadLetter("vero", i+1)
 	}
-	if got := letterIDs(t, j, DeadFilter{Destination: "mixpanel"}, 0); len(got) != 4 {
+	if got := deadLetterIDs(t, j, DeadFilter{Destination: "mixpanel"}, 0); len(got) != 4 {
 		t.Errorf("of the others, %v are left", got)
 	}
-	if got := letterIDs(t, j, DeadFilter{Destination: "vero"}, 0); len(got) < 10 || got[len(got)-1] != 44 {
+	if got := deadLetterIDs(t, j, DeadFilter{Destination: "vero"}, 0); len(got) < 10 || got[len(got)-1] != 44 {
 		t.Errorf("of the flood, %v are left: want the newest", got)
 	}
 }
@@ -271,13 +271,13 @@ func TestALowerLimitIsCountedToo(t *testing.T) {
 	e := entry("u", 0)
 	e.JSON = []byte(`{"type":"track","event":"` + strings.Repeat("x", 500_000) + `"}`)
 	for i := range 4 {
-		must(t, j.Bury(t.Context(), []*DeadLetter{{Destination: "vero", Reason: "refused", Position: Position{Seq: uint64(i + 1), Index: 0}, Entry: e}}))
+		must(t, j.StoreDeadLetters(t.Context(), []*DeadLetter{{Destination: "vero", Reason: "refused", Position: Position{Seq: uint64(i + 1), Index: 0}, Entry: e}}))
 	}
 	j.Close()
 	options.DeadLetters.MaxBytes = strictyaml.MiB
 	j, registry, _ := openWatched(t, options)
 	must(t, j.Enforce(t.Context(), time.Now()))
-	if left := letterIDs(t, j, DeadFilter{}, 0); !slices.Equal(left, []uint64{3, 4}) {
+	if left := deadLetterIDs(t, j, DeadFilter{}, 0); !slices.Equal(left, []uint64{3, 4}) {
 		t.Errorf("%v are left", left)
 	}
 	wantMetric(t, registry, "aka_dead_letters_lost_total", "\naka_dead_letters_lost_total{destination=\"vero\",limit=\"max_bytes\"} 2\n")
@@ -293,14 +293,14 @@ func deadBytes(t *testing.T, j *Journal) (bytes uint64) {
 	return bytes
 }
 
-func bury(t testing.TB, j *Journal, seq uint64, destination, reason, source string, kind segment.Type) {
+func storeDeadLetter(t testing.TB, j *Journal, seq uint64, destination, reason, source string, kind segment.Type) {
 	t.Helper()
 	e := entry("u", int(seq))
 	e.Source, e.Type = source, kind
-	must(t, j.Bury(t.Context(), []*DeadLetter{{Destination: destination, Reason: reason, Position: Position{Seq: seq, Index: 0}, Entry: e}}))
+	must(t, j.StoreDeadLetters(t.Context(), []*DeadLetter{{Destination: destination, Reason: reason, Position: Position{Seq: seq, Index: 0}, Entry: e}}))
 }
 
-func letterIDs(t testing.TB, j *Journal, filter DeadFilter, after uint64) (ids []uint64) {
+func deadLetterIDs(t testing.TB, j *Journal, filter DeadFilter, after uint64) (ids []uint64) {
 	t.Helper()
 	must(t, j.DeadLetters(context.Background(), filter, after, func(d *DeadLetter) bool {
 		ids = append(ids, d.ID)

@@ -25,7 +25,7 @@ func keyOf[T string | []byte](h keyHasher, source, messageID T) messageKey {
 // again, but only once for each time that it died.
 func (h keyHasher) entry(e *Entry) messageKey {
 	if e.Replayed != nil {
-		return h.key("\x00"+e.Target, strconv.FormatUint(e.Replayed.Letter, 10)) // no source has such a name
+		return h.key("\x00"+e.Target, strconv.FormatUint(e.Replayed.DeadLetterID, 10)) // no source has such a name
 	}
 	return h.key(e.Source, e.MessageID)
 }
@@ -47,7 +47,7 @@ func newDedupe(window time.Duration, now time.Time) *dedupe {
 	return &dedupe{window: window, maxKeys: maxDedupeKeys, current: &keySet{}, old: &keySet{}, turned: now}
 }
 
-// add remembers a key and tells whether it is new.
+// add remembers a key and reports whether it is new.
 func (d *dedupe) add(k messageKey, now time.Time) bool {
 	if d.window <= 0 {
 		return true

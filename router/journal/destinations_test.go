@@ -28,7 +28,7 @@ func TestADestinationThatWasRemovedGoesOnWithWhatItHadAndNotWithWhatCameMeanwhil
 				p.Begin(f)
 				p.End(Position{Seq: f.Seq})
 			}
-			must(t, j.SaveProgress(t.Context(), "vero", p.Encode(true)))
+			must(t, j.SaveProgress(t.Context(), "vero", p.Encode(true), nil, nil))
 			calls, next, err := j.Remove("vero")
 			must(t, err)
 			if calls != 5 || next.Seq != 6 {
@@ -41,7 +41,7 @@ func TestADestinationThatWasRemovedGoesOnWithWhatItHadAndNotWithWhatCameMeanwhil
 			if calls, next, err = j.Remove("vero"); calls != 5 || next.Seq != 6 || err != nil {
 				t.Fatalf("removed again behind %d calls, at %v (%v): the first time counts", calls, next, err)
 			}
-			kept, err := j.Kept(t.Context(), "vero")
+			kept, err := j.RemovedProgress(t.Context(), "vero")
 			must(t, err)
 			if kept.Ended() != uint64(tc.ended) {
 				t.Errorf("%d calls have ended, %d had when it was removed", kept.Ended(), tc.ended)
@@ -71,6 +71,9 @@ func TestADestinationThatWasRemovedGoesOnWithWhatItHadAndNotWithWhatCameMeanwhil
 	}
 }
 
+// forgetFacts is more than are forgotten by one write.
+const forgetFacts = 5000
+
 func TestAForgottenDestinationIsANewOne(t *testing.T) {
 	options := testOptions(t)
 	j := open(t, options)
@@ -79,7 +82,7 @@ func TestAForgottenDestinationIsANewOne(t *testing.T) {
 		for queue := uint64(1); queue <= 40; queue++ {
 			parkRun(t, j, name, queue, 1, MaxParked) // more than are forgotten by one write
 		}
-		must(t, j.SaveMerges(t.Context(), name, 1, []byte("merged")))
+		saveFacts(t, j, name, forgetFacts)
 	}
 	must(t, j.Pause("vero", true))
 	appendEach(t, j, 1, 3)
@@ -93,19 +96,18 @@ func TestAForgottenDestinationIsANewOne(t *testing.T) {
 		t.Errorf("the folder says %+v", report)
 	}
 	j = open(t, options)
-	if known := j.Known(); !slices.Equal(known, []string{"vero_2"}) {
+	if known := j.Destinations(); !slices.Equal(known, []string{"vero_2"}) {
 		t.Errorf("%v are known", known)
 	}
-	kept := func(name string) (parked, merges int) {
+	kept := func(name string) (parked, facts int) {
 		parked = len(parkedIn(t, j, name))
-		must(t, j.Merges(t.Context(), name, func(uint64, []byte) { merges++ }))
-		return parked, merges
+		return parked, len(factsIn(t, j, name))
 	}
-	if parked, merges := kept("vero"); parked+merges > 0 {
-		t.Errorf("%d parked calls and %d blocks of merges are still there", parked, merges)
+	if parked, facts := kept("vero"); parked+facts > 0 {
+		t.Errorf("%d parked calls and %d facts are still there", parked, facts)
 	}
-	if parked, merges := kept("vero_2"); parked != 40*MaxParked || merges != 1 {
-		t.Errorf("another's: %d parked calls and %d blocks of merges", parked, merges)
+	if parked, facts := kept("vero_2"); parked != 40*MaxParked || facts != forgetFacts {
+		t.Errorf("another's: %d parked calls and %d facts", parked, facts)
 	}
 	if p := load(t, j, "vero"); p.Floor() != 4 || p.Ended() != 3 || p.Crashed() {
 		t.Errorf("it starts at %d behind %d calls, crashed %t", p.Floor(), p.Ended(), p.Crashed())
@@ -142,11 +144,11 @@ func TestAForgettingThatFailedIsRepeated(t *testing.T) {
 				store = store.Crash()
 				j = openOn(t, store)
 			}
-			if known := j.Known(); !slices.Equal(known, []string{"vero"}) {
+			if known := j.Destinations(); !slices.Equal(known, []string{"vero"}) {
 				t.Errorf("%s %d: %v are known", name, failed, known)
 			}
 			must(t, j.Forget(t.Context(), "vero"))
-			if j = reopenOn(t, store); len(parkedIn(t, j, "vero")) > 0 || len(j.Known()) > 0 {
+			if j = reopenOn(t, store); len(parkedIn(t, j, "vero")) > 0 || len(j.Destinations()) > 0 {
 				t.Errorf("%s %d: something is left", name, failed)
 			}
 		}
@@ -176,13 +178,13 @@ func TestWhatIsSaidOfADestinationStandsWhereAnyMayBeKnown(t *testing.T) {
 func TestNothingIsReplayedToADestinationThatWasRemoved(t *testing.T) {
 	j := open(t, testOptions(t))
 	load(t, j, "vero")
-	bury(t, j, 1, "vero", "refused", "website", segment.Track)
+	storeDeadLetter(t, j, 1, "vero", "refused", "website", segment.Track)
 	_, _, err := j.Remove("vero")
 	must(t, err)
 	if err := j.Replay(t.Context(), 1); !errors.Is(err, ErrRemoved) {
 		t.Errorf("got %v", err)
 	}
-	if got := letterIDs(t, j, DeadFilter{}, 0); !slices.Equal(got, []uint64{1}) {
+	if got := deadLetterIDs(t, j, DeadFilter{}, 0); !slices.Equal(got, []uint64{1}) {
 		t.Errorf("the dead letters are %v", got)
 	}
 	load(t, j, "vero")

@@ -74,7 +74,7 @@ func Open(ctx context.Context, options Options, log *zap.Logger, reg prometheus.
 	found := records.NewContent()
 	e, err := embedded.Open(ctx, embedded.Options{
 		Dir: options.Dir, MaxBytes: int64(options.MaxBytes), Log: log,
-		Verify: func(view engine.View) error { return found.Load(ctx, view) },
+		Verify: func(view engine.View) error { return found.Load(ctx, view) }, Aid: records.KeyFact,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open journal %s: %w", options.Dir, err)
@@ -104,8 +104,9 @@ func start(ctx context.Context, e engine.Engine, found *records.Content, options
 	j.metrics = newMetrics(reg, options)
 	j.commits = newCommitter(j)
 	j.Store = found.Open(e, records.Options{
-		Limits: records.Limits{MaxAge: options.DeadLetters.MaxAge, MaxBytes: uint64(options.DeadLetters.MaxBytes)},
-		Head:   j.Head, Damaged: j.metrics.damaged.Inc, Log: log, Registry: reg,
+		Limits:  records.Limits{MaxAge: options.DeadLetters.MaxAge, MaxBytes: uint64(options.DeadLetters.MaxBytes)},
+		Dropped: records.Limits{MaxAge: options.Dropped.MaxAge, MaxBytes: uint64(options.Dropped.MaxBytes)},
+		Head:    j.Head, Damaged: j.metrics.damaged.Inc, Log: log, Registry: reg,
 	})
 	if err := j.recover(ctx, found.SavedHead()); err != nil {
 		return nil, err
@@ -195,7 +196,12 @@ func (j *Journal) Close() {
 
 // Backup writes a copy of the journal into a new folder while it is in use: what was accepted before it began is in it. A
 // journal can be opened there.
-func (j *Journal) Backup(ctx context.Context, dir string) error { return j.engine.Backup(ctx, dir) }
+func (j *Journal) Backup(ctx context.Context, dir string) error {
+	if err := j.engine.Backup(ctx, dir); err != nil {
+		return err
+	}
+	return copyFactsKey(j.options.Dir, dir)
+}
 
 // Append returns once the calls are safe on disk. They keep their order, and stand behind the calls of every Append that
 // returned before this one began. duplicates is how many of them the log had already (by source and messageId, within the
@@ -215,8 +221,8 @@ func (j *Journal) Head() (calls uint64, next Position) {
 	return j.head.Calls, Position{Seq: j.head.Seq + 1}
 }
 
-// landed makes a frame that is on disk visible to readers.
-func (j *Journal) landed(f *Frame) {
+// publishFrame makes a frame that is on disk visible to readers.
+func (j *Journal) publishFrame(f *Frame) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.head = records.Head{Seq: f.Seq, Calls: f.Before + uint64(len(f.Entries))}
@@ -312,19 +318,30 @@ func (j *Journal) Replay(ctx context.Context, id uint64) error {
 	if err != nil {
 		return err
 	}
-	return j.WhileConfigured(d.Destination, func() error { return j.replay(ctx, d) })
+	return j.WhileConfigured(d.Destination, func() error { return j.replay(ctx, d, j.Discard) })
 }
 
-func (j *Journal) replay(ctx context.Context, d *DeadLetter) error {
+// ReplayDropped does with a dropped call that is kept what Replay does with a dead letter. One that is dropped again is kept
+// anew, with another id.
+func (j *Journal) ReplayDropped(ctx context.Context, id uint64) error {
+	d, err := j.DroppedCall(ctx, id)
+	if err != nil {
+		return err
+	}
+	return j.WhileConfigured(d.Destination, func() error { return j.replay(ctx, d, j.DiscardDropped) })
+}
+
+// replay appends a kept call to the log again, and has it discarded then.
+func (j *Journal) replay(ctx context.Context, d *DeadLetter, discard func(ctx context.Context, id uint64) error) error {
 	e := d.Entry
 	e.Target = d.Destination
-	e.Replayed = &Replayed{Letter: d.ID, Position: d.Accepted(), Times: d.Replays() + 1, Attempts: d.Attempts, First: d.First}
+	e.Replayed = &Replayed{DeadLetterID: d.ID, Position: d.Accepted(), Times: d.Replays() + 1, Attempts: d.Attempts, First: d.First}
 	again, err := j.Append(ctx, []Entry{e})
 	if err != nil {
 		return err
 	}
-	err = j.Discard(ctx, d.ID)
-	if errors.Is(err, ErrNoDeadLetter) && again == 0 {
+	err = discard(ctx, d.ID)
+	if (errors.Is(err, ErrNoDeadLetter) || errors.Is(err, ErrNoDropped)) && again == 0 {
 		return nil // its time was up just now
 	}
 	return err

@@ -246,7 +246,7 @@ func TestReader_DamageLeavesNothingWaiting(t *testing.T) {
 			for i := range 5 {
 				appendCalls(t, j, 0, entry("u", i), entry("v", i))
 			}
-			must(t, j.SaveProgress(t.Context(), "vero", NewProgress(Position{Seq: 1}, 0).Encode(true)))
+			must(t, j.SaveProgress(t.Context(), "vero", NewProgress(Position{Seq: 1}, 0).Encode(true), nil, nil))
 			for _, seq := range damaged {
 				store.DamageFrame(seq)
 			}
@@ -291,7 +291,7 @@ func TestHead_SurvivesADamagedEndOfTheLog(t *testing.T) {
 	}
 	load(t, j, "vero") // saves the head
 	appendCalls(t, j, 0, entry("u", 6))
-	must(t, j.SaveProgress(t.Context(), "vero", NewProgress(Position{Seq: 1}, 0).Encode(true)))
+	must(t, j.SaveProgress(t.Context(), "vero", NewProgress(Position{Seq: 1}, 0).Encode(true), nil, nil))
 	store = j.engine.(*enginetest.Memory)
 	store.DamageFrame(6)
 	if calls, _ := reopenOn(t, store).Head(); calls != 9 {
@@ -340,7 +340,7 @@ func TestTooManyBytesInTheQueueAreRefused(t *testing.T) {
 	}
 }
 
-func TestARequestThatNobodyWaitsForIsNotWritten(t *testing.T) {
+func TestAppend_AnAbandonedRequestIsNotWritten(t *testing.T) {
 	j := open(t, testOptions(t))
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -360,7 +360,7 @@ func TestARequestThatNobodyWaitsForIsNotWritten(t *testing.T) {
 
 func TestAppendGivesUpOnADiskThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCommitter(&Journal{}) // which nobody runs
+		c := newCommitter(&Journal{}) // which does not run
 		impatient, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		for ctx, want := range map[context.Context]time.Duration{t.Context(): appendTimeout, context.Background(): appendTimeout, impatient: time.Second} {
@@ -380,7 +380,7 @@ func TestAppendGivesUpOnADiskThatHangs(t *testing.T) {
 			}
 			seen[r] = true
 			c.take(r)
-			r.answer(nil) // too late, and nobody waits
+			r.answer(nil) // too late, its caller has gone
 		}
 		if len(seen) != 3 || len(c.frame.waiting) > 0 {
 			t.Fatalf("%d requests, %d of them would be written", len(seen), len(c.frame.waiting))
@@ -428,7 +428,7 @@ func TestDeadLettersAreKeptListedReplayedAndDiscarded(t *testing.T) {
 		d := &DeadLetter{Destination: destination, Reason: "refused", Detail: "no", Attempts: 3, Status: 400,
 			First: time.Unix(1, 0).UTC(), Last: time.Unix(2, 0).UTC(), Position: Position{Seq: 1, Index: i}, Entry: entry("u", i)}
 		for range 2 { // the second time as after a crash
-			if err := j.Bury(t.Context(), []*DeadLetter{d}); err != nil {
+			if err := j.StoreDeadLetters(t.Context(), []*DeadLetter{d}); err != nil {
 				t.Fatal(err)
 			}
 		}

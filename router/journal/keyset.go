@@ -38,7 +38,7 @@ func (s *keySet) has(k messageKey) bool {
 	return found
 }
 
-// add puts a key in, and tells whether it is new.
+// add puts a key in, and reports whether it is new.
 func (s *keySet) add(k messageKey) bool {
 	shard, slot := s.locate(k)
 	at, found := shard.find(slot)

@@ -33,7 +33,7 @@ func newMetrics(reg prometheus.Registerer, o Options) *metrics {
 		bytes: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "aka", Subsystem: "journal", Name: "bytes",
 			Help: "Size of the log of calls on disk."}),
 		recordBytes: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "aka", Subsystem: "journal", Name: "record_bytes",
-			Help: "Size on disk of what is kept beside the log: progress, dead letters, parked calls, merges."}),
+			Help: "Size on disk of what is kept beside the log: progress, dead letters, dropped calls, parked calls, merges."}),
 		free: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "aka", Subsystem: "journal", Name: "disk_free_bytes",
 			Help: "What the journal's disk has left."}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "aka", Subsystem: "journal", Name: "write_duration_seconds",

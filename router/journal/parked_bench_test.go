@@ -40,7 +40,7 @@ func (q *benchQueue) batch(queues uint64) []*Parked {
 		e := entry("u", int(q.next))
 		start := int(q.next*7919) % (len(q.text) - benchCall)
 		e.JSON = q.text[start : start+benchCall]
-		calls[i] = &Parked{Queue: 1 + q.next%queues, Position: Position{Seq: q.next}, Attempts: 1, Failures: 1, First: e.ReceivedAt, FailingSince: e.ReceivedAt, Entry: e}
+		calls[i] = &Parked{Queue: 1 + q.next%queues, Rank: Position{Seq: q.next}, Position: Position{Seq: q.next}, Attempts: 1, Failures: 1, First: e.ReceivedAt, FailingSince: e.ReceivedAt, Entry: e}
 	}
 	return calls
 }
@@ -110,7 +110,7 @@ func BenchmarkUnpark256(b *testing.B) {
 		}
 		first += MaxParked
 		b.StartTimer()
-		if err := q.j.Unpark(context.Background(), "vero", keys); err != nil {
+		if err := q.j.Unpark(context.Background(), "vero", keys, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -34,18 +34,18 @@ func parkRun(t testing.TB, j *Journal, destination string, queue uint64, first, 
 
 func parkedRun(queue uint64, first, last int) (calls []*Parked) {
 	for n := first; n <= last; n++ {
-		calls = append(calls, &Parked{Queue: queue, Position: Position{Seq: uint64(n)}, Entry: entry("u", n)})
+		calls = append(calls, &Parked{Queue: queue, Rank: Position{Seq: uint64(n)}, Position: Position{Seq: uint64(n)}, Entry: entry("u", n)})
 	}
 	return calls
 }
 
 func unpark(t testing.TB, j *Journal, destination string, keys ...ParkedKey) {
 	t.Helper()
-	must(t, j.Unpark(t.Context(), destination, keys))
+	must(t, j.Unpark(t.Context(), destination, keys, nil))
 }
 
 func keyAt(queue uint64, seq int) ParkedKey {
-	return ParkedKey{Queue: queue, Position: Position{Seq: uint64(seq)}}
+	return ParkedKey{Queue: queue, Rank: Position{Seq: uint64(seq)}}
 }
 
 // parkedKey is the key of a parked call's record: see package records.
@@ -98,11 +98,11 @@ func TestAParkedCallReadsBackAsItWas(t *testing.T) {
 	options := testOptions(t)
 	j := open(t, options)
 	replayed := entry("u", 2)
-	replayed.Target, replayed.Replayed = "vero", &Replayed{Letter: 3, Position: Position{Seq: 1}, Times: 2, Attempts: 9, First: time.Unix(5, 0).UTC()}
+	replayed.Target, replayed.Replayed = "vero", &Replayed{DeadLetterID: 3, Position: Position{Seq: 1}, Times: 2, Attempts: 9, First: time.Unix(5, 0).UTC()}
 	want := []*Parked{
-		{Destination: "vero", Queue: 1, Position: Position{Seq: 1 << 40, Index: 70_000}, Attempts: 300, Failures: 200, First: time.Unix(1, 2).UTC(),
-			FailingSince: time.Unix(3, 4).UTC(), Ambiguous: true, Dead: "refused", Letter: 1 << 50, Entry: entry("u", 1)},
-		{Destination: "vero", Queue: 1<<64 - 1, Position: Position{Seq: 1}, Entry: replayed},
+		{Destination: "vero", Queue: 1, Rank: Position{Seq: 1 << 40, Index: 70_000}, Position: Position{Seq: 1 << 40, Index: 70_000}, Attempts: 300, Failures: 200, First: time.Unix(1, 2).UTC(),
+			FailingSince: time.Unix(3, 4).UTC(), PossiblyDelivered: true, Dead: "refused", DeadLetterID: 1 << 50, Entry: entry("u", 1)},
+		{Destination: "vero", Queue: 1<<64 - 1, Rank: Position{Seq: 1}, Position: Position{Seq: 1}, Entry: replayed},
 	}
 	park(t, j, "vero", want...)
 	j.Close()
@@ -118,7 +118,7 @@ func TestAQueueIsReadInTheOrderOfTheLog(t *testing.T) {
 	options := testOptions(t)
 	j := open(t, options)
 	at := func(queue, seq uint64, index int) *Parked {
-		return &Parked{Queue: queue, Position: Position{Seq: seq, Index: index}, Entry: entry("u", int(seq))}
+		return &Parked{Queue: queue, Rank: Position{Seq: seq, Index: index}, Position: Position{Seq: seq, Index: index}, Entry: entry("u", int(seq))}
 	}
 	park(t, j, "vero", at(2, 300, 0), at(256, 1, 0), at(2, 7, 256), at(2, 7, 255), at(1, 9, 0))
 	park(t, j, "vero", at(2, 7, 3), at(2, 8, 0))
@@ -154,10 +154,10 @@ func TestACallThatIsParkedAgainIsReplaced(t *testing.T) {
 	j := open(t, options)
 	parkRun(t, j, "vero", 1, 1, 3)
 	again := parkedRun(1, 2, 4)
-	again[0].Attempts, again[0].Dead, again[0].Letter = 7, "refused", 9
+	again[0].Attempts, again[0].Dead, again[0].DeadLetterID = 7, "refused", 9
 	park(t, j, "vero", append(again, again[2])...) // one of them twice
 	j = wantParked(t, options, j, "1/1.0", "1/2.0x", "1/3.0", "1/4.0")
-	if p := queueOf(t, j, 1, Position{Seq: 2})[0]; p.Attempts != 7 || p.Letter != 9 {
+	if p := queueOf(t, j, 1, Position{Seq: 2})[0]; p.Attempts != 7 || p.DeadLetterID != 9 {
 		t.Errorf("got %+v", p)
 	}
 }
@@ -209,7 +209,7 @@ func TestWhatOneWriteParksIsBounded(t *testing.T) {
 		t.Error("one without a queue was parked")
 	}
 	park(t, j, "vero", calls[1:]...)
-	if err := j.Unpark(t.Context(), "vero", keys); err == nil {
+	if err := j.Unpark(t.Context(), "vero", keys, nil); err == nil {
 		t.Error("too many were unparked")
 	}
 	if _, err := j.Withdraw(t.Context(), "vero", make([]uint64, MaxParked+1), nil); err == nil {
@@ -315,7 +315,7 @@ func TestParkingOverFaultsIsWholeAndRepeatable(t *testing.T) {
 			}, "1/1.0 1/2.0 1/3.0", "1/1.0 1/2.0 1/3.0x 1/4.0 1/5.0"},
 		"unpark": {
 			func(j *Journal) error {
-				return j.Unpark(context.Background(), "vero", []ParkedKey{keyAt(1, 3), keyAt(1, 1), keyAt(1, 8)})
+				return j.Unpark(context.Background(), "vero", []ParkedKey{keyAt(1, 3), keyAt(1, 1), keyAt(1, 8)}, nil)
 			}, "1/1.0 1/2.0 1/3.0", "1/2.0"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -334,47 +334,47 @@ func TestParkingOverFaultsIsWholeAndRepeatable(t *testing.T) {
 
 func TestADeadLetterAndItsPlaceAreOneWrite(t *testing.T) {
 	prepare := func(t *testing.T, j *Journal) { parkRun(t, j, "vero", 3, 5, 6) }
-	letter := func() *DeadLetter {
-		place := &Parked{Queue: 3, Position: Position{Seq: 5}, Attempts: 4, Entry: entry("u", 5)}
+	deadLetter := func() *DeadLetter {
+		place := &Parked{Queue: 3, Rank: Position{Seq: 5}, Position: Position{Seq: 5}, Attempts: 4, Entry: entry("u", 5)}
 		return &DeadLetter{Destination: "vero", Reason: "refused", Position: Position{Seq: 5}, Place: place, Entry: entry("u", 5)}
 	}
 	write := func(j *Journal) error {
-		d := letter()
-		if err := j.Bury(context.Background(), []*DeadLetter{d}); err != nil {
+		d := deadLetter()
+		if err := j.StoreDeadLetters(context.Background(), []*DeadLetter{d}); err != nil {
 			return err
 		}
-		if d.ID == 0 || d.Place.Letter != d.ID || d.Place.Dead != "refused" || d.Place.Destination != "vero" {
+		if d.ID == 0 || d.Place.DeadLetterID != d.ID || d.Place.Dead != "refused" || d.Place.Destination != "vero" {
 			return fmt.Errorf("dead letter %d has the place %+v", d.ID, d.Place)
 		}
 		return nil
 	}
 	overFaults(t, prepare, write, func(t *testing.T, j *Journal, stored bool) {
-		letters, queue := letterIDs(t, j, DeadFilter{}, 0), queueOf(t, j, 3, Position{})
+		deadLetters, queue := deadLetterIDs(t, j, DeadFilter{}, 0), queueOf(t, j, 3, Position{})
 		if len(queue) != 2 || queue[0].Position.Seq != 5 || queue[1].Dead != "" {
 			t.Fatalf("the queue has %v", parkedIn(t, j, "vero"))
 		}
 		first := queue[0]
 		switch {
-		case !stored && (len(letters) > 0 || first.Dead != "" || first.Letter != 0):
-			t.Errorf("dead letters %v, and the place is %+v", letters, first)
-		case stored && (len(letters) != 1 || first.Dead != "refused" || first.Letter != letters[0] || first.Attempts != 4):
-			t.Errorf("dead letters %v, and the place is %+v", letters, first)
+		case !stored && (len(deadLetters) > 0 || first.Dead != "" || first.DeadLetterID != 0):
+			t.Errorf("dead letters %v, and the place is %+v", deadLetters, first)
+		case stored && (len(deadLetters) != 1 || first.Dead != "refused" || first.DeadLetterID != deadLetters[0] || first.Attempts != 4):
+			t.Errorf("dead letters %v, and the place is %+v", deadLetters, first)
 		}
 	})
 }
 
 // A dead letter that is buried again has one place, of the same id.
-func TestADeadLetterThatIsBuriedAgainHasItsPlaceOnce(t *testing.T) {
+func TestADeadLetterThatIsStoredAgainHasItsPlaceOnce(t *testing.T) {
 	j := open(t, testOptions(t))
 	for range 2 {
-		place := &Parked{Queue: 1, Position: Position{Seq: 1}, Entry: entry("u", 1)}
+		place := &Parked{Queue: 1, Rank: Position{Seq: 1}, Position: Position{Seq: 1}, Entry: entry("u", 1)}
 		other := &DeadLetter{Destination: "vero", Reason: "refused", Position: Position{Seq: 2}, Entry: entry("u", 2)}
-		must(t, j.Bury(t.Context(), []*DeadLetter{other, {Destination: "vero", Reason: "refused", Position: Position{Seq: 1}, Place: place, Entry: entry("u", 1)}}))
+		must(t, j.StoreDeadLetters(t.Context(), []*DeadLetter{other, {Destination: "vero", Reason: "refused", Position: Position{Seq: 1}, Place: place, Entry: entry("u", 1)}}))
 	}
-	if got := queueOf(t, j, 1, Position{}); len(got) != 1 || got[0].Letter != 2 {
+	if got := queueOf(t, j, 1, Position{}); len(got) != 1 || got[0].DeadLetterID != 2 {
 		t.Errorf("the queue has %+v", got)
 	}
-	if ids := letterIDs(t, j, DeadFilter{}, 0); !slices.Equal(ids, []uint64{1, 2}) {
+	if ids := deadLetterIDs(t, j, DeadFilter{}, 0); !slices.Equal(ids, []uint64{1, 2}) {
 		t.Errorf("the dead letters are %v", ids)
 	}
 }
@@ -382,20 +382,22 @@ func TestADeadLetterThatIsBuriedAgainHasItsPlaceOnce(t *testing.T) {
 // Within the time in which a repeated write is recognized, a call may die, be tried again in its place, and die again.
 func TestACallThatDiesAgainIsStoredAgain(t *testing.T) {
 	j := open(t, testOptions(t))
-	place := func() *Parked { return &Parked{Queue: 1, Position: Position{Seq: 1}, Entry: entry("u", 1)} }
-	letter := &DeadLetter{Destination: "vero", Reason: "refused", Position: Position{Seq: 1}, Place: place(), Entry: entry("u", 1)}
-	must(t, j.Bury(t.Context(), []*DeadLetter{letter}))
-	first := letter.ID
+	place := func() *Parked {
+		return &Parked{Queue: 1, Rank: Position{Seq: 1}, Position: Position{Seq: 1}, Entry: entry("u", 1)}
+	}
+	deadLetter := &DeadLetter{Destination: "vero", Reason: "refused", Position: Position{Seq: 1}, Place: place(), Entry: entry("u", 1)}
+	must(t, j.StoreDeadLetters(t.Context(), []*DeadLetter{deadLetter}))
+	first := deadLetter.ID
 	again := place()
-	again.Letter = first
+	again.DeadLetterID = first
 	park(t, j, "vero", again)
 	must(t, j.Discard(t.Context(), first))
 	second := &DeadLetter{Destination: "vero", Reason: "refused", Position: Position{Seq: 1}, Earlier: first, Place: place(), Entry: entry("u", 1)}
-	must(t, j.Bury(t.Context(), []*DeadLetter{second}))
+	must(t, j.StoreDeadLetters(t.Context(), []*DeadLetter{second}))
 	if stored, err := j.DeadLetter(t.Context(), second.ID); err != nil || second.ID == first || stored.Earlier != first {
 		t.Errorf("the second dead letter is %d, after %d: %+v, %v", second.ID, first, stored, err)
 	}
-	if got := queueOf(t, j, 1, Position{}); len(got) != 1 || got[0].Dead != "refused" || got[0].Letter != second.ID {
+	if got := queueOf(t, j, 1, Position{}); len(got) != 1 || got[0].Dead != "refused" || got[0].DeadLetterID != second.ID {
 		t.Errorf("the queue has %+v", got)
 	}
 }
@@ -403,7 +405,7 @@ func TestACallThatDiesAgainIsStoredAgain(t *testing.T) {
 func TestWithdrawnDeadLettersAreParkedOverFaults(t *testing.T) {
 	prepare := func(t *testing.T, j *Journal) {
 		for n := range uint64(6) {
-			bury(t, j, n+1, "vero", "refused", "website", segment.Track)
+			storeDeadLetter(t, j, n+1, "vero", "refused", "website", segment.Track)
 		}
 		must(t, j.Discard(t.Context(), 2))
 		parkRun(t, j, "vero", 7, 3, 3)
@@ -429,19 +431,19 @@ func TestWithdrawnDeadLettersAreParkedOverFaults(t *testing.T) {
 		return nil
 	}
 	overFaults(t, prepare, write, func(t *testing.T, j *Journal, stored bool) {
-		wantLetters, want := []uint64{1, 3, 4, 5, 6}, []string{"7/3.0"}
+		wantDeadLetters, want := []uint64{1, 3, 4, 5, 6}, []string{"7/3.0"}
 		if stored {
-			wantLetters, want = []uint64{4, 6}, []string{"7/1.0", "7/3.0", "7/5.0"}
+			wantDeadLetters, want = []uint64{4, 6}, []string{"7/1.0", "7/3.0", "7/5.0"}
 		}
-		if got := letterIDs(t, j, DeadFilter{}, 0); !slices.Equal(got, wantLetters) {
-			t.Errorf("the dead letters are %v, want %v", got, wantLetters)
+		if got := deadLetterIDs(t, j, DeadFilter{}, 0); !slices.Equal(got, wantDeadLetters) {
+			t.Errorf("the dead letters are %v, want %v", got, wantDeadLetters)
 		}
 		if got := parkedIn(t, j, "vero"); !slices.Equal(got, want) {
 			t.Errorf("%v are parked, want %v", got, want)
 		}
 		counts, err := j.DeadSummary(t.Context())
 		must(t, err)
-		if len(counts) != 1 || counts[0].Count != uint64(len(wantLetters)) || counts[0].Bytes == 0 {
+		if len(counts) != 1 || counts[0].Count != uint64(len(wantDeadLetters)) || counts[0].Bytes == 0 {
 			t.Errorf("the summary is %+v", counts)
 		}
 	})
@@ -454,10 +456,10 @@ func TestAWithdrawnDeadLetterIsGoneFromTheRetention(t *testing.T) {
 	load(t, j, "vero")
 	first := time.Unix(100, 0).UTC()
 	e := entry("u", 1)
-	e.Target, e.Replayed = "vero", &Replayed{Letter: 77, Position: Position{Seq: 1}, Times: 1, Attempts: 10, First: first}
+	e.Target, e.Replayed = "vero", &Replayed{DeadLetterID: 77, Position: Position{Seq: 1}, Times: 1, Attempts: 10, First: first}
 	d := &DeadLetter{Destination: "vero", Reason: "refused", Attempts: 3, First: first.Add(time.Hour), Last: first.Add(2 * time.Hour),
 		Position: Position{Seq: 9}, Entry: e}
-	must(t, j.Bury(t.Context(), []*DeadLetter{d}))
+	must(t, j.StoreDeadLetters(t.Context(), []*DeadLetter{d}))
 	put, err := j.Withdraw(t.Context(), "vero", []uint64{d.ID}, func(d *DeadLetter) *Parked { return d.Parked(1) })
 	must(t, err)
 	if len(put) != 1 || put[0].Attempts != 3 || put[0].Failures != 0 || !reflect.DeepEqual(put[0].Entry, e) {
@@ -471,7 +473,7 @@ func TestAWithdrawnDeadLetterIsGoneFromTheRetention(t *testing.T) {
 	}
 	wantMetric(t, registry, "aka_dead_letters", "\naka_dead_letters{destination=\"vero\"} 0\n")
 	second := &DeadLetter{Destination: "vero", Reason: "refused", Attempts: 4, Position: Position{Seq: 9}, Place: put[0], Entry: e}
-	must(t, j.Bury(t.Context(), []*DeadLetter{second}))
+	must(t, j.StoreDeadLetters(t.Context(), []*DeadLetter{second}))
 	kept, err := j.DeadLetter(t.Context(), second.ID)
 	must(t, err)
 	if second.ID == d.ID || kept.Attempts != 14 || kept.First != first {
@@ -484,11 +486,11 @@ func TestAWithdrawnDeadLetterIsGoneFromTheRetention(t *testing.T) {
 func TestOneCallIsNotWithdrawnTwice(t *testing.T) {
 	j := open(t, testOptions(t))
 	for _, earlier := range []uint64{0, 1} {
-		must(t, j.Bury(t.Context(), []*DeadLetter{{Destination: "vero", Reason: "refused", Position: Position{Seq: 1}, Earlier: earlier, Entry: entry("u", 1)}}))
+		must(t, j.StoreDeadLetters(t.Context(), []*DeadLetter{{Destination: "vero", Reason: "refused", Position: Position{Seq: 1}, Earlier: earlier, Entry: entry("u", 1)}}))
 	}
 	put, err := j.Withdraw(t.Context(), "vero", []uint64{1, 2}, func(d *DeadLetter) *Parked { return d.Parked(1) })
 	must(t, err)
-	if ids := letterIDs(t, j, DeadFilter{}, 0); len(put) != 1 || !slices.Equal(ids, []uint64{2}) {
+	if ids := deadLetterIDs(t, j, DeadFilter{}, 0); len(put) != 1 || !slices.Equal(ids, []uint64{2}) {
 		t.Errorf("%d were put back, and %v are left", len(put), ids)
 	}
 }
@@ -502,7 +504,7 @@ func TestAnUnsureWriteHasNoQueueReadAgain(t *testing.T) {
 	for n := range 10 {
 		parkRun(t, j, "vero", 1, 1+n*MaxParked, (n+1)*MaxParked)
 	}
-	if err := failing(store.Memory, enginetest.Lost, func() error { return j.Unpark(t.Context(), "vero", []ParkedKey{keyAt(1, 5)}) }); err == nil {
+	if err := failing(store.Memory, enginetest.Lost, func() error { return j.Unpark(t.Context(), "vero", []ParkedKey{keyAt(1, 5)}, nil) }); err == nil {
 		t.Fatal("it did not fail")
 	}
 	store.reads = 0
@@ -519,7 +521,7 @@ func TestWhatIsParkedAtTheEndsOfQueuesIsNotLookedFor(t *testing.T) {
 	store.reads = 0
 	var all []*Parked
 	for n := range uint64(3 * MaxParked) {
-		all = append(all, &Parked{Queue: 1 + n%100, Position: Position{Seq: 1 + n}, Entry: entry("u", int(n))})
+		all = append(all, &Parked{Queue: 1 + n%100, Rank: Position{Seq: 1 + n}, Position: Position{Seq: 1 + n}, Entry: entry("u", int(n))})
 	}
 	for calls := range slices.Chunk(all, MaxParked) {
 		park(t, j, "vero", calls...)
@@ -533,7 +535,7 @@ func TestWhatIsParkedAtTheEndsOfQueuesIsNotLookedFor(t *testing.T) {
 	must(t, err)
 	defer j.Close()
 	store.reads = 0
-	park(t, j, "vero", &Parked{Queue: 7, Position: Position{Seq: 1000}, Entry: entry("u", 1)}, &Parked{Queue: 101, Position: Position{Seq: 1}, Entry: entry("u", 1)})
+	park(t, j, "vero", &Parked{Queue: 7, Rank: Position{Seq: 1000}, Position: Position{Seq: 1000}, Entry: entry("u", 1)}, &Parked{Queue: 101, Rank: Position{Seq: 1}, Position: Position{Seq: 1}, Entry: entry("u", 1)})
 	if store.reads > 0 {
 		t.Errorf("after a restart, %d records were read", store.reads)
 	}

@@ -30,20 +30,53 @@ func (j *Journal) ReadFrom(seq uint64) *Reader {
 
 // Next returns the next frame, waiting for it if need be. Recent frames come from memory and are shared by all readers;
 // older ones are read from the store. What cannot be read any more is counted, logged and passed over; where that was the
-// log's end, an empty frame stands for it. The error is that of the context, or the store's.
+// log's end, an empty frame represents it. The error is that of the context, or the store's.
 func (r *Reader) Next(ctx context.Context) (*Frame, error) {
-	for {
+	f, _, err := r.NextBefore(ctx, time.Time{}, 0)
+	return f, err
+}
+
+// NextBefore returns the next frame as Next does. Where none comes that was written before due, it returns a mark instead: a time,
+// not before due, before which no frame to come was or will be written. left is how far the log's time was from due when the
+// last frame was written: it waits no longer, also when the clock is set back. Without a due it waits for a frame.
+func (r *Reader) NextBefore(ctx context.Context, due time.Time, left time.Duration) (f *Frame, mark time.Time, err error) {
+	for began := time.Now(); ; {
 		f, arrived, err := r.tryNext(ctx)
 		if f != nil || err != nil {
-			return f, err
+			return f, time.Time{}, err
 		}
-		select {
-		case <-arrived:
-		case <-ctx.Done():
-			r.Close()
-			return nil, ctx.Err()
+		wait := min(left-time.Since(began), time.Until(due))
+		if !due.IsZero() && wait <= 0 {
+			if mark, next := r.j.commits.mark(ctx, due); next == r.next {
+				return nil, mark, nil
+			}
+			wait = retryMark
+		}
+		if err := r.await(ctx, arrived, due, wait); err != nil {
+			return nil, time.Time{}, err
 		}
 	}
+}
+
+// retryMark is the wait for another mark, where a write is unsure.
+const retryMark = 20 * time.Millisecond
+
+// await waits for the next frame, or until it may be due.
+func (r *Reader) await(ctx context.Context, arrived <-chan struct{}, due time.Time, wait time.Duration) error {
+	var passed <-chan time.Time
+	if !due.IsZero() {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		passed = timer.C
+	}
+	select {
+	case <-arrived:
+	case <-passed:
+	case <-ctx.Done():
+		r.Close()
+		return ctx.Err()
+	}
+	return nil
 }
 
 // tryNext returns the next frame, or nil and what closes when there may be one.
@@ -100,7 +133,7 @@ func (r *Reader) fromStore(ctx context.Context, head uint64) (*Frame, error) {
 		r.lost = true
 		return nil, nil
 	}
-	f.Unshare()
+	f.DecodePerReader()
 	r.j.passed.add(f)
 	return f, nil
 }
@@ -197,5 +230,5 @@ func (p *passedFrames) at(seq uint64) *Frame {
 	if first == nil {
 		return nil
 	}
-	return frame.Unshared(f.seq, f.before, f.committed, unsafe.Slice(first, f.entries), f.size)
+	return frame.NewDecodedPerReader(f.seq, f.before, f.committed, unsafe.Slice(first, f.entries), f.size)
 }

@@ -51,6 +51,9 @@ func Salvage(dir, target string) (*Salvaged, error) {
 	if err := s.finish(); err != nil {
 		return nil, err
 	}
+	if err := copyFactsKey(dir, target); err != nil {
+		return nil, err
+	}
 	s.salvaged.To, err = Check(target)
 	return &s.salvaged, err
 }

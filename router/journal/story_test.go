@@ -24,18 +24,18 @@ var (
 
 // story is a journal over an engine that fails and crashes at random, with what was promised of it so far.
 type story struct {
-	t       *testing.T
-	rng     *rand.Rand
-	store   *enginetest.Memory
-	j       *Journal
-	steps   []string
-	next    int
-	logged  []string        // calls whose Append succeeded, in order
-	maybe   map[string]bool // calls whose Append failed: the log may have them
-	letters map[uint64]string
-	parked  map[ParkedKey]string
-	gone    map[string]bool // what was removed, or may have been
-	paused  map[string]bool
+	t           *testing.T
+	rng         *rand.Rand
+	store       *enginetest.Memory
+	j           *Journal
+	steps       []string
+	next        int
+	logged      []string        // calls whose Append succeeded, in order
+	maybe       map[string]bool // calls whose Append failed: the log may have them
+	deadLetters map[uint64]string
+	parked      map[ParkedKey]string
+	gone        map[string]bool // what was removed, or may have been
+	paused      map[string]bool
 }
 
 var storyDestinations = []string{"vero", "mixpanel"}
@@ -47,7 +47,7 @@ func TestJournal_KeepsWhatItPromisesOverAnEngineThatFails(t *testing.T) {
 		seed := *storySeed + uint64(n)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			s := &story{t: t, rng: rand.New(rand.NewPCG(seed, 7)), store: enginetest.NewMemory(), maybe: map[string]bool{},
-				letters: map[uint64]string{}, parked: map[ParkedKey]string{}, gone: map[string]bool{}, paused: map[string]bool{}}
+				deadLetters: map[uint64]string{}, parked: map[ParkedKey]string{}, gone: map[string]bool{}, paused: map[string]bool{}}
 			s.open()
 			for range 120 {
 				s.step()
@@ -103,7 +103,7 @@ func (s *story) crash() {
 
 func (s *story) step() {
 	name := storyDestinations[s.rng.IntN(2)]
-	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Minute)
 	defer cancel()
 	switch s.rng.IntN(10) {
 	case 0, 1, 2:
@@ -111,7 +111,7 @@ func (s *story) step() {
 	case 3:
 		s.saveProgress(ctx, name)
 	case 4, 5:
-		s.bury(ctx, name)
+		s.storeDeadLetter(ctx, name)
 	case 6:
 		s.park(ctx, name)
 	case 7:
@@ -153,27 +153,27 @@ func (s *story) append(ctx context.Context) {
 
 func (s *story) saveProgress(ctx context.Context, name string) {
 	p := NewProgress(Position{Seq: 1}, 0)
-	s.note("save %s: %v", name, s.j.SaveProgress(ctx, name, p.Encode(true)))
+	s.note("save %s: %v", name, s.j.SaveProgress(ctx, name, p.Encode(true), nil, nil))
 }
 
-func (s *story) bury(ctx context.Context, name string) {
+func (s *story) storeDeadLetter(ctx context.Context, name string) {
 	e := s.call()
 	d := &DeadLetter{Destination: name, Reason: "refused", Position: Position{Seq: uint64(s.next)}, Entry: e}
 	if name == "vero" && s.rng.IntN(2) == 0 {
-		d.Place = &Parked{Queue: 5, Position: d.Position, Entry: e}
+		d.Place = &Parked{Queue: 5, Rank: d.Position, Position: d.Position, Entry: e}
 	}
 	var err error
 	for range 1 + s.rng.IntN(3) { // as callers do, again until it succeeds
-		if err = s.j.Bury(ctx, []*DeadLetter{d}); err == nil {
+		if err = s.j.StoreDeadLetters(ctx, []*DeadLetter{d}); err == nil {
 			break
 		}
 	}
 	s.note("bury %s: %v", e.MessageID, err)
 	if err == nil {
-		if other, taken := s.letters[d.ID]; taken {
+		if other, taken := s.deadLetters[d.ID]; taken {
 			s.fail("the id of %s is also that of %s", e.MessageID, other)
 		}
-		s.letters[d.ID] = e.MessageID
+		s.deadLetters[d.ID] = e.MessageID
 	} else {
 		s.gone[e.MessageID] = true
 	}
@@ -189,7 +189,7 @@ func (s *story) park(ctx context.Context, name string) {
 	var calls []*Parked
 	for range 1 + s.rng.IntN(4) {
 		e := s.call()
-		calls = append(calls, &Parked{Queue: 1 + s.rng.Uint64N(3), Position: Position{Seq: uint64(s.next)}, Entry: e})
+		calls = append(calls, &Parked{Queue: 1 + s.rng.Uint64N(3), Rank: Position{Seq: uint64(s.next)}, Position: Position{Seq: uint64(s.next)}, Entry: e})
 	}
 	var err error
 	for range 1 + s.rng.IntN(3) {
@@ -214,7 +214,7 @@ func (s *story) keepParked(p *Parked, err error) {
 // withdraw takes dead letters back, and repeats that until it knows which.
 func (s *story) withdraw(ctx context.Context) {
 	var ids []uint64
-	for _, id := range slices.Sorted(maps.Keys(s.letters)) {
+	for _, id := range slices.Sorted(maps.Keys(s.deadLetters)) {
 		if s.rng.IntN(2) == 0 {
 			ids = append(ids, id)
 		}
@@ -229,9 +229,9 @@ func (s *story) withdraw(ctx context.Context) {
 		s.parked[p.Key()] = p.Entry.MessageID
 	}
 	for _, id := range ids {
-		if slices.ContainsFunc(put, func(p *Parked) bool { return p.Entry.MessageID == s.letters[id] }) {
-			s.gone[s.letters[id]] = true // as a dead letter
-			delete(s.letters, id)
+		if slices.ContainsFunc(put, func(p *Parked) bool { return p.Entry.MessageID == s.deadLetters[id] }) {
+			s.gone[s.deadLetters[id]] = true // as a dead letter
+			delete(s.deadLetters, id)
 		}
 	}
 }
@@ -249,24 +249,24 @@ func (s *story) remove(ctx context.Context, name string) {
 }
 
 func (s *story) discard(ctx context.Context) {
-	if len(s.letters) == 0 {
+	if len(s.deadLetters) == 0 {
 		return
 	}
-	id := slices.Sorted(maps.Keys(s.letters))[s.rng.IntN(len(s.letters))]
+	id := slices.Sorted(maps.Keys(s.deadLetters))[s.rng.IntN(len(s.deadLetters))]
 	err := s.j.Discard(ctx, id)
-	s.note("discard %s: %v", s.letters[id], err)
+	s.note("discard %s: %v", s.deadLetters[id], err)
 	if errors.Is(err, ErrNoDeadLetter) {
-		s.fail("%s is not there", s.letters[id])
+		s.fail("%s is not there", s.deadLetters[id])
 	}
-	s.gone[s.letters[id]] = true
-	delete(s.letters, id)
+	s.gone[s.deadLetters[id]] = true
+	delete(s.deadLetters, id)
 }
 
 func (s *story) unpark(ctx context.Context) {
-	keys := slices.SortedFunc(maps.Keys(s.parked), func(a, b ParkedKey) int { return a.Position.Compare(b.Position) })
+	keys := slices.SortedFunc(maps.Keys(s.parked), func(a, b ParkedKey) int { return a.Rank.Compare(b.Rank) })
 	s.rng.Shuffle(len(keys), func(i, k int) { keys[i], keys[k] = keys[k], keys[i] })
 	keys = keys[:min(len(keys), 1+s.rng.IntN(3))]
-	err := s.j.Unpark(ctx, "vero", keys)
+	err := s.j.Unpark(ctx, "vero", keys, nil)
 	s.note("unpark %v: %v", keys, err)
 	for _, key := range keys {
 		s.gone[s.parked[key]] = true
@@ -280,14 +280,14 @@ func (s *story) check() {
 	s.store.FailWrites(nil)
 	s.checkCalls()
 	for _, name := range storyDestinations { // what is known in memory is read again with the next change
-		must(s.t, s.j.SaveProgress(s.t.Context(), name, NewProgress(Position{Seq: 1}, 0).Encode(true)))
+		must(s.t, s.j.SaveProgress(s.t.Context(), name, NewProgress(Position{Seq: 1}, 0).Encode(true), nil, nil))
 	}
-	letters := map[uint64]string{}
+	deadLetters := map[uint64]string{}
 	must(s.t, s.j.DeadLetters(s.t.Context(), DeadFilter{}, 0, func(d *DeadLetter) bool {
-		letters[d.ID] = d.Entry.MessageID
+		deadLetters[d.ID] = d.Entry.MessageID
 		return true
 	}))
-	checkKept(s, "dead letter", letters, s.letters)
+	checkKept(s, "dead letter", deadLetters, s.deadLetters)
 	parked := map[ParkedKey]string{}
 	must(s.t, s.j.EachParked(s.t.Context(), "vero", func(p *Parked) error {
 		parked[p.Key()] = p.Entry.MessageID
@@ -303,8 +303,8 @@ func (s *story) check() {
 	for _, c := range counts {
 		counted += c.Count
 	}
-	if counted != uint64(len(letters)) {
-		s.fail("%d dead letters are counted, and %d are there", counted, len(letters))
+	if counted != uint64(len(deadLetters)) {
+		s.fail("%d dead letters are counted, and %d are there", counted, len(deadLetters))
 	}
 	for name, paused := range s.paused {
 		if s.j.Paused(name) != paused {

@@ -46,8 +46,8 @@ func TestADestinationsTypeIsKeptUntilItIsForgotten(t *testing.T) {
 	wantType("")
 }
 
-func TestAnotherTypeHasNoMergesAndNoDoubt(t *testing.T) {
-	for before, wantMerges := range map[string]int{"": 1, "mixpanel": 1, "vero": 0} { // "" is a journal of a version without types
+func TestAnotherTypeHasNoMergesAndNothingPossiblyDelivered(t *testing.T) {
+	for before, isSame := range map[string]bool{"": true, "mixpanel": true, "vero": false} { // "" is a journal of a version without types
 		j := open(t, testOptions(t))
 		if before != "" {
 			must(t, j.SetType(t.Context(), "crm", before))
@@ -58,23 +58,20 @@ func TestAnotherTypeHasNoMergesAndNoDoubt(t *testing.T) {
 		p.Begin(frames[0])
 		p.Begin(frames[1])
 		p.End(Position{Seq: 2})
-		must(t, j.SaveProgress(t.Context(), "crm", p.Encode(false)))
-		must(t, j.SaveMerges(t.Context(), "crm", 1, []byte("merged")))
+		must(t, j.SaveProgress(t.Context(), "crm", p.Encode(false), nil, nil))
 		park := func(seq uint64) {
-			must(t, j.Park(t.Context(), "crm", []*Parked{{Queue: 1, Position: Position{Seq: seq}, Entry: frames[0].Entries[0]}}))
-			bury(t, j, seq, "crm", "refused", "website", segment.Track)
+			must(t, j.Park(t.Context(), "crm", []*Parked{{Queue: 1, Rank: Position{Seq: seq}, Position: Position{Seq: seq}, Entry: frames[0].Entries[0]}}))
+			storeDeadLetter(t, j, seq, "crm", "refused", "website", segment.Track)
 		}
 		park(1)
 		must(t, j.SetType(t.Context(), "crm", "mixpanel"))
 		park(3)
 
-		merges := 0
-		must(t, j.Merges(t.Context(), "crm", func(uint64, []byte) { merges++ }))
 		p = load(t, j, "crm")
 		p.Begin(frames[0])
 		p.Begin(frames[1])
-		if merges != wantMerges || p.Crashed() != (wantMerges == 1) || p.HasEnded(Position{Seq: 1}) || !p.HasEnded(Position{Seq: 2}) {
-			t.Errorf("after %q: %d blocks of merges, crashed %t, ended %t %t", before, merges, p.Crashed(), p.HasEnded(Position{Seq: 1}), p.HasEnded(Position{Seq: 2}))
+		if p.Crashed() != isSame || p.HasEnded(Position{Seq: 1}) || !p.HasEnded(Position{Seq: 2}) {
+			t.Errorf("after %q: crashed %t, ended %t %t", before, p.Crashed(), p.HasEnded(Position{Seq: 1}), p.HasEnded(Position{Seq: 2}))
 		}
 		var vendors []string
 		must(t, j.EachParked(t.Context(), "crm", func(p *Parked) error { vendors = append(vendors, p.Vendor); return nil }))
@@ -141,11 +138,11 @@ func TestWaiting_CountsWhatHasNotEnded(t *testing.T) {
 		}
 		p.End(Position{Seq: 9, Index: 1})
 	}
-	must(t, j.SaveProgress(t.Context(), "crm", p.Encode(true)))
+	must(t, j.SaveProgress(t.Context(), "crm", p.Encode(true), nil, nil))
 	want("some have ended", 4, all)
 	for _, dead := range []string{"", "refused"} {
 		for seq := range uint64(2) {
-			must(t, j.Park(t.Context(), "crm", []*Parked{{Queue: 1, Position: Position{Seq: 1 + seq}, Dead: dead, Entry: entry("u", 1)}}))
+			must(t, j.Park(t.Context(), "crm", []*Parked{{Queue: 1, Rank: Position{Seq: 1 + seq}, Position: Position{Seq: 1 + seq}, Dead: dead, Entry: entry("u", 1)}}))
 		}
 	}
 	want("and two are aside", 6, all)

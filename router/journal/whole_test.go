@@ -49,11 +49,12 @@ func fillWhole(t *testing.T, j *Journal) {
 			progress.End(Position{Seq: uint64(i + 1)})
 		}
 		if i%10 == 9 {
-			must(t, j.SaveProgress(t.Context(), "vero", progress.Encode(false)))
 			e := entry("kept", i)
-			must(t, j.Bury(t.Context(), []*DeadLetter{{Destination: "vero", Reason: "refused", Position: Position{Seq: uint64(i)}, Entry: e}}))
-			must(t, j.SaveMerges(t.Context(), "vero", uint64(i/20), []byte(e.MessageID)))
-			park(t, j, "vero", &Parked{Queue: uint64(1 + i/20), Position: Position{Seq: uint64(i)}, Entry: e})
+			must(t, j.SaveProgress(t.Context(), "vero", progress.Encode(false), []Fact{{Key: []byte{1, byte(i / 20)}, Value: []byte(e.MessageID)}}, nil))
+			must(t, j.StoreDeadLetters(t.Context(), []*DeadLetter{{Destination: "vero", Reason: "refused", Position: Position{Seq: uint64(i)}, Entry: e}}))
+			must(t, j.AppendLedger(t.Context(), "vero", []LedgerEntry{ledgerEntry(i)}))
+			keepDropped(t, j, uint64(i), "vero")
+			park(t, j, "vero", &Parked{Queue: uint64(1 + i/20), Rank: Position{Seq: uint64(i)}, Position: Position{Seq: uint64(i)}, Entry: e})
 		}
 	}
 }
@@ -82,16 +83,20 @@ func wantWhole(t *testing.T, j *Journal, missing ...uint64) {
 
 func wantRecords(t *testing.T, j *Journal) {
 	t.Helper()
-	if ids := letterIDs(t, j, DeadFilter{}, 0); len(ids) != 6 {
+	if ids := deadLetterIDs(t, j, DeadFilter{}, 0); len(ids) != 6 {
 		t.Errorf("%d dead letters are there, want 6", len(ids))
 	}
 	if got, want := strings.Join(parkedIn(t, j, "vero"), " "), "1/9.0 1/19.0 2/29.0 2/39.0 3/49.0 3/59.0"; got != want {
 		t.Errorf("parked are %s, want %s", got, want)
 	}
-	merges := 0
-	must(t, j.Merges(t.Context(), "vero", func(uint64, []byte) { merges++ }))
-	if merges != 3 {
-		t.Errorf("%d blocks of merges are there, want 3", merges)
+	if facts := factsIn(t, j, "vero"); len(facts) < 3 || facts["\x01\x02"] != entry("kept", 59).MessageID {
+		t.Errorf("the facts are %q, want 3, each as it was saved last", facts)
+	}
+	if page, err := j.Ledger(t.Context(), "vero", LedgerFilter{Digest: Digest{59}}, 0, 10); err != nil || len(page.Entries) != 1 {
+		t.Errorf("the ledger has %+v of the last id, %v", page, err)
+	}
+	if page, err := j.Ledger(t.Context(), "", LedgerFilter{}, 0, 10); err != nil || len(page.Entries) != 6 {
+		t.Errorf("the ledger has %d entries, want 6: %v", len(page.Entries), err)
 	}
 	if got := j.TypeOf("vero"); got != "vendor" {
 		t.Errorf("its type is %q", got)
@@ -105,16 +110,22 @@ func recordKey(kind byte, number uint64) []byte {
 
 func TestOpen_RefusesLessThanThereWas(t *testing.T) {
 	remove := func(key []byte) []engine.Change { return []engine.Change{{Key: key, Delete: true}} }
-	letter := recordKey('i', 3)
+	deadLetter := recordKey('i', 3)
 	for name, changes := range map[string][]engine.Change{
-		"5 dead letters, and had 6":     remove(letter),
-		"5 parked calls, and had 6":     remove(parkedKey(1, 19, 0)),
-		"2 blocks of merges, and had 3": remove(recordKey('m', 1)),
+		"5 dead letters, and had 6": remove(deadLetter),
+		"5 parked calls, and had 6": remove(parkedKey(1, 19, 0)),
 		"the log of calls ends at frame 60, and frame 61 was there when the progress of vero was saved": {{Key: []byte("h"), Value: codec.AppendSum([]byte{1, 61, 61})}},
-		"checksum": {{Key: []byte("a"), Value: []byte("\x01?")}},
+		"of the ledger of vero is missing": nil, // see below
+		"checksum":                         {{Key: []byte("a"), Value: []byte("\x01?")}},
 	} {
 		store := enginetest.NewMemory()
 		fillWhole(t, openOn(t, store))
+		if changes == nil {
+			must(t, store.Scan(t.Context(), "vero", []byte("l"), []byte("m"), func(key, _ []byte) (bool, error) {
+				changes = remove(slices.Clone(key))
+				return true, nil
+			}))
+		}
 		must(t, store.Apply(t.Context(), "vero", changes))
 		_, err := OpenOn(t.Context(), store.Crash(), DefaultOptions, zap.NewNop(), prometheus.NewRegistry())
 		if !errors.Is(err, ErrBroken) && !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), name) {
@@ -134,7 +145,7 @@ func TestCheck_FindsAWholeJournalSoundAndChangesNothing(t *testing.T) {
 	if !report.Sound || report.Calls.Frames != wholeFrames || report.Calls.Calls != wholeFrames || report.Calls.Files < 2 {
 		t.Fatalf("got %+v", report)
 	}
-	want := DestinationReport{Name: "vero", Type: "vendor", Floor: wholeFloor, Behind: wholeFrames - wholeFloor + 1, DeadLetters: 6, Parked: 6, Merges: 3}
+	want := DestinationReport{Name: "vero", Type: "vendor", Floor: wholeFloor, Behind: wholeFrames - wholeFloor + 1, DeadLetters: 6, Dropped: 6, Parked: 6, Remembered: 3, Ledger: 6}
 	if len(report.Destinations) != 1 || report.Destinations[0] != want {
 		t.Fatalf("got %+v\nwant %+v", report.Destinations, want)
 	}
@@ -327,7 +338,7 @@ func TestBackup_OpensWithAllThatWasAcceptedBefore(t *testing.T) {
 				return
 			default:
 				appendCalls(t, j, 0, entry("more", n))
-				must(t, j.SaveProgress(t.Context(), "vero", NewProgress(Position{Seq: 1}, 0).Encode(false)))
+				must(t, j.SaveProgress(t.Context(), "vero", NewProgress(Position{Seq: 1}, 0).Encode(false), nil, nil))
 			}
 		}
 	}()

@@ -111,7 +111,7 @@ func (h keyHasher) each(records []byte, visit func(messageKey)) {
 	frame.EachID(records, func(id frame.ID) {
 		switch {
 		case id.Replayed:
-			visit(h.key("\x00"+string(id.Target), strconv.FormatUint(id.Letter, 10)))
+			visit(h.key("\x00"+string(id.Target), strconv.FormatUint(id.DeadLetterID, 10)))
 		case len(id.Target) == 0:
 			visit(keyOf(h, id.Source, id.MessageID))
 		}

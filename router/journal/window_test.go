@@ -12,7 +12,7 @@ import (
 
 func TestKeyHasher_FindsTheKeysOfAFramesCalls(t *testing.T) {
 	replayed, again := entry("u", 3), entry("u", 4)
-	replayed.Target, replayed.Replayed = "vero", &Replayed{Letter: 70_000, Position: Position{Seq: 9, Index: 8}, Times: 2, First: time.Now()}
+	replayed.Target, replayed.Replayed = "vero", &Replayed{DeadLetterID: 70_000, Position: Position{Seq: 9, Index: 8}, Times: 2, First: time.Now()}
 	again.Target = "vero" // as a call for one destination that is no replay
 	h := newKeyHasher()
 	data := frame.Begin(nil, 300)
@@ -59,7 +59,7 @@ func TestOpen_KnowsEveryIDOfTheWindow(t *testing.T) {
 	}
 }
 
-// Whoever sends a call again that is lost must not be told that it is there.
+// A call that is lost and sent again must not count as a duplicate.
 func TestOpen_ForgetsAnIDWhoseFrameIsGone(t *testing.T) {
 	store := enginetest.NewMemory()
 	j := openOn(t, store)

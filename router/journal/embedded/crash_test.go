@@ -125,8 +125,8 @@ func applied(t testing.TB, v engine.View, destination string) (n uint64) {
 }
 
 // wantFrames fails unless the log has all frames up to the last, and at least one of those that are due. Only frames from
-// doubtful on may be damaged.
-func wantFrames(t testing.TB, v engine.View, due, doubtful uint64) (first, last uint64) {
+// uncertain on may be damaged.
+func wantFrames(t testing.TB, v engine.View, due, uncertain uint64) (first, last uint64) {
 	t.Helper()
 	first, last, err := v.Bounds(context.Background())
 	must(t, err)
@@ -138,7 +138,7 @@ func wantFrames(t testing.TB, v engine.View, due, doubtful uint64) (first, last 
 	for seq := first; seq <= last; seq++ {
 		f, err := r.Next(context.Background())
 		must(t, err)
-		if f.Seq != seq || f.Err == nil && !bytes.Equal(f.Data, frameOf(seq)) || f.Err != nil && seq < doubtful {
+		if f.Seq != seq || f.Err == nil && !bytes.Equal(f.Data, frameOf(seq)) || f.Err != nil && seq < uncertain {
 			t.Fatalf("frame %d has sequence %d, %d bytes and the error %v", seq, f.Seq, len(f.Data), f.Err)
 		}
 	}
@@ -173,11 +173,11 @@ func (a *acks) snapshot() (frame, trimmed uint64, applies map[string]uint64) {
 // wantAcked fails unless an engine has what was acknowledged. Where damage is set, frames behind them may be damaged.
 func wantAcked(t testing.TB, v engine.View, frame, trimmed uint64, applies map[string]uint64, damage bool) {
 	t.Helper()
-	doubtful := uint64(1 << 63)
+	uncertain := uint64(1 << 63)
 	if damage {
-		doubtful = frame + 1
+		uncertain = frame + 1
 	}
-	if first, _ := wantFrames(t, v, frame, doubtful); first > max(trimmed, 1) {
+	if first, _ := wantFrames(t, v, frame, uncertain); first > max(trimmed, 1) {
 		t.Fatalf("the log begins with frame %d, and was trimmed below %d", first, trimmed)
 	}
 	for _, name := range destinations {

@@ -51,8 +51,8 @@ func newFaulty(files vfs.FS) *faulty {
 	return f
 }
 
-// set asks fault about each operation until mend is called.
-func (f *faulty) set(fault func(errorfs.Op) error) (mend func()) {
+// set asks fault about each operation until repair is called.
+func (f *faulty) set(fault func(errorfs.Op) error) (repair func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fault = fault
@@ -207,7 +207,7 @@ func (p *place) store() enginetest.Store {
 func (f *faulty) hold(which func(errorfs.Op) bool) (waits <-chan struct{}, release func()) {
 	held, released := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	mend := f.set(func(op errorfs.Op) error {
+	repair := f.set(func(op errorfs.Op) error {
 		if which(op) && slices.Contains(kindsOf[enginetest.SyncOperation], op.Kind) {
 			once.Do(func() { close(held) })
 			<-released
@@ -215,7 +215,7 @@ func (f *faulty) hold(which func(errorfs.Op) bool) (waits <-chan struct{}, relea
 		return nil
 	})
 	return held, func() {
-		mend()
+		repair()
 		close(released)
 	}
 }

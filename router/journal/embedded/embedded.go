@@ -31,11 +31,13 @@ type Options struct {
 	MaxBytes int64
 	// Verify is asked before anything is changed, with what is stored: its error refuses the folder. Nil accepts.
 	Verify func(engine.View) error
+	// Aid is the first byte of the keys of records that are only an aid, of which there may be millions: see keystore.Options.
+	Aid byte
 	// FS is how log and records reach their files; nil is the operating system. The folder's identity and lock go past it.
 	FS  vfs.FS
 	Log *zap.Logger
 
-	segmentBytes int64 // for tests; 0 goes by MaxBytes
+	segmentBytes int64 // for tests; 0 derives it from MaxBytes
 }
 
 func (o *Options) logPath() string    { return filepath.Join(o.Dir, logFolder) }
@@ -113,7 +115,7 @@ func withoutRoomFor(err error) error {
 }
 
 func open(o Options) (*Engine, error) {
-	if _, err := lookAt(o.Dir); err != nil {
+	if _, err := examineFolder(o.Dir); err != nil {
 		return nil, err // before anything is written there
 	}
 	lock, err := takeFolder(o.Dir)
@@ -127,7 +129,7 @@ func open(o Options) (*Engine, error) {
 // folder may have made a journal there.
 func openLocked(o Options, lock *os.File) (*Engine, error) {
 	e := &Engine{options: o, lock: lock}
-	state, err := lookAt(o.Dir)
+	state, err := examineFolder(o.Dir)
 	switch {
 	case err != nil:
 	case state == folderNew:
@@ -223,7 +225,7 @@ func (r refusal) Unwrap() error { return r.error }
 
 // openForWriting opens the records first: theirs is the look that may refuse.
 func (e *Engine) openForWriting(verify func(keystore.Records, uint64) error) (err error) {
-	e.records, err = keystore.Open(e.options.recordPath(), keystore.Options{FS: e.fs(), Log: e.options.Log, Verify: verify, OnFailed: e.onFailed})
+	e.records, err = keystore.Open(e.options.recordPath(), keystore.Options{FS: e.fs(), Log: e.options.Log, Verify: verify, OnFailed: e.onFailed, Aid: e.options.Aid})
 	if err == nil {
 		e.log, err = seglog.Open(e.options.logPath(), e.logOptions())
 	}
@@ -299,7 +301,7 @@ func (e *Engine) room(bytes int) error {
 	free, err := e.free()
 	full := err == nil && free < uint64(bytes)+reserve
 	if e.full.Swap(full) != full {
-		e.tellFull(full, free)
+		e.reportFull(full, free)
 	}
 	if full {
 		return fmt.Errorf("%w: %s has %d bytes left", engine.ErrNoSpace, e.options.Dir, free)
@@ -307,7 +309,7 @@ func (e *Engine) room(bytes int) error {
 	return nil
 }
 
-func (e *Engine) tellFull(full bool, free uint64) {
+func (e *Engine) reportFull(full bool, free uint64) {
 	if full {
 		e.options.Log.Error("disk is full, calls are answered 503", zap.Uint64("free", free), zap.String("hint", "make room; aka goes on by itself"))
 		return
@@ -389,7 +391,7 @@ func (e *Engine) Writable(_ context.Context, bytes int) error {
 // Backup implements engine.Engine. The copy takes no room for the segments of the log that are complete, as long as both are
 // on one disk: they are hard links.
 func (e *Engine) Backup(ctx context.Context, dir string) error {
-	switch state, err := lookAt(dir); {
+	switch state, err := examineFolder(dir); {
 	case err != nil:
 		return fmt.Errorf("backup to %s: expected a new or empty folder: %w", dir, err)
 	case state != folderNew:

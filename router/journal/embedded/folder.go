@@ -58,8 +58,8 @@ const (
 	folderCreated                    // it holds a journal
 )
 
-// lookAt reports what a folder holds. Something else than a journal is ErrNoJournal, an older one ErrOtherVersion.
-func lookAt(dir string) (folderState, error) {
+// examineFolder reports what a folder holds. Something else than a journal is ErrNoJournal, an older one ErrOtherVersion.
+func examineFolder(dir string) (folderState, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return folderNew, nil
@@ -251,7 +251,7 @@ func borrowFolder(dir string) (release func(), err error) {
 }
 
 // isOpenToOthers reports whether users who are neither the owner nor of the group may look into a folder. It is no reason not
-// to start: the volumes of containers often are, and nobody else is there.
+// to start: the volumes of containers often are, and there is no other user.
 func isOpenToOthers(dir string) bool {
 	info, err := os.Stat(dir)
 	return err == nil && info.Mode().Perm()&0o007 != 0

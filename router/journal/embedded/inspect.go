@@ -33,7 +33,7 @@ type Inspection struct {
 // read. The caller closes the inspection: until then no aka can open the folder.
 func Inspect(dir string, visit func(engine.Frame)) (*Inspection, error) {
 	i := &Inspection{}
-	state, err := lookAt(dir)
+	state, err := examineFolder(dir)
 	switch {
 	case errors.Is(err, ErrBroken):
 		i.problem(err)
@@ -45,7 +45,7 @@ func Inspect(dir string, visit func(engine.Frame)) (*Inspection, error) {
 	if i.release, err = borrowFolder(dir); err != nil {
 		return nil, err
 	}
-	if err := i.look(dir, visit); err != nil {
+	if err := i.inspect(dir, visit); err != nil {
 		i.Close()
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func Inspect(dir string, visit func(engine.Frame)) (*Inspection, error) {
 
 func (i *Inspection) problem(err error) { i.Problems = append(i.Problems, err.Error()) }
 
-func (i *Inspection) look(dir string, visit func(engine.Frame)) (err error) {
+func (i *Inspection) inspect(dir string, visit func(engine.Frame)) (err error) {
 	for _, missing := range missingParts(vfs.Default, dir) {
 		i.problem(missing)
 	}
@@ -105,7 +105,7 @@ type Target struct {
 // CreateTarget begins a journal in a folder that does not exist or is empty. first is the sequence of its first frame. Until
 // Finish, the folder is refused as one that is not whole.
 func CreateTarget(dir string, first uint64) (*Target, error) {
-	state, err := lookAt(dir)
+	state, err := examineFolder(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ var (
 	ErrFull = errors.New("the log is full")
 	// ErrNoSpace means that the disk is full. Nothing was stored.
 	ErrNoSpace = errors.New("the disk is full")
-	// ErrNotLast means that the log does not end where Append was told. Nothing was stored.
+	// ErrNotLast means that the log does not end where Append expected it. Nothing was stored.
 	ErrNotLast = errors.New("the log ends elsewhere")
 	// ErrUnsure means that a write did not end well, and may be stored all the same. Bounds says whether frames were. Records
 	// may still appear, but never after a later Apply of the same destination.

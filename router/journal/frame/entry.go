@@ -30,8 +30,8 @@ func (e *Entry) IsOnce() bool { return e.Target == "" || e.Replayed != nil }
 
 // Replayed is what a call went through before it was replayed.
 type Replayed struct {
-	// Letter is the id of the dead letter that it was.
-	Letter uint64
+	// DeadLetterID is the id of the dead letter that it was.
+	DeadLetterID uint64
 	// Position is its place in the log when it was accepted.
 	Position Position
 	// Times counts its replays, this one included, and Attempts its exchanges before. First is the time of the first.
@@ -46,7 +46,12 @@ type Position struct {
 	Index int
 }
 
-// Before tells whether p stands before q.
+// Rank is a call's place in the order in which the destinations take the calls of the log. It is not the place in the log where
+// calls of a device came in another order than it made them. Seq counts the calls up to it, from 1; Index tells calls of
+// one Seq apart.
+type Rank = Position
+
+// Before reports whether p stands before q.
 func (p Position) Before(q Position) bool {
 	return p.Seq < q.Seq || p.Seq == q.Seq && p.Index < q.Index
 }

@@ -43,7 +43,17 @@ const (
 const (
 	tagFromDevice = 1 // empty
 	tagDeviceTime = 2 // milliseconds since 1970 (varint)
+	// tagDeviceMicros is what tagDeviceTime leaves of the microseconds, from 1 to 999 (uvarint). Without it there are none.
+	tagDeviceMicros       = 3
+	tagUserIDStamped      = 4 // empty
+	tagPreviousIDRepaired = 5 // empty
+	// tagReorder is how long the call is held, in milliseconds (uvarint), and how much later than its device's its clock is, in
+	// microseconds (varint).
+	tagReorder = 6
 )
+
+// maxReorderMillis bounds what is read: an hour is far more than a window may be.
+const maxReorderMillis = 3_600_000
 
 // Frame is a run of calls that were committed together, at one sequence of the log.
 type Frame struct {
@@ -86,13 +96,13 @@ func New(seq, before uint64, entries []Entry, size int) *Frame {
 	return &Frame{Seq: seq, Before: before, Entries: entries, size: size, decoded: make([]atomic.Pointer[decodedCall], len(entries))}
 }
 
-// Unshared makes a frame of which each reader decodes the calls for itself.
-func Unshared(seq, before uint64, committed time.Time, entries []Entry, size int) *Frame {
+// NewDecodedPerReader makes a frame of which each reader decodes the calls for itself.
+func NewDecodedPerReader(seq, before uint64, committed time.Time, entries []Entry, size int) *Frame {
 	return &Frame{Seq: seq, Before: before, Committed: committed, Entries: entries, size: size}
 }
 
-// Unshare makes each reader decode the calls for itself: else they are in memory for as long as the frame.
-func (f *Frame) Unshare() { f.decoded = nil }
+// DecodePerReader makes each reader decode the calls for itself: else they are in memory for as long as the frame.
+func (f *Frame) DecodePerReader() { f.decoded = nil }
 
 // Own returns copies whose bytes stand in one block, of no more than they need. Those of a request are parts of its body,
 // which may be far larger than what was taken of it.
@@ -156,7 +166,7 @@ func RecordBound(e *Entry) int {
 	if e.Replayed != nil {
 		size += replayedSize
 	}
-	return binary.MaxVarintLen32 + size + binary.MaxVarintLen32 + knownFields + len(e.fields)
+	return binary.MaxVarintLen32 + size + binary.MaxVarintLen32 + maxOwnFields + len(e.fields)
 }
 
 // texts are the texts of an entry's record, in its order.
@@ -204,8 +214,8 @@ const (
 
 	replayedSize = 7 * binary.MaxVarintLen64
 
-	// knownFields is what the fields take that this program knows, at the most.
-	knownFields = 2 + 2 + binary.MaxVarintLen64
+	// maxOwnFields is what the fields take that this program knows, at the most.
+	maxOwnFields = 2 + 2 + binary.MaxVarintLen64 + 2 + 2 + 2 + 2 + 2 + 2*binary.MaxVarintLen64
 
 	// minRecord is what the smallest record takes: its kind, two times of two numbers, and the lengths of seven texts, the
 	// fields and the routing.
@@ -214,21 +224,39 @@ const (
 
 // appendFields writes an entry's tagged fields behind their length.
 func appendFields(dst []byte, e *Entry) []byte {
-	var room [knownFields]byte
+	var room [maxOwnFields]byte
 	known := room[:0]
 	if e.FromDevice {
 		known = append(known, tagFromDevice, 0)
 	}
-	if e.DeviceTime != 0 {
+	if e.DeviceMicros != 0 {
+		millis, micros := e.DeviceMicros/1000, e.DeviceMicros%1000
+		if micros < 0 {
+			millis, micros = millis-1, micros+1000
+		}
 		var number [binary.MaxVarintLen64]byte
-		known = codec.AppendField(known, tagDeviceTime, binary.AppendVarint(number[:0], e.DeviceTime))
+		known = codec.AppendField(known, tagDeviceTime, binary.AppendVarint(number[:0], millis))
+		if micros > 0 {
+			known = codec.AppendField(known, tagDeviceMicros, binary.AppendUvarint(number[:0], uint64(micros)))
+		}
+	}
+	if e.UserIDStamped {
+		known = append(known, tagUserIDStamped, 0)
+	}
+	if e.PreviousIDRepaired {
+		known = append(known, tagPreviousIDRepaired, 0)
+	}
+	if e.ReorderWindow > 0 {
+		var numbers [2 * binary.MaxVarintLen64]byte
+		value := binary.AppendUvarint(numbers[:0], uint64(e.ReorderWindow.Milliseconds()))
+		known = codec.AppendField(known, tagReorder, binary.AppendVarint(value, e.Clock-e.DeviceMicros))
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(known)+len(e.fields)))
 	return append(append(dst, known...), e.fields...)
 }
 
 func appendReplayed(dst []byte, r *Replayed) []byte {
-	for _, n := range [...]uint64{r.Letter, r.Position.Seq, uint64(r.Position.Index), uint64(r.Times), uint64(r.Attempts)} {
+	for _, n := range [...]uint64{r.DeadLetterID, r.Position.Seq, uint64(r.Position.Index), uint64(r.Times), uint64(r.Attempts)} {
 		dst = binary.AppendUvarint(dst, n)
 	}
 	return codec.AppendTime(dst, r.First)
@@ -364,7 +392,7 @@ func (r *recordReader) record() (e Entry) {
 	e.Timestamp = r.Time()
 	if kind&flagReplayed != 0 {
 		e.Replayed = &Replayed{
-			Letter: r.Uvarint(), Position: Position{r.Uvarint(), int(r.Uvarint())},
+			DeadLetterID: r.Uvarint(), Position: Position{r.Uvarint(), int(r.Uvarint())},
 			Times: int(r.Uvarint()), Attempts: int(r.Uvarint()), First: r.Time(),
 		}
 	}
@@ -404,13 +432,25 @@ func (r *recordReader) entryFields(e *Entry) {
 		case tagFromDevice:
 			e.FromDevice = true
 		case tagDeviceTime:
-			e.DeviceTime = value.Varint()
+			e.DeviceMicros += value.Varint() * 1000
+		case tagDeviceMicros:
+			e.DeviceMicros += int64(value.Uvarint())
+		case tagUserIDStamped:
+			e.UserIDStamped = true
+		case tagPreviousIDRepaired:
+			e.PreviousIDRepaired = true
+		case tagReorder:
+			e.ReorderWindow = time.Duration(min(value.Uvarint(), maxReorderMillis)) * time.Millisecond
+			e.Clock = value.Varint()
 		default:
 			e.fields = append(e.fields, start[:len(start)-len(r.Data)]...)
 		}
 		if value.Err != nil {
 			r.Err = value.Err
 		}
+	}
+	if e.ReorderWindow > 0 {
+		e.Clock += e.DeviceMicros
 	}
 }
 

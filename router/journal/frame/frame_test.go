@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,10 +18,10 @@ func TestAFrameReadsBackAsItWasWritten(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 999999999, time.UTC)
 	entries := []Entry{
 		{Source: "website", Request: 0, Message: segment.Message{Header: segment.Header{Type: segment.Alias, MessageID: "m1", UserID: "jané", AnonymousID: "a", PreviousID: "a",
-			PreviousIDDefaulted: true, FromDevice: true, DeviceTime: 1767323045999, Timestamp: at, ReceivedAt: at.Add(time.Second)}, Routing: []byte(`{"All":false}`), JSON: []byte(`{"x":1}`)}},
+			PreviousIDDefaulted: true, FromDevice: true, DeviceMicros: 1767323045999001, UserIDStamped: true, PreviousIDRepaired: true, Timestamp: at, ReceivedAt: at.Add(time.Second)}, Routing: []byte(`{"All":false}`), JSON: []byte(`{"x":1}`)}},
 		{Source: "s", Target: "vero", Request: 1, Message: segment.Message{Header: segment.Header{Type: segment.Group, MessageID: "m2", GroupID: "g",
 			Timestamp: time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), ReceivedAt: at}, JSON: []byte(`{}`)}},
-		{Request: 3, Message: segment.Message{Header: segment.Header{Type: segment.Track, DeviceTime: -5, Timestamp: at, ReceivedAt: at}}},
+		{Request: 3, Message: segment.Message{Header: segment.Header{Type: segment.Track, DeviceMicros: -5, Timestamp: at, ReceivedAt: at}}},
 	}
 	data := Begin(nil, 41)
 	for i := range entries {
@@ -33,6 +34,34 @@ func TestAFrameReadsBackAsItWasWritten(t *testing.T) {
 	}
 	if frame.Seq != 7 || frame.Before != 41 || frame.Committed != committed || !reflect.DeepEqual(frame.Entries, entries) {
 		t.Fatalf("got %+v\nwant %+v", frame.Entries, entries)
+	}
+}
+
+// A log that was written before there were microseconds has milliseconds only, and a program from then reads those.
+func TestFrame_KeepsMillisecondsApartFromMicroseconds(t *testing.T) {
+	for micros, want := range map[int64]string{
+		1767323045999000: "tagged 2 1767323045999",
+		1767323045999001: "tagged 2 1767323045999, tagged 3 1",
+		-1:               "tagged 2 -1, tagged 3 999",
+		7:                "tagged 2 0, tagged 3 7",
+	} {
+		e := entry("u", 1)
+		e.DeviceMicros = micros
+		fields := codec.Reader{Data: appendFields(nil, &e)}
+		fields = codec.Reader{Data: fields.Bytes(fields.Uvarint())}
+		var got []string
+		for len(fields.Data) > 0 {
+			tag := fields.Uvarint()
+			value := codec.Reader{Data: fields.Bytes(fields.Uvarint())}
+			if tag == tagDeviceTime {
+				got = append(got, fmt.Sprintf("tagged %d %d", tag, value.Varint()))
+			} else {
+				got = append(got, fmt.Sprintf("tagged %d %d", tag, value.Uvarint()))
+			}
+		}
+		if got := strings.Join(got, ", "); got != want || fields.Err != nil {
+			t.Errorf("%d: %s, not %s (%v)", micros, got, want, fields.Err)
+		}
 	}
 }
 

@@ -4,8 +4,8 @@ package frame
 type ID struct {
 	Source, Target, MessageID []byte
 	// Replayed calls are recognized by their dead letter.
-	Replayed bool
-	Letter   uint64
+	Replayed     bool
+	DeadLetterID uint64
 }
 
 // EachID calls visit for the calls in a frame's records, as Unpack gives them, without decoding the rest. It stops at a
@@ -27,7 +27,7 @@ func (r *recordReader) id() (id ID) {
 	id.Replayed = r.Byte()&flagReplayed != 0
 	r.Skip(4) // two times
 	if id.Replayed {
-		id.Letter = r.Uvarint()
+		id.DeadLetterID = r.Uvarint()
 		r.Skip(6)
 	}
 	id.Source, id.Target, id.MessageID = r.Bytes(r.Uvarint()), r.Bytes(r.Uvarint()), r.Bytes(r.Uvarint())

@@ -1,6 +1,7 @@
 package frame
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -27,7 +28,9 @@ type Progress struct {
 	// a frame, and runs of frames that had ended whole, in order.
 	saved     map[uint64][]uint64
 	savedRuns []frameRun
-	// crashed tells that the earlier run did not end in order, or left something in doubt.
+	// order is what SetOrder was given.
+	order Order
+	// crashed tells that the earlier run did not end in order, or left calls possibly delivered.
 	crashed bool
 }
 
@@ -50,6 +53,30 @@ func (f *frameProgress) whole() bool { return f.ended == f.calls }
 // before.
 func NewProgress(from Position, calls uint64) *Progress {
 	return &Progress{floor: from.Seq, callsBelow: calls}
+}
+
+// Order is where the order of devices' calls goes on after a restart. Its reader knows what it says.
+type Order struct {
+	// Frame is the frame that comes next, not above the floor; First is the first frame that is needed to go on there.
+	Frame, First uint64
+	Encoded      []byte
+}
+
+// SetOrder has the order saved with the progress.
+func (p *Progress) SetOrder(o Order) { p.order = o }
+
+// Order returns what was saved last; it is zero where nothing was.
+func (p *Progress) Order() Order { return p.order }
+
+// ForgetOrder has the order begin anew at the floor.
+func (p *Progress) ForgetOrder() { p.order = Order{} }
+
+// Needed returns the first frame of the log that is still needed: the floor, or one below it by which the order is found again.
+func (p *Progress) Needed() uint64 {
+	if p.order.Frame == 0 {
+		return p.floor
+	}
+	return min(p.floor, p.order.First)
 }
 
 // Floor returns the sequence of the first frame that may hold a call that has not ended.
@@ -105,7 +132,7 @@ func (p *Progress) recall(f *frameProgress) {
 	}
 }
 
-// HasEnded tells whether the call at pos, of a frame that has begun, has ended.
+// HasEnded reports whether the call at pos, of a frame that has begun, has ended.
 func (p *Progress) HasEnded(pos Position) bool {
 	i := p.find(pos.Seq)
 	return i < 0 || p.frames[i].has(pos.Index)
@@ -177,6 +204,7 @@ func (p *Progress) find(seq uint64) int {
 
 const (
 	progressVersion = 3
+	orderedVersion  = 4 // the order stands before the marks
 	flagStopped     = 1
 )
 
@@ -196,6 +224,13 @@ func (p *Progress) Encode(stopped bool) []byte {
 	}
 	out = binary.AppendUvarint(out, p.floor)
 	out = binary.AppendUvarint(out, p.callsBelow)
+	if p.order.Frame != 0 {
+		out[0] = orderedVersion
+		out = binary.AppendUvarint(out, p.order.Frame)
+		out = binary.AppendUvarint(out, p.order.First)
+		out = binary.AppendUvarint(out, uint64(len(p.order.Encoded)))
+		out = append(out, p.order.Encoded...)
+	}
 	for i := range p.frames {
 		switch f := &p.frames[i]; {
 		case f.whole():
@@ -238,10 +273,10 @@ func DecodeProgress(data []byte) (*Progress, error) {
 	if !sound || len(data) < 2 {
 		return nil, fmt.Errorf("%w: checksum", errProgress)
 	}
-	if data[0] != progressVersion {
-		return nil, fmt.Errorf("%w: version %d, this program reads %d", errProgress, data[0], progressVersion)
+	version, flags, data := data[0], data[1], data[2:]
+	if version != progressVersion && version != orderedVersion {
+		return nil, fmt.Errorf("%w: version %d, this program reads %d and %d", errProgress, version, progressVersion, orderedVersion)
 	}
-	flags, data := data[1], data[2:]
 	bad := false
 	next := func() uint64 {
 		v, n := binary.Uvarint(data)
@@ -253,6 +288,14 @@ func DecodeProgress(data []byte) (*Progress, error) {
 		return v
 	}
 	p := &Progress{floor: next(), callsBelow: next(), saved: map[uint64][]uint64{}, crashed: flags&flagStopped == 0}
+	if version == orderedVersion {
+		p.order = Order{Frame: next(), First: next()}
+		length := next()
+		if length > uint64(len(data)) {
+			return nil, errProgress
+		}
+		p.order.Encoded, data = bytes.Clone(data[:length]), data[length:]
+	}
 	for len(data) > 0 {
 		seq, words := p.floor+next(), next()
 		if words == 0 {
@@ -278,6 +321,9 @@ func DecodeProgress(data []byte) (*Progress, error) {
 // DropBelow moves the floor up to first: what stands below is not in the log any more.
 func (p *Progress) DropBelow(first uint64) {
 	p.floor = first
+	if p.order.First < first {
+		p.ForgetOrder()
+	}
 	maps.DeleteFunc(p.saved, func(saved uint64, _ []uint64) bool { return saved < first })
 	p.savedRuns = slices.DeleteFunc(p.savedRuns, func(r frameRun) bool { return r.end() <= first })
 	if len(p.savedRuns) > 0 && p.savedRuns[0].seq < first {
@@ -292,6 +338,7 @@ func (p *Progress) Skip(from, to, calls uint64) {
 	case from >= to:
 	case p.floor >= from:
 		p.floor, p.callsBelow = to, calls
+		p.ForgetOrder()
 	default:
 		p.savedRuns = append(p.savedRuns, frameRun{from, to - from})
 	}
@@ -312,6 +359,9 @@ func (p *Progress) Reached() uint64 {
 // CutAt forgets everything at seq and after: those frames are not in the log, and others will take their places.
 func (p *Progress) CutAt(seq uint64) {
 	p.floor = min(p.floor, seq)
+	if p.order.Frame > p.floor {
+		p.ForgetOrder()
+	}
 	maps.DeleteFunc(p.saved, func(saved uint64, _ []uint64) bool { return saved >= seq })
 	p.savedRuns = slices.DeleteFunc(p.savedRuns, func(r frameRun) bool { return r.seq >= seq })
 	if n := len(p.savedRuns); n > 0 && p.savedRuns[n-1].end() > seq {

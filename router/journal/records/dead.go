@@ -18,7 +18,7 @@ import (
 	"aka/router/segment"
 )
 
-// DeadLetter is a call that a destination has given up on.
+// DeadLetter is a call that a destination has given up on, or one that it has dropped and that is kept: see kind.
 type DeadLetter struct {
 	// ID names the dead letter in this journal; 0 until it is stored.
 	ID          uint64 `json:"id"`
@@ -41,6 +41,8 @@ type DeadLetter struct {
 	Earlier uint64 `json:"earlier,omitempty"`
 	// Position is the call's place in the log.
 	Position frame.Position `json:"position"`
+	// Rank is its place in the order of all calls; zero where that is its place in the log.
+	Rank frame.Rank `json:"rank,omitzero"`
 	// Place is where the call waits as a parked one, and blocks those behind it; nil for nowhere. Bury stores it, with its Dead
 	// and Letter, in the write that stores the dead letter. It is not part of that.
 	Place *Parked `json:"-"`
@@ -67,25 +69,26 @@ func (d *DeadLetter) Replays() int {
 // ErrNoDeadLetter tells that there is no dead letter of that id.
 var ErrNoDeadLetter = errors.New("no such dead letter")
 
-// ErrRemoved tells that a dead letter's destination is not configured any more: nobody would take the call.
+// ErrRemoved tells that a dead letter's destination is not configured any more, and would not get the call.
 var ErrRemoved = errors.New("the destination is not configured any more")
 
-// deadLetters are those of all destinations.
+// deadLetters are the kept calls of one kind, of all destinations.
 type deadLetters struct {
+	kind      kind
 	t         *table
 	log       *zap.Logger
 	retention *retention
 }
 
-// Bury stores dead letters, in order, and returns once all are safe on disk, with their ids. When it fails, some may be. A
+// StoreDeadLetters stores dead letters, in order, and returns once all are safe on disk, with their ids. When it fails, some may be. A
 // second burial of the same call by the same destination, as after a failure or a crash, is recognized while the first is
 // there, and gives its id. Where there is no room, the oldest go of the destination that has the most. A dead letter and its
 // Place are stored together or not at all.
-func (s *deadLetters) Bury(ctx context.Context, letters []*DeadLetter) error {
+func (s *deadLetters) StoreDeadLetters(ctx context.Context, deadLetters []*DeadLetter) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	for len(letters) > 0 {
-		run, err := s.nextRun(letters)
+	for len(deadLetters) > 0 {
+		run, err := s.nextRun(deadLetters)
 		if err != nil {
 			return err
 		}
@@ -95,33 +98,34 @@ func (s *deadLetters) Bury(ctx context.Context, letters []*DeadLetter) error {
 		err = run.store(ctx, s.t)
 		s.retention.madeUse(run.size)
 		if err != nil {
-			return fmt.Errorf("store dead letters of %s: %w", run.destination, err)
+			return fmt.Errorf("store %s of %s: %w", s.kind, run.destination, err)
 		}
-		letters = letters[len(run.letters):]
+		deadLetters = deadLetters[len(run.deadLetters):]
 	}
 	return nil
 }
 
-// runShare is the part of max_bytes that is written before there is room made again, and runLetters how many dead letters.
+// runShare is the part of max_bytes that is written before there is room made again, and runDeadLetters how many dead letters.
 const (
-	runShare   = 8
-	runLetters = 1000
+	runShare       = 8
+	runDeadLetters = 1000
 )
 
 // deadRun are dead letters of one destination that are stored by one write.
 type deadRun struct {
+	kind        kind
 	destination string
-	letters     []*DeadLetter
+	deadLetters []*DeadLetter
 	bodies      [][]byte
 	size        uint64
 }
 
 // nextRun encodes as many dead letters as are to be stored at once, at least one.
-func (s *deadLetters) nextRun(letters []*DeadLetter) (*deadRun, error) {
-	run := &deadRun{destination: letters[0].Destination}
+func (s *deadLetters) nextRun(deadLetters []*DeadLetter) (*deadRun, error) {
+	run := &deadRun{kind: s.kind, destination: deadLetters[0].Destination}
 	vendor := s.t.states.typeOf(run.destination)
-	for i, d := range letters {
-		if d.Destination != run.destination || i == runLetters {
+	for i, d := range deadLetters {
+		if d.Destination != run.destination || i == runDeadLetters {
 			break
 		}
 		d.Vendor = vendor
@@ -134,18 +138,18 @@ func (s *deadLetters) nextRun(letters []*DeadLetter) (*deadRun, error) {
 		if i > 0 && size > uint64(s.retention.limits.MaxBytes)/runShare {
 			break
 		}
-		run.letters, run.bodies, run.size = letters[:i+1], append(run.bodies, body), size
+		run.deadLetters, run.bodies, run.size = deadLetters[:i+1], append(run.bodies, body), size
 	}
 	return run, nil
 }
 
 func (run *deadRun) store(ctx context.Context, r *table) error {
-	ids := make([]uint64, len(run.letters))
-	err := r.change(ctx, run.destination, func(b *book, c *change) error {
+	ids := make([]uint64, len(run.deadLetters))
+	err := r.change(ctx, run.destination, func(b *recordState, c *change) error {
 		inRun := map[string]uint64{}
 		var places []*Parked
-		for i, d := range run.letters {
-			key := d.callKey()
+		for i, d := range run.deadLetters {
+			key := d.callKey(run.kind)
 			id, err := storedID(ctx, r, run.destination, key)
 			if err != nil {
 				return err
@@ -168,7 +172,7 @@ func (run *deadRun) store(ctx context.Context, r *table) error {
 	if err != nil {
 		return err
 	}
-	for i, d := range run.letters {
+	for i, d := range run.deadLetters {
 		if d.ID = ids[i]; d.Place != nil {
 			*d.Place = *d.placeOf(d.ID)
 		}
@@ -179,23 +183,23 @@ func (run *deadRun) store(ctx context.Context, r *table) error {
 // placeOf is where the call waits as the dead letter of that id.
 func (d *DeadLetter) placeOf(id uint64) *Parked {
 	place := *d.Place
-	place.Destination, place.Dead, place.Letter = d.Destination, d.Reason, id
+	place.Destination, place.Dead, place.DeadLetterID = d.Destination, d.Reason, id
 	return &place
 }
 
-// add puts the letter at i into a change.
-func (run *deadRun) add(b *book, c *change, id uint64, callKey []byte, i int) {
-	d := run.letters[i]
+// add puts the dead letter at i into a change.
+func (run *deadRun) add(b *recordState, c *change, id uint64, callKey []byte, i int) {
+	d := run.deadLetters[i]
 	index := deadIndex{
 		filter: DeadFilter{d.Destination, d.Reason, d.Entry.Type, d.Entry.Source},
 		stored: time.Now(), size: uint64(len(run.bodies[i])) + deadOverhead, callKey: callKey,
 	}
-	c.set(recordKey(keyDead, id), run.bodies[i])
-	c.set(recordKey(keyDeadIndex, id), index.encode())
+	c.set(recordKey(run.kind.keys().body, id), run.bodies[i])
+	c.set(recordKey(run.kind.keys().index, id), index.encode())
 	c.set(callKey, binary.BigEndian.AppendUint64(nil, id))
-	c.account.dead++
+	*c.account.kept(run.kind)++
 	c.account.lastDead = max(c.account.lastDead, id)
-	c.then = append(c.then, func() { b.countDeadLetter(&index, 1) })
+	c.then = append(c.then, func() { b.count(run.kind, &index, 1) })
 }
 
 // storedID returns the id that is stored for a call; 0 when none is.
@@ -213,8 +217,8 @@ func storedID(ctx context.Context, r *table, destination string, key []byte) (ui
 }
 
 // callKey is by what a second burial of the same call is recognized.
-func (d *DeadLetter) callKey() []byte {
-	return callKey(keyDeadCall, d.Position, callHash(&d.Entry, d.Earlier))
+func (d *DeadLetter) callKey(k kind) []byte {
+	return callKey(k.keys().call, d.Position, callHash(&d.Entry, d.Earlier))
 }
 
 // callHash tells calls at one position apart, and what is stored anew after a dead letter of the same call.
@@ -291,7 +295,7 @@ func (s *deadLetters) DeadLetters(ctx context.Context, filter DeadFilter, after 
 		}
 		d, err := s.deadLetter(ctx, destination, id)
 		switch {
-		case errors.Is(err, ErrNoDeadLetter):
+		case errors.Is(err, s.kind.missing()):
 			continue
 		case errors.Is(err, codec.ErrDamaged), errors.Is(err, engine.ErrDamaged):
 			s.reportUnreadable(destination, id, err)
@@ -306,12 +310,18 @@ func (s *deadLetters) DeadLetters(ctx context.Context, filter DeadFilter, after 
 }
 
 func (s *deadLetters) reportUnreadable(destination string, id uint64, err error) {
+	if s.kind == kindDropped {
+		s.log.Error("dropped call is unreadable", zap.Uint64("id", id), zap.String("destination", destination), zap.Error(err),
+			zap.String("hint", "discard it by its id, and check the disk"))
+		return
+	}
 	s.log.Error("dead letter is unreadable", zap.Uint64("id", id), zap.String("destination", destination), zap.Error(err),
 		zap.String("hint", "discard it by its id, and check the disk"))
 }
 
 // deadList gives the ids of dead letters, over all destinations, in their order.
 type deadList struct {
+	kind   kind
 	table  *table
 	filter DeadFilter
 	parts  []*deadPart
@@ -329,7 +339,7 @@ type deadPart struct {
 const deadAhead = 512
 
 func (s *deadLetters) listDead(filter DeadFilter, after uint64) *deadList {
-	l := &deadList{table: s.t, filter: filter}
+	l := &deadList{kind: s.kind, table: s.t, filter: filter}
 	for _, name := range s.t.names() {
 		if filter.Destination == "" || filter.Destination == name {
 			l.parts = append(l.parts, &deadPart{destination: name, from: after + 1})
@@ -360,7 +370,7 @@ func (l *deadList) next(ctx context.Context) (destination string, id uint64, err
 
 func (l *deadList) read(ctx context.Context, part *deadPart) error {
 	part.ids, part.end = part.ids[:0], true
-	return l.table.each(ctx, part.destination, keyDeadIndex, part.from, func(id uint64, value []byte) (bool, error) {
+	return l.table.each(ctx, part.destination, l.kind.keys().index, part.from, func(id uint64, value []byte) (bool, error) {
 		part.from = id + 1
 		// One that cannot be read is given, so that its reader says so.
 		if x, err := decodeDeadIndex(part.destination, value); err != nil || l.filter.matches(&x.filter) {
@@ -378,25 +388,25 @@ func (l *deadList) read(ctx context.Context, part *deadPart) error {
 func (s *deadLetters) DeadLetter(ctx context.Context, id uint64) (*DeadLetter, error) {
 	for _, destination := range s.t.names() {
 		d, err := s.deadLetter(ctx, destination, id)
-		if !errors.Is(err, ErrNoDeadLetter) {
+		if !errors.Is(err, s.kind.missing()) {
 			return d, err
 		}
 	}
-	return nil, ErrNoDeadLetter
+	return nil, s.kind.missing()
 }
 
 func (s *deadLetters) deadLetter(ctx context.Context, destination string, id uint64) (*DeadLetter, error) {
-	data, err := s.t.get(ctx, destination, recordKey(keyDead, id))
+	data, err := s.t.get(ctx, destination, recordKey(s.kind.keys().body, id))
 	if errors.Is(err, engine.ErrNoRecord) {
-		return nil, ErrNoDeadLetter
+		return nil, s.kind.missing()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read dead letter %d: %w", id, err)
+		return nil, fmt.Errorf("read %s %d: %w", s.kind.one(), id, err)
 	}
 	d := &DeadLetter{}
 	entry, err := frame.ReadMeta(data, d)
 	if err != nil {
-		return nil, fmt.Errorf("read dead letter %d: %w", id, err)
+		return nil, fmt.Errorf("read %s %d: %w", s.kind.one(), id, err)
 	}
 	d.ID, d.Entry = id, entry
 	return d, nil
@@ -407,18 +417,18 @@ func (s *deadLetters) Discard(ctx context.Context, id uint64) error {
 	for _, destination := range s.t.names() {
 		found, err := s.discard(ctx, destination, id)
 		if err != nil {
-			return fmt.Errorf("discard dead letter %d: %w", id, err)
+			return fmt.Errorf("discard %s %d: %w", s.kind.one(), id, err)
 		}
 		if found {
 			return nil
 		}
 	}
-	return ErrNoDeadLetter
+	return s.kind.missing()
 }
 
 func (s *deadLetters) discard(ctx context.Context, destination string, id uint64) (found bool, err error) {
-	err = s.t.change(ctx, destination, func(b *book, c *change) error {
-		value, err := s.t.get(ctx, destination, recordKey(keyDeadIndex, id))
+	err = s.t.change(ctx, destination, func(b *recordState, c *change) error {
+		value, err := s.t.get(ctx, destination, recordKey(s.kind.keys().index, id))
 		if errors.Is(err, engine.ErrNoRecord) {
 			return nil
 		}
@@ -426,21 +436,21 @@ func (s *deadLetters) discard(ctx context.Context, destination string, id uint64
 			return err
 		}
 		found = true
-		return b.removeDead(c, destination, id, value)
+		return b.remove(c, s.kind, destination, id, value)
 	})
 	return found, err
 }
 
-// removeDead puts the removal of a dead letter into a change, by its index.
-func (b *book) removeDead(c *change, destination string, id uint64, index []byte) error {
+// remove puts the removal of a kept call into a change, by its index.
+func (b *recordState) remove(c *change, k kind, destination string, id uint64, index []byte) error {
 	x, err := decodeDeadIndex(destination, index)
 	if err != nil {
 		return err
 	}
-	c.remove(recordKey(keyDead, id))
-	c.remove(recordKey(keyDeadIndex, id))
+	c.remove(recordKey(k.keys().body, id))
+	c.remove(recordKey(k.keys().index, id))
 	c.remove(x.callKey)
-	c.account.dead--
-	c.then = append(c.then, func() { b.countDeadLetter(&x, -1) })
+	*c.account.kept(k)--
+	c.then = append(c.then, func() { b.count(k, &x, -1) })
 	return nil
 }

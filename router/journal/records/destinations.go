@@ -22,10 +22,11 @@ import (
 
 // destinations are the progress and the states of all.
 type destinations struct {
-	t         *table
-	log       *zap.Logger
-	retention *retention
-	end       func() (calls uint64, next frame.Position)
+	t   *table
+	log *zap.Logger
+	// retentions are those of each kind of kept calls.
+	retentions [kindCount]*retention
+	end        func() (calls uint64, next frame.Position)
 
 	// removing is held by those who write calls that are meant for one destination, and by who takes one out.
 	removing sync.RWMutex
@@ -145,9 +146,16 @@ func (s *destinations) setState(c *change, destination string, state destination
 	c.then = append(c.then, func() { s.t.states.set(destination, state) })
 }
 
-// Known returns the destinations whose progress the journal keeps, whether they are configured or not, sorted.
-func (s *destinations) Known() []string {
+// Destinations returns the destinations whose progress the journal keeps, whether they are configured or not, sorted.
+func (s *destinations) Destinations() []string {
 	return slices.DeleteFunc(s.t.states.names(), func(name string) bool { return name == anyDestination })
+}
+
+// registerMetrics makes a destination's metrics visible at zero.
+func (s *destinations) registerMetrics(destination string) {
+	for _, r := range s.retentions {
+		r.registerMetrics(destination)
+	}
 }
 
 // Paused reports whether a destination was paused, by this process or one before.
@@ -160,7 +168,7 @@ func (s *destinations) Paused(destination string) bool {
 func (s *destinations) Pause(destination string, paused bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
-	err := s.t.change(ctx, destination, func(_ *book, c *change) error {
+	err := s.t.change(ctx, destination, func(_ *recordState, c *change) error {
 		state, known := s.t.states.of(destination)
 		if known && state.Paused != paused {
 			state.Paused = paused
@@ -182,7 +190,7 @@ func (s *destinations) Remove(destination string) (calls uint64, next frame.Posi
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
 	calls, next = s.end()
-	err = s.t.change(ctx, destination, func(_ *book, c *change) error {
+	err = s.t.change(ctx, destination, func(_ *recordState, c *change) error {
 		state, known := s.t.states.of(destination)
 		switch {
 		case !known:
@@ -220,8 +228,8 @@ func (s *destinations) isRemoved(destination string) bool {
 	return state.RemovedAt > 0
 }
 
-// Kept returns the progress of a destination that was removed. It does not make it a configured one.
-func (s *destinations) Kept(ctx context.Context, destination string) (*frame.Progress, error) {
+// RemovedProgress returns the progress of a destination that was removed. It does not make it a configured one.
+func (s *destinations) RemovedProgress(ctx context.Context, destination string) (*frame.Progress, error) {
 	p, err := s.savedProgress(ctx, destination)
 	if err != nil {
 		return nil, err
@@ -238,7 +246,7 @@ func (s *destinations) restore(ctx context.Context, destination string, p *frame
 	calls, next := s.end()
 	p.Skip(state.RemovedAt, next.Seq, calls)
 	state.RemovedAt, state.CallsBefore = 0, 0
-	err := s.t.change(ctx, destination, func(_ *book, c *change) error {
+	err := s.t.change(ctx, destination, func(_ *recordState, c *change) error {
 		s.setProgress(c, p.Encode(!p.Crashed()))
 		s.setState(c, destination, state)
 		return nil
@@ -252,10 +260,16 @@ func (s *destinations) restore(ctx context.Context, destination string, p *frame
 }
 
 // Forget removes everything that the journal keeps for a destination, but its dead letters. It must not be running. One of that
-// name is a new one afterwards. The parked calls go first, some at a time, and then the rest at once: when it fails, the
+// name is a new one afterwards. The parked calls, the facts and the merge ledger go first, some at a time, and then the rest at once: when it fails, the
 // destination is known still, and can be forgotten again.
 func (s *destinations) Forget(ctx context.Context, destination string) error {
-	err := s.forgetParked(ctx, destination)
+	err := s.forgetEach(ctx, destination, keyParked)
+	if err == nil {
+		err = s.forgetEach(ctx, destination, keyFact)
+	}
+	if err == nil {
+		err = s.forgetLedger(ctx, destination)
+	}
 	if err == nil {
 		err = s.forgetRest(ctx, destination)
 	}
@@ -265,11 +279,11 @@ func (s *destinations) Forget(ctx context.Context, destination string) error {
 	return nil
 }
 
-// forgetBatch is how many parked calls are forgotten by one write.
+// forgetBatch is how many records are forgotten by one write.
 const forgetBatch = 4096
 
-func (s *destinations) forgetParked(ctx context.Context, destination string) error {
-	from, to := allOf(keyParked)
+func (s *destinations) forgetEach(ctx context.Context, destination string, kind byte) error {
+	from, to := allOf(kind)
 	for n := forgetBatch; n == forgetBatch; {
 		err := s.changeInTime(ctx, destination, func(ctx context.Context, c *change) error {
 			n = 0
@@ -279,7 +293,9 @@ func (s *destinations) forgetParked(ctx context.Context, destination string) err
 				n++
 				return n < forgetBatch, nil
 			})
-			c.account.parked -= uint64(n)
+			if kind == keyParked {
+				c.account.parked -= uint64(n)
+			}
 			return err
 		})
 		if err != nil {
@@ -292,12 +308,12 @@ func (s *destinations) forgetParked(ctx context.Context, destination string) err
 func (s *destinations) changeInTime(ctx context.Context, destination string, build func(ctx context.Context, c *change) error) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	return s.t.change(ctx, destination, func(_ *book, c *change) error { return build(ctx, c) })
+	return s.t.change(ctx, destination, func(_ *recordState, c *change) error { return build(ctx, c) })
 }
 
 func (s *destinations) forgetRest(ctx context.Context, destination string) error {
 	return s.changeInTime(ctx, destination, func(ctx context.Context, c *change) error {
-		for _, kind := range []byte{keyMerges, keyProgress, keyHead, keyState, keyType} {
+		for _, kind := range []byte{keyLedgerState, keyAutoDecisions, keyProgress, keyHead, keyState, keyType} {
 			from, to := allOf(kind)
 			err := s.t.engine.Scan(ctx, destination, from, to, func(key, _ []byte) (bool, error) {
 				c.remove(bytes.Clone(key))
@@ -307,7 +323,6 @@ func (s *destinations) forgetRest(ctx context.Context, destination string) error
 				return err
 			}
 		}
-		c.account.merges = 0
 		c.then = append(c.then, func() {
 			s.t.states.remove(destination)
 			s.t.states.setType(destination, "")

@@ -6,7 +6,7 @@ var warnLevels = [...]int{50, 80, 95}
 
 const rearmBelow = 5
 
-// FillWatch remembers what was warned of, so that each crossing is told once.
+// FillWatch remembers what was warned of, so that each crossing is logged once.
 type FillWatch struct {
 	level int // how many of warnLevels have been crossed
 	low   bool

@@ -11,13 +11,14 @@ import (
 	"aka/router/journal/codec"
 	"aka/router/journal/engine"
 	"aka/router/journal/frame"
+	"aka/router/journal/ledger"
 )
 
 // LoadProgress returns the destination's saved progress. A destination that is new starts at the log's end, which is saved
 // before it returns: from then on every call is meant for it. One that was removed goes on with what it had, and gets what is
 // accepted from now on. One whose progress is lost starts at the log's beginning: some calls go twice, none is lost.
 func (s *destinations) LoadProgress(ctx context.Context, destination string) (*frame.Progress, error) {
-	s.retention.registerMetrics(destination)
+	s.registerMetrics(destination)
 	p, err := s.savedProgress(ctx, destination)
 	if errors.Is(err, engine.ErrNoRecord) {
 		return s.firstProgress(ctx, destination)
@@ -66,7 +67,7 @@ func (s *destinations) firstProgress(ctx context.Context, destination string) (*
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	err := s.t.change(ctx, destination, func(_ *book, c *change) error {
+	err := s.t.change(ctx, destination, func(_ *recordState, c *change) error {
 		s.setProgress(c, p.Encode(!p.Crashed()))
 		state, _ := s.t.states.of(destination)
 		s.setState(c, destination, state)
@@ -84,6 +85,9 @@ func (s *destinations) skipPurged(ctx context.Context, destination string, p *fr
 	if err != nil {
 		return fmt.Errorf("load progress of %s: %w", destination, err)
 	}
+	if p.Order().First < first {
+		p.ForgetOrder()
+	}
 	if p.Floor() >= first {
 		return nil
 	}
@@ -93,13 +97,15 @@ func (s *destinations) skipPurged(ctx context.Context, destination string, p *fr
 	return nil
 }
 
-// SaveProgress keeps a destination's progress on disk, as Encode gave it, and with it where the log ended then.
-func (s *destinations) SaveProgress(ctx context.Context, destination string, encoded []byte) error {
+// SaveProgress keeps a destination's progress on disk, as Encode gave it, and with it where the log ended then. What
+// it remembers of the merges that ended is changed by the same write, which appends their entries to the ledger, too.
+func (s *destinations) SaveProgress(ctx context.Context, destination string, encoded []byte, facts []Fact, entries []ledger.Entry) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	err := s.t.change(ctx, destination, func(_ *book, c *change) error {
+	err := s.t.change(ctx, destination, func(b *recordState, c *change) error {
 		s.setProgress(c, encoded)
-		return nil
+		c.setFacts(facts)
+		return s.t.ledgerWrites(ctx, destination, b, c, entries)
 	})
 	if err != nil {
 		return fmt.Errorf("save progress of %s: %w", destination, err)

@@ -8,7 +8,7 @@ import (
 )
 
 // queueEnds says for the queues of a destination behind which key nothing is stored, so that calls which are put at their ends
-// need not be looked for. It belongs to who has the book's changing.
+// need not be looked for. It belongs to who has the record state's changing.
 type queueEnds struct {
 	last uint64            // the highest queue in which something may be stored
 	ends map[uint64][]byte // of some queues, the highest key that may be stored

@@ -9,6 +9,7 @@ import (
 
 	"aka/router/journal/codec"
 	"aka/router/journal/frame"
+	"aka/router/journal/ledger"
 	"aka/router/segment"
 )
 
@@ -28,7 +29,7 @@ func TestDeadIndex_ReadsBackAndSeesEveryFlippedBit(t *testing.T) {
 }
 
 func TestSmallRecords_ReadBackAndSeeEveryFlippedBit(t *testing.T) {
-	wantAccount := account{1, 2, 3, 400, 500}
+	wantAccount := account{dead: 1, parked: 2, lastDead: 400}
 	wantHead := Head{7, 1 << 40}
 	wantState := destinationState{Paused: true, RemovedAt: 9, CallsBefore: 8}
 	for name, record := range map[string]struct {
@@ -59,12 +60,12 @@ func TestSmallRecords_ReadBackAndSeeEveryFlippedBit(t *testing.T) {
 }
 
 func TestParked_ReadsBackAndSeesEveryFlippedBit(t *testing.T) {
-	want := &Parked{Destination: "vero", Queue: 3, Position: frame.Position{Seq: 5, Index: 6}, Attempts: 7, Failures: 8, First: time.Unix(9, 10).UTC(),
-		Ambiguous: true, Dead: "refused", Letter: 11, Entry: frame.Entry{Source: "web-site_1"}}
+	want := &Parked{Destination: "vero", Queue: 3, Rank: frame.Position{Seq: 5, Index: 6}, Position: frame.Position{Seq: 5, Index: 6}, Attempts: 7, Failures: 8, First: time.Unix(9, 10).UTC(),
+		PossiblyDelivered: true, Dead: "refused", DeadLetterID: 11, Hold: []byte("{}"), Since: time.Unix(12, 13).UTC(), Anew: true, Entry: frame.Entry{Source: "web-site_1"}}
 	want.Entry.Type, want.Entry.MessageID, want.Entry.JSON = segment.Track, "m1", []byte("{}")
 	key, data := want.Key().encode(), want.encode()
 	got, err := decodeParked("vero", key, data)
-	if err != nil || got.Dead != "refused" || got.Letter != 11 || got.Key() != want.Key() || !got.First.Equal(want.First) || got.Entry.MessageID != "m1" {
+	if err != nil || got.Dead != "refused" || got.DeadLetterID != 11 || got.Key() != want.Key() || !got.First.Equal(want.First) || string(got.Hold) != "{}" || !got.Since.Equal(want.Since) || !got.Anew || got.Entry.MessageID != "m1" {
 		t.Fatalf("got %+v, %v", got, err)
 	}
 	for bit := range len(data) * 8 {
@@ -88,7 +89,7 @@ func TestParked_ReadsBackAndSeesEveryFlippedBit(t *testing.T) {
 func TestQueueEnds_ForgetNothingThatIsStored(t *testing.T) {
 	var ends queueEnds
 	key := func(queue uint64, seq int) []byte {
-		return ParkedKey{Queue: queue, Position: frame.Position{Seq: uint64(seq)}}.encode()
+		return ParkedKey{Queue: queue, Rank: frame.Position{Seq: uint64(seq)}}.encode()
 	}
 	ends.found(key(5, 1))
 	ends.found(key(5, 9))
@@ -111,10 +112,26 @@ func TestQueueEnds_ForgetNothingThatIsStored(t *testing.T) {
 	}
 }
 
+// At first automatic decisions had no verdict, and were approvals.
+func TestAutoDecisions_ReadWhatHasNoVerdict(t *testing.T) {
+	old := codec.AppendSum(append([]byte{recordVersion}, `[{"number":7,"destination":"vero","rule":"max_ids","source":"app","until":"2026-01-02T03:04:05Z","made":"2026-01-01T03:04:05Z"}]`...))
+	list, err := decodeAutoDecisions(old)
+	if err != nil || len(list) != 1 || list[0].Verdict != ledger.Approved || list[0].Number != 7 || list[0].Rule != "max_ids" || list[0].Source != "app" {
+		t.Fatalf("got %+v, %v", list, err)
+	}
+	list[0].Verdict = ledger.Refused
+	if again, err := decodeAutoDecisions(encodeAutoDecisions(list)); err != nil || !slices.Equal(again, list) {
+		t.Errorf("got %+v, %v", again, err)
+	}
+}
+
 func FuzzParked(f *testing.F) {
-	p := &Parked{Queue: 1, Letter: 2, Dead: "refused", Entry: frame.Entry{Source: "s"}}
+	p := &Parked{Queue: 1, DeadLetterID: 2, Dead: "refused", Entry: frame.Entry{Source: "s"}}
 	p.Entry.Type, p.Entry.MessageID, p.Entry.JSON = segment.Track, "m1", []byte("{}")
 	body, _ := codec.CutSum(p.encode())
+	f.Add(p.Key().encode(), body)
+	p.Since = time.Unix(5, 6)
+	body, _ = codec.CutSum(p.encode())
 	f.Add(p.Key().encode(), body)
 	f.Fuzz(func(t *testing.T, key, body []byte) {
 		p, err := decodeParked("vero", key, codec.AppendSum(body))
@@ -122,14 +139,14 @@ func FuzzParked(f *testing.F) {
 			return
 		}
 		again, err := decodeParked("vero", p.Key().encode(), p.encode())
-		if err != nil || again.Key() != p.Key() || again.Letter != p.Letter || again.Dead != p.Dead || again.Attempts != max(p.Attempts, 0) {
+		if err != nil || again.Key() != p.Key() || again.DeadLetterID != p.DeadLetterID || again.Dead != p.Dead || again.Attempts != max(p.Attempts, 0) || !again.Since.Equal(p.Since) {
 			t.Fatalf("%+v reads back as %+v, %v", p, again, err)
 		}
 	})
 }
 
 func FuzzSmallRecords(f *testing.F) {
-	f.Add((&account{1, 2, 3, 4, 5}).encode())
+	f.Add((&account{dead: 1, parked: 2, lastDead: 4}).encode())
 	f.Add(Head{7, 8}.encode())
 	f.Add((&deadIndex{filter: DeadFilter{Reason: "refused", Source: "s"}, callKey: []byte("k")}).encode())
 	f.Add(destinationState{Paused: true}.encode())
@@ -138,6 +155,7 @@ func FuzzSmallRecords(f *testing.F) {
 		_, _ = decodeAccount(data)
 		_, _ = decodeHead(data)
 		_, _ = decodeState(data)
+		_, _ = decodeCount(data)
 		if x, err := decodeDeadIndex("vero", data); err == nil {
 			if again, err := decodeDeadIndex("vero", x.encode()); err != nil || !reflect.DeepEqual(x, again) {
 				t.Fatalf("%+v reads back as %+v, %v", x, again, err)

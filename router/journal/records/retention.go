@@ -23,40 +23,40 @@ type DeadCount struct {
 // deadSize is how many dead letters there are of one kind.
 type deadSize struct{ count, bytes uint64 }
 
-// countDead counts what there is of a destination's dead letters.
-func (b *book) countDead(ctx context.Context, view engine.View, destination string) error {
-	from, to := allOf(keyDeadIndex)
+// countKept counts what there is of a kind of a destination's kept calls.
+func (b *recordState) countKept(ctx context.Context, view engine.View, destination string, k kind) error {
+	from, to := allOf(k.keys().index)
 	return view.Scan(ctx, destination, from, to, func(_, value []byte) (bool, error) {
 		x, err := decodeDeadIndex(destination, value)
 		if err != nil {
 			return false, err
 		}
-		b.countDeadLetter(&x, 1)
+		b.count(k, &x, 1)
 		return true, nil
 	})
 }
 
-// countDeadLetter adds a dead letter to the counts, or takes it out: by is 1 or -1.
-func (b *book) countDeadLetter(x *deadIndex, by int) {
+// count adds a kept call to the counts, or takes it out: by is 1 or -1.
+func (b *recordState) count(k kind, x *deadIndex, by int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	size := b.kinds[x.filter]
+	size := b.kept[k][x.filter]
 	if size == nil {
 		size = &deadSize{}
-		b.kinds[x.filter] = size
+		b.kept[k][x.filter] = size
 	}
 	size.count += uint64(by)
 	size.bytes += uint64(by) * x.size
 	if size.count == 0 {
-		delete(b.kinds, x.filter)
+		delete(b.kept[k], x.filter)
 	}
 }
 
-// deadTotal is how many dead letters a destination has.
-func (b *book) deadTotal() (total deadSize) {
+// total is how many calls of a kind are kept for a destination.
+func (b *recordState) total(k kind) (total deadSize) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, size := range b.kinds {
+	for _, size := range b.kept[k] {
 		total.count += size.count
 		total.bytes += size.bytes
 	}
@@ -67,9 +67,9 @@ func (b *book) deadTotal() (total deadSize) {
 func (s *deadLetters) DeadSummary(context.Context) ([]DeadCount, error) {
 	var counts []DeadCount
 	for _, name := range s.t.names() {
-		b := s.t.book(name)
+		b := s.t.recordState(name)
 		b.mu.Lock()
-		for filter, size := range b.kinds {
+		for filter, size := range b.kept[s.kind] {
 			counts = append(counts, DeadCount{filter, size.count, size.bytes})
 		}
 		b.mu.Unlock()
@@ -82,15 +82,16 @@ func (c *DeadCount) sortKey() string {
 	return strings.Join([]string{c.Destination, c.Reason, c.Type.String(), c.Source}, "\x00")
 }
 
-// Limits bound the dead letters.
+// Limits bound the calls of a kind that are kept.
 type Limits struct {
-	// MaxAge is how long one is kept; 0 is for ever. MaxBytes bounds what all take on disk.
+	// MaxAge is how long one is kept; 0 is no limit. MaxBytes bounds what all take on disk.
 	MaxAge   time.Duration
 	MaxBytes uint64
 }
 
-// retention keeps the number and the age of dead letters within their limits.
+// retention keeps the size and the age of one kind of kept calls within their limits.
 type retention struct {
+	kind   kind
 	t      *table
 	log    *zap.Logger
 	limits Limits
@@ -105,16 +106,15 @@ type retention struct {
 	oldest map[string]time.Time // by destination
 }
 
-// Limits for which dead letters go that nobody has replayed or discarded.
+// Limits that remove calls which no operator has replayed or discarded.
 const (
 	limitAge   = "max_age"
 	limitBytes = "max_bytes"
 )
 
-func newRetention(o Options, t *table) *retention {
-	r := &retention{t: t, log: o.Log, limits: o.Limits, oldest: map[string]time.Time{}}
-	r.lost = prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "aka", Subsystem: "dead_letters", Name: "lost_total",
-		Help: "Dead letters that went because of dead_letters.max_age or max_bytes: their calls are lost."}, []string{"destination", "limit"})
+func newRetention(k kind, limits Limits, o Options, t *table) *retention {
+	r := &retention{kind: k, t: t, log: o.Log, limits: limits, oldest: map[string]time.Time{}}
+	r.lost = prometheus.NewCounterVec(k.lostOptions(), []string{"destination", "limit"})
 	o.Registry.MustRegister(r, r.lost)
 	return r
 }
@@ -140,7 +140,7 @@ func (r *retention) run(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		if err := r.enforce(ctx, time.Now()); err != nil && ctx.Err() == nil {
-			r.log.Warn("dead letter limits not enforced, retrying", zap.Error(err), zap.String("hint", "is the disk full?"))
+			r.notEnforced(err)
 		}
 		select {
 		case <-ctx.Done():
@@ -148,6 +148,14 @@ func (r *retention) run(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+func (r *retention) notEnforced(err error) {
+	if r.kind == kindDropped {
+		r.log.Warn("dropped call limits not enforced, retrying", zap.Error(err), zap.String("hint", "is the disk full?"))
+		return
+	}
+	r.log.Warn("dead letter limits not enforced, retrying", zap.Error(err), zap.String("hint", "is the disk full?"))
 }
 
 func (r *retention) enforce(ctx context.Context, now time.Time) error {
@@ -165,7 +173,7 @@ func (r *retention) enforce(ctx context.Context, now time.Time) error {
 func (r *retention) total() (bytes uint64, largest string) {
 	most := uint64(0)
 	for _, name := range r.t.names() {
-		size := r.t.book(name).deadTotal().bytes
+		size := r.t.recordState(name).total(r.kind).bytes
 		bytes += size
 		if size > most {
 			most, largest = size, name
@@ -232,40 +240,46 @@ func (r *retention) expire(ctx context.Context, now time.Time) error {
 // drop removes the oldest dead letters of a destination as long as they are too many, a batch at a time, says so, and
 // returns how many there were.
 func (r *retention) drop(ctx context.Context, limit, destination string, tooMany func(*deadIndex) bool) (n int, err error) {
-	if r.t.book(destination).deadTotal().count == 0 {
+	if r.t.recordState(destination).total(r.kind).count == 0 {
 		return 0, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	reasons := map[string]int{}
-	err = r.t.change(ctx, destination, func(b *book, c *change) error {
-		return r.t.each(ctx, destination, keyDeadIndex, 0, func(id uint64, value []byte) (bool, error) {
+	err = r.t.change(ctx, destination, func(b *recordState, c *change) error {
+		return r.t.each(ctx, destination, r.kind.keys().index, 0, func(id uint64, value []byte) (bool, error) {
 			x, err := decodeDeadIndex(destination, value)
 			if err != nil {
 				return false, err
 			}
-			if n == runLetters || !tooMany(&x) {
+			if n == runDeadLetters || !tooMany(&x) {
 				return false, nil
 			}
 			n++
 			reasons[x.filter.Reason]++
-			return true, b.removeDead(c, destination, id, value)
+			return true, b.remove(c, r.kind, destination, id, value)
 		})
 	})
 	if err != nil || n == 0 {
 		return 0, err
 	}
 	r.lost.WithLabelValues(destination, limit).Add(float64(n))
+	if r.kind == kindDropped { // that is what the limits are for
+		return n, nil
+	}
 	for _, reason := range slices.Sorted(maps.Keys(reasons)) {
-		r.log.Error("dead letters removed, their calls are lost", zap.String("limit", "dead_letters."+limit),
+		r.log.Error("dead letters removed, their calls are lost", zap.String("limit", r.kind.section()+"."+limit),
 			zap.String("destination", destination), zap.String("reason", reason), zap.Int("count", reasons[reason]),
 			zap.String("hint", "replay or discard them in time, or raise the limit"))
 	}
 	return n, nil
 }
 
-// warn says when dead letters take up much of their room.
+// warn says when dead letters take up much of their room. What is dropped may fill its own: no call of it was to be sent.
 func (r *retention) warn() {
+	if r.kind == kindDropped {
+		return
+	}
 	limit := r.limits.MaxBytes
 	bytes, _ := r.total()
 	if percent := r.fill.Crossed(bytes, limit); percent > 0 {
@@ -278,8 +292,8 @@ func (r *retention) warn() {
 func (r *retention) findOldest(ctx context.Context) error {
 	for _, name := range r.t.names() {
 		at := time.Time{}
-		if r.t.book(name).deadTotal().count > 0 {
-			err := r.t.each(ctx, name, keyDeadIndex, 0, func(_ uint64, value []byte) (bool, error) {
+		if r.t.recordState(name).total(r.kind).count > 0 {
+			err := r.t.each(ctx, name, r.kind.keys().index, 0, func(_ uint64, value []byte) (bool, error) {
 				x, err := decodeDeadIndex(name, value)
 				at = x.stored
 				return false, err
@@ -297,20 +311,45 @@ func (r *retention) findOldest(ctx context.Context) error {
 	return nil
 }
 
+// keptMetrics describe what is kept of a kind.
+type keptMetrics struct{ calls, bytes, oldest, limit *prometheus.Desc }
+
+func (k kind) metrics() keptMetrics {
+	return [kindCount]keptMetrics{deadMetrics, droppedMetrics}[k]
+}
+
 var (
-	deadCalls  = prometheus.NewDesc("aka_dead_letters", "Dead letters that are kept.", []string{"destination"}, nil)
-	deadBytes  = deadDesc("bytes", "Size of the dead letters on disk.", "destination")
-	deadOldest = deadDesc("oldest_seconds", "Age of the oldest dead letter, since it was stored; 0 when there is none.", "destination")
-	deadLimit  = deadDesc("max_bytes", "Size beyond which the oldest dead letters go (dead_letters.max_bytes).")
+	deadMetrics = keptMetrics{
+		calls:  desc("dead_letters", "Dead letters that are kept.", "destination"),
+		bytes:  desc("dead_letters_bytes", "Size of the dead letters on disk.", "destination"),
+		oldest: desc("dead_letters_oldest_seconds", "Age of the oldest dead letter, since it was stored; 0 when there is none.", "destination"),
+		limit:  desc("dead_letters_max_bytes", "Size beyond which the oldest dead letters go (dead_letters.max_bytes)."),
+	}
+	droppedMetrics = keptMetrics{
+		calls:  desc("dropped_kept", "Dropped calls that are kept.", "destination"),
+		bytes:  desc("dropped_kept_bytes", "Size of the kept dropped calls on disk.", "destination"),
+		oldest: desc("dropped_kept_oldest_seconds", "Age of the oldest kept dropped call, since it was stored; 0 when there is none.", "destination"),
+		limit:  desc("dropped_kept_max_bytes", "Size beyond which the oldest kept dropped calls go (dropped.max_bytes)."),
+	}
 )
 
-func deadDesc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc("aka_dead_letters_"+name, help, labels, nil)
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("aka_"+name, help, labels, nil)
+}
+
+func (k kind) lostOptions() prometheus.CounterOpts {
+	return [kindCount]prometheus.CounterOpts{
+		{Namespace: "aka", Subsystem: "dead_letters", Name: "lost_total",
+			Help: "Dead letters that went because of dead_letters.max_age or max_bytes: their calls are lost."},
+		{Namespace: "aka", Subsystem: "dropped", Name: "removed_total",
+			Help: "Kept dropped calls that went because of dropped.max_age or max_bytes: they cannot be replayed any more."},
+	}[k]
 }
 
 // Describe implements prometheus.Collector.
 func (r *retention) Describe(ch chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{deadCalls, deadBytes, deadOldest, deadLimit} {
+	m := r.kind.metrics()
+	for _, desc := range []*prometheus.Desc{m.calls, m.bytes, m.oldest, m.limit} {
 		ch <- desc
 	}
 }
@@ -320,25 +359,26 @@ func (r *retention) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 	}
-	gauge(deadLimit, float64(r.limits.MaxBytes))
+	m := r.kind.metrics()
+	gauge(m.limit, float64(r.limits.MaxBytes))
 	r.mu.Lock()
 	oldest := maps.Clone(r.oldest)
 	r.mu.Unlock()
 	for _, name := range r.t.names() {
-		if total := r.t.book(name).deadTotal(); total.count > 0 {
+		if total := r.t.recordState(name).total(r.kind); total.count > 0 {
 			if _, known := oldest[name]; !known {
 				oldest[name] = time.Time{}
 			}
 		}
 	}
 	for destination, since := range oldest {
-		total := r.t.book(destination).deadTotal()
-		gauge(deadCalls, float64(total.count), destination)
-		gauge(deadBytes, float64(total.bytes), destination)
+		total := r.t.recordState(destination).total(r.kind)
+		gauge(m.calls, float64(total.count), destination)
+		gauge(m.bytes, float64(total.bytes), destination)
 		age := 0.0
 		if !since.IsZero() {
 			age = max(time.Since(since).Seconds(), 0)
 		}
-		gauge(deadOldest, age, destination)
+		gauge(m.oldest, age, destination)
 	}
 }

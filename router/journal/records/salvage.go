@@ -6,9 +6,9 @@ import (
 	"encoding/binary"
 	"time"
 
-	"aka/router/journal/codec"
 	"aka/router/journal/engine"
 	"aka/router/journal/frame"
+	"aka/router/journal/ledger"
 )
 
 // Salvager copies records to a new journal. What is derived from others it makes anew.
@@ -18,15 +18,17 @@ type Salvager struct {
 	// Lost counts the records that cannot be read, and Next is the sequence of the first frame of which no record knows.
 	Lost, Next uint64
 
-	books map[string]*salvagedBook
+	recordStates map[string]*salvagedState
 }
 
-// salvagedBook is what was brought over of one destination.
-type salvagedBook struct {
+// salvagedState is what was brought over of one destination.
+type salvagedState struct {
 	change   change
+	ledger   ledgerState
 	size     int
 	progress bool
 	state    bool
+	facts    bool
 }
 
 // salvageBatch is how many bytes of records are written at once.
@@ -37,13 +39,13 @@ func (s *Salvager) Take(destination string, key, value []byte) error {
 	if len(key) == 0 {
 		return nil
 	}
-	if s.books == nil {
-		s.books = map[string]*salvagedBook{}
+	if s.recordStates == nil {
+		s.recordStates = map[string]*salvagedState{}
 	}
-	b := s.books[destination]
+	b := s.recordStates[destination]
 	if b == nil {
-		b = &salvagedBook{}
-		s.books[destination] = b
+		b = &salvagedState{}
+		s.recordStates[destination] = b
 	}
 	key, value = bytes.Clone(key), bytes.Clone(value)
 	if err := s.take(b, destination, key, value); err != nil {
@@ -56,26 +58,30 @@ func (s *Salvager) Take(destination string, key, value []byte) error {
 	return s.write(destination, b)
 }
 
-func (s *Salvager) take(b *salvagedBook, destination string, key, value []byte) error {
+func (s *Salvager) take(b *salvagedState, destination string, key, value []byte) error {
 	switch key[0] {
 	case keyAccount:
 		was, err := decodeAccount(value)
 		a := &b.change.account
-		a.lastDead, a.lastMerge = max(a.lastDead, was.lastDead), max(a.lastMerge, was.lastMerge)
+		a.lastDead = max(a.lastDead, was.lastDead)
 		return err
 	case keyDead:
-		return b.takeDead(destination, key, value)
+		return b.takeKept(kindDead, destination, key, value)
+	case keyDropped:
+		return b.takeKept(kindDropped, destination, key, value)
 	case keyParked:
 		if _, err := decodeParked(destination, key, value); err != nil {
 			return err
 		}
 		b.change.account.parked++
-	case keyMerges:
-		if len(value) < 8 {
-			return codec.ErrDamaged
+	case keyFact:
+		b.facts = true
+	case keyLedger:
+		return b.takeEntry(key, value)
+	case keyAutoDecisions:
+		if _, err := decodeAutoDecisions(value); err != nil {
+			return err
 		}
-		b.change.account.merges++
-		b.change.account.lastMerge = max(b.change.account.lastMerge, binary.BigEndian.Uint64(value))
 	case keyProgress:
 		p, err := frame.DecodeProgress(value)
 		if err != nil {
@@ -105,8 +111,8 @@ func (s *Salvager) take(b *salvagedBook, destination string, key, value []byte) 
 	return nil
 }
 
-// takeDead copies a dead letter, and makes its index anew.
-func (b *salvagedBook) takeDead(destination string, key, value []byte) error {
+// takeKept copies a dead letter or a dropped call, and makes its index anew.
+func (b *salvagedState) takeKept(k kind, destination string, key, value []byte) error {
 	d := &DeadLetter{}
 	entry, err := frame.ReadMeta(value, d)
 	if err != nil {
@@ -117,16 +123,36 @@ func (b *salvagedBook) takeDead(destination string, key, value []byte) error {
 	if stored.IsZero() {
 		stored = time.Now()
 	}
-	index := deadIndex{DeadFilter{destination, d.Reason, entry.Type, entry.Source}, stored, uint64(len(value)) + deadOverhead, d.callKey()}
+	index := deadIndex{DeadFilter{destination, d.Reason, entry.Type, entry.Source}, stored, uint64(len(value)) + deadOverhead, d.callKey(k)}
 	b.change.set(key, value)
-	b.change.set(recordKey(keyDeadIndex, id), index.encode())
+	b.change.set(recordKey(k.keys().index, id), index.encode())
 	b.change.set(index.callKey, binary.BigEndian.AppendUint64(nil, id))
-	b.change.account.dead++
+	*b.change.account.kept(k)++
 	b.change.account.lastDead = max(b.change.account.lastDead, id)
 	return nil
 }
 
-func (s *Salvager) write(destination string, b *salvagedBook) error {
+// takeEntry copies an entry of the ledger, and makes its index anew. Entries come in the order of their numbers.
+func (b *salvagedState) takeEntry(key, value []byte) error {
+	e, err := ledger.Decode(value)
+	if err != nil {
+		return err
+	}
+	e.Number = numberIn(key)
+	b.change.set(key, value)
+	for _, index := range indexesOf(&e) {
+		b.change.set(index, nil)
+	}
+	if b.ledger.count == 0 {
+		b.ledger.first = e.Number
+	}
+	b.ledger.last = e.Number
+	b.ledger.count++
+	b.ledger.bytes += entrySize(value)
+	return nil
+}
+
+func (s *Salvager) write(destination string, b *salvagedState) error {
 	list := b.change.list
 	b.change.list, b.size = nil, 0
 	if len(list) == 0 {
@@ -137,12 +163,21 @@ func (s *Salvager) write(destination string, b *salvagedBook) error {
 
 // Finish writes what is known of each destination. known is false where there was nothing of any.
 func (s *Salvager) Finish() (known bool, err error) {
-	for destination, b := range s.books {
+	for destination, b := range s.recordStates {
 		if b.progress && !b.state {
 			b.change.set([]byte{keyState}, destinationState{}.encode())
 		}
+		if b.facts {
+			b.change.set(factKey(FactsSalvaged), []byte{recordVersion})
+		}
 		known = known || b.progress || b.state
+		if b.ledger.count > 0 {
+			b.change.set([]byte{keyLedgerState}, b.ledger.encode())
+		}
 		b.change.set([]byte{keyAccount}, b.change.account.encode())
+		if n := b.change.account.dropped; n > 0 {
+			b.change.set([]byte{keyDroppedCount}, encodeCount(n))
+		}
 		if err := s.write(destination, b); err != nil {
 			return known, err
 		}

@@ -1,10 +1,11 @@
 // Package records is what the journal keeps beside its log, for each destination: progress, dead letters, parked calls,
-// merges, and whether it is paused or removed. Each is a keyed record of an engine, and is safe on disk when a method returns.
+// merges, the merge ledger, and whether it is paused or removed. Each is a keyed record of an engine, and is safe on disk when a method returns.
 package records
 
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,14 +29,19 @@ const requestTimeout = 5 * time.Second
 // Store is the records of all destinations. It is safe for concurrent use.
 type Store struct {
 	deadLetters
+	droppedCalls
 	parkedCalls
-	mergeBlocks
+	facts
+	ledgers
+	decisions
 	destinations
 }
 
 // Options are what a store needs beside its engine.
 type Options struct {
 	Limits Limits
+	// Dropped are the limits of the dropped calls.
+	Dropped Limits
 	// Head returns how many calls the log has accepted, and the position after the last of them.
 	Head func() (calls uint64, next frame.Position)
 	// Damaged counts a call that cannot be read.
@@ -85,25 +91,41 @@ func (c *Content) SavedHead() Head { return c.saved }
 func (c *Content) Open(e engine.Engine, o Options) *Store {
 	t := c.table
 	t.engine = e
-	kept := newRetention(o, t)
+	dead, dropped := newRetention(kindDead, o.Limits, o, t), newRetention(kindDropped, o.Dropped, o, t)
+	retentions := [kindCount]*retention{dead, dropped}
 	s := &Store{
-		deadLetters:  deadLetters{t: t, log: o.Log, retention: kept},
+		deadLetters:  deadLetters{kind: kindDead, t: t, log: o.Log, retention: dead},
+		droppedCalls: droppedCalls{deadLetters{kind: kindDropped, t: t, log: o.Log, retention: dropped}},
 		parkedCalls:  parkedCalls{t: t, log: o.Log, unreadable: unreadable{count: o.Damaged}},
-		mergeBlocks:  mergeBlocks{t: t},
-		destinations: destinations{t: t, log: o.Log, retention: kept, end: o.Head, saved: c.saved},
+		facts:        facts{t: t},
+		ledgers:      ledgers{t: t, log: o.Log, limits: map[string]LedgerLimits{}},
+		decisions:    decisions{t: t},
+		destinations: destinations{t: t, log: o.Log, retentions: retentions, end: o.Head, saved: c.saved},
 	}
-	for _, name := range s.Known() {
-		kept.registerMetrics(name)
+	for _, name := range s.Destinations() {
+		s.registerMetrics(name)
 	}
 	return s
 }
 
-// Run enforces the limits of dead letters until ctx ends.
-func (s *Store) Run(ctx context.Context) { s.deadLetters.retention.run(ctx) }
+// Run enforces the limits of dead letters, of dropped calls and of ledgers until ctx ends.
+func (s *Store) Run(ctx context.Context) {
+	var each sync.WaitGroup
+	for _, r := range s.retentions {
+		each.Go(func() { r.run(ctx) })
+	}
+	each.Go(func() { s.ledgers.run(ctx) })
+	each.Wait()
+}
 
-// Enforce removes the dead letters that are over the limits at a time.
+// Enforce removes the dead letters, the dropped calls and the ledger entries that are over the limits at a time.
 func (s *Store) Enforce(ctx context.Context, now time.Time) error {
-	return s.deadLetters.retention.enforce(ctx, now)
+	for _, r := range s.retentions {
+		if err := r.enforce(ctx, now); err != nil {
+			return err
+		}
+	}
+	return s.ledgers.enforce(ctx, now)
 }
 
 // Head is the end of a log: its last frame, and how many calls it has accepted up to it.

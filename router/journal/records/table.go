@@ -16,17 +16,25 @@ import (
 // The records of a destination, by the first byte of their keys. Numbers in keys are big-endian, so that keys are in the
 // numbers' order.
 const (
-	keyAccount   = 'a' // what there must be: see account
-	keyDead      = 'd' // + id: a dead letter
-	keyDeadIndex = 'i' // + id: what dead letters are chosen and counted by: see deadIndex
-	keyDeadCall  = 'u' // + callKey: the id of the dead letter that a call is
-	keyParked    = 'k' // + queue, position: a parked call: see ParkedKey
-	keyMerges    = 'm' // + block: a block of merges, behind the number of its save
-	keyProgress  = 'g' // the encoded Progress
-	keyHead      = 'h' // the end of the log when progress was saved: see head
-	keyState     = 's' // paused, removed: see destinationState
-	keyType      = 't' // whose adapter the destination has: see types.go
-	keyFence     = 'f' // never there: its removal is the write that unsure ones do not come after
+	keyAccount       = 'a'     // what there must be: see account
+	keyDead          = 'd'     // + id: a dead letter
+	keyDeadIndex     = 'i'     // + id: what dead letters are chosen and counted by: see deadIndex
+	keyDeadCall      = 'u'     // + callKey: the id of the dead letter that a call is
+	keyParked        = 'k'     // + queue, position: a parked call: see ParkedKey
+	keyFact          = KeyFact // + its key: see Fact
+	keyProgress      = 'g'     // the encoded Progress
+	keyHead          = 'h'     // the end of the log when progress was saved: see head
+	keyState         = 's'     // paused, removed: see destinationState
+	keyType          = 't'     // whose adapter the destination has: see types.go
+	keyLedger        = 'l'     // + number: an entry of the merge ledger
+	keyLedgerIndex   = 'j'     // + digest, number: that an entry names the id of that digest
+	keyLedgerState   = 'L'     // what there must be of the ledger: see ledgerState
+	keyAutoDecisions = 'o'     // the automatic decisions: see autodecisions.go
+	keyDropped       = 'x'     // + id: a dropped call that is kept, as a dead letter is
+	keyDroppedIndex  = 'y'     // + id: what dropped calls are chosen and counted by: see deadIndex
+	keyDroppedCall   = 'z'     // + callKey: the id under which a dropped call is kept
+	keyDroppedCount  = 'c'     // how many dropped calls there must be: see account
+	keyFence         = 'f'     // never there: its removal is the write that unsure ones do not come after
 )
 
 func recordKey(kind byte, number uint64) []byte {
@@ -44,18 +52,30 @@ func numberIn(key []byte) uint64 {
 // allOf are the bounds of a scan over all records of a kind.
 func allOf(kind byte) (from, to []byte) { return []byte{kind}, []byte{kind + 1} }
 
-// account is how many records of each kind a destination has. It is changed together with them, so that a start which finds
-// other numbers knows that something is gone.
+// account is how many records of each kind a destination has, but for facts, of which there may be millions. It is changed
+// together with them, so that a start which finds other numbers knows that something is gone.
 type account struct {
-	dead, parked, merges uint64
-	// lastDead is the highest id that was given, lastMerge the number of the last save of merges.
-	lastDead, lastMerge uint64
+	dead, parked uint64
+	// dropped has a record of its own.
+	dropped uint64
+	// lastDead is the highest id that was given to a dead letter or a dropped call.
+	lastDead uint64
+	// unused are numbers that earlier versions of aka counted.
+	unused [2]uint64
 }
 
 const recordVersion = 1
 
+// kept is how many calls of a kind there are.
+func (a *account) kept(k kind) *uint64 {
+	if k == kindDropped {
+		return &a.dropped
+	}
+	return &a.dead
+}
+
 func (a *account) numbers() [5]*uint64 {
-	return [...]*uint64{&a.dead, &a.parked, &a.merges, &a.lastDead, &a.lastMerge}
+	return [...]*uint64{&a.dead, &a.parked, &a.unused[0], &a.lastDead, &a.unused[1]}
 }
 
 func (a *account) encode() []byte {
@@ -74,6 +94,7 @@ func decodeAccount(data []byte) (a account, err error) {
 	for _, n := range a.numbers() {
 		*n = r.Uvarint()
 	}
+	a.unused = [2]uint64{}
 	return a, r.Err
 }
 
@@ -82,28 +103,30 @@ type table struct {
 	engine engine.Engine
 	states *states
 
-	mu       sync.Mutex
-	books    map[string]*book
-	lastDead uint64 // the highest id of a dead letter that was given, all destinations together
+	mu           sync.Mutex
+	recordStates map[string]*recordState
+	lastDead     uint64 // the highest id that was given, to both kinds and at all destinations together
+	lastEntry    uint64 // the highest number of a ledger entry, the same
 }
 
-// book is what is known of one destination's records.
-type book struct {
+// recordState is what is known of one destination's records.
+type recordState struct {
 	// changing has one place: who has it changes the destination's records. Below belongs to it.
 	changing chan struct{}
 	account  account
 	// stale is set where a change may or may not be stored: the account must be read again before the next.
 	stale  bool
 	queues queueEnds
+	ledger ledgerMemory
 
 	// mu is held for no longer than it takes to look or to count.
-	mu    sync.Mutex
-	kinds map[DeadFilter]*deadSize
+	mu   sync.Mutex
+	kept [kindCount]map[DeadFilter]*deadSize
 	// withdrawn are the parked calls that dead letters became, by their ids, where it is not known whether that is stored.
 	withdrawn map[uint64]*Parked
 }
 
-func newTable(s *states) *table { return &table{states: s, books: map[string]*book{}} }
+func newTable(s *states) *table { return &table{states: s, recordStates: map[string]*recordState{}} }
 
 // load reads the accounts and counts what there is of each kind. Where that is less, or more, it fails and says what.
 func (t *table) load(ctx context.Context, view engine.View) error {
@@ -112,25 +135,26 @@ func (t *table) load(ctx context.Context, view engine.View) error {
 		return err
 	}
 	for _, name := range destinations {
-		b := newBook()
+		b := newRecordState()
 		if err := b.load(ctx, view, name); err != nil {
 			return err
 		}
 		if err := b.verify(ctx, view, name); err != nil {
 			return err
 		}
-		t.books[name] = b
+		t.recordStates[name] = b
 		t.lastDead = max(t.lastDead, b.account.lastDead)
+		t.lastEntry = max(t.lastEntry, b.ledger.state.last)
 	}
 	return nil
 }
 
-func newBook() *book {
-	return &book{changing: make(chan struct{}, 1), kinds: map[DeadFilter]*deadSize{}, withdrawn: map[uint64]*Parked{}}
+func newRecordState() *recordState {
+	return &recordState{changing: make(chan struct{}, 1), kept: [kindCount]map[DeadFilter]*deadSize{{}, {}}, withdrawn: map[uint64]*Parked{}}
 }
 
-// load reads the account, and counts the dead letters by kind.
-func (b *book) load(ctx context.Context, view engine.View, destination string) error {
+// load reads the account, and counts the dead letters and the dropped calls.
+func (b *recordState) load(ctx context.Context, view engine.View, destination string) error {
 	data, err := view.Get(ctx, destination, []byte{keyAccount})
 	switch {
 	case errors.Is(err, engine.ErrNoRecord):
@@ -141,23 +165,28 @@ func (b *book) load(ctx context.Context, view engine.View, destination string) e
 			return fmt.Errorf("account of %s: %w", destination, err)
 		}
 	}
-	if err := b.countDead(ctx, view, destination); err != nil {
-		return fmt.Errorf("dead letters of %s: %w", destination, err)
+	if b.account.dropped, err = readDroppedCount(ctx, view, destination); err != nil {
+		return err
 	}
-	return nil
+	for _, k := range kinds {
+		if err := b.countKept(ctx, view, destination, k); err != nil {
+			return fmt.Errorf("%s of %s: %w", k, destination, err)
+		}
+	}
+	return b.loadLedger(ctx, view, destination)
 }
 
 // verify compares what there is with the account.
-func (b *book) verify(ctx context.Context, view engine.View, destination string) error {
+func (b *recordState) verify(ctx context.Context, view engine.View, destination string) error {
 	for _, kind := range []struct {
 		name string
 		key  byte
 		want uint64
 		note func(key []byte)
 	}{
-		{"dead letters", keyDeadIndex, b.account.dead, noteNothing},
+		{kindDead.String(), keyDeadIndex, b.account.dead, noteNothing},
+		{kindDropped.String(), keyDroppedIndex, b.account.dropped, noteNothing},
 		{"parked calls", keyParked, b.account.parked, b.queues.found},
-		{"blocks of merges", keyMerges, b.account.merges, noteNothing},
 	} {
 		found, err := countOf(ctx, view, destination, kind.key, kind.note)
 		if err != nil {
@@ -167,7 +196,7 @@ func (b *book) verify(ctx context.Context, view engine.View, destination string)
 			return fmt.Errorf("%w: destination %s has %d %s, and had %d", ErrBroken, destination, found, kind.name, kind.want)
 		}
 	}
-	return nil
+	return b.verifyLedger(ctx, view, destination)
 }
 
 func noteNothing([]byte) {}
@@ -182,30 +211,30 @@ func countOf(ctx context.Context, view engine.View, destination string, kind byt
 	return n, err
 }
 
-// book returns what is known of a destination.
-func (t *table) book(destination string) *book {
+// recordState returns what is known of a destination.
+func (t *table) recordState(destination string) *recordState {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	b := t.books[destination]
+	b := t.recordStates[destination]
 	if b == nil {
-		b = newBook()
-		t.books[destination] = b
+		b = newRecordState()
+		t.recordStates[destination] = b
 	}
 	return b
 }
 
-// names returns the destinations that have a book.
+// names returns the destinations that have a record state.
 func (t *table) names() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	names := make([]string, 0, len(t.books))
-	for name := range t.books {
+	names := make([]string, 0, len(t.recordStates))
+	for name := range t.recordStates {
 		names = append(names, name)
 	}
 	return names
 }
 
-// nextDead gives the id of a new dead letter.
+// nextDead gives the id of a new dead letter or dropped call. No two have the same, so that a replay is recognized by it.
 func (t *table) nextDead() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -231,8 +260,8 @@ func (c *change) remove(key []byte) {
 
 // change has build say what to change, with no other change of the destination in between, and returns once that is stored.
 // Where there is nothing to change, nothing is written.
-func (t *table) change(ctx context.Context, destination string, build func(b *book, c *change) error) error {
-	b := t.book(destination)
+func (t *table) change(ctx context.Context, destination string, build func(b *recordState, c *change) error) error {
+	b := t.recordState(destination)
 	select {
 	case b.changing <- struct{}{}:
 		defer func() { <-b.changing }()
@@ -251,6 +280,9 @@ func (t *table) change(ctx context.Context, destination string, build func(b *bo
 	if c.account != b.account {
 		c.set([]byte{keyAccount}, c.account.encode())
 	}
+	if c.account.dropped != b.account.dropped {
+		c.set([]byte{keyDroppedCount}, encodeCount(c.account.dropped))
+	}
 	if err := t.engine.Apply(ctx, destination, c.list); err != nil {
 		b.stale = errors.Is(err, engine.ErrUnsure)
 		return err
@@ -265,11 +297,11 @@ func (t *table) change(ctx context.Context, destination string, build func(b *bo
 // reload reads what is known of a destination in memory again. Before that it makes a write that changes nothing: no unsure
 // one can appear after it. It does not go through the parked calls, of which there may be millions: they are what the account
 // says, which was changed with them.
-func (t *table) reload(ctx context.Context, destination string, b *book) error {
+func (t *table) reload(ctx context.Context, destination string, b *recordState) error {
 	if err := t.engine.Apply(ctx, destination, []engine.Change{{Key: []byte{keyFence}, Delete: true}}); err != nil {
 		return err
 	}
-	fresh := newBook()
+	fresh := newRecordState()
 	if err := fresh.load(ctx, t.engine, destination); err != nil {
 		return err
 	}
@@ -278,7 +310,7 @@ func (t *table) reload(ctx context.Context, destination string, b *book) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.account, b.kinds, b.stale = fresh.account, fresh.kinds, false
+	b.account, b.kept, b.ledger, b.stale = fresh.account, fresh.kept, fresh.ledger, false
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package records
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -68,12 +67,12 @@ func (s *states) setType(destination, vendorType string) {
 func (s *destinations) TypeOf(destination string) string { return s.t.states.typeOf(destination) }
 
 // SetType notes a destination's type, and returns once that is safe on disk. It must not be running. Where it had another one,
-// nothing of what waits was ever sent to the new vendor: no doubt is left about it, and no memory of merges.
+// nothing of what waits was ever sent to the new vendor: no doubt is left about it. What is remembered of merges names its account.
 func (s *destinations) SetType(ctx context.Context, destination, vendorType string) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	before := ""
-	err := s.t.change(ctx, destination, func(_ *book, c *change) error {
+	err := s.t.change(ctx, destination, func(_ *recordState, c *change) error {
 		before = s.t.states.typeOf(destination)
 		if before == vendorType {
 			return nil
@@ -83,7 +82,7 @@ func (s *destinations) SetType(ctx context.Context, destination, vendorType stri
 		if before == "" {
 			return nil
 		}
-		return errors.Join(s.removeMerges(ctx, c, destination), s.removeDoubt(ctx, c, destination))
+		return s.clearPossiblyDelivered(ctx, c, destination)
 	})
 	if err != nil {
 		return fmt.Errorf("set the type of %s: %w", destination, err)
@@ -94,18 +93,9 @@ func (s *destinations) SetType(ctx context.Context, destination, vendorType stri
 	return nil
 }
 
-func (s *destinations) removeMerges(ctx context.Context, c *change, destination string) error {
-	c.account.merges = 0
-	from, to := allOf(keyMerges)
-	return s.t.engine.Scan(ctx, destination, from, to, func(key, _ []byte) (bool, error) {
-		c.remove(bytes.Clone(key))
-		return true, nil
-	})
-}
-
-// removeDoubt makes progress whose run crashed that of one which stopped in order. What is parked says itself for which vendor it
+// clearPossiblyDelivered makes progress whose run crashed that of one which stopped in order. What is parked says itself for which vendor it
 // was tried.
-func (s *destinations) removeDoubt(ctx context.Context, c *change, destination string) error {
+func (s *destinations) clearPossiblyDelivered(ctx context.Context, c *change, destination string) error {
 	p, err := s.savedProgress(ctx, destination)
 	if errors.Is(err, engine.ErrNoRecord) {
 		return nil

@@ -7,11 +7,15 @@ import (
 
 	"aka/router/journal/codec"
 	"aka/router/journal/engine"
+	"aka/router/journal/frame"
 )
 
 // Parked is the dead letter's call as it would wait in a queue: with the exchanges that it had, none of which counts against it.
 func (d *DeadLetter) Parked(queue uint64) *Parked {
-	p := &Parked{Destination: d.Destination, Queue: queue, Position: d.Position, Attempts: d.Attempts, First: d.First, Entry: d.Entry}
+	p := &Parked{Destination: d.Destination, Queue: queue, Rank: d.Rank, Position: d.Position, Attempts: d.Attempts, First: d.First, Entry: d.Entry}
+	if d.Rank == (frame.Rank{}) {
+		p.Rank = d.Position
+	}
 	if before := d.Entry.Replayed; before != nil { // which Bury adds, should it die again
 		p.Attempts -= min(p.Attempts, before.Attempts)
 		p.First = d.Last
@@ -20,19 +24,19 @@ func (d *DeadLetter) Parked(queue uint64) *Parked {
 }
 
 // Withdraw takes dead letters of a destination, MaxParked of them at the most, out again: their calls are parked where park
-// says, all in one write. It returns the parked calls, in the order of letters, once that is safe on disk. park returns nil
+// says, all in one write. It returns the parked calls, in the order of the dead letters, once that is safe on disk. park returns nil
 // for a dead letter that is to stay, and must not use the store. Left out are those that are gone (replayed, discarded,
 // expired), those that cannot be read, and a second one with the same place as another.
 //
 // After an error it is not known whether they were stored. To withdraw them again is right, and returns those of the first
 // time, too.
-func (s *deadLetters) Withdraw(ctx context.Context, destination string, letters []uint64, park func(*DeadLetter) *Parked) (parked []*Parked, err error) {
+func (s *deadLetters) Withdraw(ctx context.Context, destination string, deadLetters []uint64, park func(*DeadLetter) *Parked) (parked []*Parked, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	if err = checkParked(len(letters)); err == nil {
-		err = s.t.change(ctx, destination, func(b *book, c *change) error {
-			w := withdrawal{dead: s, destination: destination, book: b, change: c, park: park, taken: map[ParkedKey]bool{}}
-			for _, id := range letters {
+	if err = checkParked(len(deadLetters)); err == nil {
+		err = s.t.change(ctx, destination, func(b *recordState, c *change) error {
+			w := withdrawal{dead: s, destination: destination, recordState: b, change: c, park: park, taken: map[ParkedKey]bool{}}
+			for _, id := range deadLetters {
 				if err := w.take(ctx, id); err != nil {
 					return err
 				}
@@ -44,7 +48,7 @@ func (s *deadLetters) Withdraw(ctx context.Context, destination string, letters 
 	if err != nil {
 		return nil, fmt.Errorf("withdraw dead letters of %s: %w", destination, err)
 	}
-	s.t.book(destination).forgetWithdrawn(letters)
+	s.t.recordState(destination).forgetWithdrawn(deadLetters)
 	return parked, nil
 }
 
@@ -52,7 +56,7 @@ func (s *deadLetters) Withdraw(ctx context.Context, destination string, letters 
 type withdrawal struct {
 	dead        *deadLetters
 	destination string
-	book        *book
+	recordState *recordState
 	change      *change
 	park        func(*DeadLetter) *Parked
 
@@ -64,9 +68,9 @@ type withdrawal struct {
 // take withdraws a dead letter, if it is there and is not to stay.
 func (w *withdrawal) take(ctx context.Context, id uint64) error {
 	t := w.dead.t
-	index, err := t.get(ctx, w.destination, recordKey(keyDeadIndex, id))
+	index, err := t.get(ctx, w.destination, recordKey(kindDead.keys().index, id))
 	if errors.Is(err, engine.ErrNoRecord) {
-		return w.takeAgain(ctx, id)
+		return w.retake(ctx, id)
 	}
 	if err != nil {
 		return err
@@ -86,13 +90,13 @@ func (w *withdrawal) take(ctx context.Context, id uint64) error {
 	p.Destination = w.destination
 	w.fresh = append(w.fresh, p)
 	w.add(p)
-	w.book.noteWithdrawn(id, p)
-	return w.book.removeDead(w.change, w.destination, id, index)
+	w.recordState.noteWithdrawn(id, p)
+	return w.recordState.remove(w.change, kindDead, w.destination, id, index)
 }
 
-// takeAgain returns one that an unsure write has withdrawn.
-func (w *withdrawal) takeAgain(ctx context.Context, id uint64) error {
-	p := w.book.withdrawnAs(id)
+// retake returns one that an unsure write has withdrawn.
+func (w *withdrawal) retake(ctx context.Context, id uint64) error {
+	p := w.recordState.withdrawnAs(id)
 	if p == nil {
 		return nil
 	}
@@ -108,22 +112,22 @@ func (w *withdrawal) add(p *Parked) {
 	w.parked = append(w.parked, p)
 }
 
-func (b *book) noteWithdrawn(id uint64, p *Parked) {
+func (b *recordState) noteWithdrawn(id uint64, p *Parked) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.withdrawn[id] = p
 }
 
-func (b *book) withdrawnAs(id uint64) *Parked {
+func (b *recordState) withdrawnAs(id uint64) *Parked {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.withdrawn[id]
 }
 
-func (b *book) forgetWithdrawn(letters []uint64) {
+func (b *recordState) forgetWithdrawn(deadLetters []uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, id := range letters {
+	for _, id := range deadLetters {
 		delete(b.withdrawn, id)
 	}
 }

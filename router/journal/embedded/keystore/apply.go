@@ -81,8 +81,10 @@ func (w *write) finish(err error) (uint64, error) {
 func (s *Store) batch(destination string, changes []engine.Change) *pebble.Batch {
 	batch := s.db.NewBatch()
 	deletes := 0
+	key := recordPrefix(destination)
+	prefix := len(key)
 	for _, c := range changes {
-		key := recordKey(destination, c.Key)
+		key = append(key[:prefix], c.Key...) // the batch copies it
 		if c.Delete {
 			deletes++
 			_ = batch.Delete(key, nil) // a batch returns no errors before it is applied

@@ -105,7 +105,7 @@ func outcome(t *testing.T, damaged files, name string, h history) (string, error
 	return "nothing lost", nil
 }
 
-// TestOneFlippedBit flips bits in every kind of file: nothing is lost, or it is told, or Open refuses by the file's name and
+// TestOneFlippedBit flips bits in every kind of file: nothing is lost, or it is reported, or Open refuses by the file's name and
 // writes nothing. The end of the WAL may be lost where the number shows it.
 func TestOneFlippedBit(t *testing.T) {
 	random := rand.New(rand.NewPCG(*seed, 1))

@@ -58,7 +58,7 @@ func (d *disk) tried() {
 	}
 }
 
-// breakWith lets operations fail; nil mends the disk.
+// breakWith lets operations fail; nil repairs the disk.
 func (d *disk) breakWith(fault func(op errorfs.Op) error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

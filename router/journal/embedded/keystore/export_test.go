@@ -1,6 +1,8 @@
 package keystore
 
 import (
+	"bytes"
+	"context"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -31,4 +33,9 @@ func (o Options) TidyingAfter(d time.Duration) Options {
 func (s *Store) Rotate() error {
 	_, err := s.db.AsyncFlush()
 	return err
+}
+
+// Compact merges all tables, as background work does in time.
+func (s *Store) Compact(ctx context.Context) error {
+	return s.db.Compact(ctx, []byte{0}, bytes.Repeat([]byte{0xff}, 8), false)
 }

@@ -32,7 +32,7 @@ func (g *gate) leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.users--
-	g.look()
+	g.closeIfUnused()
 }
 
 // close shuts the gate and returns a channel that is closed when all users have left.
@@ -40,11 +40,11 @@ func (g *gate) close() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.shut = true
-	g.look()
+	g.closeIfUnused()
 	return g.vacant
 }
 
-func (g *gate) look() {
+func (g *gate) closeIfUnused() {
 	if g.shut && g.users == 0 {
 		close(g.vacant)
 	}

@@ -31,6 +31,9 @@ type Options struct {
 	// number of its last Apply. An error refuses the open: the records are not what they should be. A new store is not verified.
 	// The records can be read until Verify returns.
 	Verify func(records Records, number uint64) error
+	// Aid, where it is not 0, is the first byte of the keys of records that are only an aid, of which there may be millions. Open
+	// does not read the tables that hold nothing else: what is damaged there shows when it is read.
+	Aid byte
 
 	// for tests
 	adjust          func(*pebble.Options)
@@ -139,7 +142,7 @@ var errReadOnly = errors.New("the store is open for reading only")
 
 // openReadOnly looks at the folder and keeps what the look has opened.
 func openReadOnly(dir string, o Options) (*Store, error) {
-	found, err := look(dir, o, keepOpen)
+	found, err := inspect(dir, o, keepOpen)
 	if err != nil {
 		return nil, err
 	}

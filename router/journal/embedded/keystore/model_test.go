@@ -71,7 +71,7 @@ func someChanges(random *rand.Rand) (changes []engine.Change) {
 	return changes
 }
 
-// differs returns what a store holds other than it should. A record that is told to be damaged is no difference; damaged is how
+// differs returns what a store holds other than it should. A record that is reported as damaged is no difference; damaged is how
 // many there are.
 func differs(s keystore.Records, want state) (damaged int, err error) {
 	ctx := context.Background()

@@ -18,10 +18,10 @@ func open(dir string, o Options) (*Store, error) {
 	if err := fs.lockFolder(); err != nil {
 		return nil, err
 	}
-	found, err := look(dir, o, lookAtTables)
+	found, err := inspect(dir, o, inspectTables)
 	var s *Store
 	if err == nil {
-		s, err = openAside(dir, o, fs, found)
+		s, err = openCopy(dir, o, fs, found)
 	}
 	if err != nil {
 		fs.seal(true)
@@ -30,9 +30,9 @@ func open(dir string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// openAside opens a folder that was looked at. Pebble tries a flush that fails again and again, and some errors make it stop
+// openCopy opens a folder that was looked at. Pebble tries a flush that fails again and again, and some errors make it stop
 // without a return, so the opening is left behind where one of them comes up.
-func openAside(dir string, o Options, fs *waitFS, found found) (*Store, error) {
+func openCopy(dir string, o Options, fs *waitFS, found found) (*Store, error) {
 	type opened struct {
 		s   *Store
 		err error

@@ -23,7 +23,7 @@ func Salvage(dir string, o Options, visit func(destination string, key, value []
 	if err != nil {
 		return nil, fmt.Errorf("salvage records in %s: %w", dir, err)
 	}
-	s := salvage{looker: looker{dir: dir, o: o, names: names, lenient: true}, versions: make(map[string]version)}
+	s := salvage{inspector: inspector{dir: dir, o: o, names: names, lenient: true}, versions: make(map[string]version)}
 	switch there, err := readFormat(o.FS, dir); {
 	case err != nil:
 		s.problem(err)
@@ -41,7 +41,7 @@ func Salvage(dir string, o Options, visit func(destination string, key, value []
 // salvage reads tables and WALs without the database. It goes through them twice: to find the last version of each key, and to
 // report it.
 type salvage struct {
-	looker
+	inspector
 	tables   []source
 	wals     []source
 	versions map[string]version // by key of Pebble
@@ -101,7 +101,7 @@ func (s *salvage) source(name string) source {
 
 // liveSources finds the tables and WALs that the database uses.
 func (s *salvage) liveSources() error {
-	db, err := s.open(&lookFS{FS: s.o.FS, hidden: func(name string) bool { return isWAL(name) || isOptions(name) }})
+	db, err := s.open(&readOnlyFS{FS: s.o.FS, hidden: func(name string) bool { return isWAL(name) || isOptions(name) }})
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (s *salvage) liveSources() error {
 
 // liveWALs finds the WALs from the first one on that Pebble reads. It may be unable to read them.
 func (s *salvage) liveWALs() {
-	fs := &lookFS{FS: s.o.FS, hidden: isOptions}
+	fs := &readOnlyFS{FS: s.o.FS, hidden: isOptions}
 	if db, err := s.open(fs); err == nil {
 		_ = db.Close()
 	}

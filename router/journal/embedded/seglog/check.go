@@ -37,7 +37,7 @@ func (r Report) Sound() bool { return len(r.Problems) == 0 && r.Damaged == 0 && 
 func Check(dir string, o Options, visit func(engine.Frame)) (Report, error) {
 	o = o.withDefaults()
 	c := &checker{visit: visit, unreadable: map[string]bool{}}
-	files := patientFS{o.FS, c.cannotRead}
+	files := lenientFS{o.FS, c.cannotRead}
 	f, err := survey(files, dir)
 	if err != nil {
 		return Report{}, fmt.Errorf("check log: %w", err)
@@ -155,7 +155,7 @@ func (c *checker) read(i int) {
 	for {
 		it, err := scan.next()
 		if err != nil || it.kind == atEnd {
-			break // there is no error: see patientFile
+			break // there is no error: see lenientFile
 		}
 		c.item(it, scan.path)
 	}
@@ -188,28 +188,28 @@ func (c *checker) item(it item, path string) {
 	}
 }
 
-// patientFS reads files as far as they can be read, and zeros where they cannot.
-type patientFS struct {
+// lenientFS reads files as far as they can be read, and zeros where they cannot.
+type lenientFS struct {
 	vfs.FS
 	report func(path string, at int64, err error)
 }
 
-func (p patientFS) Open(name string, options ...vfs.OpenOption) (vfs.File, error) {
+func (p lenientFS) Open(name string, options ...vfs.OpenOption) (vfs.File, error) {
 	f, err := p.FS.Open(name, options...)
 	if err != nil {
 		return nil, err
 	}
-	return patientFile{f, name, p.report}, nil
+	return lenientFile{f, name, p.report}, nil
 }
 
-type patientFile struct {
+type lenientFile struct {
 	vfs.File
 	path   string
 	report func(path string, at int64, err error)
 }
 
 // ReadAt returns no error but io.EOF.
-func (f patientFile) ReadAt(b []byte, at int64) (n int, err error) {
+func (f lenientFile) ReadAt(b []byte, at int64) (n int, err error) {
 	if n, err = f.File.ReadAt(b, at); err == nil || errors.Is(err, io.EOF) {
 		return n, err
 	}

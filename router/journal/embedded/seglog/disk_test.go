@@ -8,7 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
-// disk is a file system that fails when it is told to, and has as much room as it is told.
+// disk is a file system that fails on request, and has a limited size.
 type disk struct {
 	vfs.FS
 	mu   sync.Mutex

@@ -228,8 +228,8 @@ func failedOperation(s *story) {
 // whileFailing appends while an operation fails, until that was met, and returns how many Appends failed.
 func (s *story) whileFailing(op Operation, skip int, follow func()) (failures int) {
 	s.Helper()
-	mend := s.FailLog(s.T, op, skip)
-	defer mend()
+	repair := s.FailLog(s.T, op, skip)
+	defer repair()
 	for n := 0; failures < 3 && n < 100; n++ {
 		data := s.frame(50 << 10)
 		if err := s.try(data); err != nil {
@@ -246,7 +246,7 @@ func crashAfterAFailedAppend(s *story) {
 	s.append(100)
 	for _, name := range slices.Sorted(maps.Keys(operations)) {
 		for skip := range 3 {
-			mend := s.FailLog(s.T, operations[name], skip)
+			repair := s.FailLog(s.T, operations[name], skip)
 			var err error
 			var data []byte
 			for n := 0; n < 100 && err == nil; n++ {
@@ -257,7 +257,7 @@ func crashAfterAFailedAppend(s *story) {
 				s.Fatalf("no Append failed with %s %d", name, skip)
 			}
 			s.Store.Crash(s.T, s.Engine)
-			mend()
+			repair()
 			s.open()
 			s.settle(err, data)
 			s.check()
@@ -272,7 +272,7 @@ func brokenRecords(s *story) {
 	s.needs(s.BreakRecords != nil)
 	s.append(100)
 	s.apply("vero", set("a", "1"), set("b", "1"))
-	mend := s.BreakRecords(s.T)
+	repair := s.BreakRecords(s.T)
 	changes := []engine.Change{set("a", "2"), set("b", "2")}
 	s.wantError(s.Apply(within(s.T), "vero", changes), engine.ErrFailed)
 	select {
@@ -285,7 +285,7 @@ func brokenRecords(s *story) {
 	s.wantError(s.Writable(s.Context(), 10), engine.ErrFailed)
 	s.checkFrames()
 	s.Store.Crash(s.T, s.Engine)
-	mend()
+	repair()
 	s.open()
 	if got, err := s.Get(s.Context(), "vero", []byte("a")); err == nil && string(got) == "2" {
 		s.expect("vero", changes...) // it may have been stored

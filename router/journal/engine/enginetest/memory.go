@@ -14,7 +14,7 @@ import (
 )
 
 // Memory is an engine in memory, for tests of what is above engines. Log and records know nothing of each other: where a
-// crash or a fault comes between two writes, one is there and the other is not. It can be told to fail.
+// crash or a fault comes between two writes, one is there and the other is not. It can be made to fail.
 type Memory struct {
 	mu      sync.Mutex
 	first   uint64

@@ -17,7 +17,7 @@ func TestMemoryKeepsWhatEnginesPromise(t *testing.T) {
 // memoryStore is a store whose failed writes end in one way.
 func memoryStore(fault Fault) Store {
 	m := NewMemory()
-	mend := func() { m.FailWrites(nil) }
+	repair := func() { m.FailWrites(nil) }
 	return Store{
 		Open: func(*testing.T) engine.Engine {
 			m = m.Crash() // what it stored is all that is left of it
@@ -27,7 +27,7 @@ func memoryStore(fault Fault) Store {
 		Damage: func(_ *testing.T, seq uint64, _ []byte) { m.DamageFrame(seq) },
 		Fill: func(*testing.T) func() {
 			m.FailWrites(func(Write) Fault { return NoSpace })
-			return mend
+			return repair
 		},
 		FailLog: func(_ *testing.T, _ Operation, skip int) func() {
 			m.FailWrites(func(w Write) Fault {
@@ -39,7 +39,7 @@ func memoryStore(fault Fault) Store {
 				}
 				return fault
 			})
-			return mend
+			return repair
 		},
 	}
 }

@@ -31,12 +31,12 @@ type Store struct {
 	CutTail func(t *testing.T, bytes int)
 	// Fill leaves the disk without room until free is called.
 	Fill func(t *testing.T) (free func())
-	// FailLog makes operations on the log fail until mend is called: all of a kind, after the next skip ones.
-	FailLog func(t *testing.T, op Operation, skip int) (mend func())
+	// FailLog makes operations on the log fail until repair is called: all of a kind, after the next skip ones.
+	FailLog func(t *testing.T, op Operation, skip int) (repair func())
 	// Hold makes the log wait where it syncs, until release is called. The channel is closed when it waits.
 	Hold func(t *testing.T) (waits <-chan struct{}, release func())
-	// BreakRecords makes writes of records fail until mend is called.
-	BreakRecords func(t *testing.T) (mend func())
+	// BreakRecords makes writes of records fail until repair is called.
+	BreakRecords func(t *testing.T) (repair func())
 }
 
 // Operation is a kind of operation that can fail.

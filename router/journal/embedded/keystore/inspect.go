@@ -28,14 +28,14 @@ type found struct {
 type depth int
 
 const (
-	lookAtTables depth = iota // checks all that is stored, and closes the database
-	keepOpen                  // does not check the tables, and returns the open database
+	inspectTables depth = iota // checks all that is stored, and closes the database
+	keepOpen                   // does not check the tables, and returns the open database
 )
 
-// look reads a folder without changing it and returns what it holds. It returns an error where something is damaged or
+// inspect reads a folder without changing it and returns what it holds. It returns an error where something is damaged or
 // missing. Pebble by itself takes a damaged manifest or WAL for one that ends there, and then deletes the tables that the rest
 // would have named; so all of them are read here first.
-func look(dir string, o Options, depth depth) (found, error) {
+func inspect(dir string, o Options, depth depth) (found, error) {
 	names, err := o.FS.List(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return found{}, nil
@@ -47,7 +47,7 @@ func look(dir string, o Options, depth depth) (found, error) {
 	if err != nil {
 		return found{}, err
 	}
-	l := looker{dir: dir, o: o, names: names}
+	l := inspector{dir: dir, o: o, names: names}
 	if !complete {
 		return found{}, l.beginnings()
 	}
@@ -71,8 +71,8 @@ func asDamage(err error) error {
 // errRefused marks an error of Options.Verify, which is returned as it is.
 var errRefused = errors.New("refused")
 
-// looker looks at one folder.
-type looker struct {
+// inspector looks at one folder.
+type inspector struct {
 	dir   string
 	o     Options
 	names []string // of the files in it
@@ -80,11 +80,11 @@ type looker struct {
 	lenient bool
 }
 
-func (l *looker) path(name string) string { return l.o.FS.PathJoin(l.dir, name) }
+func (l *inspector) path(name string) string { return l.o.FS.PathJoin(l.dir, name) }
 
 // beginnings returns an error unless a folder without format file has no records. Such a folder is empty, or the making of its
 // store was interrupted.
-func (l *looker) beginnings() error {
+func (l *inspector) beginnings() error {
 	for _, name := range l.names {
 		some := isTable(name)
 		if isWAL(name) {
@@ -100,7 +100,7 @@ func (l *looker) beginnings() error {
 }
 
 // store looks at a folder that holds a store.
-func (l *looker) store(depth depth) (f found, err error) {
+func (l *inspector) store(depth depth) (f found, err error) {
 	if err := l.manifest(); err != nil {
 		return found{}, err
 	}
@@ -108,7 +108,7 @@ func (l *looker) store(depth depth) (f found, err error) {
 	if err != nil {
 		return found{}, err
 	}
-	fs := &lookFS{FS: l.o.FS}
+	fs := &readOnlyFS{FS: l.o.FS}
 	db, openErr := l.open(fs)
 	if err := errors.Join(l.wals(fs, inTables, db), openErr); err != nil {
 		return found{}, errors.Join(err, closeIf(db))
@@ -130,7 +130,7 @@ func closeIf(db *pebble.DB) error {
 }
 
 // manifest checks the chunks of the manifest that the marker names.
-func (l *looker) manifest() error {
+func (l *inspector) manifest() error {
 	name, err := atomicfs.ReadMarker(l.o.FS, l.dir, "manifest")
 	if err != nil {
 		return err
@@ -152,8 +152,8 @@ func (l *looker) manifest() error {
 func isOptions(name string) bool { return strings.HasPrefix(name, "OPTIONS-") }
 
 // numberInTables returns the number of the last Apply that is in tables. The WALs go on from there.
-func (l *looker) numberInTables() (uint64, error) {
-	db, err := l.open(&lookFS{FS: l.o.FS, hidden: isWAL})
+func (l *inspector) numberInTables() (uint64, error) {
+	db, err := l.open(&readOnlyFS{FS: l.o.FS, hidden: isWAL})
 	if err != nil {
 		return 0, err
 	}
@@ -162,7 +162,7 @@ func (l *looker) numberInTables() (uint64, error) {
 }
 
 // open opens the database for reading.
-func (l *looker) open(fs *lookFS) (*pebble.DB, error) {
+func (l *inspector) open(fs *readOnlyFS) (*pebble.DB, error) {
 	options := l.o.pebble(fs)
 	options.ReadOnly = true
 	options.DisableConsistencyCheck = l.lenient
@@ -175,7 +175,7 @@ func (l *looker) open(fs *lookFS) (*pebble.DB, error) {
 
 // wals checks the WALs that Pebble read: that their chunks are whole, and that the numbers in them go on from those in the tables
 // without a gap up to the number that the database has.
-func (l *looker) wals(fs *lookFS, number uint64, db *pebble.DB) error {
+func (l *inspector) wals(fs *readOnlyFS, number uint64, db *pebble.DB) error {
 	paths := fs.walsRead()
 	for i, path := range paths {
 		before := number
@@ -205,7 +205,7 @@ func (l *looker) wals(fs *lookFS, number uint64, db *pebble.DB) error {
 }
 
 // readWAL reads a WAL and calls visit with the number of each Apply in it. It returns whether the WAL was closed.
-func (l *looker) readWAL(path string, visit func(number uint64) error) (closed bool, err error) {
+func (l *inspector) readWAL(path string, visit func(number uint64) error) (closed bool, err error) {
 	file, err := l.openWAL(path)
 	if err != nil {
 		return false, err
@@ -223,7 +223,7 @@ func (l *looker) readWAL(path string, visit func(number uint64) error) (closed b
 	return closed, nil
 }
 
-func (l *looker) openWAL(path string) (*chunkFile, error) {
+func (l *inspector) openWAL(path string) (*chunkFile, error) {
 	log, err := strconv.ParseUint(strings.TrimSuffix(l.o.FS.PathBase(path), ".log"), 10, 64)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: not the name of a WAL", engine.ErrDamaged, path)
@@ -254,7 +254,7 @@ func numberOf(batch []byte) (number uint64, ok bool, err error) {
 }
 
 // contents checks the records of an open database, and returns the directory.
-func (l *looker) contents(db *pebble.DB, depth depth) (directory, error) {
+func (l *inspector) contents(db *pebble.DB, depth depth) (directory, error) {
 	r := records{db: db}
 	d, err := r.directory()
 	if err != nil {
@@ -275,7 +275,7 @@ func (l *looker) contents(db *pebble.DB, depth depth) (directory, error) {
 }
 
 // marks checks that each destination has the number by itself that the directory has for it.
-func (l *looker) marks(r records, d directory) error {
+func (l *inspector) marks(r records, d directory) error {
 	for _, name := range d.names() {
 		b, err := r.get(markKey(name))
 		if errors.Is(err, engine.ErrNoRecord) {
@@ -299,7 +299,7 @@ func (l *looker) marks(r records, d directory) error {
 // or the error with which Open would refuse the folder.
 func Verify(dir string, o Options) (number uint64, err error) {
 	o = o.withDefaults()
-	found, err := look(o.FS.PathJoin(dir), o, lookAtTables)
+	found, err := inspect(o.FS.PathJoin(dir), o, inspectTables)
 	if err != nil {
 		return 0, fmt.Errorf("verify records in %s: %w", dir, err)
 	}
