@@ -15,8 +15,8 @@ import (
 // Identities are the blocked ids: which queue they wait in, and how many calls there name them. An id takes some 40 bytes,
 // however many calls name it. They belong to one goroutine.
 type Identities struct {
-	seed maphash.Seed
-	held map[uint64]claim
+	seed   maphash.Seed
+	claims map[uint64]claim
 }
 
 // claim is what the waiting calls hold of one id. Ids are kept as digests: two ids of one digest wait for each other in vain,
@@ -28,7 +28,7 @@ type claim struct {
 
 // NewIdentities returns a set that is empty.
 func NewIdentities() *Identities {
-	return &Identities{seed: maphash.MakeSeed(), held: map[uint64]claim{}}
+	return &Identities{seed: maphash.MakeSeed(), claims: map[uint64]claim{}}
 }
 
 // Len is how many ids are blocked; none in a set that is nil.
@@ -36,7 +36,7 @@ func (s *Identities) Len() int {
 	if s == nil {
 		return 0
 	}
-	return len(s.held)
+	return len(s.claims)
 }
 
 // Behind returns the queue in which a call must wait, nil when it may go. exclusive is whether no other call with one of its
@@ -46,7 +46,7 @@ func (s *Identities) Behind(ids []string, exclusive bool) (q *Queue) {
 		return nil
 	}
 	for _, id := range ids {
-		if c, ok := s.held[maphash.String(s.seed, id)]; ok && (exclusive || c.exclusive > 0) {
+		if c, ok := s.claims[maphash.String(s.seed, id)]; ok && (exclusive || c.exclusive > 0) {
 			q = Join(q, c.queue)
 		}
 	}
@@ -59,7 +59,7 @@ func (s *Identities) Block(ids []string, exclusive bool) bool {
 		return false
 	}
 	return slices.ContainsFunc(ids, func(id string) bool {
-		c, ok := s.held[maphash.String(s.seed, id)]
+		c, ok := s.claims[maphash.String(s.seed, id)]
 		return ok && (exclusive || c.exclusive > 0)
 	})
 }
@@ -71,7 +71,7 @@ func (s *Identities) Add(q *Queue, ids []string, exclusive bool) {
 			continue
 		}
 		digest := maphash.String(s.seed, id)
-		c := s.held[digest]
+		c := s.claims[digest]
 		q = Join(q, c.queue)
 		c.queue = q
 		if exclusive {
@@ -79,7 +79,7 @@ func (s *Identities) Add(q *Queue, ids []string, exclusive bool) {
 		} else {
 			c.shared++
 		}
-		s.held[digest] = c
+		s.claims[digest] = c
 	}
 }
 
@@ -90,7 +90,7 @@ func (s *Identities) Remove(ids []string, exclusive bool) {
 			continue
 		}
 		digest := maphash.String(s.seed, id)
-		c, ok := s.held[digest]
+		c, ok := s.claims[digest]
 		switch {
 		case !ok:
 			continue
@@ -100,35 +100,39 @@ func (s *Identities) Remove(ids []string, exclusive bool) {
 			c.shared--
 		}
 		if c.shared == 0 && c.exclusive == 0 {
-			delete(s.held, digest)
+			delete(s.claims, digest)
 			continue
 		}
-		s.held[digest] = c
+		s.claims[digest] = c
 	}
 }
 
 // Clear frees all ids of a queue.
 func (s *Identities) Clear(q *Queue) {
-	for digest, c := range s.held {
+	for digest, c := range s.claims {
 		if c.queue.Root() == q.Root() {
-			delete(s.held, digest)
+			delete(s.claims, digest)
 		}
 	}
 }
 
-// Queue is calls that wait on disk for the same reason, in log order. A queue that was joined with others stands for all of
+// Queue is calls that wait on disk for the same reason, in their order. A queue that was joined with others represents all of
 // them; use Root to reach it.
 type Queue struct {
 	root *Queue // nil for one that was not joined to another
 	// parts are the journal's queues that hold the calls. New ones go to the first.
 	parts []part
 
-	// Waiting is how many calls are on disk and not in memory. Taken are the places of those that are in both, each with whether
+	// Waiting is how many calls are on disk and not in memory, Bytes about how much they take there. Taken are the places of those that are in both, each with whether
 	// it goes on by itself: false for one that blocks the others.
 	Waiting int
-	Taken   map[journal.Position]bool
+	Bytes   int
+	Taken   map[journal.Rank]bool
 	// Oldest is when the oldest waiting call was accepted, or earlier; zero when that is not known.
 	Oldest time.Time
+	// HeldUntil is when a call that held the queue for its operator was last decided about; zero for never.
+	HeldUntil time.Time
+	holding   holding
 	// Stuck is true when all waiting calls wait for some in memory that block the queue.
 	Stuck bool
 	scan  *scan
@@ -140,12 +144,12 @@ type Queue struct {
 // part is one of the journal's queues. first is where its first waiting call stands, or before that.
 type part struct {
 	number uint64
-	first  journal.Position
+	first  journal.Rank
 }
 
 // NewQueue returns a queue whose calls are stored under a number.
 func NewQueue(number uint64) *Queue {
-	return &Queue{scan: new(scan), parts: []part{{number: number}}, Taken: map[journal.Position]bool{}}
+	return &Queue{scan: new(scan), parts: []part{{number: number}}, Taken: map[journal.Rank]bool{}}
 }
 
 // Root returns the queue that this one is part of; nil for nil.
@@ -176,10 +180,15 @@ func Join(a, b *Queue) *Queue {
 	b.root = a
 	a.parts = append(a.parts, b.parts...)
 	a.Waiting += b.Waiting
+	a.Bytes += b.Bytes
 	maps.Copy(a.Taken, b.Taken)
 	if a.Oldest.IsZero() || !b.Oldest.IsZero() && b.Oldest.Before(a.Oldest) {
 		a.Oldest = b.Oldest
 	}
+	if b.HeldUntil.After(a.HeldUntil) {
+		a.HeldUntil = b.HeldUntil
+	}
+	a.holding.join(b.holding)
 	a.Reading, a.Expiring, a.Wanted = a.Reading || b.Reading, a.Expiring || b.Expiring, a.Wanted || b.Wanted
 	b.parts, b.Taken = nil, nil
 	a.Rescan()
@@ -193,11 +202,11 @@ func (q *Queue) Number() uint64 { return q.Root().parts[0].number }
 func (q *Queue) Put(key journal.ParkedKey, accepted time.Time) {
 	q = q.Root()
 	q.Waiting++
-	delete(q.Taken, key.Position)
+	delete(q.Taken, key.Rank)
 	if q.Oldest.IsZero() || accepted.Before(q.Oldest) {
 		q.Oldest = accepted
 	}
-	q.partOf(key).include(key.Position)
+	q.partOf(key).include(key.Rank)
 }
 
 // PutBack does the same for a call that does not stand behind all others: a read may have passed its place, and is not taken in.
@@ -211,31 +220,45 @@ func (q *Queue) partOf(key journal.ParkedKey) *part {
 	i := slices.IndexFunc(q.parts, func(p part) bool { return p.number == key.Queue })
 	if i < 0 { // it was read to its end, and the call was taken from it
 		i = len(q.parts)
-		q.parts = append(q.parts, part{number: key.Queue, first: key.Position})
+		q.parts = append(q.parts, part{number: key.Queue, first: key.Rank})
 	}
 	return &q.parts[i]
 }
 
 // include has the next read begin at a position, or before it.
-func (p *part) include(pos journal.Position) {
-	if pos.Before(p.first) {
-		p.first = pos
+func (p *part) include(rank journal.Rank) {
+	if rank.Before(p.first) {
+		p.first = rank
+	}
+}
+
+// moveTo has the next read begin at a position, or at the first call before it that is still to be written.
+func (p *part) moveTo(rank journal.Rank, unwritten Unwritten) {
+	p.first = rank
+	if first, ok := unwritten(p.number); ok {
+		p.include(first)
 	}
 }
 
 // Take counts a call that waited on disk, and is in memory, too, from now on.
-func (q *Queue) Take(pos journal.Position) {
+func (q *Queue) Take(rank journal.Rank) {
 	q.Root().Waiting--
-	q.Add(pos, true)
+	q.Add(rank, true)
 }
 
 // Add counts a call in memory that is on disk, too. going is false when it blocks the others.
-func (q *Queue) Add(pos journal.Position, going bool) { q.Root().Taken[pos] = going }
+func (q *Queue) Add(rank journal.Rank, going bool) { q.Root().Taken[rank] = going }
+
+// AddBytes counts what a call takes on disk that has begun to wait there, less than 0 for one that does no longer.
+func (q *Queue) AddBytes(n int) {
+	q = q.Root()
+	q.Bytes = max(q.Bytes+n, 0)
+}
 
 // SetGoing notes whether a call that is in memory goes on, or blocks the others.
-func (q *Queue) SetGoing(pos journal.Position, going bool) {
-	if _, ok := q.Root().Taken[pos]; ok {
-		q.Add(pos, going)
+func (q *Queue) SetGoing(rank journal.Rank, going bool) {
+	if _, ok := q.Root().Taken[rank]; ok {
+		q.Add(rank, going)
 	}
 }
 
@@ -249,13 +272,23 @@ func (q *Queue) Going() (n int) {
 	return n
 }
 
+// HasBlocking reports whether a call that is in memory and on disk may block the others.
+func (q *Queue) HasBlocking() bool {
+	for _, going := range q.Root().Taken {
+		if !going {
+			return true
+		}
+	}
+	return false
+}
+
 // End counts a call that was in memory, and has left memory and disk.
-func (q *Queue) End(pos journal.Position) { delete(q.Root().Taken, pos) }
+func (q *Queue) End(rank journal.Rank) { delete(q.Root().Taken, rank) }
 
 // Queues returns all queues, in no order.
 func (s *Identities) Queues() []*Queue {
 	all := map[*Queue]bool{}
-	for _, c := range s.held {
+	for _, c := range s.claims {
 		all[c.queue.Root()] = true
 	}
 	return slices.Collect(maps.Keys(all))

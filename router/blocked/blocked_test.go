@@ -11,13 +11,13 @@ import (
 	"aka/router/journal"
 )
 
-// held is a waiting call, as the model knows it.
-type held struct {
+// claims is a waiting call, as the model knows it.
+type claims struct {
 	ids       []string
 	exclusive bool
 }
 
-func (h held) blocks(ids []string, exclusive bool) bool {
+func (h claims) blocks(ids []string, exclusive bool) bool {
 	return (h.exclusive || exclusive) && slices.ContainsFunc(ids, func(id string) bool { return slices.Contains(h.ids, id) })
 }
 
@@ -31,7 +31,7 @@ func TestIdentities_BlockWhatSharesAnId(t *testing.T) {
 		return ids
 	}
 	for round := range 200 {
-		s, waiting := NewIdentities(), []held{}
+		s, waiting := NewIdentities(), []claims{}
 		for range 60 {
 			if len(waiting) > 0 && random.IntN(2) == 0 {
 				i := random.IntN(len(waiting))
@@ -39,8 +39,8 @@ func TestIdentities_BlockWhatSharesAnId(t *testing.T) {
 				waiting = slices.Delete(waiting, i, i+1)
 				continue
 			}
-			h := held{someIDs(), random.IntN(2) == 0}
-			want := slices.ContainsFunc(waiting, func(o held) bool { return o.blocks(h.ids, h.exclusive) })
+			h := claims{someIDs(), random.IntN(2) == 0}
+			want := slices.ContainsFunc(waiting, func(o claims) bool { return o.blocks(h.ids, h.exclusive) })
 			if got := s.Block(h.ids, h.exclusive); got != want {
 				t.Fatalf("round %d: %v waits: %v, want %v", round, h, got, want)
 			}
@@ -70,7 +70,7 @@ func TestJoin_MakesOneOfAll(t *testing.T) {
 		var all []*Queue
 		for n := range 10 {
 			q := NewQueue(uint64(n + 1))
-			q.Put(journal.ParkedKey{Queue: uint64(n + 1), Position: journal.Position{Seq: uint64(n)}}, time.Unix(int64(100-n), 0))
+			q.Put(journal.ParkedKey{Queue: uint64(n + 1), Rank: journal.Rank{Seq: uint64(n)}}, time.Unix(int64(100-n), 0))
 			all = append(all, q)
 		}
 		random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
@@ -93,16 +93,16 @@ func TestJoin_MakesOneOfAll(t *testing.T) {
 // disk is what the journal has of a queue's calls.
 type disk map[uint64][]*journal.Parked
 
-func (d disk) visit(queue uint64, from journal.Position, visit func(*journal.Parked) bool) error {
+func (d disk) visit(queue uint64, from journal.Rank, visit func(*journal.Parked) bool) error {
 	for _, call := range d[queue] {
-		if !call.Position.Before(from) && !visit(call) {
+		if !call.Rank.Before(from) && !visit(call) {
 			return nil
 		}
 	}
 	return nil
 }
 
-// A queue of several parts is read back in log order, each call once, whatever is read at once. What waits for a blocker stays.
+// A queue of several parts is read back in their order, each call once, whatever is read at once. What waits for a blocker stays.
 func TestRead_GivesCallsInLogOrder(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	for round := range 200 {
@@ -117,8 +117,8 @@ func TestRead_GivesCallsInLogOrder(t *testing.T) {
 		of := func(c *journal.Parked) ([]string, bool) { return c.Entry.IDs(nil), true }
 		var want []uint64
 		for seq := range uint64(100) {
-			key := journal.ParkedKey{Queue: 1 + random.Uint64N(5), Position: journal.Position{Seq: seq}}
-			call := &journal.Parked{Queue: key.Queue, Position: key.Position}
+			key := journal.ParkedKey{Queue: 1 + random.Uint64N(5), Rank: journal.Rank{Seq: seq}}
+			call := &journal.Parked{Queue: key.Queue, Rank: key.Rank}
 			call.Entry.UserID = fmt.Sprint("u", random.IntN(5))
 			d[key.Queue] = append(d[key.Queue], call)
 			q.Put(key, time.Unix(int64(seq), 0))
@@ -135,10 +135,10 @@ func TestRead_GivesCallsInLogOrder(t *testing.T) {
 			if err := r.Run(d.visit); err != nil {
 				t.Fatal(err)
 			}
-			for _, c := range q.Finish(r, 1+random.IntN(10), blockers, of) {
-				got = append(got, c.Position.Seq)
+			for _, c := range q.Finish(r, 1+random.IntN(10), blockers, of, allWritten) {
+				got = append(got, c.Rank.Seq)
 				if random.IntN(2) == 0 { // it ends at once
-					q.End(c.Position)
+					q.End(c.Rank)
 					d[c.Queue] = slices.DeleteFunc(d[c.Queue], func(o *journal.Parked) bool { return o == c })
 				}
 			}
@@ -156,8 +156,8 @@ func TestRead_GivesCallsInLogOrder(t *testing.T) {
 func TestRead_AfterCallsWereGivenBack(t *testing.T) {
 	q, d := NewQueue(1), disk{}
 	for seq := range uint64(10) {
-		key := journal.ParkedKey{Queue: 1, Position: journal.Position{Seq: seq}}
-		d[1] = append(d[1], &journal.Parked{Queue: 1, Position: key.Position})
+		key := journal.ParkedKey{Queue: 1, Rank: journal.Rank{Seq: seq}}
+		d[1] = append(d[1], &journal.Parked{Queue: 1, Rank: key.Rank})
 		q.Put(key, time.Unix(int64(seq), 0))
 	}
 	of := func(*journal.Parked) ([]string, bool) { return nil, false }
@@ -166,8 +166,8 @@ func TestRead_AfterCallsWereGivenBack(t *testing.T) {
 		if err := r.Run(d.visit); err != nil {
 			t.Fatal(err)
 		}
-		for _, c := range q.Finish(r, limit, nil, of) {
-			seqs = append(seqs, c.Position.Seq)
+		for _, c := range q.Finish(r, limit, nil, of, allWritten) {
+			seqs = append(seqs, c.Rank.Seq)
 		}
 		return seqs
 	}
@@ -175,14 +175,14 @@ func TestRead_AfterCallsWereGivenBack(t *testing.T) {
 		t.Fatalf("read %v", got)
 	}
 	under := q.Begin(4)
-	q.PutBack(journal.ParkedKey{Queue: 1, Position: journal.Position{Seq: 2}}, time.Unix(2, 0))
+	q.PutBack(journal.ParkedKey{Queue: 1, Rank: journal.Rank{Seq: 2}}, time.Unix(2, 0))
 	if q.IsCurrent(under) {
 		t.Error("a read from before is taken in")
 	}
 	if got := take(3); !slices.Equal(got, []uint64{2, 4, 5}) {
 		t.Errorf("read %v", got)
 	}
-	if !slices.IsSortedFunc(d[1], func(a, b *journal.Parked) int { return cmp.Compare(a.Position.Seq, b.Position.Seq) }) {
+	if !slices.IsSortedFunc(d[1], func(a, b *journal.Parked) int { return cmp.Compare(a.Rank.Seq, b.Rank.Seq) }) {
 		t.Error("the disk was changed")
 	}
 }
@@ -212,9 +212,9 @@ func BenchmarkIdentities(b *testing.B) {
 func TestRead_OfACallThatCameInBetween(t *testing.T) {
 	q, d := NewQueue(1), disk{}
 	put := func(seq uint64, how func(journal.ParkedKey, time.Time)) {
-		call := &journal.Parked{Queue: 1, Position: journal.Position{Seq: seq}}
+		call := &journal.Parked{Queue: 1, Rank: journal.Rank{Seq: seq}}
 		d[1] = append(d[1], call)
-		slices.SortFunc(d[1], func(a, b *journal.Parked) int { return cmp.Compare(a.Position.Seq, b.Position.Seq) })
+		slices.SortFunc(d[1], func(a, b *journal.Parked) int { return cmp.Compare(a.Rank.Seq, b.Rank.Seq) })
 		how(call.Key(), time.Unix(int64(seq), 0))
 	}
 	of := func(*journal.Parked) ([]string, bool) { return nil, false }
@@ -225,7 +225,7 @@ func TestRead_OfACallThatCameInBetween(t *testing.T) {
 	if err := under.Run(d.visit); err != nil {
 		t.Fatal(err)
 	}
-	q.Finish(under, 2, nil, of)
+	q.Finish(under, 2, nil, of, allWritten)
 	late := q.Begin(2)
 	if err := late.Run(d.visit); err != nil { // it reads 8 and 9
 		t.Fatal(err)
@@ -238,7 +238,46 @@ func TestRead_OfACallThatCameInBetween(t *testing.T) {
 	if err := next.Run(d.visit); err != nil {
 		t.Fatal(err)
 	}
-	if got := q.Finish(next, 2, nil, of); len(got) != 2 || got[0].Position.Seq != 5 || got[1].Position.Seq != 8 {
+	if got := q.Finish(next, 2, nil, of, allWritten); len(got) != 2 || got[0].Rank.Seq != 5 || got[1].Rank.Seq != 8 {
 		t.Errorf("read %v", got)
+	}
+}
+
+// allWritten says that nothing is still to be written.
+func allWritten(uint64) (journal.Rank, bool) { return journal.Rank{}, false }
+
+// A call that is counted, and that is written only after a read has looked for it, is found by a later one: also in a part that
+// was read to its end, and before a call of the same part that was taken.
+func TestRead_FindsWhatIsWrittenAfterARead(t *testing.T) {
+	for _, late := range []uint64{150, 220, 300} {
+		q, d := NewQueue(9), disk{}
+		put := func(queue, seq uint64) *journal.Parked {
+			call := &journal.Parked{Queue: queue, Rank: journal.Rank{Seq: seq}}
+			q.Put(call.Key(), time.Unix(int64(seq), 0))
+			return call
+		}
+		q = Join(q, NewQueue(11))
+		for _, call := range []*journal.Parked{put(9, 238), put(11, 156), put(11, 250)} {
+			d[call.Queue] = append(d[call.Queue], call)
+		}
+		unwritten := put(11, late)
+		of := func(*journal.Parked) ([]string, bool) { return nil, true }
+		read := func(unwritten Unwritten) (got []uint64) {
+			r := q.Begin(10)
+			if err := r.Run(d.visit); err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range q.Finish(r, 10, nil, of, unwritten) {
+				got = append(got, c.Rank.Seq)
+			}
+			return got
+		}
+		if got := read(func(queue uint64) (journal.Rank, bool) { return unwritten.Rank, queue == 11 }); len(got) != 3 {
+			t.Fatalf("read %v", got)
+		}
+		d[11] = append(d[11], unwritten)
+		if got := read(allWritten); !slices.Equal(got, []uint64{late}) {
+			t.Errorf("then read %v, want %d", got, late)
+		}
 	}
 }

@@ -1,358 +1,315 @@
 // Package merges remembers which ids were merged at a vendor, says which aliases would change nothing or be thrown away there, and
-// finds the merges of an id.
+// knows the people that the ids are. What it knows is on disk, by digests of the ids; a part of it is in memory.
 package merges
 
 import (
-	"bytes"
-	"cmp"
-	"crypto/sha256"
+	"context"
 	"encoding/binary"
-	"slices"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"time"
 
-	"aka/destinations/adapter"
+	"aka/router/journal/engine"
+	"aka/router/journal/records"
 )
 
+// Fact is a record of a memory: see Store. A nil Value removes it.
+type Fact = records.Fact
+
+// Store is where a memory keeps its facts: the records of one destination in the journal.
+type Store interface {
+	// Fact returns a fact's value, nil where there is none.
+	Fact(ctx context.Context, key []byte) ([]byte, error)
+	// EachFact calls visit for the facts in the order of their keys, beginning with from, until it returns false. Key and value
+	// are valid during the visit only.
+	EachFact(ctx context.Context, from []byte, visit func(key, value []byte) (more bool)) error
+}
+
+// Options are what a memory needs beside its store.
+type Options struct {
+	// Key is the secret of the digests, of 32 bytes or more. Under another key a memory begins anew.
+	Key []byte
+	// Account names the vendor's account. For another account a memory begins anew. "" remembers nothing: what is left of an
+	// earlier memory is removed.
+	Account string
+	// MaxAge and MaxBytes bound what is kept: what was touched last in the longest time goes first. 0 is no bound.
+	MaxAge   time.Duration
+	MaxBytes int64
+}
+
+// The usual bounds of what is kept.
 const (
-	// Max is how many merges one destination remembers: some 100 to 250 bytes of memory each, by the vendor.
-	Max = 1_000_000
-	// PerBlock is how many are stored, and forgotten, as one.
-	PerBlock = 256
-	// maxWalk bounds how far names are followed from one to the next.
-	maxWalk = 1000
+	DefaultMaxAge         = 400 * 24 * time.Hour
+	DefaultMaxBytes int64 = 1 << 30
 )
 
-// digest stands for an id: nothing that is remembered holds one.
-type digest [16]byte
+// Bounds of what a memory holds in RAM.
+const (
+	// cacheBytes is how much it keeps of what is on disk.
+	cacheBytes = 8 << 20
+	// maxUnsaved is how many records may wait to be saved. What comes then is not learned: the disk is full.
+	maxUnsaved = 1 << 15
+	// nodeBytes is about what a record takes in RAM.
+	nodeBytes = 240
+	// MinKey is how many bytes a key must have.
+	MinKey = 32
+)
 
-func digestOf(text string) digest {
-	sum := sha256.Sum256([]byte(text))
-	return digest(sum[:len(digest{})])
-}
+// The first byte of a fact's key.
+const (
+	keyMeta = 0 // the meta record
+	keyID   = 1 // + generation of the account, digest: one id
+)
 
-// pairOf stands for two ids in any order.
-func pairOf(a, b digest) digest {
-	if bytes.Compare(a[:], b[:]) > 0 {
-		a, b = b, a
-	}
-	return digestOf(string(a[:]) + string(b[:]))
-}
-
-// Merge is an adapter.Merge without its ids.
-type Merge struct {
-	rule     adapter.MergeRule
-	limit    uint16
-	from, to digest
-}
-
-// NewMerge returns the merge that an adapter named.
-func NewMerge(m adapter.Merge) *Merge {
-	return &Merge{m.Rule, uint16(m.Limit), digestOf(m.From), digestOf(m.To)}
-}
-
-// Memory is what a destination knows of the merges that were delivered there, the oldest forgotten first. It belongs to
-// one goroutine. What it says is true of the vendor as far as the vendor keeps its own rules: a merge is for ever, whether it
-// is remembered or not.
+// Memory is what a destination knows of the merges that were delivered there. It belongs to one goroutine, but for
+// NameThem and FillFilter. What it says is true of the vendor as far as the vendor keeps its own rules: a merge is permanent, whether it is
+// remembered or not.
 type Memory struct {
-	account digest
-	most    int // merges
-	blocks  []*Block
-	count   int
+	store Store
+	o     Options
+	hash  *hasher
+	ids   recentIDs
+	meta  meta
+	// filter knows which ids have no record.
+	filter *filter
+	// young and old are what was looked up last, also that there is nothing. When young is half of the cache, old is dropped.
+	young, old map[digest]*node
+	youngBytes int
+	round      uint64 // how often old was dropped
+	unsaved    map[digest]*node
+	// strangers are keys of other accounts that are to be removed, with the change that removes them.
+	strangers map[string]uint64
+	// underWay are facts about merges under way that are not on disk, by their keys.
+	underWay map[string]waitingFact
 
-	// given is what is given once, by its rule: an id to the one that has it, and a pair to nothing.
-	given    map[claimed]digest
-	renamed  map[digest]renaming
-	clusters clusters
+	change    uint64 // the number of the next Changes
+	metaSaved uint64 // the number of the Changes that saves the meta record as it is, 0 for none
+	salvaged  bool   // the mark of a salvage is to be removed
+	beganNew  bool
 
-	next      uint64   // the number of the next block
-	drops     []uint64 // blocks that are still to be removed
-	forgotten int
+	swept              time.Time
+	cursor             []byte
+	forgotten, damaged int
 }
 
-type claimed struct {
-	rule adapter.MergeRule
-	id   digest
+// node is a record in memory.
+type node struct {
+	record
+	id         digest
+	exists     bool
+	unreadable bool   // the store could not be read: nothing is to be written
+	changed    uint64 // the Changes that it is in for the first time as it is
+	// countedDay and counted are where and how its bytes are in the meta record.
+	countedDay uint16
+	counted    int64
 }
 
-// renaming is what became of an id: whom it named is known as another, and somebody new may live under it since.
-type renaming struct {
-	to    digest
-	lives bool
-}
-
-// Block is some merges in order, as they are stored.
-type Block struct {
-	Number uint64
-	Data   []byte
-	saved  bool
-}
-
-// New returns an empty memory of an account, of up to so many merges.
-func New(account string, most int) *Memory {
-	return &Memory{
-		account: digestOf(account), most: most, next: 1,
-		given: map[claimed]digest{}, renamed: map[digest]renaming{}, clusters: newClusters(),
+// Open returns the memory that a store holds. It reads one small record.
+func Open(ctx context.Context, s Store, o Options) (*Memory, error) {
+	if len(o.Key) < MinKey {
+		return nil, fmt.Errorf("key of merges: %d bytes, expected %d or more", len(o.Key), MinKey)
 	}
+	m := &Memory{
+		store: s, o: o, hash: newHasher(o.Key), ids: recentIDs{seed: maphash.MakeSeed()}, change: 1,
+		young: map[digest]*node{}, unsaved: map[digest]*node{}, strangers: map[string]uint64{}, underWay: map[string]waitingFact{},
+	}
+	m.o.Key = nil // the hasher has it
+	data, err := s.Fact(ctx, []byte{keyMeta})
+	if err != nil {
+		return nil, err
+	}
+	mark, err := s.Fact(ctx, records.FactsSalvaged)
+	if err != nil {
+		return nil, err
+	}
+	m.salvaged = mark != nil
+	m.begin(data)
+	m.filter = newFilter(m.meta.count)
+	return m, nil
 }
 
-// Refuses returns why an alias that asks for the merge is not to be sent, or "".
-func (m *Memory) Refuses(a *Merge) adapter.Reason {
-	switch a.rule {
-	case adapter.MergeNames:
-		return m.refusesName(a)
-	case adapter.MergeRenames:
-		return m.refusesRename(a)
-	case adapter.MergeGivesFrom, adapter.MergeGivesTo:
-		key, owner := a.gives()
-		switch has, given := m.given[key]; {
-		case given && (has == owner || m.clusters.joined(a.from, a.to)):
-			return adapter.AlreadyMerged
-		case given:
-			return adapter.AliasTaken
+// begin takes over the meta record, or begins anew where it is another account's.
+func (m *Memory) begin(data []byte) {
+	account := m.hash.sum(ofAccount, m.o.Account)
+	var is meta
+	switch err := is.decode(data); {
+	case data == nil && !m.salvaged && m.o.Account == "": // there is nothing, and nothing is to be kept
+		m.meta = meta{account: account, bytes: map[uint16]int64{}}
+		m.metaSaved = 1
+		return
+	case data == nil && !m.salvaged:
+		m.meta = meta{account: account, generation: 1, bytes: map[uint16]int64{}}
+		return
+	case err == nil && is.account == account:
+		m.meta, m.metaSaved = is, 1
+		if m.salvaged {
+			m.meta.partial, m.metaSaved = true, 0
 		}
-	case adapter.MergeJoins:
-		_, known := m.given[a.pair()]
-		if known || a.limit > 0 && m.clusters.joined(a.from, a.to) {
-			return adapter.AlreadyMerged
-		}
+		return
+	case err != nil:
+		m.damaged++
+		// The number of its accounts is lost with it: the time is above all that were counted.
+		is.generation = uint32(time.Now().Unix())
 	}
-	if a.limit > 0 && m.clusters.sizeTogether(a.from, a.to) >= int(a.limit) {
-		return adapter.ClusterFull
-	}
-	return ""
+	m.beganNew = m.o.Account != ""
+	m.meta = meta{account: account, generation: is.generation + 1, partial: true, stale: true, bytes: map[uint16]int64{}}
 }
 
-// gives returns what the merge gives away, and who gets it.
-func (a *Merge) gives() (key claimed, owner digest) {
-	if a.rule == adapter.MergeGivesFrom {
-		return claimed{a.rule, a.from}, a.to
-	}
-	return claimed{a.rule, a.to}, a.from
+// BeganAnew reports whether the store holds facts of another account or key, which are not used and removed bit by bit.
+func (m *Memory) BeganAnew() bool { return m.beganNew }
+
+func (m *Memory) key(id digest) []byte { return append(m.prefix(), id[:]...) }
+
+// prefix is what the keys of all ids begin with.
+func (m *Memory) prefix() []byte {
+	return binary.BigEndian.AppendUint32(append(make([]byte, 0, keyBytes), keyID), m.meta.generation)
 }
 
-func (a *Merge) pair() claimed { return claimed{a.rule, pairOf(a.from, a.to)} }
+// keyBytes is the length of an id's key; recordBytes is what the store adds to a record, about.
+const (
+	keyBytes    = 1 + 4 + len(digest{})
+	recordBytes = 12
+)
 
-func (m *Memory) refusesName(a *Merge) adapter.Reason {
-	has, given := m.given[claimed{a.rule, a.to}]
+// idIn returns the id in a key that m.key made.
+func (m *Memory) idIn(key []byte) (id digest, ok bool) {
+	if len(key) != keyBytes || binary.BigEndian.Uint32(key[1:]) != m.meta.generation {
+		return id, false
+	}
+	return digest(key[5:]), true
+}
+
+// get returns what is known of an id, a node without a record where that is nothing.
+func (m *Memory) get(id digest) *node {
+	if n := m.young[id]; n != nil {
+		return n
+	}
+	n := m.old[id]
+	if n == nil {
+		n = m.unsaved[id]
+	}
+	if n == nil && m.filter.lacks(id) {
+		n = &node{id: id}
+	}
+	if n == nil {
+		n = m.read(id)
+	}
+	if !n.unreadable {
+		m.keep(n)
+	}
+	return n
+}
+
+// read reads an id's record from the store.
+func (m *Memory) read(id digest) *node {
+	value, err := m.store.Fact(context.Background(), m.key(id))
 	switch {
-	case given && (has == a.from || m.end(a.to) == m.end(a.from)):
-		return adapter.AlreadyMerged
-	case given:
-		return adapter.AliasTaken
-	case m.end(a.from) == a.to:
-		return adapter.WouldCycle
+	case err == nil:
+		return m.decode(id, value)
+	case errors.Is(err, engine.ErrDamaged):
+		return m.decode(id, []byte{})
 	}
-	return ""
+	m.damaged++
+	return &node{id: id, unreadable: true}
 }
 
-// end returns the id that a name leads to.
-func (m *Memory) end(id digest) digest {
-	for range maxWalk {
-		next, given := m.given[claimed{adapter.MergeNames, id}]
-		if !given {
-			break
-		}
-		id = next
+// decode makes a node of a stored value. One that cannot be read is as one that was forgotten.
+func (m *Memory) decode(id digest, value []byte) *node {
+	n := &node{id: id}
+	if value == nil {
+		return n
 	}
-	return id
+	if err := n.record.decode(value); err != nil {
+		m.damaged++
+		m.meta.partial, m.metaSaved = true, 0
+		return n
+	}
+	n.exists, n.countedDay, n.counted = true, n.day, sizeOf(value)
+	return n
 }
 
-// refusesRename lets a name be taken back that nobody has: that undoes a rename. One that somebody new lives under cannot be.
-func (m *Memory) refusesRename(a *Merge) adapter.Reason {
-	taken := m.renamed[a.to]
-	switch {
-	case m.became(a.from, a.to):
-		return adapter.AlreadyMerged
-	case taken.lives && (taken.to == a.from || m.became(taken.to, a.from)):
-		return adapter.WouldCycle
+func sizeOf(value []byte) int64 { return int64(keyBytes + recordBytes + len(value)) }
+
+// keep has a node stay in memory for a while.
+func (m *Memory) keep(n *node) {
+	m.young[n.id] = n
+	m.youngBytes += nodeBytes + 4*cap(n.joins)
+	if m.youngBytes >= cacheBytes/2 {
+		m.young, m.old, m.youngBytes = make(map[digest]*node, len(m.young)), m.young, 0
+		m.round++
 	}
-	return ""
 }
 
-// became tells whether the one whom an id named is, or was since, known as another, and nobody lives under the id.
-func (m *Memory) became(id, other digest) bool {
-	for range maxWalk {
-		r, renamed := m.renamed[id]
-		if !renamed || r.lives {
+// canLearn reports whether the nodes may be changed. Where they may not, that is forgotten which would have been learned.
+func (m *Memory) canLearn(nodes ...*node) bool {
+	for _, n := range nodes {
+		if n.unreadable {
+			m.lose()
 			return false
 		}
-		if r.to == other {
-			return true
-		}
-		id = r.to
 	}
-	return false
-}
-
-// Add remembers a merge that was delivered, and tells whether that is news. One that the vendor has refused, as far as is
-// known, is none.
-func (m *Memory) Add(a *Merge) bool {
-	if !m.isNews(a) {
+	if len(m.unsaved) >= maxUnsaved {
+		m.lose()
 		return false
 	}
-	m.apply(a)
-	m.write(a)
-	m.trim()
 	return true
 }
 
-func (m *Memory) isNews(a *Merge) bool {
-	switch a.rule {
-	case adapter.MergeUses:
-		r, renamed := m.renamed[a.to]
-		return renamed && !r.lives
-	case adapter.MergeRenames:
-		return m.renamed[a.from] != renaming{to: a.to}
-	}
-	return m.Refuses(a) == ""
+func (m *Memory) lose() {
+	m.forgotten++
+	m.meta.partial, m.metaSaved = true, 0
 }
 
-func (m *Memory) apply(a *Merge) {
-	switch a.rule {
-	case adapter.MergeJoins:
-		if a.limit == 0 { // else the clusters know
-			m.given[a.pair()] = digest{}
-		}
-	case adapter.MergeGivesFrom, adapter.MergeGivesTo, adapter.MergeNames:
-		key, owner := a.gives()
-		m.given[key] = owner
-	case adapter.MergeRenames:
-		m.renamed[a.from] = renaming{to: a.to}
-		m.use(a.to)
-	case adapter.MergeUses:
-		m.use(a.to)
-	}
-	if a.limit > 0 {
-		m.clusters.join(a.from, a.to)
-	}
-}
-
-// use notes that somebody lives under the id.
-func (m *Memory) use(id digest) {
-	if r, renamed := m.renamed[id]; renamed {
-		r.lives = true
-		m.renamed[id] = r
-	}
-}
-
-// forget takes back what apply did. Merges are forgotten in the order in which they came.
-func (m *Memory) forget(a *Merge) {
-	switch a.rule {
-	case adapter.MergeJoins:
-		delete(m.given, a.pair())
-	case adapter.MergeGivesFrom, adapter.MergeGivesTo, adapter.MergeNames:
-		key, _ := a.gives()
-		delete(m.given, key)
-	case adapter.MergeRenames:
-		if m.renamed[a.from].to == a.to {
-			delete(m.renamed, a.from)
+// touch notes that a node was changed.
+func (m *Memory) touch(n *node) {
+	if !n.exists {
+		n.exists = true
+		m.meta.count++
+		if !m.meta.partial {
+			n.set(isWhole)
 		}
 	}
-	if a.limit > 0 {
-		m.clusters.leave(a.from, a.to)
+	n.day = dayOf(time.Now())
+	m.note(n)
+}
+
+func (m *Memory) note(n *node) {
+	n.changed = m.change
+	m.unsaved[n.id] = n
+	m.filter.add(n.id)
+	m.metaSaved = 0
+}
+
+// refreshes is how many times an id that is seen again and again is touched while max_age passes.
+const refreshes = 16
+
+// refresh touches an id, and the root of its person, where that is due: what is in use is not to be forgotten.
+func (m *Memory) refresh(n *node) {
+	if !n.exists || m.o.MaxAge <= 0 {
+		return
+	}
+	every := max(m.o.MaxAge/refreshes/(24*time.Hour), 1)
+	if today := dayOf(time.Now()); today < n.day+uint16(min(every, maxDays/2)) || len(m.unsaved) >= maxUnsaved {
+		return
+	}
+	m.touch(n)
+	if root := m.root(n); root.exists && root != n {
+		m.touch(root)
 	}
 }
 
-// trim forgets the oldest blocks until what is left is within the bound.
-func (m *Memory) trim() {
-	for m.count > m.most {
-		oldest := m.blocks[0]
-		m.blocks = slices.Delete(m.blocks, 0, 1)
-		m.drops = append(m.drops, oldest.Number)
-		oldest.each(m.forget)
-		m.count -= oldest.len()
-		m.forgotten += oldest.len()
+// first notes when an id came first.
+func (m *Memory) first(n *node, at time.Time, source string) {
+	if n.has(hasFirst) {
+		return
 	}
+	n.set(hasFirst)
+	n.record.first, n.source = secondsOf(at), m.meta.sourceIndex(source)
 }
 
-const (
-	version   = 1
-	header    = 1 + len(digest{})
-	mergeSize = 1 + 2 + 2*len(digest{})
-	blockSize = header + PerBlock*mergeSize
-)
-
-// write appends the merge to the newest block.
-func (m *Memory) write(a *Merge) {
-	if n := len(m.blocks); n == 0 || m.blocks[n-1].len() >= PerBlock {
-		b := &Block{Number: m.next, Data: append(make([]byte, 0, blockSize), version)}
-		b.Data = append(b.Data, m.account[:]...)
-		m.blocks = append(m.blocks, b)
-		m.next++
-	}
-	b := m.blocks[len(m.blocks)-1]
-	b.Data = append(b.Data, byte(a.rule))
-	b.Data = binary.LittleEndian.AppendUint16(b.Data, a.limit)
-	b.Data = append(append(b.Data, a.from[:]...), a.to[:]...)
-	b.saved = false
-	m.count++
-}
-
-func (b *Block) len() int { return (len(b.Data) - header) / mergeSize }
-
-func (b *Block) each(visit func(*Merge)) {
-	for data := b.Data[header:]; len(data) > 0; data = data[mergeSize:] {
-		a := &Merge{rule: adapter.MergeRule(data[0]), limit: binary.LittleEndian.Uint16(data[1:])}
-		copy(a.from[:], data[3:])
-		copy(a.to[:], data[3+len(a.from):])
-		visit(a)
-	}
-}
-
-// Load takes up the blocks that an earlier run has stored. Those of another account, and those that cannot be read, are
-// dropped; damaged is how many of the latter there are.
-func (m *Memory) Load(blocks []*Block) (damaged int) {
-	slices.SortFunc(blocks, func(a, b *Block) int { return cmp.Compare(a.Number, b.Number) })
-	for _, b := range blocks {
-		m.next = b.Number + 1
-		switch {
-		case len(b.Data) < header || b.Data[0] != version || (len(b.Data)-header)%mergeSize != 0:
-			damaged++
-			m.drops = append(m.drops, b.Number)
-		case digest(b.Data[1:header]) != m.account:
-			m.drops = append(m.drops, b.Number)
-		default:
-			b.saved = true
-			b.each(m.apply)
-			m.blocks = append(m.blocks, b)
-			m.count += b.len()
-		}
-	}
-	m.trim()
-	return damaged
-}
-
-// Save is what is to be written so that the memory is on disk.
-type Save struct {
-	Blocks []Block
-	// Drops are the numbers of the blocks that are to be removed.
-	Drops []uint64
-}
-
-// Unsaved returns what is not on disk, and takes it for saved.
-func (m *Memory) Unsaved() Save {
-	s := Save{Drops: m.drops}
-	m.drops = nil
-	// What is not saved is new, but for blocks whose save has failed, which stand right before.
-	for i := len(m.blocks) - 1; i >= 0 && !m.blocks[i].saved; i-- {
-		m.blocks[i].saved = true
-		s.Blocks = append(s.Blocks, *m.blocks[i])
-	}
-	slices.Reverse(s.Blocks)
-	return s
-}
-
-// Failed takes back what unsaved took for saved.
-func (m *Memory) Failed(s Save) {
-	m.drops = append(m.drops, s.Drops...)
-	for _, b := range m.blocks {
-		if slices.ContainsFunc(s.Blocks, func(tried Block) bool { return tried.Number == b.Number }) {
-			b.saved = false
-		}
-	}
-}
-
-// Len is how many merges are remembered.
-func (m *Memory) Len() int { return m.count }
+// Len is how many ids are remembered.
+func (m *Memory) Len() int { return int(m.meta.count) }
 
 // Forgotten is how many were forgotten since it was last asked.
 func (m *Memory) Forgotten() int {
@@ -361,7 +318,12 @@ func (m *Memory) Forgotten() int {
 	return forgotten
 }
 
-// IsSaved tells whether all is on disk, or on its way there.
-func (m *Memory) IsSaved() bool {
-	return len(m.drops) == 0 && (len(m.blocks) == 0 || m.blocks[len(m.blocks)-1].saved)
+// Damaged is how many records could not be read since it was last asked.
+func (m *Memory) Damaged() int {
+	damaged := m.damaged
+	m.damaged = 0
+	return damaged
 }
+
+// IsPartial reports whether it has held what it holds no longer.
+func (m *Memory) IsPartial() bool { return m.meta.partial }

@@ -24,7 +24,7 @@ const MaxIDs = 3
 //     the earlier one was released. And nothing waits needlessly.
 //   - No deadlock. A ticket asks for all its ids in one Add, and takes its place at the end of each queue: it waits only for
 //     tickets added before it. A circle of waiting tickets would need one that waits for a later one. Hence the earliest
-//     ticket waits for nobody, and if every ready ticket is released one day, every ticket becomes ready.
+//     ticket waits for no other, and if every ready ticket is released one day, every ticket becomes ready.
 //
 // Add and Release cost the same however many tickets wait, but for those that a Release makes ready; neither allocates in
 // the long run. No id is remembered after its last ticket. A Sequencer belongs to one goroutine, and so do its tickets.
@@ -62,7 +62,7 @@ type claim[T any] struct {
 	granted       bool
 }
 
-// Add puts the ticket behind all that were added before, and tells whether it is ready at once. Empty ids and repeated ones
+// Add puts the ticket behind all that were added before, and reports whether it is ready at once. Empty ids and repeated ones
 // do not count; without ids a ticket is always ready. It panics when the ticket is in a sequencer already, or has more than
 // MaxIDs ids.
 func (s *Sequencer[T]) Add(t *Ticket[T], ids []string, exclusive bool) (ready bool) {
@@ -100,7 +100,7 @@ func (s *Sequencer[T]) enqueue(c *claim[T]) {
 	}
 }
 
-// grantable tells whether nothing before c conflicts with it.
+// grantable reports whether nothing before c conflicts with it.
 func (c *claim[T]) grantable() bool {
 	if c.before == nil {
 		return true
@@ -167,7 +167,7 @@ func (s *Sequencer[T]) Waiting() int { return s.waiting }
 // IDs is how many distinct ids they name.
 func (s *Sequencer[T]) IDs() int { return len(s.last) }
 
-// Ready tells whether the ticket is in a sequencer and has all its ids.
+// Ready reports whether the ticket is in a sequencer and has all its ids.
 func (t *Ticket[T]) Ready() bool { return t.number != 0 && t.missing == 0 }
 
 // Blockers yields the tickets that this one waits for, latest first: those that conflict with it and were added before. It

@@ -565,7 +565,7 @@ func (w *schedule) checkHistory() error {
 	return nil
 }
 
-// conflicting tells whether the two share an id and one of them changes identity.
+// conflicting reports whether the two share an id and one of them changes identity.
 func conflicting(a, b *scheduledCall) bool {
 	if !a.exclusive && !b.exclusive {
 		return false
