@@ -7,46 +7,27 @@ import (
 	"time"
 
 	"github.com/sony/gobreaker/v2"
+
+	"aka/router/deststate"
 )
 
 // Options say when a destination counts as down: nothing is sent to it then but one probe per cooldown.
 type Options struct {
 	// Failures is how many exchanges must fail in a row. At least 1. Default 10.
 	Failures int `yaml:"failures"`
-	// Ratio is what share of the exchanges of the last interval must fail, once there were fifty. Every call counts as a
-	// failure once, however often it is tried, and 429 does not count: calls that always fail, while others pass, do not add
-	// up. 0 is off, at most 1. Default 0.5.
+	// Ratio is which share of the exchanges of the last interval must fail, after at least fifty. Each call counts as one
+	// failure, even if aka tries it several times. 429 does not count. So a few calls that always fail, while others succeed,
+	// do not add up. 0 is off, at most 1. Default 0.5.
 	//
 	// A destination that fails half of what is new to it is better left alone for a while.
 	Ratio float64 `yaml:"ratio"`
-	// Interval is what the ratio looks back on. 1s to 1h. Default 30s.
+	// Interval is the period that the ratio covers. 1s to 1h. Default 30s.
 	Interval time.Duration `yaml:"interval"`
-	// Cooldown is the wait before the first probe; it doubles with each probe that fails. Above 0. Default 5s.
+	// Cooldown is the wait before the first probe. It doubles with each probe that fails. Above 0. Default 5s.
 	Cooldown time.Duration `yaml:"cooldown"`
 	// MaxCooldown is the longest wait between probes. At least cooldown. Default 1m.
 	MaxCooldown time.Duration `yaml:"max_cooldown"`
 }
-
-// State is how a destination does.
-type State string
-
-// The states that a breaker can be in.
-const (
-	// Closed is well.
-	Closed State = "closed"
-	// Open is down: nothing is sent until the cooldown has passed.
-	Open State = "open"
-	// HalfOpen is being probed.
-	HalfOpen State = "half_open"
-	// AuthFailed refuses our credentials: its operator must act.
-	AuthFailed State = "held"
-	// Refusing answers everything in a way that is about the account or the address, and not about a call: its operator must
-	// act.
-	Refusing State = "refusing"
-)
-
-// States lists every state of a breaker.
-var States = []State{Closed, Open, HalfOpen, AuthFailed, Refusing}
 
 // What is reported to the breakers of an exchange that failed; they do not count the second.
 var (
@@ -72,19 +53,25 @@ type Breaker struct {
 	// openings counts how often the breaker opened since it was last closed: each makes the wait twice as long.
 	openings int
 	// refused is AuthFailed or Refusing while the destination is in that state, else empty.
-	refused State
+	refused deststate.State
 	// probing is true while a probe is in flight.
 	probing bool
-	changed func(state State, wait time.Duration)
+	// opened is when the breaker opened first since it was last closed. early is how many early probes it has left, 0 once the
+	// first cooldown has passed.
+	opened  time.Time
+	early   int
+	changed func(state deststate.State, wait time.Duration)
 }
 
-// New returns a breaker that is closed. changed is called with each new state, and with how long nothing is sent in it.
-func New(options Options, changed func(state State, wait time.Duration)) *Breaker {
+// maxEarlyProbes is how many probes may go before the first cooldown has passed.
+const maxEarlyProbes = 3
+
+// New returns a breaker of a destination that is OK. changed is called with each new state, and with how long nothing is sent in it.
+func New(options Options, changed func(state deststate.State, wait time.Duration)) *Breaker {
 	b := &Breaker{options: options, changed: changed}
 	b.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		MaxRequests: 1,
-		// The wait itself grows, and is kept in notBefore: here it only must be over by then.
-		Timeout: options.Cooldown / 2,
+		Timeout:     1, // the wait is kept in notBefore: it grows, and early probes do not keep to it
 		ReadyToTrip: func(c gobreaker.Counts) bool {
 			return c.ConsecutiveFailures >= uint32(options.Failures) || b.overRatio()
 		},
@@ -122,27 +109,47 @@ func (b *Breaker) overRatio() bool {
 func (b *Breaker) stateChanged(to gobreaker.State) {
 	switch to {
 	case gobreaker.StateOpen:
-		wait := Doubled(b.options.Cooldown, b.options.MaxCooldown, b.openings)
-		b.openings++
-		b.Wait(time.Now(), wait)
-		b.changed(Open, wait)
+		b.open(time.Now())
 	case gobreaker.StateClosed:
-		b.openings = 0
+		if b.early > 0 { // an early probe has shown it
+			b.notBefore = time.Time{}
+		}
+		b.openings, b.early = 0, 0
 		b.ratio = newRatio(b.options) // what failed before is over
-		b.changed(Closed, 0)
+		b.changed(deststate.OK, 0)
 	case gobreaker.StateHalfOpen:
-		b.changed(HalfOpen, 0)
+		b.changed(deststate.Probing, 0)
 	}
+}
+
+// open begins the wait for the next probe. An early probe that failed changes nothing.
+func (b *Breaker) open(now time.Time) {
+	if b.early == 0 || b.openings == 0 {
+		wait := Doubled(b.options.Cooldown, b.options.MaxCooldown, b.openings)
+		b.Wait(now, wait)
+		if b.openings == 0 && b.notBefore.Equal(now.Add(wait)) {
+			b.opened, b.early = now, maxEarlyProbes
+		}
+		b.openings++
+	}
+	b.changed(deststate.Down, b.notBefore.Sub(now))
+}
+
+// EarlyProbe reports whether a call that came after since may be tried now, although the cooldown has not passed. The failures that
+// opened the breaker may be those of a few people whose calls came first; a call that came later shows that. A few such probes
+// go per outage, one at a time, and none where the vendor said how long to wait.
+func (b *Breaker) EarlyProbe(now time.Time) (since time.Time, ok bool) {
+	return b.opened, b.early > 0 && !b.probing && b.refused == "" && now.Before(b.notBefore)
 }
 
 // Healthy reports whether exchanges may go side by side.
 func (b *Breaker) Healthy() bool { return b.refused == "" && b.openings == 0 }
 
 // AuthFailed reports whether the destination refuses our credentials.
-func (b *Breaker) AuthFailed() bool { return b.refused == AuthFailed }
+func (b *Breaker) AuthFailed() bool { return b.refused == deststate.AuthFailed }
 
 // Refusing reports whether the destination refuses everything.
-func (b *Breaker) Refusing() bool { return b.refused == Refusing }
+func (b *Breaker) Refusing() bool { return b.refused == deststate.Refusing }
 
 // NotBefore returns when the next exchange may start, which may be in the past.
 func (b *Breaker) NotBefore() time.Time { return b.notBefore }
@@ -170,6 +177,9 @@ func (b *Breaker) Acquire() (p Permit, ok bool) {
 	}
 	p = Permit{done: done, probe: !b.Healthy()}
 	b.probing = b.probing || p.probe
+	if !time.Now().Before(b.notBefore) {
+		b.early = 0
+	}
 	return p, true
 }
 
@@ -196,6 +206,9 @@ func (b *Breaker) Report(p Permit, now time.Time, r Result) {
 		b.countRatio(r)
 	}
 	p.done(r.err(r.Repeated && !p.probe))
+	if p.probe && b.early > 0 {
+		b.early--
+	}
 	switch {
 	case r.AuthFailed:
 		b.authFailed(now)
@@ -209,9 +222,9 @@ func (b *Breaker) Report(p Permit, now time.Time, r Result) {
 func (b *Breaker) authFailed(now time.Time) {
 	wait := b.options.MaxCooldown
 	if !b.AuthFailed() {
-		b.refused = AuthFailed
+		b.refused = deststate.AuthFailed
 		wait = b.options.Cooldown // it may have been about one call only
-		b.changed(AuthFailed, wait)
+		b.changed(deststate.AuthFailed, wait)
 	}
 	b.Wait(now, wait)
 }
@@ -221,9 +234,9 @@ func (b *Breaker) Refuse(now time.Time) {
 	if b.refused != "" {
 		return
 	}
-	b.refused = Refusing
+	b.refused = deststate.Refusing
 	b.Wait(now, b.options.Cooldown)
-	b.changed(Refusing, b.options.Cooldown)
+	b.changed(deststate.Refusing, b.options.Cooldown)
 }
 
 // Resume ends AuthFailed or Refusing, and what was waited for.
@@ -235,7 +248,7 @@ func (b *Breaker) Resume() {
 // End ends AuthFailed or Refusing.
 func (b *Breaker) End() {
 	b.refused = ""
-	b.changed(Closed, 0)
+	b.changed(deststate.OK, 0)
 }
 
 // err is what a breaker is given for the result.
@@ -259,6 +272,7 @@ func (b *Breaker) countRatio(r Result) {
 
 // Wait keeps exchanges from starting for a while. A longer wait that stands already stays.
 func (b *Breaker) Wait(now time.Time, d time.Duration) {
+	b.early = 0
 	if until := now.Add(d); until.After(b.notBefore) {
 		b.notBefore = until
 	}

@@ -5,10 +5,12 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"aka/router/deststate"
 )
 
-func newBreaker(states *[]State) *Breaker {
-	return New(Options{Failures: 3, Cooldown: time.Second, MaxCooldown: 4 * time.Second}, func(s State, _ time.Duration) { *states = append(*states, s) })
+func newBreaker(states *[]deststate.State) *Breaker {
+	return New(Options{Failures: 3, Cooldown: time.Second, MaxCooldown: 4 * time.Second}, func(s deststate.State, _ time.Duration) { *states = append(*states, s) })
 }
 
 func (b *Breaker) exchange(t *testing.T, r Result) {
@@ -34,7 +36,7 @@ func TestRefusing_EndsWithAnotherAnswer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var states []State
+				var states []deststate.State
 				b := newBreaker(&states)
 				b.Refuse(time.Now())
 				if b.Healthy() || !b.Refusing() {
@@ -47,7 +49,7 @@ func TestRefusing_EndsWithAnotherAnswer(t *testing.T) {
 				if b.Refusing() == c.ends {
 					t.Errorf("refusing: %v", b.Refusing())
 				}
-				want := []State{Refusing, Closed}
+				want := []deststate.State{deststate.Refusing, deststate.OK}
 				if !c.ends {
 					want = want[:1]
 				}
@@ -62,7 +64,7 @@ func TestRefusing_EndsWithAnotherAnswer(t *testing.T) {
 // While one probe is under way, there is no other.
 func TestRefusing_SendsOneProbeAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var states []State
+		var states []deststate.State
 		b := newBreaker(&states)
 		b.Refuse(time.Now())
 		time.Sleep(2 * time.Second)
@@ -78,12 +80,97 @@ func TestRefusing_SendsOneProbeAtATime(t *testing.T) {
 // An operator's word ends it at once.
 func TestResume_EndsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var states []State
+		var states []deststate.State
 		b := newBreaker(&states)
 		b.exchange(t, Result{Answered: true, AuthFailed: true})
 		b.Resume()
 		if ok, _ := b.Ready(time.Now()); !ok || !b.Healthy() {
 			t.Error("it still waits")
+		}
+	})
+}
+
+// After the first opening, calls that came later are tried early, one at a time.
+func TestEarlyProbe_EndsAnOutageThatIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var states []deststate.State
+		b := newBreaker(&states)
+		for range 3 {
+			b.exchange(t, Result{Failed: true})
+		}
+		now := time.Now()
+		if since, ok := b.EarlyProbe(now); !ok || !since.Equal(now) {
+			t.Errorf("an early probe may go: %v, for calls that came after %v", ok, since)
+		}
+		time.Sleep(time.Millisecond)
+		p, ok := b.Acquire()
+		if !ok {
+			t.Fatal("it may not go")
+		}
+		if _, another := b.EarlyProbe(time.Now()); another {
+			t.Error("another may go beside it")
+		}
+		b.Report(p, time.Now(), Result{Answered: true})
+		if ready, _ := b.Ready(time.Now()); !ready || !b.Healthy() {
+			t.Error("it still waits for the cooldown")
+		}
+		if want := []deststate.State{deststate.Down, deststate.Probing, deststate.OK}; !slices.Equal(states, want) {
+			t.Errorf("states %v, want %v", states, want)
+		}
+	})
+}
+
+// Early probes that fail are few, and do not make the cooldown longer.
+func TestEarlyProbe_LeavesTheCooldownAsItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var states []deststate.State
+		b := newBreaker(&states)
+		for range 3 {
+			b.exchange(t, Result{Failed: true})
+		}
+		opened := time.Now()
+		probes := 0
+		for {
+			time.Sleep(time.Millisecond)
+			if _, ok := b.EarlyProbe(time.Now()); !ok {
+				break
+			}
+			p, _ := b.Acquire()
+			b.Report(p, time.Now(), Result{Failed: true})
+			probes++
+		}
+		if probes != maxEarlyProbes {
+			t.Errorf("%d early probes went, want %d", probes, maxEarlyProbes)
+		}
+		if got := b.NotBefore().Sub(opened); got != time.Second {
+			t.Errorf("the cooldown is %v", got)
+		}
+		b.exchange(t, Result{Failed: true})
+		if got := time.Until(b.NotBefore()); got != 2*time.Second {
+			t.Errorf("the second cooldown is %v", got)
+		}
+	})
+}
+
+// A vendor that said how long to wait is not asked before, and one whose cooldown has passed is probed as ever.
+func TestEarlyProbe_NeverGoesBeforeRetryAfterNorAfterTheCooldown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var states []deststate.State
+		b := newBreaker(&states)
+		for range 3 {
+			b.exchange(t, Result{Failed: true})
+		}
+		b.Wait(time.Now(), time.Second/2) // less than the cooldown
+		if _, ok := b.EarlyProbe(time.Now()); ok {
+			t.Error("an early probe goes before the time that the vendor asked for")
+		}
+		b.exchange(t, Result{Answered: true})
+		for range 3 {
+			b.exchange(t, Result{Failed: true})
+		}
+		b.exchange(t, Result{Failed: true}) // the cooldown has passed
+		if _, ok := b.EarlyProbe(time.Now()); ok {
+			t.Error("an early probe goes in the second cooldown")
 		}
 	})
 }

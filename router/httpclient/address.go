@@ -22,7 +22,7 @@ func (e *AddressError) Error() string {
 }
 
 // CheckHost returns an *AddressError for an address, or a name of this machine, that nothing may be sent to. What another
-// name stands for shows only when it is dialed, and is checked then.
+// name resolves to is known when it is dialed, and is checked then.
 func CheckHost(host string, allowPrivate bool) error {
 	name := strings.ToLower(strings.TrimSuffix(host, "."))
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
@@ -89,7 +89,7 @@ var metadataAddresses = networks(`
 	169.254.169.254 169.254.170.2 169.254.170.23 169.254.0.23 100.100.100.200 192.0.0.192 168.63.129.16
 	fd00:ec2::/32 fd00:c1::a9fe:a9fe fd20:ce::254`)
 
-// privateAddresses are this machine's, its network's, and those that belong to nobody on the internet.
+// privateAddresses are this machine's, its network's, and those that are not assigned on the internet.
 var privateAddresses = networks(`
 	0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 192.168.0.0/16
 	198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 )
@@ -20,18 +21,22 @@ const (
 	maxInterim = 10
 )
 
-// answer reads the answer of a request that has gone out. keep tells whether the connection may be used again.
+// answer reads the answer of a request that has gone out. keep reports whether the connection may be used again.
 func (c *conn) answer(method string) (answer Response, keep bool, err error) {
 	if _, err := c.reader.Peek(1); err != nil {
 		return Response{}, false, c.broken(err, true)
 	}
+	latency := time.Since(c.began)
 	come, _ := c.reader.Peek(c.reader.Buffered())
 	plain, ok := readPlain(come)
 	if !ok || method == http.MethodHead {
-		return c.anyAnswer(method)
+		answer, keep, err = c.anyAnswer(method)
+		answer.Latency = latency
+		return answer, keep, err
 	}
 	answer = Response{
 		Status: plain.status, RetryAfter: string(plain.retryAfter), ContentType: string(plain.contentType), Body: bytes.Clone(plain.body),
+		RateLimit: plain.rateLimit.numbers(), Latency: latency,
 	}
 	_, _ = c.reader.Discard(len(come))
 	return answer, !plain.close && c.isDrained(), nil
@@ -55,12 +60,13 @@ func (c *conn) anyAnswer(method string) (answer Response, keep bool, err error) 
 		Status:      head.StatusCode,
 		RetryAfter:  head.Header.Get("Retry-After"),
 		ContentType: head.Header.Get("Content-Type"),
+		RateLimit:   rateLimitOf(head.Header),
 		Body:        plain,
 		TooLong:     tooLong || more,
 	}, keep, nil
 }
 
-// stands tells whether an answer whose body failed is one all the same: when its status alone decides, or when the body was not
+// stands reports whether an answer whose body failed is one all the same: when its status alone decides, or when the body was not
 // wrong but did not end in time. A vendor that never ends its answers has taken what its status says, and would be sent the same again and again.
 func (c *conn) stands(status int, bodyErr error) bool {
 	return decides(status) || ErrorKind(c.broken(bodyErr, true)) == KindTimeout
@@ -86,7 +92,7 @@ func (c *conn) head(method string) (*http.Response, error) {
 	return nil, c.broken(errNotHTTP, true)
 }
 
-// decides tells whether a status says all that matters, so that a body that breaks off takes nothing from it.
+// decides reports whether a status says all that matters, so that a body that breaks off takes nothing from it.
 func decides(status int) bool {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests:
@@ -119,6 +125,7 @@ type plainAnswer struct {
 	status      int
 	retryAfter  []byte
 	contentType []byte
+	rateLimit   rateLimitHeaders
 	close       bool
 	body        []byte
 }
@@ -188,6 +195,8 @@ func (a *plainAnswer) readHeader(line []byte, length *int) (ok bool) {
 		}
 		a.contentType = value
 		return len(value) > 0
+	case len(name) > len(rateLimitPrefix) && isNamed(name[:len(rateLimitPrefix)], rateLimitPrefix):
+		a.rateLimit.read(name[len(rateLimitPrefix):], value)
 	case isNamed(name, "Transfer-Encoding"), isNamed(name, "Content-Encoding"):
 		return false
 	}

@@ -31,7 +31,8 @@ func FuzzPlainAnswer(f *testing.F) {
 			t.Fatalf("%q: net/http has not read all: %v", come, err)
 		}
 		if got.status != want.StatusCode || got.close != want.Close || !bytes.Equal(got.body, body) ||
-			string(got.retryAfter) != want.Header.Get("Retry-After") || string(got.contentType) != want.Header.Get("Content-Type") || want.Header.Get("Content-Encoding") != "" || want.Uncompressed {
+			string(got.retryAfter) != want.Header.Get("Retry-After") || string(got.contentType) != want.Header.Get("Content-Type") || want.Header.Get("Content-Encoding") != "" || want.Uncompressed ||
+			got.rateLimit.numbers() != rateLimitOf(want.Header) {
 			t.Fatalf("%q: got %+v, want %+v, body %q", come, got, want, body)
 		}
 	})
@@ -56,6 +57,7 @@ func TestOrdinaryAnswersNeedNoNetHTTP(t *testing.T) {
 }
 
 var plainAnswers = []string{
+	"HTTP/1.1 429 Too Many Requests\r\nX-RateLimit-Limit: 50\r\nx-ratelimit-remaining: 0\r\nX-RateLimit-Reset: 1796054400\r\nX-RateLimit-Limit: 7\r\nContent-Length: 0\r\n\r\n",
 	"HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Sun, 22 Nov 2026 10:00:00 GMT\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\n{}",
 	"HTTP/1.1 204 No Content\r\n\r\n",
 	"HTTP/1.1 304 \r\ncontent-length: 9\r\n\r\n",

@@ -5,17 +5,17 @@ type byteSet [256]bool
 
 var (
 	// tokenBytes are those of a method, and of a header's name: https://www.rfc-editor.org/rfc/rfc9110#name-tokens
-	tokenBytes = lettersDigitsAnd("!#$%&'*+-.^_`|~")
+	tokenBytes = alphanumericAnd("!#$%&'*+-.^_`|~")
 	// valueBytes are those of a header's value: all but the control characters, of which it may have tabs.
 	valueBytes = bytesThat(func(c byte) bool { return c >= ' ' && c != 0x7f || c == '\t' })
 	// hostBytes are those of a host, its port included: https://www.rfc-editor.org/rfc/rfc3986#section-3.2.2
-	hostBytes = lettersDigitsAnd("-._~!$&'()*+,;=%:[]")
+	hostBytes = alphanumericAnd("-._~!$&'()*+,;=%:[]")
 	// pathBytes are those that a URL's path may hold as they are, but for the percent sign, and queryBytes those of its query.
-	pathBytes  = lettersDigitsAnd("/-_.~!$&'()*+,;=:@")
+	pathBytes  = alphanumericAnd("/-_.~!$&'()*+,;=:@")
 	queryBytes = bytesThat(func(c byte) bool { return !endsURL(rune(c)) && c != '#' })
 )
 
-func lettersDigitsAnd(others string) *byteSet {
+func alphanumericAnd(others string) *byteSet {
 	set := bytesThat(func(c byte) bool { return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' })
 	for i := range len(others) {
 		set[others[i]] = true
@@ -31,7 +31,7 @@ func bytesThat(are func(c byte) bool) *byteSet {
 	return set
 }
 
-// all tells whether every byte of a text is one of the set.
+// all reports whether every byte of a text is one of the set.
 func all[T string | []byte](text T, set *byteSet) bool {
 	for i := range len(text) {
 		if !set[text[i]] {

@@ -19,24 +19,26 @@ const (
 	dialTimeout      = 5 * time.Second
 	handshakeTimeout = 10 * time.Second
 	// maxIdleConn is shorter than most servers keep a connection open, so that we close it first: a request on a connection
-	// that the vendor is just closing cannot be told from one that it received.
+	// that the vendor is just closing cannot be distinguished from one that it received.
 	maxIdleConn = 10 * time.Second
-	// maxConnAge is how soon a vendor's new address is used, however busy the connections to the old one are.
+	// maxConnAge is how soon a vendor's new address is used, however busy the connections to the old one are. A connection that
+	// follows one resumes its TLS session, and so costs little.
 	maxConnAge = 30 * time.Second
 	// maxHandshake is how much of a TLS handshake is read.
 	maxHandshake = 512 << 10
 )
 
 // conn is a connection to a vendor. One exchange at a time uses it: of requests that went out behind each other, a broken
-// connection would leave all in doubt instead of one, and each would wait for the slowest before it.
+// connection would leave all possibly delivered instead of one, and each would wait for the slowest before it.
 type conn struct {
 	net.Conn // encrypted, where the URL says so
 	wire     *wire
-	peeker   peeker
+	liveness liveness
 	reader   *bufio.Reader
 	origin   *origin
 	born     time.Time
 	deadline time.Time // of the exchanges on it, as it was set last
+	began    time.Time // the exchange that it carries
 
 	// These belong to the pool.
 	idleSince time.Time
@@ -92,7 +94,7 @@ func (nothingMore) Error() string   { return "nothing more was read" }
 func (nothingMore) Timeout() bool   { return false }
 func (nothingMore) Temporary() bool { return true }
 
-// isDrained tells whether nothing is left of what was read, in the encryption's buffers neither: it would be taken for the
+// isDrained reports whether nothing is left of what was read, in the encryption's buffers neither: it would be taken for the
 // answer to the next request.
 func (c *conn) isDrained() bool {
 	c.wire.shut = true
@@ -119,14 +121,14 @@ func (c *conn) Close() error {
 	return c.wire.Conn.Close()
 }
 
-// fit tells whether a kept connection may carry another exchange: it is young, and the vendor has neither closed it nor said
-// anything that nobody asked for.
+// fit reports whether a kept connection may carry another exchange: it is young, and the vendor has neither closed it nor said
+// anything unasked.
 func (c *conn) fit(now time.Time, maxAge time.Duration) bool {
-	return now.Sub(c.born) < maxAge && c.peeker.isQuiet()
+	return now.Sub(c.born) < maxAge && c.liveness.isAlive()
 }
 
 // connect returns a connection to the origin: one that was kept, or a new one.
-func (s *Sender) connect(o *origin, now, deadline time.Time) (c *conn, kept bool, err error) {
+func (s *Sender) connect(o *origin, now, deadline time.Time) (c *conn, reused bool, err error) {
 	for c := s.pool.take(o); c != nil; c = s.pool.take(o) {
 		if c.fit(now, s.maxConnAge) {
 			return c, true, nil
@@ -153,11 +155,11 @@ func (s *Sender) dial(o *origin, deadline time.Time) (*conn, error) {
 		}
 	}
 	c.reader = bufio.NewReader(c)
-	c.peeker.watch(raw)
+	c.liveness.watch(raw)
 	return c, nil
 }
 
-// encrypt does the TLS handshake, and verifies whom the certificate is for.
+// encrypt does the TLS handshake, and verifies the certificate's name.
 func (c *conn) encrypt(config *tls.Config, host string, deadline time.Time) error {
 	config = config.Clone()
 	config.ServerName = host
@@ -233,8 +235,8 @@ func (p *pool) close() {
 	}
 }
 
-// known returns the origin of URLs that begin so, or nil.
-func (p *pool) known(base string) *origin {
+// existing returns the origin of URLs that begin so, or nil.
+func (p *pool) existing(base string) *origin {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.origins[base]

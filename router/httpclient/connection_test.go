@@ -59,7 +59,7 @@ func TestOnlyAConnectionThatWaitsExpires(t *testing.T) {
 		}
 	}
 	send()
-	o := s.pool.known(vendor.url)
+	o := s.pool.existing(vendor.url)
 	c := s.pool.take(o)
 	c.idleSince = c.idleSince.Add(-maxIdleConn) // as if its time were over while it is used
 	s.pool.expire(c)

@@ -129,7 +129,7 @@ func TestAFaultOfTheVendorHasAKindAndTellsWhetherItMayHaveActed(t *testing.T) {
 			if got := describe(answer); got != c.want {
 				t.Errorf("got %s, want %s: %T %v", got, c.want, answer.Err, answer.Err)
 			}
-			if answer.Err != nil && !answer.Ambiguous {
+			if answer.Err != nil && !answer.PossiblyDelivered {
 				t.Error("it may have acted, and that is not told")
 			}
 			if len(answer.Body) > maxAnswer {
@@ -157,7 +157,7 @@ func describe(answer Response) string {
 func TestWhatIsReadOfAnAnswerIsBounded(t *testing.T) {
 	for name, c := range map[string]struct {
 		head, more string
-		kept       int
+		reused     int
 	}{
 		"length": {"HTTP/1.1 400 Bad\r\nContent-Length: 1000000000000\r\n\r\n", "xxxxxxxx", maxAnswer},
 		"close":  {"HTTP/1.1 400 Bad\r\n\r\n", "xxxxxxxx", maxAnswer},
@@ -178,7 +178,7 @@ func TestWhatIsReadOfAnAnswerIsBounded(t *testing.T) {
 			read := &counter{Conn: connection.wire.Conn}
 			connection.wire.Conn = read
 			answer, keep, err := connection.exchange(request, time.Now().Add(time.Minute), time.Minute)
-			if keep || len(answer.Body) < c.kept || len(answer.Body) > maxAnswer || read.n > maxHead+maxBody {
+			if keep || len(answer.Body) < c.reused || len(answer.Body) > maxAnswer || read.n > maxHead+maxBody {
 				t.Errorf("read %d bytes, kept %d, keeps the connection: %t, %v", read.n, len(answer.Body), keep, err)
 			}
 			_ = connection.Close()
@@ -272,7 +272,7 @@ func TestAConnectionThatWasClosedUnderOurFeetCostsNothing(t *testing.T) {
 					t.Fatalf("exchange %d: got %+v", i, answer)
 				}
 				<-ended
-				watch(t, "what the vendor did arrives", func() bool { return !s.idleIsQuiet() })
+				watch(t, "what the vendor did arrives", func() bool { return !s.idleIsAlive() })
 			}
 			if requests.Load() != 5 || connections.Load() != 5 {
 				t.Errorf("%d requests on %d connections, want 5 on 5", requests.Load(), connections.Load())
@@ -313,7 +313,7 @@ func TestAFailureIsSureOnlyWhileNotAByteHasGoneOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	close(connected)
-	watch(t, "the reset arrives", func() bool { return !c.peeker.isQuiet() })
+	watch(t, "the reset arrives", func() bool { return !c.liveness.isAlive() })
 	_, keep, err := c.exchange(request, time.Now().Add(time.Minute), time.Minute)
 	if keep || ErrorKind(err) != KindReset || wasSent(err) || c.wire.written != 0 {
 		t.Errorf("got %v, sent %t, %d bytes, keeps the connection: %t", err, wasSent(err), c.wire.written, keep)
@@ -384,13 +384,13 @@ func (s *Sender) closeIdle() {
 	}
 }
 
-func (s *Sender) idleIsQuiet() bool {
+func (s *Sender) idleIsAlive() bool {
 	s.pool.mu.Lock()
 	defer s.pool.mu.Unlock()
 	some := false
 	for _, o := range s.pool.origins {
 		for _, c := range o.idle {
-			if !c.peeker.isQuiet() {
+			if !c.liveness.isAlive() {
 				return false
 			}
 			some = true

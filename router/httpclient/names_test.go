@@ -29,8 +29,8 @@ func TestANameThatLeadsNowhereIsAFailureOfDNS(t *testing.T) {
 			s.timeout = c.timeout
 			s.dialer.Resolver = nameServer(t, c.answer)
 			answer := s.Send(Exchange{Method: "POST", URL: "http://vendor.example:1"})
-			if ErrorKind(answer.Err) != KindDNS || answer.Ambiguous {
-				t.Errorf("got %s, ambiguous %t: %v", describe(answer), answer.Ambiguous, answer.Err)
+			if ErrorKind(answer.Err) != KindDNS || answer.PossiblyDelivered {
+				t.Errorf("got %s, ambiguous %t: %v", describe(answer), answer.PossiblyDelivered, answer.Err)
 			}
 			gone(t, "net.(*Resolver)")
 		})
@@ -132,8 +132,8 @@ func expectRefused(t *testing.T, s *Sender, address string) {
 	t.Helper()
 	answer := s.Send(Exchange{Method: "POST", URL: address, Body: []byte("token")})
 	var refused *AddressError
-	if ErrorKind(answer.Err) != KindPrivate || answer.Ambiguous || !errors.As(answer.Err, &refused) {
-		t.Errorf("%s: got %s, ambiguous %t: %v", address, describe(answer), answer.Ambiguous, answer.Err)
+	if ErrorKind(answer.Err) != KindPrivate || answer.PossiblyDelivered || !errors.As(answer.Err, &refused) {
+		t.Errorf("%s: got %s, ambiguous %t: %v", address, describe(answer), answer.PossiblyDelivered, answer.Err)
 	}
 }
 

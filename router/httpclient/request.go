@@ -112,7 +112,7 @@ func refused(why string) error { return &exchangeError{kind: KindOther, cause: e
 // find returns where an absolute URL leads, and what the request line says of it.
 func (p *pool) find(text string) (o *origin, target string, err error) {
 	base, target := split(text)
-	if o := p.known(base); o != nil && isPlainTarget(target) {
+	if o := p.existing(base); o != nil && isPlainTarget(target) {
 		return o, target, nil
 	}
 	u, err := url.Parse(encoded(text))
@@ -137,7 +137,7 @@ func split(text string) (base, target string) {
 	return text[:cut], text[cut:]
 }
 
-// isPlainTarget tells whether a target goes out as it is.
+// isPlainTarget reports whether a target goes out as it is.
 func isPlainTarget(target string) bool {
 	path, query, _ := strings.Cut(target, "?")
 	return path != "" && all(path, pathBytes) && all(query, queryBytes)

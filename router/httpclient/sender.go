@@ -23,14 +23,27 @@ type Response struct {
 	Status int
 	// RetryAfter and ContentType are the headers of these names, as they came.
 	RetryAfter, ContentType string
+	// RateLimit is what the vendor says of its limit in the headers X-RateLimit-Limit, -Remaining and -Reset.
+	RateLimit RateLimit
+	// Latency is from when the request began to go out to the first byte of the answer.
+	Latency time.Duration
 	// Body is the start of the answer, as far as it came in time.
 	Body []byte
 	// TooLong tells that the answer is longer than what is kept of one.
 	TooLong bool
 	// Err is why there is no answer; the other fields are empty then.
 	Err error
-	// Ambiguous tells, beside Err, that the vendor may have received the request and acted on it.
-	Ambiguous bool
+	// PossiblyDelivered tells, beside Err, that the vendor may have received the request and acted on it.
+	PossiblyDelivered bool
+}
+
+// RateLimit is what a vendor says of its own limit.
+type RateLimit struct {
+	// Known tells that Limit and Remaining are there: how many requests are allowed, and how many are left of them.
+	Known            bool
+	Limit, Remaining int
+	// Reset is when that many are allowed again, as it came: seconds from now, or since 1970. 0 is not known.
+	Reset int
 }
 
 // Sender sends over the network, to any number of hosts. It follows no redirects, knows no proxies, sends nothing again
@@ -60,7 +73,7 @@ func New(o Options) *Sender {
 	return &Sender{
 		timeout:    o.Timeout,
 		dialer:     net.Dialer{Control: checkDialed(o.AllowPrivate)},
-		tls:        &tls.Config{MinVersion: tls.VersionTLS12},
+		tls:        &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(maxOrigins)},
 		maxConnAge: maxConnAge,
 		pool:       pool{origins: map[string]*origin{}},
 	}
@@ -76,7 +89,7 @@ func (s *Sender) Send(x Exchange) Response {
 	}
 	defer r.free()
 	for {
-		c, kept, err := s.connect(r.origin, now, deadline)
+		c, reused, err := s.connect(r.origin, now, deadline)
 		if err != nil {
 			return noAnswer(err)
 		}
@@ -89,7 +102,7 @@ func (s *Sender) Send(x Exchange) Response {
 		if err == nil {
 			return answer
 		}
-		if kept && !wasSent(err) {
+		if reused && !wasSent(err) {
 			continue // it had been closed, and not a byte has gone out
 		}
 		return noAnswer(err)
@@ -102,12 +115,13 @@ func (s *Sender) Close() error {
 	return nil
 }
 
-func noAnswer(err error) Response { return Response{Err: err, Ambiguous: wasSent(err)} }
+func noAnswer(err error) Response { return Response{Err: err, PossiblyDelivered: wasSent(err)} }
 
-// exchange sends the request and reads the answer. keep tells whether the connection may be used again.
+// exchange sends the request and reads the answer. keep reports whether the connection may be used again.
 func (c *conn) exchange(r *request, deadline time.Time, timeout time.Duration) (answer Response, keep bool, err error) {
 	c.wire.written, c.wire.unread = 0, maxHead
 	c.endBy(deadline, timeout)
+	c.began = time.Now()
 	_, err = c.Write(r.first)
 	if err == nil && len(r.rest) > 0 {
 		_, err = c.Write(r.rest)
@@ -139,7 +153,7 @@ func (e *exchangeError) Error() string { return e.kind + ": " + e.cause.Error() 
 // Unwrap returns the cause.
 func (e *exchangeError) Unwrap() error { return e.cause }
 
-// wasSent tells whether the request may have reached the vendor before the exchange failed.
+// wasSent reports whether the request may have reached the vendor before the exchange failed.
 func wasSent(err error) bool {
 	var failed *exchangeError
 	return errors.As(err, &failed) && failed.sent

@@ -55,7 +55,7 @@ func TestWhatIsNoRequestIsNotSentAndNotShown(t *testing.T) {
 		{Method: "GET", URL: vendor, Header: map[string]string{"X\n": "s3cr3t"}},
 	} {
 		answer := sender().Send(x)
-		if answer.Err == nil || answer.Ambiguous || ErrorKind(answer.Err) != KindOther || strings.Contains(answer.Err.Error(), "s3cr3t") {
+		if answer.Err == nil || answer.PossiblyDelivered || ErrorKind(answer.Err) != KindOther || strings.Contains(answer.Err.Error(), "s3cr3t") {
 			t.Errorf("%q: got %+v", x, answer)
 		}
 	}
@@ -199,4 +199,38 @@ func serve(t *testing.T, handle http.HandlerFunc) string {
 	server := httptest.NewServer(handle)
 	t.Cleanup(server.Close)
 	return server.URL
+}
+
+func TestAnAnswerSaysHowLongItTookAndHowMuchIsLeft(t *testing.T) {
+	const pause = 20 * time.Millisecond
+	for name, transferEncoding := range map[string]string{"plain": "", "in chunks": "chunked"} {
+		vendor := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			<-time.After(pause)
+			w.Header().Set("X-RateLimit-Limit", "50")
+			w.Header().Set("X-RateLimit-Remaining", "3")
+			w.Header().Set("X-RateLimit-Reset", "1796054400")
+			w.WriteHeader(http.StatusOK)
+			if transferEncoding != "" {
+				w.(http.Flusher).Flush()
+			}
+			_, _ = io.WriteString(w, "{}")
+		})
+		s, began := sender(), time.Now()
+		answer := s.Send(Exchange{Method: "POST", URL: vendor, Body: []byte("x")})
+		if took := time.Since(began); answer.Latency < pause || answer.Latency > took {
+			t.Errorf("%s: a latency of %s, in %s", name, answer.Latency, took)
+		}
+		if want := (RateLimit{Known: true, Limit: 50, Remaining: 3, Reset: 1796054400}); answer.RateLimit != want {
+			t.Errorf("%s: got %+v, want %+v", name, answer.RateLimit, want)
+		}
+	}
+	for _, text := range []string{"many", "-1", "99999999999999999999", ""} {
+		vendor := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-RateLimit-Limit", text)
+			w.Header().Set("X-RateLimit-Remaining", "0")
+		})
+		if answer := sender().Send(Exchange{Method: "POST", URL: vendor}); answer.RateLimit != (RateLimit{}) {
+			t.Errorf("%q: got %+v", text, answer.RateLimit)
+		}
+	}
 }

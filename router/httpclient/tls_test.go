@@ -60,8 +60,8 @@ func TestNothingIsSentToAVendorThatIsNotVerified(t *testing.T) {
 				s.timeout = impatient
 			}
 			answer := s.Send(Exchange{Method: "POST", URL: strings.Replace(vendor.url, "http:", "https:", 1), Body: []byte("token")})
-			if describe(answer) != c.want || answer.Ambiguous {
-				t.Errorf("got %s, ambiguous %t, want %s: %T %v", describe(answer), answer.Ambiguous, c.want, answer.Err, answer.Err)
+			if describe(answer) != c.want || answer.PossiblyDelivered {
+				t.Errorf("got %s, ambiguous %t, want %s: %T %v", describe(answer), answer.PossiblyDelivered, c.want, answer.Err, answer.Err)
 			}
 			s.closeIdle()
 			vendor.allEnd()
@@ -93,7 +93,7 @@ func (c *peer) drainHead() {
 }
 
 // With TLS 1.3 a vendor refuses us after we have sent the request, and we know no better than that it has gone out.
-func TestATLSRefusalAfterTheRequestHasGoneOutIsInDoubt(t *testing.T) {
+func TestATLSRefusalAfterTheRequestHasGoneOutIsPossiblyDelivered(t *testing.T) {
 	authority := newAuthority(t)
 	vendor := listen(t, func(p *peer) {
 		config := &tls.Config{Certificates: authority.sign("127.0.0.1", -time.Hour, time.Hour), ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS13}
@@ -103,8 +103,8 @@ func TestATLSRefusalAfterTheRequestHasGoneOutIsInDoubt(t *testing.T) {
 	s := sender()
 	s.tls.RootCAs = authority.pool
 	answer := s.Send(Exchange{Method: "POST", URL: strings.Replace(vendor.url, "http:", "https:", 1), Body: []byte("x")})
-	if ErrorKind(answer.Err) != KindReset || !answer.Ambiguous {
-		t.Errorf("got %s, ambiguous %t: %v", describe(answer), answer.Ambiguous, answer.Err)
+	if ErrorKind(answer.Err) != KindReset || !answer.PossiblyDelivered {
+		t.Errorf("got %s, ambiguous %t: %v", describe(answer), answer.PossiblyDelivered, answer.Err)
 	}
 	vendor.allEnd()
 }
@@ -141,10 +141,43 @@ func TestAnEncryptedConnectionIsUsedAgainAndSeenToBeClosed(t *testing.T) {
 			t.Errorf("3 exchanges took %d connections", connections.Load())
 		}
 		close(again)
-		watch(t, "the end arrives", func() bool { return !s.idleIsQuiet() })
+		watch(t, "the end arrives", func() bool { return !s.idleIsAlive() })
 		send()
 		if connections.Load() != 2 {
 			t.Errorf("the closed connection was not replaced: %d", connections.Load())
+		}
+		s.closeIdle()
+		vendor.allEnd()
+	}
+}
+
+// A connection lives for a short time only. The one that follows it needs no certificate, and no signature.
+func TestTheNextConnectionResumesTheSession(t *testing.T) {
+	authority := newAuthority(t)
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		config := &tls.Config{Certificates: authority.sign("127.0.0.1", -time.Hour, time.Hour), MinVersion: version, MaxVersion: version}
+		var full, resumed atomic.Int32
+		vendor := listen(t, func(p *peer) {
+			encrypted := tls.Server(p.Conn, config)
+			c := &peer{Conn: encrypted, reader: bufio.NewReader(encrypted)}
+			c.request()
+			if encrypted.ConnectionState().DidResume {
+				resumed.Add(1)
+			} else {
+				full.Add(1)
+			}
+			c.say("HTTP/1.1 204 No Content\r\n\r\n")
+			c.untilClosed()
+		})
+		s := sender()
+		s.tls.RootCAs, s.maxConnAge = authority.pool, 0
+		for range 5 {
+			if answer := s.Send(Exchange{Method: "POST", URL: strings.Replace(vendor.url, "http:", "https:", 1), Body: []byte("x")}); answer.Status != 204 {
+				t.Fatalf("got %+v", answer)
+			}
+		}
+		if full.Load() != 1 || resumed.Load() != 4 {
+			t.Errorf("TLS %x: %d full handshakes and %d resumed ones for 5 connections", version, full.Load(), resumed.Load())
 		}
 		s.closeIdle()
 		vendor.allEnd()
