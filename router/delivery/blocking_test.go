@@ -41,9 +41,9 @@ func (w *world) release(messageID string) {
 	w.decide(messageID, w.pipeline.Release)
 }
 
-func (w *world) decide(messageID string, do func(ctx context.Context, letter uint64) (bool, error)) {
+func (w *world) decide(messageID string, do func(ctx context.Context, deadLetter uint64) (bool, error)) {
 	w.t.Helper()
-	id := w.log.letter(messageID)
+	id := w.log.deadLetter(messageID)
 	if held, err := do(w.t.Context(), id); !held || err != nil {
 		w.t.Errorf("%s was held: %v, %v", messageID, held, err)
 	}
@@ -67,7 +67,7 @@ func TestWhatIsBehindADeadLetterWaitsForItsOperator(t *testing.T) {
 	}{
 		"replayed":  {func(w *world) { w.refuse(); w.retry("jane-1") }, []string{"jane-1", "jane-2", "jane-3"}, map[string]int{"dead/refused": 1, "delivered": 5}},
 		"discarded": {func(w *world) { w.release("jane-1") }, []string{"well-4", "jane-2", "jane-3"}, map[string]int{"dead/refused": 1, "delivered": 4}},
-		"aged out":  {func(w *world) { w.log.discard(w.log.letter("jane-1")) }, []string{"well-4", "jane-2", "jane-3"}, map[string]int{"dead/refused": 1, "delivered": 4}},
+		"aged out":  {func(w *world) { w.log.discard(w.log.deadLetter("jane-1")) }, []string{"well-4", "jane-2", "jane-3"}, map[string]int{"dead/refused": 1, "delivered": 4}},
 	} {
 		for _, restarted := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, restarted %v", name, restarted), func(t *testing.T) {
@@ -85,14 +85,14 @@ func TestWhatIsBehindADeadLetterWaitsForItsOperator(t *testing.T) {
 						time.Sleep(2 * time.Minute)
 					}
 					if got := w.log.parkedIDs(); !slices.Equal(got, []string{"jane-1", "jane-2", "jane-3"}) {
-						t.Errorf("kept aside: %v", got)
+						t.Errorf("parked: %v", got)
 					}
 					if floor := w.pipeline.Floor(); floor != 3 {
 						t.Errorf("the floor is at %d: what waits for an operator holds it up", floor)
 					}
-					parked, held, waiting := w.metric("aka_parked_calls", "vendor"), w.metric("aka_held_letters", "vendor"), w.metric("aka_backlog_calls", "vendor")
+					parked, held, waiting := w.metric("aka_parked_calls", "vendor"), w.metric("aka_blocking_dead_letters", "vendor"), w.metric("aka_backlog_calls", "vendor")
 					if parked != 3 || held != 1 || waiting != 2 {
-						t.Errorf("%v are kept aside, %v of them dead letters, and %v wait", parked, held, waiting)
+						t.Errorf("%v are parked, %v of them dead letters, and %v wait", parked, held, waiting)
 					}
 					if got := w.ended(); fmt.Sprint(got) != fmt.Sprint(map[string]int{"dead/refused": 1, "delivered": 2}) {
 						t.Errorf("ended: %v", got)
@@ -106,7 +106,7 @@ func TestWhatIsBehindADeadLetterWaitsForItsOperator(t *testing.T) {
 						t.Errorf("ended: %v, want %v", got, c.end)
 					}
 					if got := w.log.parkedIDs(); len(got) > 0 {
-						t.Errorf("still kept aside: %v", got)
+						t.Errorf("still parked: %v", got)
 					}
 					w.stop()
 				})
@@ -144,7 +144,7 @@ func TestADeadLetterThatDiesAgainWaitsAgainAndKeepsItsHistory(t *testing.T) {
 	})
 }
 
-func TestNobodyWaitsForADeadLetterWhereTheyAreToGoOn(t *testing.T) {
+func TestOnDeadContinue_NoCallWaitsForADeadLetter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{OnDead: OnDeadBlock})
 		w.refuse("jane-1")
@@ -153,18 +153,18 @@ func TestNobodyWaitsForADeadLetterWhereTheyAreToGoOn(t *testing.T) {
 		time.Sleep(time.Minute)
 		w.expectSent("jane-1")
 		w.stop()
-		if _, err := w.pipeline.Release(t.Context(), w.log.letter("jane-1")); !errors.Is(err, ErrStopped) {
+		if _, err := w.pipeline.Release(t.Context(), w.log.deadLetter("jane-1")); !errors.Is(err, ErrStopped) {
 			t.Errorf("a pipeline that has stopped: %v", err)
 		}
 		w.options.OnDead = OnDeadContinue
 		w.restart()
 		time.Sleep(time.Minute)
 		w.expectSent("jane-1", "jane-2")
-		if held, err := w.pipeline.Retry(t.Context(), w.log.letter("jane-1")); held || err != nil {
+		if held, err := w.pipeline.Retry(t.Context(), w.log.deadLetter("jane-1")); held || err != nil {
 			t.Errorf("it is held: %v, %v", held, err)
 		}
 		if got := w.log.parkedIDs(); len(got) > 0 {
-			t.Errorf("still kept aside: %v", got)
+			t.Errorf("still parked: %v", got)
 		}
 		w.stop()
 	})
@@ -185,7 +185,7 @@ func TestWhatWaitsForAnOperatorForTooLongIsHeldAsADeadLetterInItsPlace(t *testin
 				time.Sleep(2 * time.Hour)
 				w.accept(track("jane", 4))
 				time.Sleep(10 * time.Minute)
-				if n := w.metric("aka_held_letters", "vendor"); n != 3 || len(w.log.dead) != 3 {
+				if n := w.metric("aka_blocking_dead_letters", "vendor"); n != 3 || len(w.log.dead) != 3 {
 					t.Fatalf("%v dead letters hold up others, of %d", n, len(w.log.dead))
 				}
 				w.set(func() { w.answer = nil })
@@ -209,9 +209,9 @@ func TestWhatWaitsForAnOperatorForTooLongIsHeldAsADeadLetterInItsPlace(t *testin
 	}
 }
 
-func TestWithNoRoomAsideADeadLetterHoldsNobodyUp(t *testing.T) {
+func TestOnDeadBlock_WithoutSpaceADeadLetterBlocksNoCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{OnDead: OnDeadBlock, Window: 20, Concurrency: 4})
+		w := newWorld(t, Options{OnDead: OnDeadBlock, Window: 20, Concurrency: Fixed(4)})
 		w.answer = func(string, int) httpclient.Response { return httpclient.Response{Status: 400} }
 		w.run()
 		for i := range 50 {
@@ -241,7 +241,7 @@ func TestWithNoRoomAsideADeadLetterHoldsNobodyUp(t *testing.T) {
 }
 
 // They age out together, or are discarded while their destination is not configured.
-func TestManyDeadLettersThatAreGoneHoldUpNobodyForLong(t *testing.T) {
+func TestOnDeadBlock_ManyDeadLettersThatAreGoneBlockBriefly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{OnDead: OnDeadBlock})
 		w.answer = func(id string, _ int) httpclient.Response {
@@ -266,7 +266,7 @@ func TestManyDeadLettersThatAreGoneHoldUpNobodyForLong(t *testing.T) {
 }
 
 // As while its destination was not configured. The oldest dead letter is still there, and is no sign of the others.
-func TestNobodyWaitsForADeadLetterThatWentWhileTheDestinationDidNotRun(t *testing.T) {
+func TestOnDeadBlock_ADeadLetterThatWentDuringAStopBlocksNoCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{OnDead: OnDeadBlock})
 		w.refuse("john-1", "jane-1")
@@ -276,7 +276,7 @@ func TestNobodyWaitsForADeadLetterThatWentWhileTheDestinationDidNotRun(t *testin
 			time.Sleep(time.Minute)
 		}
 		w.stop()
-		w.log.discard(w.log.letter("jane-1"))
+		w.log.discard(w.log.deadLetter("jane-1"))
 		w.restart()
 		time.Sleep(10 * time.Minute)
 		w.expectSent("john-1", "jane-1", "jane-2")
@@ -287,9 +287,9 @@ func TestNobodyWaitsForADeadLetterThatWentWhileTheDestinationDidNotRun(t *testin
 	})
 }
 
-func TestDeadLettersThatComeTogetherTakeNoMoreRoomAsideThanThereIs(t *testing.T) {
+func TestOnDeadBlock_DeadLettersThatComeTogetherStayWithinTheSpace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{OnDead: OnDeadBlock, Window: 20, Concurrency: 20})
+		w := newWorld(t, Options{OnDead: OnDeadBlock, Window: 20, Concurrency: Fixed(20)})
 		w.answer = func(string, int) httpclient.Response { return httpclient.Response{Status: 400} }
 		w.run()
 		for _, n := range []int{15, 45} {
@@ -297,13 +297,13 @@ func TestDeadLettersThatComeTogetherTakeNoMoreRoomAsideThanThereIs(t *testing.T)
 			for i := range n {
 				calls = append(calls, identify(fmt.Sprint(n, "-", i), 1))
 			}
-			w.log.setBuryErr(errors.New("full")) // until all wait for it
+			w.log.setStoreDeadErr(errors.New("full")) // until all wait for it
 			w.accept(calls...)
 			time.Sleep(time.Minute)
-			w.log.setBuryErr(nil)
+			w.log.setStoreDeadErr(nil)
 			time.Sleep(time.Minute)
 		}
-		if n := w.metric("aka_held_letters", "vendor"); n != 20 {
+		if n := w.metric("aka_blocking_dead_letters", "vendor"); n != 20 {
 			t.Errorf("%v dead letters hold up others", n)
 		}
 		w.expectOutcomes(map[string]int{"dead/refused": 60})
@@ -338,14 +338,14 @@ func TestWhileADeadLetterIsDecidedAboutNothingElseIs(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		w.setParkErr(errors.New("full"))
 		w.refuse()
-		letter, first := w.log.letter("jane-1"), make(chan error, 1)
+		deadLetter, first := w.log.deadLetter("jane-1"), make(chan error, 1)
 		go func() {
-			_, err := w.pipeline.Retry(t.Context(), letter)
+			_, err := w.pipeline.Retry(t.Context(), deadLetter)
 			first <- err
 		}()
 		synctest.Wait()
 		for _, do := range []func(context.Context, uint64) (bool, error){w.pipeline.Retry, w.pipeline.Release} {
-			if blocks, err := do(t.Context(), letter); blocks || !errors.Is(err, ErrDeciding) {
+			if blocks, err := do(t.Context(), deadLetter); blocks || !errors.Is(err, ErrDeciding) {
 				t.Errorf("blocks: %v, %v", blocks, err)
 			}
 		}

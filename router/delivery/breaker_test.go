@@ -1,14 +1,17 @@
 package delivery
 
 import (
-	"aka/router/breaker"
-	"aka/router/httpclient"
 	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"aka/router/breaker"
+	"aka/router/concurrency"
+	"aka/router/deststate"
+	"aka/router/httpclient"
 
 	"go.uber.org/zap"
 )
@@ -32,7 +35,7 @@ func TestADestinationThatFailsHalfOfItsExchangesCountsAsDown(t *testing.T) {
 					w.accept(track(fmt.Sprint("bad", i), 1))
 					time.Sleep(time.Millisecond)
 				}
-				if got := w.metric("aka_destination_state", string(breaker.Open)) == 1; got != down {
+				if got := w.metric("aka_destination_state", string(deststate.Down)) == 1; got != down {
 					t.Errorf("it counts as down: %v, want %v", got, down)
 				}
 				time.Sleep(time.Minute)
@@ -129,7 +132,7 @@ func TestWhileTheBreakerIsOpenNothingIsTriedAndNothingLogged(t *testing.T) {
 			t.Errorf("%d lines say that an exchange failed, want the first only", tries)
 		}
 		exchanges := w.metric("aka_exchanges_total", "5xx")
-		if want := float64(DefaultOptions.Concurrency + DefaultOptions.Breaker.Failures - 1 + probes - 1); exchanges > want {
+		if want := float64(concurrency.Initial + DefaultOptions.Breaker.Failures - 1 + probes - 1); exchanges > want {
 			t.Errorf("%v exchanges were counted, want at most %v: until it opened, those in flight then, and the probes", exchanges, want)
 		}
 		time.Sleep(time.Hour)
@@ -158,7 +161,7 @@ func TestADestinationAtAPrivateAddressCountsAsDownAndSaysWhichKeyLetsItBe(t *tes
 		w.accept(track("a", 1))
 		w.run()
 		time.Sleep(time.Minute)
-		if w.metric("aka_destination_state", string(breaker.Open)) != 1 || w.metric("aka_exchanges_total", "private_address") == 0 || w.metric("aka_ambiguous_total", "vendor") != 0 {
+		if w.metric("aka_destination_state", string(deststate.Down)) != 1 || w.metric("aka_exchanges_total", "private_address") == 0 || w.metric("aka_possibly_delivered_total", "vendor") != 0 {
 			t.Error("the destination does not count as down, for its address, and no more")
 		}
 		said := w.logs.FilterLevelExact(zap.ErrorLevel).All()

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"aka/router/journal"
+	"aka/router/merges"
 )
 
 const (
@@ -27,13 +28,18 @@ type checkpoint struct {
 	log         *zap.Logger
 	metrics     *destinationMetrics
 	timers      *timers
+	merges      *mergeStore
 
 	progress *journal.Progress
+	// orders are where the order can go on after a restart, at rising frames. The first is the one that is saved.
+	orders   []journal.Order
 	unsaved  bool
 	gap      time.Duration // after the last save, while the run is young; 0 before the first call has ended
 	awaiting []*job        // aliases whose turn it is, but for a save
-	// suspectBelow is the end of the log at the start, when the run before crashed: calls before it may have been sent.
-	suspectBelow uint64
+	// possiblyDeliveredBelow is the end of the log at the start, when the run before crashed: calls before it may have been sent.
+	possiblyDeliveredBelow uint64
+
+	ledger *mergeLedger // its entries go with the progress
 
 	saves chan savePoint
 	saved chan struct{} // a save was made
@@ -44,13 +50,46 @@ type checkpoint struct {
 // savePoint is progress as it is to be saved.
 type savePoint struct {
 	encoded []byte
+	entries []journal.LedgerEntry // to be written with it
 	floor   uint64
 	ended   uint64
 	last    bool // no more follow
+	merges  *merges.Changes
 }
 
 func (c *checkpoint) point(stopped bool) savePoint {
-	return savePoint{encoded: c.progress.Encode(stopped), floor: c.progress.Floor(), ended: c.progress.Ended()}
+	c.chooseOrder()
+	return savePoint{encoded: c.progress.Encode(stopped), floor: c.progress.Needed(), ended: c.progress.Ended(), merges: c.merges.changes(), entries: c.ledger.pending}
+}
+
+// maxOrders is how many places are remembered at which the order can go on, while the floor does not move.
+const maxOrders = 64
+
+// noteOrder notes where the order can go on.
+func (c *checkpoint) noteOrder(o journal.Order) {
+	if len(c.orders) == maxOrders {
+		for i := range maxOrders / 2 { // each second one
+			c.orders[i] = c.orders[2*i]
+		}
+		c.orders = c.orders[:maxOrders/2]
+	}
+	c.orders = append(c.orders, o)
+	c.unsaved = true
+}
+
+// chooseOrder has the last place saved that is not above the floor.
+func (c *checkpoint) chooseOrder() {
+	chosen := -1
+	for i := range c.orders {
+		if c.orders[i].Frame > c.progress.Floor() {
+			break
+		}
+		chosen = i
+	}
+	if chosen >= 0 {
+		c.orders = slices.Delete(c.orders, 0, chosen)
+		c.progress.SetOrder(c.orders[0])
+	}
 }
 
 // load takes up the progress of the run before.
@@ -60,17 +99,19 @@ func (c *checkpoint) load(ctx context.Context) error {
 		return err
 	}
 	c.progress = progress
-	c.floor.Store(progress.Floor())
+	c.floor.Store(progress.Needed())
 	c.ended.Store(progress.Ended())
 	if progress.Crashed() {
 		_, head := c.journal.Head()
-		c.suspectBelow = head.Seq
+		c.possiblyDeliveredBelow = head.Seq
 	}
 	return nil
 }
 
-// isSuspect reports whether the run before may have sent the call at pos, and crashed before that was saved.
-func (c *checkpoint) isSuspect(pos journal.Position) bool { return pos.Seq < c.suspectBelow }
+// isPossiblyDelivered reports whether the run before may have sent the call at pos, and crashed before that was saved.
+func (c *checkpoint) isPossiblyDelivered(pos journal.Position) bool {
+	return pos.Seq < c.possiblyDeliveredBelow
+}
 
 // end marks a call as ended here.
 func (c *checkpoint) end(pos journal.Position) {
@@ -83,14 +124,12 @@ func (c *checkpoint) end(pos journal.Position) {
 
 // saveSoon hands the progress to the goroutine that saves it, unless that is still busy.
 func (c *checkpoint) saveSoon() {
-	if !c.unsaved && len(c.awaiting) == 0 {
+	if !c.unsaved && len(c.awaiting) == 0 && c.merges.isSaved() || len(c.saves) == cap(c.saves) {
 		return
 	}
-	select {
-	case c.saves <- c.point(false):
-		c.unsaved = false
-	default:
-	}
+	c.saves <- c.point(false) // only the loop sends
+	c.unsaved = false
+	c.ledger.saved()
 }
 
 // saveEarly saves right after the first call has ended, and then less and less often until the ticks do: or a process that
@@ -110,7 +149,7 @@ func (c *checkpoint) saveFirst(ctx context.Context) {
 	if c.progress.Crashed() {
 		return // that is noted
 	}
-	if err := c.journal.SaveProgress(ctx, c.destination, c.progress.Encode(false)); err != nil {
+	if err := c.journal.SaveProgress(ctx, c.destination, c.progress.Encode(false), nil, nil); err != nil {
 		c.failed(err)
 	}
 }
@@ -119,20 +158,30 @@ func (c *checkpoint) saveLast(orderly bool) {
 	last := c.point(orderly)
 	last.last = true
 	c.saves <- last
+	c.ledger.saved()
 	close(c.saves)
 }
 
 // run saves, until the last save is made. storing bounds all of them but the last.
 func (c *checkpoint) run(storing, last context.Context) {
+	var entries []journal.LedgerEntry // of this save, and of those before it that failed
 	for point := range c.saves {
 		ctx := storing
 		if point.last {
 			ctx = last
 		}
-		if err := c.journal.SaveProgress(ctx, c.destination, point.encoded); err != nil {
+		var lost int
+		entries, lost = carry(entries, point.entries)
+		c.metrics.ledgerLost.Add(float64(lost))
+		c.merges.keepDevices(ctx)
+		err := c.merges.write(point.merges, func(facts []journal.Fact) error {
+			return c.journal.SaveProgress(ctx, c.destination, point.encoded, facts, entries)
+		})
+		if err != nil {
 			c.failed(err)
 			continue
 		}
+		entries = nil
 		c.floor.Store(point.floor)
 		c.ended.Store(point.ended)
 		select {

@@ -1,5 +1,7 @@
 package delivery
 
+import "aka/router/deststate"
+
 // What is asked of a pipeline while it runs, by those who run it.
 
 // Options returns what the pipeline was built with.
@@ -28,12 +30,17 @@ func (p *Pipeline) nudge() {
 }
 
 // showState publishes the state that the destination is in.
-func (p *Pipeline) showState() {
-	if p.paused.Load() {
-		p.metrics.setState(statePaused)
-	} else {
-		p.metrics.setState(string(p.health.state))
+func (p *Pipeline) showState() { p.metrics.setState(p.destinationState()) }
+
+// destinationState returns the state that the destination is in.
+func (p *Pipeline) destinationState() deststate.State {
+	switch {
+	case p.paused.Load():
+		return deststate.Paused
+	case p.health.state == deststate.OK && p.growth.filling:
+		return deststate.Filling
 	}
+	return p.health.state
 }
 
 // Backlog returns how many accepted calls have not ended here.
@@ -45,5 +52,5 @@ func (p *Pipeline) Backlog() uint64 {
 
 // RemovedStatus is that of a destination which is not configured any more, with what is kept for it.
 func RemovedStatus(name string, backlog uint64) Status {
-	return Status{Name: name, State: stateRemoved, Backlog: backlog, Outcomes: []OutcomeCount{}, Exchanges: map[string]uint64{}, Failures: []Failure{}}
+	return Status{Name: name, DestinationState: StateOf(deststate.Removed), Backlog: backlog, Outcomes: []OutcomeCount{}, Exchanges: map[string]uint64{}, Failures: []Failure{}}
 }

@@ -20,9 +20,9 @@ type OnDead string
 
 // The values of OnDead.
 const (
-	// OnDeadContinue lets them go on.
+	// OnDeadContinue sends them.
 	OnDeadContinue OnDead = "continue"
-	// OnDeadBlock has them wait until the dead letter was replayed and delivered, or discarded.
+	// OnDeadBlock makes them wait until the dead letter was replayed and delivered, or discarded.
 	OnDeadBlock OnDead = "block"
 )
 
@@ -39,13 +39,13 @@ type deadLetters struct {
 
 // place is where a dead letter blocks others.
 type place struct {
-	letter   uint64
-	job      *job // nil while it is on disk only
-	queue    *blocked.Queue
-	key      journal.ParkedKey
-	blocks   bool // false while it is tried again
-	deciding bool // what its operator wants is being stored
-	lost     bool // its call could not be read: to look again does not help
+	deadLetter uint64
+	job        *job // nil while it is on disk only
+	queue      *blocked.Queue
+	key        journal.ParkedKey
+	blocks     bool // false while it is tried again
+	deciding   bool // what its operator wants is being stored
+	lost       bool // its call could not be read: to look again does not help
 }
 
 func newDeadLetters(p *Pipeline) *deadLetters {
@@ -70,27 +70,27 @@ func (d *deadLetters) add(j *job, now time.Time) {
 	}
 }
 
-// maxBuried bounds how many dead letters one write stores.
-const maxBuried = 256
+// maxStoredAtOnce bounds how many dead letters one write stores.
+const maxStoredAtOnce = 256
 
 // storePending stores the calls that wait for it, as many as there are when its turn comes.
 func (d *deadLetters) storePending() {
 	var jobs []*job
-	var letters []*journal.DeadLetter
+	var deadLetters []*journal.DeadLetter
 	d.p.storage.add(&storageJob{
 		what: "store dead letters",
 		begin: func() func(context.Context) error {
-			jobs = d.pending[:min(len(d.pending), maxBuried)]
-			letters = make([]*journal.DeadLetter, len(jobs))
+			jobs = d.pending[:min(len(d.pending), maxStoredAtOnce)]
+			deadLetters = make([]*journal.DeadLetter, len(jobs))
 			room := d.p.parking.room()
 			for i, j := range jobs {
-				letters[i] = d.letterOf(j)
+				deadLetters[i] = d.deadLetterOf(j)
 				if d.p.blocksOnDead() && (j.stored() || room > 0) {
-					letters[i].Place = d.placeOf(j)
+					deadLetters[i].Place = d.placeOf(j)
 					room--
 				}
 			}
-			return func(ctx context.Context) error { return d.p.config.Journal.Bury(ctx, letters) }
+			return func(ctx context.Context) error { return d.p.config.Journal.StoreDeadLetters(ctx, deadLetters) }
 		},
 		done: func() {
 			d.pending = d.pending[len(jobs):]
@@ -98,16 +98,16 @@ func (d *deadLetters) storePending() {
 				d.storePending()
 			}
 			for i, j := range jobs {
-				d.stored(j, letters[i])
+				d.stored(j, deadLetters[i])
 			}
 		},
 	})
 }
 
-func (d *deadLetters) letterOf(j *job) *journal.DeadLetter {
+func (d *deadLetters) deadLetterOf(j *job) *journal.DeadLetter {
 	return &journal.DeadLetter{
 		Destination: d.p.config.Destination.Name, Reason: string(j.dead), Detail: d.p.detail(j.detail),
-		Attempts: j.attempts, Status: j.status, First: j.first, Last: j.last, Earlier: j.letter, Position: j.pos, Entry: *j.entry,
+		Attempts: j.attempts, Status: j.status, First: j.first, Last: j.last, Earlier: j.deadLetter, Position: j.pos, Rank: j.rank, Entry: *j.entry,
 	}
 }
 
@@ -120,12 +120,12 @@ func (d *deadLetters) placeOf(j *job) *journal.Parked {
 }
 
 // stored ends a call that is stored as a dead letter, or has it block those behind it.
-func (d *deadLetters) stored(j *job, letter *journal.DeadLetter) {
+func (d *deadLetters) stored(j *job, deadLetter *journal.DeadLetter) {
 	d.forget(j)
-	j.letter = letter.ID
+	j.deadLetter = deadLetter.ID
 	d.p.refusals.died(j)
-	blocks := letter.Place != nil
-	d.p.log.Warn("call became a dead letter", zap.Uint64("id", letter.ID), zap.String("reason", string(j.dead)), zap.Stringer("type", j.entry.Type),
+	blocks := deadLetter.Place != nil
+	d.p.log.Warn("call became a dead letter", zap.Uint64("id", deadLetter.ID), zap.String("reason", string(j.dead)), zap.Stringer("type", j.entry.Type),
 		zap.String("message_id", j.entry.MessageID), zap.Int("attempt", j.attempts), zap.Int("status", j.status), zap.Bool("blocks_others", blocks))
 	if !blocks {
 		if d.p.blocksOnDead() {
@@ -134,14 +134,14 @@ func (d *deadLetters) stored(j *job, letter *journal.DeadLetter) {
 		d.p.order.finish(j, outcomeDead, string(j.dead), time.Now())
 		return
 	}
-	d.remember(&place{letter: letter.ID, job: j, queue: j.queue, key: j.key, blocks: true})
+	d.remember(&place{deadLetter: deadLetter.ID, job: j, queue: j.queue, key: j.key, blocks: true})
 	d.p.parking.block(j)
 }
 
 func (d *deadLetters) remember(pl *place) {
-	d.forgetID(pl.letter)
-	d.places[pl.letter] = pl
-	d.blocking.Store(pl.letter, pl.blocks)
+	d.forgetID(pl.deadLetter)
+	d.places[pl.deadLetter] = pl
+	d.blocking.Store(pl.deadLetter, pl.blocks)
 	if pl.blocks {
 		d.count++
 	}
@@ -149,33 +149,33 @@ func (d *deadLetters) remember(pl *place) {
 
 // forget forgets which dead letter a call was: it has ended, or is to be another.
 func (d *deadLetters) forget(j *job) {
-	if j.letter != 0 {
-		d.forgetID(j.letter)
+	if j.deadLetter != 0 {
+		d.forgetID(j.deadLetter)
 	}
 }
 
-func (d *deadLetters) forgetID(letter uint64) {
-	if pl := d.places[letter]; pl != nil && pl.blocks {
+func (d *deadLetters) forgetID(deadLetter uint64) {
+	if pl := d.places[deadLetter]; pl != nil && pl.blocks {
 		d.count--
 	}
-	delete(d.places, letter)
-	d.blocking.Delete(letter)
+	delete(d.places, deadLetter)
+	d.blocking.Delete(deadLetter)
 }
 
 // undecidedOf returns those of the dead letters about which nothing was decided: their operator has not had them tried again.
-func (d *deadLetters) undecidedOf(letters []uint64) []uint64 {
-	return slices.DeleteFunc(slices.Clone(letters), func(letter uint64) bool {
-		pl := d.places[letter]
+func (d *deadLetters) undecidedOf(deadLetters []uint64) []uint64 {
+	return slices.DeleteFunc(slices.Clone(deadLetters), func(deadLetter uint64) bool {
+		pl := d.places[deadLetter]
 		return pl != nil && (pl.deciding || !pl.blocks)
 	})
 }
 
 // keysOf returns the places of the dead letters that block others. Nothing else is decided about these from now on.
-func (d *deadLetters) keysOf(letters []uint64) map[uint64]journal.ParkedKey {
+func (d *deadLetters) keysOf(deadLetters []uint64) map[uint64]journal.ParkedKey {
 	keys := map[uint64]journal.ParkedKey{}
-	for _, letter := range letters {
-		if pl := d.places[letter]; pl != nil && pl.blocks && !pl.deciding {
-			keys[letter] = pl.key
+	for _, deadLetter := range deadLetters {
+		if pl := d.places[deadLetter]; pl != nil && pl.blocks && !pl.deciding {
+			keys[deadLetter] = pl.key
 			pl.deciding = true
 			if pl.job != nil {
 				d.p.transition(pl.job, storing)
@@ -186,12 +186,12 @@ func (d *deadLetters) keysOf(letters []uint64) map[uint64]journal.ParkedKey {
 }
 
 // takePlaces forgets dead letters that were withdrawn, and returns the places in which they have blocked others.
-func (d *deadLetters) takePlaces(letters []uint64) map[journal.ParkedKey]*place {
+func (d *deadLetters) takePlaces(deadLetters []uint64) map[journal.ParkedKey]*place {
 	places := map[journal.ParkedKey]*place{}
-	for _, letter := range letters {
-		if pl := d.places[letter]; pl != nil && pl.deciding {
+	for _, deadLetter := range deadLetters {
+		if pl := d.places[deadLetter]; pl != nil && pl.deciding {
 			places[pl.key] = pl
-			d.forgetID(letter)
+			d.forgetID(deadLetter)
 		}
 	}
 	return places
@@ -201,16 +201,16 @@ func (d *deadLetters) takePlaces(letters []uint64) map[journal.ParkedKey]*place 
 func (d *deadLetters) blockingCount() int { return d.count }
 
 // isDeciding reports whether a decision about a dead letter is on its way to the disk: what that does must not be done before.
-func (d *deadLetters) isDeciding(letter uint64) bool {
-	pl := d.places[letter]
+func (d *deadLetters) isDeciding(deadLetter uint64) bool {
+	pl := d.places[deadLetter]
 	return pl != nil && pl.deciding
 }
 
 // tookUp notes that a dead letter that blocks others was read back into memory.
 func (d *deadLetters) tookUp(j *job) {
-	pl := d.places[j.letter]
+	pl := d.places[j.deadLetter]
 	if pl == nil {
-		d.remember(&place{letter: j.letter, job: j, queue: j.queue, key: j.key, blocks: true})
+		d.remember(&place{deadLetter: j.deadLetter, job: j, queue: j.queue, key: j.key, blocks: true})
 		return
 	}
 	pl.job = j
@@ -220,8 +220,8 @@ func (d *deadLetters) tookUp(j *job) {
 }
 
 // moved notes that a dead letter's call has come into memory, or has left it.
-func (d *deadLetters) moved(letter uint64, j *job) {
-	if pl := d.places[letter]; pl != nil {
+func (d *deadLetters) moved(deadLetter uint64, j *job) {
+	if pl := d.places[deadLetter]; pl != nil {
 		pl.job = j
 	}
 }
@@ -255,7 +255,7 @@ func (d *deadLetters) lookUpOldest() {
 		what: "look up dead letters",
 		begin: func() func(context.Context) error {
 			return func(ctx context.Context) error {
-				for gone = 0; gone < len(oldest) && d.isGone(ctx, oldest[gone].letter); gone++ {
+				for gone = 0; gone < len(oldest) && d.isGone(ctx, oldest[gone].deadLetter); gone++ {
 				}
 				return nil
 			}
@@ -263,7 +263,7 @@ func (d *deadLetters) lookUpOldest() {
 		done: func() {
 			for _, pl := range oldest[:gone] {
 				if pl.blocks && !pl.deciding {
-					d.p.log.Warn("blocking dead letter is gone, continuing", zap.Uint64("id", pl.letter))
+					d.p.log.Warn("blocking dead letter is gone, continuing", zap.Uint64("id", pl.deadLetter))
 					d.carryOut(pl, &decision{answer: make(chan answer, 1)})
 				}
 			}
@@ -284,12 +284,12 @@ func (d *deadLetters) oldest() []*place {
 			all = append(all, pl)
 		}
 	}
-	slices.SortFunc(all, func(a, b *place) int { return cmp.Compare(a.letter, b.letter) })
+	slices.SortFunc(all, func(a, b *place) int { return cmp.Compare(a.deadLetter, b.deadLetter) })
 	return all[:min(len(all), lookedUpAtOnce)]
 }
 
 // isGone reports whether a dead letter is not in the journal any more. One that cannot be read is there.
-func (d *deadLetters) isGone(ctx context.Context, letter uint64) bool {
-	_, err := d.p.config.Journal.DeadLetter(ctx, letter)
+func (d *deadLetters) isGone(ctx context.Context, deadLetter uint64) bool {
+	_, err := d.p.config.Journal.DeadLetter(ctx, deadLetter)
 	return errors.Is(err, journal.ErrNoDeadLetter)
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"aka/router/journal"
+	"aka/router/segment"
 )
 
 // Errors of Retry and Release.
@@ -19,22 +20,22 @@ var (
 )
 
 // Blocks reports whether calls wait until the dead letter of that id is replayed or discarded.
-func (p *Pipeline) Blocks(letter uint64) bool {
-	blocks, _ := p.letters.blocking.Load(letter)
+func (p *Pipeline) Blocks(deadLetter uint64) bool {
+	blocks, _ := p.deadLetters.blocking.Load(deadLetter)
 	return blocks == true
 }
 
 // Retry has the call of a dead letter that blocks those behind it tried again, in its place before them, and returns once that
 // is safe on disk. The dead letter stays in the journal and is to be discarded. blocks is false when no call waits for it. When
 // it fails the call may be tried again, or not; to ask once more does no harm.
-func (p *Pipeline) Retry(ctx context.Context, letter uint64) (blocks bool, err error) {
-	return p.letters.decide(ctx, letter, true)
+func (p *Pipeline) Retry(ctx context.Context, deadLetter uint64) (blocks bool, err error) {
+	return p.deadLetters.decide(ctx, deadLetter, true)
 }
 
 // Release lets those go on that wait for a dead letter, for good, and returns once that is safe on disk. The dead letter
 // stays in the journal and is to be discarded. blocks is false when no call waits for it.
-func (p *Pipeline) Release(ctx context.Context, letter uint64) (blocks bool, err error) {
-	return p.letters.decide(ctx, letter, false)
+func (p *Pipeline) Release(ctx context.Context, deadLetter uint64) (blocks bool, err error) {
+	return p.deadLetters.decide(ctx, deadLetter, false)
 }
 
 // decision is what an operator wants done with a dead letter that blocks calls.
@@ -48,13 +49,13 @@ type answer struct {
 	err    error
 }
 
-func (d *deadLetters) decide(ctx context.Context, letter uint64, retry bool) (blocks bool, err error) {
-	if _, known := d.blocking.Load(letter); !known {
+func (d *deadLetters) decide(ctx context.Context, deadLetter uint64, retry bool) (blocks bool, err error) {
+	if _, known := d.blocking.Load(deadLetter); !known {
 		return false, nil
 	}
 	what := &decision{retry: retry, answer: make(chan answer, 1)}
 	select {
-	case d.p.asked <- func() { d.take(letter, what) }:
+	case d.p.asked <- func() { d.take(deadLetter, what) }:
 	case <-d.p.stopped:
 		return false, ErrStopped
 	case <-ctx.Done():
@@ -72,8 +73,8 @@ func (d *deadLetters) decide(ctx context.Context, letter uint64, retry bool) (bl
 
 // take begins to carry a decision out. A call that is being tried again already, as when its dead letter outlived a crash,
 // needs no more.
-func (d *deadLetters) take(letter uint64, what *decision) {
-	pl := d.places[letter]
+func (d *deadLetters) take(deadLetter uint64, what *decision) {
+	pl := d.places[deadLetter]
 	switch {
 	case d.p.ending:
 		what.answer <- answer{err: ErrStopped}
@@ -105,10 +106,15 @@ func (d *deadLetters) carryOut(pl *place, what *decision) {
 					}
 				}
 				if !what.retry {
-					return d.p.config.Journal.Unpark(ctx, d.p.config.Destination.Name, []journal.ParkedKey{pl.key})
+					return d.p.config.Journal.Unpark(ctx, d.p.config.Destination.Name, []journal.ParkedKey{pl.key}, nil)
 				}
 				d.p.parking.reader.startAnew(call)
+				// The merge rules and the memory are asked anew, as of any replay: what was approved before is not approved now.
 				call.Dead, call.Failures, call.FailingSince = "", 0, time.Time{}
+				call.Anew, call.Hold, call.Since = true, nil, time.Time{}
+				if call.Entry.Type == segment.Alias {
+					call.Since = time.Now()
+				}
 				return d.p.config.Journal.Park(ctx, d.p.config.Destination.Name, []*journal.Parked{call})
 			}
 		},
@@ -132,8 +138,8 @@ func (d *deadLetters) carryOut(pl *place, what *decision) {
 
 // readParked reads one parked call; nil when it is not there, or cannot be read.
 func (d *deadLetters) readParked(ctx context.Context, key journal.ParkedKey) (found *journal.Parked, err error) {
-	err = d.p.config.Journal.ReadQueue(ctx, d.p.config.Destination.Name, key.Queue, key.Position, func(call *journal.Parked) bool {
-		if call.Position == key.Position {
+	err = d.p.config.Journal.ReadQueue(ctx, d.p.config.Destination.Name, key.Queue, key.Rank, func(call *journal.Parked) bool {
+		if call.Rank == key.Rank {
 			found = call
 		}
 		return false
@@ -151,13 +157,13 @@ func (d *deadLetters) undecided(pl *place) {
 func (d *deadLetters) retry(pl *place, call *journal.Parked) {
 	pl.blocks = false
 	d.count--
-	d.blocking.Store(pl.letter, false)
-	d.p.metrics.heldRetries.Inc()
+	d.blocking.Store(pl.deadLetter, false)
+	d.p.metrics.blockingRetries.Inc()
 	d.p.parking.revive(pl, call)
 }
 
 // release takes a dead letter out of its place.
 func (d *deadLetters) release(pl *place, call *journal.Parked) {
-	d.forgetID(pl.letter)
+	d.forgetID(pl.deadLetter)
 	d.p.parking.unblock(pl, call)
 }

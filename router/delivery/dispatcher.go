@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"net/http"
 	"slices"
 	"time"
 
@@ -10,6 +11,8 @@ import (
 	"aka/destinations"
 	"aka/destinations/adapter"
 	"aka/router/breaker"
+	"aka/router/concurrency"
+	"aka/router/deststate"
 	"aka/router/httpclient"
 )
 
@@ -23,7 +26,8 @@ type dispatcher struct {
 
 	queue    *queue
 	breaker  *breaker.Breaker
-	limiter  *rate.Limiter // nil is no limit
+	adaptive *concurrency.Limiter
+	limiter  *rate.Limiter // by the config; nil is no limit
 	probes   int           // that were sent
 	inFlight int
 	workers  int
@@ -32,11 +36,13 @@ type dispatcher struct {
 	results  chan *exchange
 }
 
-func newDispatcher(c *Config, log *zap.Logger, changed func(breaker.State, time.Duration)) *dispatcher {
+func newDispatcher(c *Config, log *zap.Logger, changed func(deststate.State, time.Duration)) *dispatcher {
+	bounds := c.Options.bounds(c.Destination)
 	return &dispatcher{
 		destination: c.Destination, sender: c.Sender, log: log, options: &c.Options,
-		queue: newQueue(c.Options.Batch), breaker: breaker.New(c.Options.Breaker, changed), limiter: newLimiter(c.Options.Rate),
-		work: make(chan *exchange, c.Options.Concurrency), results: make(chan *exchange, c.Options.Concurrency),
+		queue: newQueue(c.Options.Batch), breaker: breaker.New(c.Options.Breaker, changed),
+		adaptive: concurrency.New(bounds, time.Now()), limiter: newLimiter(c.Options.Rate),
+		work: make(chan *exchange, bounds.Max), results: make(chan *exchange, bounds.Max),
 	}
 }
 
@@ -50,23 +56,29 @@ func newLimiter(perSecond float64) *rate.Limiter {
 
 // exchange is one HTTP exchange: what goes, and then how it ended. Once that is taken in, it carries the next.
 type exchange struct {
-	jobs      []*job
-	requests  []adapter.Request
-	ambiguous bool // the vendor may have acted on one of them already
-	permit    breaker.Permit
-	response  httpclient.Response
-	verdicts  []adapter.Verdict // one per job; none when there was no answer
-	took      time.Duration
+	jobs              []*job
+	requests          []adapter.Request
+	possiblyDelivered bool // the vendor may have acted on one of them already
+	permit            breaker.Permit
+	ticket            concurrency.Ticket
+	isBeyond          bool // it was answered, and there were more at once than the destination is known to take
+	response          httpclient.Response
+	verdicts          []adapter.Verdict // one per job; none when there was no answer
+	started           time.Time
+	took              time.Duration
+	retryAfter        time.Duration // that the vendor asks for
 }
 
 // next takes the jobs of the next exchange out of the queue. It returns nil when none may start now; wake is when to ask again:
 // never, when that is zero, until something happens.
 func (d *dispatcher) next(now time.Time) (x *exchange, wake time.Time) {
-	if d.inFlight >= d.options.Concurrency {
-		return nil, time.Time{}
-	}
-	ok, wake := d.breaker.Ready(now)
+	ok, wake := d.adaptive.Ready(now)
 	if !ok {
+		return nil, wake
+	}
+	ok, wake = d.breaker.Ready(now)
+	early := !ok && d.findEarlyProbe(now)
+	if !ok && !early {
 		return nil, wake
 	}
 	limit, wake := d.allowance(now)
@@ -75,7 +87,9 @@ func (d *dispatcher) next(now time.Time) (x *exchange, wake time.Time) {
 	}
 	if !d.breaker.Healthy() {
 		limit = 1 // a probe risks one call
-		d.chooseProbe()
+		if !early {
+			d.chooseProbe()
+		}
 	}
 	x = d.newExchange()
 	if x.jobs, wake = d.queue.pick(x.jobs, now, d.inFlight == 0, limit); len(x.jobs) == 0 {
@@ -85,7 +99,7 @@ func (d *dispatcher) next(now time.Time) (x *exchange, wake time.Time) {
 	if x.permit, ok = d.breaker.Acquire(); !ok {
 		d.queue.pushFront(x.jobs)
 		d.recycle(x)
-		return nil, now.Add(d.options.Breaker.Cooldown)
+		return nil, now.Add(time.Millisecond)
 	}
 	if d.limiter != nil {
 		d.limiter.AllowN(now, len(x.jobs))
@@ -102,6 +116,12 @@ func (d *dispatcher) chooseProbe() {
 	if d.probes%2 == 0 && !d.breaker.Refusing() && !d.breaker.AuthFailed() {
 		d.queue.newestFirst()
 	}
+}
+
+// findEarlyProbe puts a call that may be tried before the cooldown has passed to the front of the queue, where there is one.
+func (d *dispatcher) findEarlyProbe(now time.Time) bool {
+	since, ok := d.breaker.EarlyProbe(now)
+	return ok && d.queue.untriedFirst(since)
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -151,11 +171,13 @@ func (d *dispatcher) recycle(x *exchange) {
 // start sends the jobs' requests as one exchange.
 func (d *dispatcher) start(x *exchange, now time.Time) {
 	d.inFlight++
+	x.ticket = d.adaptive.Begin(now)
 	for _, j := range x.jobs {
 		x.requests = append(x.requests, *j.request())
-		x.ambiguous = x.ambiguous || j.ambiguous
+		x.possiblyDelivered = x.possiblyDelivered || j.possiblyDelivered
 		j.batch = len(x.jobs)
 		j.attempts++
+		j.anew = false
 		j.last = now
 		if j.first.IsZero() {
 			j.first = now
@@ -177,19 +199,45 @@ func (d *dispatcher) runWorker() {
 }
 
 func (d *dispatcher) do(x *exchange) {
-	start := time.Now()
+	x.started = time.Now()
 	x.response = d.sender.Send(exchangeOf(x.requests))
-	x.took = time.Since(start)
+	x.took = time.Since(x.started)
 	if x.response.Err == nil {
 		x.verdicts = d.judge(x.requests, x.answer())
 	}
 	d.results <- x
 }
 
+// end takes in what an exchange says of the pace.
+func (d *dispatcher) end(x *exchange, now time.Time) {
+	d.inFlight--
+	x.isBeyond = x.response.Err == nil && d.adaptive.IsBeyond(x.ticket)
+	d.adaptive.End(now, x.ticket, concurrency.Result{Outcome: x.outcome(), Latency: x.response.Latency})
+	if limit := x.response.RateLimit; limit.Known && limit.Limit > 0 && limit.Reset > 0 {
+		d.adaptive.Quota(now, limit.Remaining, untilReset(limit.Reset, now))
+	}
+}
+
+// outcome is what an exchange says of how well the destination is.
+func (x *exchange) outcome() concurrency.Outcome {
+	status := x.response.Status
+	switch {
+	case x.response.Err != nil && httpclient.ErrorKind(x.response.Err) == httpclient.KindTimeout:
+		return concurrency.TimedOut
+	case x.response.Err != nil, status >= http.StatusInternalServerError:
+		return concurrency.Failed
+	case status == http.StatusTooManyRequests:
+		return concurrency.Throttled
+	case status < http.StatusMultipleChoices && !x.failed():
+		return concurrency.OK
+	}
+	return concurrency.Neutral
+}
+
 // answer is what the adapter gets of the response.
 func (x *exchange) answer() adapter.Answer {
 	r := x.response
-	return adapter.Answer{Status: r.Status, ContentType: r.ContentType, Body: r.Body, TooLong: r.TooLong, AfterAmbiguous: x.ambiguous}
+	return adapter.Answer{Status: r.Status, ContentType: r.ContentType, Body: r.Body, TooLong: r.TooLong, AfterPossibleDelivery: x.possiblyDelivered}
 }
 
 // judge asks the adapter, and falls back on the status when the adapter does not give a verdict for each request.

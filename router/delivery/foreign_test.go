@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"aka/destinations/adapter"
-	"aka/router/breaker"
+	"aka/router/deststate"
 	"aka/router/httpclient"
 )
 
@@ -27,11 +27,11 @@ func TestAnAnswerThatIsNotTheVendorsDeliversNothing(t *testing.T) {
 		w.run()
 		time.Sleep(time.Hour)
 		w.expectOutcomes(map[string]int{})
-		if w.metric("aka_destination_state", string(breaker.Open))+w.metric("aka_destination_state", string(breaker.HalfOpen)) != 1 {
+		if w.metric("aka_destination_state", string(deststate.Down))+w.metric("aka_destination_state", string(deststate.Probing)) != 1 {
 			t.Error("it does not count as down")
 		}
 		foreign, sent := w.metric("aka_exchanges_total", "not_the_vendor"), float64(len(w.sent()))
-		if foreign != sent || w.metric("aka_exchanges_total", "2xx") != 0 || w.metric("aka_ambiguous_total", "vendor") != sent {
+		if foreign != sent || w.metric("aka_exchanges_total", "2xx") != 0 || w.metric("aka_possibly_delivered_total", "vendor") != sent {
 			t.Errorf("of %v exchanges %v are counted as not the vendor's", sent, foreign)
 		}
 		status, err := w.pipeline.Status(t.Context())
@@ -70,8 +70,8 @@ func TestACallThatGetsAPageEachTimeBecomesADeadLetter(t *testing.T) {
 			time.Sleep(time.Hour)
 		}
 		w.expectOutcomes(map[string]int{"dead/expired": 1, "delivered": 48})
-		if letters := w.log.deadLetters(); len(letters) != 1 || !strings.HasPrefix(letters[0].Detail, "not the vendor's answer (200") {
-			t.Errorf("dead letters %+v", letters)
+		if deadLetters := w.log.deadLetters(); len(deadLetters) != 1 || !strings.HasPrefix(deadLetters[0].Detail, "not the vendor's answer (200") {
+			t.Errorf("dead letters %+v", deadLetters)
 		}
 		w.stop()
 	})
@@ -91,8 +91,8 @@ func TestABatchThatGetsAPageGoesAgainAsItWas(t *testing.T) {
 		w.run()
 		time.Sleep(time.Hour)
 		w.expectOutcomes(map[string]int{"delivered": 3})
-		if told := w.vendor.told(); told[0] || slices.Contains(told[1:], false) {
-			t.Errorf("the adapter was told of ambiguity: %v", told)
+		if afterPossibleDelivery := w.vendor.afterPossibleDelivery(); afterPossibleDelivery[0] || slices.Contains(afterPossibleDelivery[1:], false) {
+			t.Errorf("after a possible delivery: %v", afterPossibleDelivery)
 		}
 		w.stop()
 	})

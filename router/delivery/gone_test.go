@@ -24,12 +24,12 @@ func TestADecisionStandsWhereItsDeadLetterGoesMeanwhile(t *testing.T) {
 			time.Sleep(2 * time.Minute)
 			w.stop()
 			w.restart()
-			letter := w.log.letter("a-1")
+			deadLetter := w.log.deadLetter("a-1")
 			d := &decision{retry: retry, answer: make(chan answer, 1)}
 			if err := w.pipeline.ask(t.Context(), func() {
-				w.log.discard(letter)
-				w.pipeline.parking.reader.takeUp(w.pipeline.letters.places[letter].queue)
-				w.pipeline.letters.take(letter, d)
+				w.log.discard(deadLetter)
+				w.pipeline.parking.reader.takeUp(w.pipeline.deadLetters.places[deadLetter].queue)
+				w.pipeline.deadLetters.take(deadLetter, d)
 			}); err != nil {
 				t.Fatal(err)
 			}

@@ -12,13 +12,14 @@ import (
 
 	"aka/destinations/adapter"
 	"aka/router/breaker"
+	"aka/router/deststate"
 	"aka/router/httpclient"
 )
 
 // health is what the exchanges so far say of a destination, beside its breaker: whether a failure is its doing or one call's.
 type health struct {
 	log   *zap.Logger
-	state breaker.State
+	state deststate.State // as the breaker has it
 	// answered counts the exchanges that did not fail, successes those in which the destination took something; from 1.
 	answered, successes uint64
 	lastError           string
@@ -28,7 +29,7 @@ type health struct {
 }
 
 func newHealth(log *zap.Logger) health {
-	return health{log: log, state: breaker.Closed, answered: 1}
+	return health{log: log, state: deststate.OK, answered: 1}
 }
 
 // blames reports whether refused credentials are the doing of a call that is refused alone: the destination has taken others
@@ -43,7 +44,7 @@ func (h *health) refusedAlone(j *job) bool { return j.refusedAt > 0 && j.refused
 func (h *health) result(x *exchange, blamed bool) breaker.Result {
 	failed := x.failed()
 	return breaker.Result{
-		Failed: failed, Repeated: failed && h.repeated(x), Uncounted: failed && x.uncounted(), AuthFailed: x.authFailed() && !blamed,
+		Failed: failed, Repeated: failed && (x.isBeyond || h.repeated(x)), Uncounted: failed && (x.isBeyond || x.uncounted()), AuthFailed: x.authFailed() && !blamed,
 		Refused: x.mayBeRefused(), Answered: x.response.Err == nil,
 	}
 }
@@ -71,7 +72,7 @@ func (x *exchange) uncounted() bool {
 }
 
 // neverReached reports whether the exchange failed before the destination could have seen it.
-func (x *exchange) neverReached() bool { return x.response.Err != nil && !x.response.Ambiguous }
+func (x *exchange) neverReached() bool { return x.response.Err != nil && !x.response.PossiblyDelivered }
 
 // count counts an exchange, and notes which calls have failed or were refused since the last success.
 func (h *health) count(x *exchange, blamed bool) {
@@ -123,18 +124,18 @@ func (h *health) logError(x *exchange, kind string) {
 }
 
 // stateChanged notes and logs a new state; wait is how long nothing is sent in it.
-func (h *health) stateChanged(state breaker.State, wait time.Duration) {
+func (h *health) stateChanged(state deststate.State, wait time.Duration) {
 	h.state = state
 	next := zap.Duration("next_probe_in", wait)
 	switch state {
-	case breaker.Open:
+	case deststate.Down:
 		h.log.Warn("destination is down, calls wait", next)
-	case breaker.AuthFailed:
-		h.log.Error("destination refuses our credentials, calls wait", next, zap.String("hint", "correct the destination's settings and reload"))
-	case breaker.Refusing:
+	case deststate.AuthFailed:
+		h.log.Error("credentials refused, calls wait", next, zap.String("hint", "correct the destination's settings and reload"))
+	case deststate.Refusing:
 		h.log.Error("destination refuses every call, calls wait", next, zap.Int("status", h.lastStatus()),
 			zap.String("hint", "check the account and the endpoint; or let the calls go: aka destination resume --anyway"))
-	case breaker.Closed:
+	case deststate.OK:
 		h.log.Info("destination takes calls again")
 	}
 }

@@ -5,46 +5,69 @@ import (
 
 	"aka/destinations/adapter"
 	"aka/router/journal"
+	"aka/router/segment"
 )
 
 // intake takes the log's calls in, as far as there is room.
 type intake struct {
 	p *Pipeline
-	// current are the calls of the frame that is being taken in which are not in the window yet; position is the first one's.
-	current  []arrival
-	position journal.Position
+	// current are the calls of the piece that is being taken in which are not in the window yet; next is the rank of the first, or
+	// of the one that comes behind them.
+	current []arrival
+	next    journal.Rank
+	// order is where the order can go on once they are taken in; zero where that is not known.
+	order journal.Order
 }
 
 // begin takes up the next piece of the log.
 func (n *intake) begin(next prepared) {
-	if next.from == 0 {
-		n.p.checkpoint.progress.Begin(next.frame)
+	if next.begins != nil {
+		n.p.checkpoint.progress.Begin(next.begins)
 	}
 	if next.sparse {
-		n.detachFrame(next.frame.Seq)
+		n.detachSince(next.sparseFrom)
 	}
 	n.p.checkpoint.unsaved = true
-	n.current, n.position = next.arrivals, journal.Position{Seq: next.frame.Seq, Index: next.from}
+	n.current, n.order = next.arrivals, next.order
 }
 
 // admit takes the current frame's calls in, in order, as far as the window has room.
 func (n *intake) admit(now time.Time) {
-	for len(n.current) > 0 && n.hasRoom() {
-		a, pos := n.current[0], n.position
+	for len(n.current) > 0 && n.hasRoom(now) {
+		a := n.current[0]
 		n.current[0] = arrival{}
 		n.current = n.current[1:]
-		n.position.Index++
+		n.next = journal.Rank{Seq: a.rank.Seq + 1}
 		switch {
-		case n.p.checkpoint.progress.HasEnded(pos):
-		case a == arrival{}, n.p.parking.reader.isStored(pos):
-			n.p.checkpoint.end(pos)
+		case n.p.checkpoint.progress.HasEnded(a.pos):
+		case a.isForOthers(), n.p.parking.reader.isStored(a.pos):
+			n.p.checkpoint.end(a.pos)
 		case a.job == nil:
 			// It ends at once, whatever its place: it changes nothing for others.
-			n.p.order.end(&job{pos: pos, entry: a.entry}, settled, outcomeDropped, string(a.dropped))
+			if a.namesUser() {
+				n.p.merges.learnIDs(a.entry)
+			}
+			n.drop(&job{pos: a.pos, rank: a.rank, entry: a.entry, newIDLost: a.newIDLost}, a.dropped)
 		default:
 			n.enter(a.job, now)
 		}
 		n.p.order.takeTurns(now)
+	}
+	if len(n.current) == 0 && n.order.Frame != 0 {
+		n.p.checkpoint.noteOrder(n.order)
+		n.order = journal.Order{}
+	}
+}
+
+// namesUser reports whether a dropped call says who is a user all the same: an identify of which the vendor takes nothing.
+func (a *arrival) namesUser() bool {
+	return a.entry.Type == segment.Identify && (a.dropped == adapter.NothingToSend || a.dropped == adapter.PeopleOff)
+}
+
+// drop ends a call that is not sent, once it is kept where that is wanted.
+func (n *intake) drop(j *job, reason adapter.Reason) {
+	if !n.p.drops.keep(drop{job: j, reason: reason}) {
+		n.p.order.end(j, settled, outcomeDropped, string(reason))
 	}
 }
 
@@ -52,13 +75,13 @@ func (n *intake) admit(now time.Time) {
 const downShare = 4
 
 // hasRoom reports whether the window may take in one more call.
-func (n *intake) hasRoom() bool {
+func (n *intake) hasRoom(now time.Time) bool {
 	switch {
-	case n.p.window.count >= n.p.config.Options.Window, n.p.parking.isFull():
+	case n.p.window.count >= n.windowSize(now), n.p.parking.isFull(), n.p.drops.isFull():
 		return false
 	case n.p.window.count == 0:
 		return true
-	case n.p.bytesHeld() >= n.p.maxBytes():
+	case n.p.bytes() >= n.p.maxBytes():
 		return false
 	}
 	// A destination that is not well takes less, once it has calls to be tried with. Where all wait for others, there may be
@@ -66,13 +89,24 @@ func (n *intake) hasRoom() bool {
 	return n.p.dispatcher.breaker.Healthy() || n.p.dispatcher.queue.empty() || n.p.window.bytes < n.p.maxBytes()/downShare
 }
 
+// windowSize is how many calls may be in memory. It is a quarter more while a destination that looks down takes an early probe:
+// the calls that fill the window may all be those of people whose calls fail.
+func (n *intake) windowSize(now time.Time) int {
+	size := n.p.config.Options.Window
+	if _, probes := n.p.dispatcher.breaker.EarlyProbe(now); probes {
+		size += size / 4
+	}
+	return size
+}
+
 // enter gives a call its place: in the window and in its people's order, or in a queue on disk behind those of its people that
 // wait there.
 func (n *intake) enter(j *job, now time.Time) {
-	if n.p.checkpoint.isSuspect(j.pos) {
-		j.ambiguous = true
-		n.p.metrics.inDoubt.Inc()
+	if n.p.checkpoint.isPossiblyDelivered(j.pos) {
+		j.possiblyDelivered = true
+		n.p.metrics.afterCrash.Inc()
 	}
+	n.p.mergeGuard.underWay.isThere(j.pos)
 	j.entered = now
 	n.p.window.add(j)
 	if j.dead == "" && n.p.expiry.tooOld(j, now) {
@@ -95,9 +129,9 @@ func (n *intake) detachWaiting() {
 	}
 }
 
-// detachFrame frees the frame that was taken in last.
-func (n *intake) detachFrame(seq uint64) {
-	for j := n.p.window.newest; j != nil && j.pos.Seq >= seq; j = j.older {
+// detachSince frees the frames of the calls that came in from a rank on.
+func (n *intake) detachSince(rank journal.Rank) {
+	for j := n.p.window.newest; j != nil && !j.rank.Before(rank); j = j.older {
 		j.detach()
 	}
 }

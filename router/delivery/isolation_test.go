@@ -9,7 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"aka/router/breaker"
+	"aka/router/concurrency"
+	"aka/router/deststate"
 	"aka/router/httpclient"
 	"aka/router/journal"
 )
@@ -28,12 +29,12 @@ type countedReader struct {
 	next *atomic.Uint64
 }
 
-func (r *countedReader) Next(ctx context.Context) (*journal.Frame, error) {
-	f, err := r.Frames.Next(ctx)
-	if err == nil {
+func (r *countedReader) NextBefore(ctx context.Context, due time.Time, left time.Duration) (*journal.Frame, time.Time, error) {
+	f, mark, err := r.Frames.NextBefore(ctx, due, left)
+	if f != nil {
 		r.next.Store(f.Seq + 1)
 	}
-	return f, err
+	return f, mark, err
 }
 
 // A destination that hangs and one that always fails cost a third one nothing: its exchanges start when they would without
@@ -72,10 +73,10 @@ func TestADestinationIsNotDelayedByOthers(t *testing.T) {
 					continue
 				}
 				held, bytes := w.metric("aka_window_calls", "vendor"), w.metric("aka_window_bytes", "vendor")
-				if held != window || bytes > window*2000 {
+				if held < window || held > window*5/4 || bytes > window*2000 {
 					t.Errorf("a destination that takes nothing holds %v calls of %v bytes", held, bytes)
 				}
-				if next := w.read.Load(); next > window/10+4 {
+				if next := w.read.Load(); next > window*5/4/10+4 {
 					t.Errorf("it has read %d frames, of ten calls each", next-1)
 				}
 				w.set(func() { w.latency = 0 })
@@ -93,7 +94,7 @@ func TestADestinationIsNotDelayedByOthers(t *testing.T) {
 	}
 }
 
-// A poison call is tried again and again while others pass, is kept aside, and ends as a dead letter, restarts or not.
+// A poison call is tried again and again while others pass, is parked, and ends as a dead letter, restarts or not.
 func TestAPoisonCallEndsAsADeadLetterAcrossRestarts(t *testing.T) {
 	for reason, retry := range map[string]RetryOptions{
 		"expired":      {MaxAge: 12 * time.Hour},
@@ -154,15 +155,15 @@ func TestRefusedCredentialsAreProbedSeldomAndPassByThemselves(t *testing.T) {
 				const outage = 24 * time.Hour
 				time.Sleep(outage)
 				sent := w.sent()
-				if most := DefaultOptions.Concurrency + int(outage/DefaultOptions.Breaker.MaxCooldown); len(sent) > most {
+				if most := concurrency.Initial + int(outage/DefaultOptions.Breaker.MaxCooldown); len(sent) > most {
 					t.Errorf("%d exchanges in a day, want at most %d", len(sent), most)
 				}
-				for i := DefaultOptions.Concurrency + 1; i < len(sent); i++ {
+				for i := concurrency.Initial + 1; i < len(sent); i++ {
 					if gap := sent[i].start.Sub(sent[i-1].start); gap < DefaultOptions.Breaker.MaxCooldown {
 						t.Errorf("probes are %s apart", gap)
 					}
 				}
-				if n := w.logs.FilterMessageSnippet("refuses our credentials").Len(); n != 1 || w.metric("aka_destination_state", string(breaker.AuthFailed)) != 1 {
+				if n := w.logs.FilterMessageSnippet("credentials refused").Len(); n != 1 || w.metric("aka_destination_state", string(deststate.AuthFailed)) != 1 {
 					t.Errorf("the alarm was raised %d times", n)
 				}
 				w.expectOutcomes(map[string]int{})

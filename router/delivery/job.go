@@ -9,7 +9,6 @@ import (
 	"aka/router/blocked"
 	"aka/router/journal"
 	"aka/router/live"
-	"aka/router/merges"
 	"aka/router/sequencer"
 )
 
@@ -28,13 +27,15 @@ const (
 	retryWait
 	// waitingForSave waits until the end of calls before it is saved.
 	waitingForSave
-	// setAside is on its way to a queue on disk. It is not tried meanwhile.
-	setAside
+	// parkPending is on its way to a queue on disk. It is not tried meanwhile.
+	parkPending
 	// parked waits in a queue on disk, and not in memory.
 	parked
 	// blocking is a dead letter behind which others wait, until its operator decides.
 	blocking
-	// storing is ending: a dead letter, a merge, or its removal from a queue is on its way to the disk.
+	// held is an alias that waits for its operator, because of a merge rule.
+	held
+	// storing is ending: a dead letter, a hold, or its removal from a queue is on its way to the disk.
 	storing
 	// settled has ended. It may keep its ids until the vendor has settled.
 	settled
@@ -56,29 +57,40 @@ func (s states) has(one state) bool { return s&(1<<one) != 0 }
 
 // next are the states that may follow each.
 var next = [stateCount]states{
-	waitingForIDs:  setOf(waitingForIDs, queued, waitingForSave, setAside, parked, storing, blocking, settled),
-	queued:         setOf(queued, inFlight, setAside, parked, storing),
+	waitingForIDs:  setOf(waitingForIDs, queued, waitingForSave, parkPending, parked, storing, blocking, held, settled),
+	queued:         setOf(queued, inFlight, parkPending, parked, storing),
 	inFlight:       setOf(queued, retryWait, storing, settled),
-	retryWait:      setOf(queued, waitingForSave, setAside, parked, storing, settled),
-	waitingForSave: setOf(queued, waitingForSave, setAside, parked, storing, settled),
-	setAside:       setOf(waitingForIDs, retryWait, parked),
+	retryWait:      setOf(queued, waitingForSave, parkPending, parked, storing, settled),
+	waitingForSave: setOf(waitingForIDs, queued, waitingForSave, parkPending, parked, storing, settled),
+	parkPending:    setOf(waitingForIDs, retryWait, parked),
 	blocking:       setOf(parked, storing),
-	storing:        setOf(waitingForIDs, blocking, parked, settled),
+	held:           setOf(parked, storing),
+	storing:        setOf(waitingForIDs, blocking, held, parked, settled),
 }
 
 // String returns the state's name, for logs.
 func (s state) String() string {
-	return [stateCount]string{"waiting for ids", "queued", "in flight", "retry wait", "waiting for save", "set aside", "parked", "blocking", "storing", "settled"}[s]
+	return [stateCount]string{"waiting for ids", "queued", "in flight", "retry wait", "waiting for save", "parking", "parked", "blocking", "held", "storing", "settled"}[s]
 }
 
 // ending is how a call has ended at a destination: its outcome, and the reason.
 type ending struct{ outcome, reason string }
 
+// mergedNames are two ids that a call makes one person's, as the vendor gets them, and what is noted of them in the ledger.
+type mergedNames struct {
+	from, to string
+	// observed is the rule that fired for it and let it go; "" for none.
+	observed string
+	// fromIDs and toIDs are how many ids the two people had when it was judged, ids how many the one has since; 0 is not known.
+	fromIDs, toIDs, ids int
+}
+
 // job is one call on its way to one destination. It belongs to the pipeline's loop, but for the time of an exchange, when
 // the exchange's goroutine reads it.
 type job struct {
 	sequencer.Ticket[*job]
-	pos   journal.Position
+	pos   journal.Position // in the log
+	rank  journal.Rank     // in the order of all calls
 	entry *journal.Entry
 	// outcome is what the adapter made of the call. For a call that never reached the adapter it is a drop, or dead is set.
 	outcome adapter.Outcome
@@ -86,26 +98,33 @@ type job struct {
 	detail  string
 	// ending is how it has ended, once it has.
 	ending ending
-	merge  *merges.Merge // what its delivery merges, where that is remembered
+	merge  *adapter.Merge // what its delivery merges, where that is remembered
+	// names are the ids that it merges, as the vendor gets them; nil where it merges none.
+	names *mergedNames
+	// hold is why it is held, or was, nil for a call that never was.
+	hold *hold
 
 	step     int // the request that is to go next
 	attempts int
+	// merging is its merge while that is under way.
+	merging *merging
 	// failures counts those attempts that failed while the destination was otherwise well: only they use up max_attempts.
 	failures     int
 	failingSince time.Time
 	first, last  time.Time
 	status       int
+	retryAfter   time.Duration // that the vendor asked for with its last answer
 	// endedBefore is how many calls had ended when its turn came, where it waits until that is saved.
 	endedBefore uint64
 	// maxBatch bounds the batch that the job may travel in, after one was refused as too large. 0 is no bound. batch is how
 	// many calls its exchange has.
 	maxBatch, batch int
 
-	entered time.Time // the window
-	queued  time.Time
-	retryAt time.Time     // its next try, in retryWait
-	took    time.Duration // the last exchange
-	letter  uint64        // the dead letter that it is, or was before it was tried again in its place; 0 is none
+	entered    time.Time // the window
+	queued     time.Time
+	retryAt    time.Time     // its next try, in retryWait
+	took       time.Duration // the last exchange
+	deadLetter uint64        // the dead letter that it is, or was before it was tried again in its place; 0 is none
 	// failedAt is the destination's success count plus 1 at the call's last failure, refusedAt at its first 401 or 403; 0 is
 	// never.
 	failedAt, refusedAt uint64
@@ -116,8 +135,10 @@ type job struct {
 	// stored, or may be.
 	queue *blocked.Queue
 	key   journal.ParkedKey
+	// parkedAt is when an alias began to wait in its queue, zero where it did not.
+	parkedAt time.Time
 
-	// behind is the call that it waited for when it was set aside, for viewers.
+	// behind is the call that it waited for when it was parked, for viewers.
 	behind *live.Other
 
 	size int
@@ -127,24 +148,33 @@ type job struct {
 	// The small ones stand together, for the room that they take: a window has thousands of jobs.
 
 	state state
-	// aside: it is held beside the window, and on disk.
-	aside bool
-	// ambiguous: the vendor may have acted on the current request, although no try of it has succeeded.
-	ambiguous bool
+	// parkedInMemory: it is on disk, and in memory, too.
+	parkedInMemory bool
+	// possiblyDelivered: the vendor may have acted on the current request, although no try of it has succeeded.
+	possiblyDelivered bool
 	// failsAlone: it has failed, others were taken, and it has failed again.
 	failsAlone bool
-	// storedFailing and storedAmbiguous: its place on disk says that it fails alone, and that the vendor may have acted on it.
-	storedFailing, storedAmbiguous bool
+	// storedFailing and storedPossiblyDelivered: its place on disk says that it fails alone, and that the vendor may have acted on it.
+	storedFailing, storedPossiblyDelivered bool
 	// leaving: it leaves memory once its dead letter is stored.
 	leaving  bool
 	detached bool
+	// anew: it is to be judged as one that was not tried, because its operator has it tried again.
+	anew bool
+	// newIDLost: it is a repaired alias that may hide a new id.
+	newIDLost bool
+	// merged: its delivery has merged what was not merged before, as far as that is remembered.
+	merged bool
 }
 
 func (j *job) request() *adapter.Request { return &j.outcome.Requests[j.step] }
 
-// possiblyDelivered reports whether the vendor may have acted on the call already. A restart begins with its first request
+// isPossiblyDelivered reports whether the vendor may have acted on the call already. A restart begins with its first request
 // again.
-func (j *job) possiblyDelivered() bool { return j.ambiguous || j.step > 0 }
+func (j *job) isPossiblyDelivered() bool { return j.possiblyDelivered || j.step > 0 }
+
+// isTried reports whether the call was tried, so that it is tried to the end, whatever the memory and the rules say of it now.
+func (j *job) isTried() bool { return j.attempts > 0 && !j.anew || j.step > 0 }
 
 // stored reports whether the call has a place in a queue on disk, or may have one.
 func (j *job) stored() bool { return j.key.Queue != 0 }
@@ -227,10 +257,10 @@ func (l *list) all(yield func(*job) bool) {
 	}
 }
 
-// holdsDoubt reports whether the vendor may have acted on any of the calls, and nothing stored says so.
-func (l *list) holdsDoubt() bool {
+// anyPossiblyDelivered reports whether the vendor may have acted on any of the calls, and nothing stored says so.
+func (l *list) anyPossiblyDelivered() bool {
 	for j := range l.all {
-		if j.possiblyDelivered() && !j.storedAmbiguous {
+		if j.isPossiblyDelivered() && !j.storedPossiblyDelivered {
 			return true
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"aka/router/httpclient"
 )
 
-// Dead letters that are gone, and whose places cannot be read, are looked up once: not one after the other for ever.
+// Dead letters that are gone, and whose places cannot be read, are looked up once: not again and again.
 func TestPlacesThatCannotBeReadDoNotKeepTheLoopBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{OnDead: OnDeadBlock})

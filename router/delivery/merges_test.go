@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"aka/destinations/adapter"
 	"aka/router/httpclient"
 	"aka/router/journal"
+	"aka/router/mergerules"
 	"aka/router/merges"
 	"aka/router/segment"
 )
@@ -28,8 +30,8 @@ func TestARepeatedAliasIsDroppedWhenItsTurnComes(t *testing.T) {
 		time.Sleep(time.Minute)
 		w.expectSent("b-1", "a-3", "c-5")
 		w.expectOutcomes(map[string]int{"delivered": 3, "dropped/already_merged": 2})
-		if n := testutil.ToFloat64(w.pipeline.metrics.remembered); n != 2 {
-			t.Errorf("%v merges are remembered", n)
+		if n := testutil.ToFloat64(w.pipeline.metrics.remembered); n != 3 {
+			t.Errorf("%v ids are remembered", n)
 		}
 		w.stop()
 	})
@@ -77,35 +79,32 @@ func TestAnIdentifyIsRememberedAndNeverDropped(t *testing.T) {
 func TestMergesAreRememberedAcrossARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newMergingWorld(t, adapter.MergeNames)
-		for i := range 2*merges.PerBlock + 10 {
+		for i := range 500 {
 			w.accept(alias("a", fmt.Sprint("name", i), 1))
 		}
 		w.run()
 		time.Sleep(time.Minute)
 		w.stop()
-		w.accept(alias("a", "name0", 2), alias("b", fmt.Sprint("name", 2*merges.PerBlock+9), 2), alias("b", "new", 2))
+		w.accept(alias("a", "name0", 2), alias("b", "name499", 2), alias("b", "new", 2))
 		w.restart()
 		time.Sleep(time.Minute)
 		w.expectOutcomes(map[string]int{"delivered": 1, "dropped/already_merged": 1, "dropped/alias_taken": 1})
-		if blocks := len(w.log.storedMerges()); blocks != 3 {
-			t.Errorf("%d blocks are stored", blocks)
-		}
 		w.stop()
 	})
 }
 
-func TestACrashBetweenDeliveryAndRecordRepeatsTheAlias(t *testing.T) {
+func TestACrashBeforeTheSaveRepeatsTheAlias(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newMergingWorld(t, adapter.MergeJoins)
-		var before []byte
-		w.log.beforeMerges = func() { before = w.log.saved() }
-		w.accept(alias("a", "b", 1))
 		w.run()
+		time.Sleep(time.Second)
+		w.log.setSaveErr(errors.New("no space left on device"))
+		w.accept(alias("a", "b", 1))
 		time.Sleep(time.Minute)
-		w.stop()
-		w.log.setSaved(before)
-		w.log.setMerges(nil)
-		w.restart() // as if it had been killed before the write
+		w.expectOutcomes(map[string]int{"delivered": 1})
+		w.stop() // as if it had been killed: nothing is saved
+		w.log.setSaveErr(nil)
+		w.restart()
 		time.Sleep(time.Minute)
 		w.accept(alias("a", "b", 3))
 		time.Sleep(time.Minute)
@@ -117,57 +116,77 @@ func TestACrashBetweenDeliveryAndRecordRepeatsTheAlias(t *testing.T) {
 	})
 }
 
-func TestACrashBetweenRecordAndEndLosesNothing(t *testing.T) {
+// The end of a parked call is another write than the progress. What was learned of it comes with its end.
+func TestAParkedAliasIsRememberedOnceItHasLeftItsQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newMergingWorld(t, adapter.MergeJoins)
-		var before []byte
-		w.log.beforeMerges = func() { before = w.log.saved() }
-		w.accept(alias("a", "b", 1))
+		w.failing("b")
+		w.accept(alias("a", "b", 0), alias("c", "d", 1))
 		w.run()
+		for n := range 300 {
+			w.accept(track("well", n))
+			time.Sleep(time.Second)
+		}
+		if got := w.log.parkedIDs(); len(got) != 1 || got[0] != "b-0" {
+			t.Fatalf("parked are %v", got)
+		}
+		w.log.setSaveErr(errors.New("no space left on device")) // of the progress alone
+		w.set(func() { w.answer = nil })
+		time.Sleep(time.Hour)
+		if got := w.log.parkedIDs(); len(got) > 0 {
+			t.Fatalf("parked are %v", got)
+		}
+		w.stop() // as if it had been killed
+		w.log.setSaveErr(nil)
+		w.accept(alias("a", "b", 7), alias("c", "d", 8))
+		w.restart()
 		time.Sleep(time.Minute)
 		w.stop()
-		w.log.setSaved(before)
-		w.restart() // as if it had been killed after the write
-		time.Sleep(time.Minute)
-		w.stop()
-		w.expectSent("b-1")
-		w.expectOutcomes(map[string]int{"dropped/already_merged": 1})
+		if w.attempts["b-7"]+w.attempts["d-8"] > 0 {
+			t.Error("a merge was forgotten")
+		}
 	})
 }
 
-func TestAnAliasEndsOnlyOnceItIsRemembered(t *testing.T) {
+// What is remembered is in memory at once: no call waits for the disk.
+func TestNoCallWaitsUntilAMergeIsStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newMergingWorld(t, adapter.MergeJoins)
-		w.options.MaxBacklogAge = time.Minute // which a delivered call is not held to
-		w.log.beforeMerges = func() { time.Sleep(time.Hour) }
-		w.accept(alias("a", "b", 1), track("b", 2), track("c", 3))
 		w.run()
-		time.Sleep(time.Hour - time.Second)
-		w.expectSent("b-1", "c-3")
-		w.expectOutcomes(map[string]int{"delivered": 1})
+		time.Sleep(time.Second)
+		w.log.mu.Lock()
+		w.log.beforeSave = func() { time.Sleep(time.Hour) }
+		w.log.mu.Unlock()
+		w.accept(alias("a", "b", 1), track("b", 2), alias("b", "a", 3), track("c", 4))
 		time.Sleep(time.Minute)
-		w.expectOutcomes(map[string]int{"delivered": 2, "dead/too_old": 1})
+		w.expectSent("b-1", "b-2", "c-4")
+		w.expectOutcomes(map[string]int{"delivered": 3, "dropped/already_merged": 1})
 		w.stop()
 	})
 }
 
-func TestAMemoryThatCannotBeStoredHoldsNobodyUpAndIsStoredLater(t *testing.T) {
+func TestMerges_AMemoryThatCannotBeStoredBlocksNoCallAndIsStoredLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newMergingWorld(t, adapter.MergeJoins)
-		w.log.setMergesErr(errors.New("no space left on device"))
+		w.run()
+		time.Sleep(time.Second)
+		w.log.setSaveErr(errors.New("no space left on device"))
+		before := len(w.log.storedFacts())
 		var calls []journal.Entry
-		for i := range 2 * merges.PerBlock {
+		for i := range 500 {
 			calls = append(calls, alias("a", fmt.Sprint("b", i), 1))
 		}
 		w.accept(calls...)
-		w.run()
 		time.Sleep(time.Minute)
 		w.expectOutcomes(map[string]int{"delivered": len(calls)})
-		if len(w.log.storedMerges()) > 0 {
+		if len(w.log.storedFacts()) > before {
 			t.Fatal("merges were stored on a full disk")
 		}
-		w.log.setMergesErr(nil)
-		time.Sleep(time.Minute)
+		w.log.setSaveErr(nil)
+		time.Sleep(time.Minute) // without a further call
+		if stored := len(w.log.storedFacts()); stored < len(calls) {
+			t.Errorf("%d facts are stored", stored)
+		}
 		w.stop()
 		w.accept(alias("a", "b0", 2), alias("a", fmt.Sprint("b", len(calls)-1), 2))
 		w.restart()
@@ -179,26 +198,26 @@ func TestAMemoryThatCannotBeStoredHoldsNobodyUpAndIsStoredLater(t *testing.T) {
 
 func TestTheOldestMergesAreForgottenFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newMergingWorld(t, adapter.MergeJoins)
+		w := newMergingWorld(t, adapter.MergeNames)
+		w.memory.MaxAge = 3 * 24 * time.Hour
 		w.run()
-		synctest.Wait()
-		w.pipeline.merges.memory = merges.New(w.vendor.account, 3*merges.PerBlock)
-		const all = 4 * merges.PerBlock
-		for i := range all {
-			w.accept(alias("a", fmt.Sprint("b", i), 1))
-			time.Sleep(time.Millisecond)
+		for day := range 6 {
+			for i := range 100 {
+				w.accept(alias(fmt.Sprint("a", day), fmt.Sprint("b", day, "-", i), 1))
+			}
+			time.Sleep(24 * time.Hour)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Minute)
 		m := w.pipeline.metrics
-		if kept, gone := testutil.ToFloat64(m.remembered), testutil.ToFloat64(m.forgotten); kept != 3*merges.PerBlock || gone != merges.PerBlock {
-			t.Errorf("%v merges are remembered and %v forgotten", kept, gone)
+		if kept, gone := testutil.ToFloat64(m.remembered), testutil.ToFloat64(m.forgotten); kept != 3*101 || gone != 3*101 {
+			t.Errorf("%v ids are remembered and %v forgotten", kept, gone)
 		}
-		if stored := slices.Sorted(maps.Keys(w.log.storedMerges())); !slices.Equal(stored, []uint64{2, 3, 4}) {
-			t.Errorf("blocks %v are stored", stored)
+		if stored := len(w.log.storedFacts()); stored != 3*101+1 {
+			t.Errorf("%d facts are stored", stored)
 		}
-		w.accept(alias("a", fmt.Sprint("b", merges.PerBlock), 2), alias("a", fmt.Sprint("b", all-1), 2), alias("a", "b0", 2))
+		w.accept(alias("a5", "b5-3", 2), alias("a0", "b0-3", 2))
 		time.Sleep(time.Second)
-		w.expectOutcomes(map[string]int{"delivered": all + 1, "dropped/already_merged": 2})
+		w.expectOutcomes(map[string]int{"delivered": 601, "dropped/already_merged": 1})
 		w.stop()
 	})
 }
@@ -206,14 +225,18 @@ func TestTheOldestMergesAreForgottenFirst(t *testing.T) {
 func TestWhatIsRememberedOfAnotherAccountIsForgotten(t *testing.T) {
 	for name, change := range map[string]func(*world){
 		"another account": func(w *world) { w.vendor.account = "another" },
+		"another key":     func(w *world) { w.memory.Key = bytes.Repeat([]byte("l"), merges.MinKey) },
 		"switched off in between": func(w *world) {
 			w.destination.RememberMerges = false
 			w.restart()
+			time.Sleep(time.Minute)
+			if stored := len(w.log.storedFacts()); stored != 1 {
+				w.t.Errorf("%d facts are left", stored)
+			}
 			w.stop()
 			w.destination.RememberMerges = true
 		},
-		"damaged":                  func(w *world) { w.log.setMerges(map[uint64][]byte{7: []byte("?"), 8: nil}) },
-		"damaged, of some version": func(w *world) { w.log.setMerges(map[uint64][]byte{1: make([]byte, len(w.log.storedMerges()[1]))}) },
+		"damaged": func(w *world) { w.log.setFacts(map[string][]byte{"\x00": []byte("?"), "\x01\x00\x00\x00\x01": nil}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -224,9 +247,12 @@ func TestWhatIsRememberedOfAnotherAccountIsForgotten(t *testing.T) {
 				w.stop()
 				change(w)
 				w.restart()
-				time.Sleep(time.Second)
-				if stored := w.log.storedMerges(); len(stored) > 0 {
-					t.Errorf("still stored: %v", stored)
+				time.Sleep(time.Minute)
+				if stored := w.log.storedFacts(); len(stored) != 1 {
+					t.Errorf("still stored: %q", stored)
+				}
+				if n := w.logs.FilterMessage("memory of merges begins anew").Len(); n != 1 {
+					t.Errorf("it was logged %d times", n)
 				}
 				w.accept(alias("a", "b", 2), alias("a", "b", 3))
 				time.Sleep(time.Second)
@@ -255,6 +281,31 @@ func TestManyRepetitionsInARowEndInTheirOrder(t *testing.T) {
 	})
 }
 
+// A call with a condition waits for its turn, and goes only where a call under the id was delivered. That is remembered across
+// a restart.
+func TestACallWithAConditionGoesWhereTheIDWasUsed(t *testing.T) {
+	for _, restarts := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newMergingWorld(t, adapter.MergeRenames)
+			w.vendor.ifUsed = true
+			w.latency = time.Second
+			w.accept(identify("guest", 1), alias("guest", "jane", 2), alias("guest", "joe", 3), alias("stranger", "jim", 4), track("jane", 5))
+			w.run()
+			if restarts {
+				time.Sleep(1500 * time.Millisecond) // the identify has ended
+				w.stop()
+				w.restart()
+			}
+			time.Sleep(time.Minute)
+			w.expectSent("guest-1", "jane-2", "jane-5")
+			if got, want := w.ended(), map[string]int{"delivered": 3, "dropped/previous_id_is_anonymous": 2}; fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Errorf("ended %v, want %v", got, want)
+			}
+			w.stop()
+		})
+	}
+}
+
 // newMergingWorld is a world whose destination remembers merges by the rule.
 func newMergingWorld(t *testing.T, rule adapter.MergeRule) *world {
 	w := newWorld(t, Options{})
@@ -265,10 +316,12 @@ func newMergingWorld(t *testing.T, rule adapter.MergeRule) *world {
 
 // Merges implements adapter.Merger.
 func (v *testVendor) Merges(c *segment.Call) (adapter.Merge, bool) {
-	switch c.Type {
-	case segment.Alias:
+	switch {
+	case c.Type == segment.Alias:
 		return adapter.Merge{Rule: v.rule, From: c.PreviousID, To: c.UserID, Limit: v.limit}, true
-	case segment.Identify:
+	case c.Type == segment.Identify && v.ifUsed:
+		return adapter.Merge{Rule: adapter.MergeUsesDevice, To: c.UserID}, true
+	case c.Type == segment.Identify && !v.aliasesOnly:
 		return adapter.Merge{Rule: v.rule, From: c.AnonymousID, To: c.UserID, Limit: v.limit}, true
 	}
 	return adapter.Merge{}, false
@@ -276,50 +329,101 @@ func (v *testVendor) Merges(c *segment.Call) (adapter.Merge, bool) {
 
 func (v *testVendor) Account() string { return v.account }
 
-func (l *testLog) Merges(_ context.Context, _ string, visit func(uint64, []byte)) error {
-	for number, data := range l.storedMerges() {
-		visit(number, slices.Clone(data))
+// Fact implements Facts.
+func (l *testLog) Fact(_ context.Context, _ string, key []byte) ([]byte, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.facts[string(key)]), nil
+}
+
+// EachFact implements Facts.
+func (l *testLog) EachFact(_ context.Context, _ string, from []byte, visit func(key, value []byte) bool) error {
+	facts := l.storedFacts()
+	for _, key := range slices.Sorted(maps.Keys(facts)) {
+		if key >= string(from) && !visit([]byte(key), facts[key]) {
+			break
+		}
 	}
 	return nil
 }
 
-func (l *testLog) SaveMerges(_ context.Context, _ string, block uint64, data []byte) error {
-	if l.beforeMerges != nil {
-		l.beforeMerges()
+// apply takes in saved facts. It is called with mu held.
+func (l *testLog) apply(facts []journal.Fact) {
+	if l.facts == nil {
+		l.facts = map[string][]byte{}
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.mergesErr != nil {
-		return l.mergesErr
+	for _, f := range facts {
+		if f.Value == nil {
+			delete(l.facts, string(f.Key))
+			continue
+		}
+		l.facts[string(f.Key)] = slices.Clone(f.Value)
 	}
-	if l.merges == nil {
-		l.merges = map[uint64][]byte{}
-	}
-	l.merges[block] = slices.Clone(data)
-	return nil
 }
 
-func (l *testLog) DropMerges(_ context.Context, _ string, block uint64) error {
+func (l *testLog) storedFacts() map[string][]byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.merges, block)
-	return l.mergesErr
+	return maps.Clone(l.facts)
 }
 
-func (l *testLog) storedMerges() map[uint64][]byte {
+func (l *testLog) setFacts(facts map[string][]byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return maps.Clone(l.merges)
+	l.facts = facts
 }
 
-func (l *testLog) setMerges(merges map[uint64][]byte) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.merges = merges
+// An identify of which the vendor takes nothing names a user all the same, and so does one that it refuses.
+func TestAnIdentifyThatIsNotDeliveredNamesAUser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newMergingWorld(t, adapter.MergeJoins)
+		w.merges = mergerules.DefaultOptions
+		w.vendor.drop = "jane-1"
+		w.status(400, "joe-1")
+		w.run()
+		w.accept(identify("jane", 1), identify("joe", 1))
+		time.Sleep(time.Hour)
+		w.accept(alias("jane", "joe", 2))
+		time.Sleep(time.Minute)
+		if held := w.held(); len(held) != 1 || held[0].Rule != "known_users" {
+			t.Errorf("held: %+v", held)
+		}
+		w.stop()
+	})
 }
 
-func (l *testLog) setMergesErr(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.mergesErr = err
+// Pairs from before aka are taken in while the destination is busy: there is always something that is not saved yet.
+func TestAnImportEndsAtABusyDestination(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newMergingWorld(t, adapter.MergeJoins)
+		w.log.beforeSave = func() { time.Sleep(50 * time.Millisecond) }
+		w.run()
+		busy, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for n := 0; pause(busy, 10*time.Millisecond); n++ {
+				w.accept(identify(fmt.Sprint("u", n), n))
+			}
+		}()
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		given := 0
+		n, err := w.pipeline.ImportMerges(ctx, func() (from, to string, ok bool, err error) {
+			given++
+			return fmt.Sprint("old", given), fmt.Sprint("new", given), given <= 1200, nil
+		})
+		if n != 1200 || err != nil {
+			t.Errorf("%d pairs were taken in, %v", n, err)
+		}
+		stop()
+		<-ended
+		w.accept(alias("old7", "new7", 1))
+		time.Sleep(time.Minute)
+		if got := w.ended(); got["dropped/already_merged"] != 1 {
+			t.Errorf("ended: %v", got)
+		}
+		w.stop()
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,7 +13,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"aka/destinations/adapter"
-	"aka/router/breaker"
+	"aka/router/deststate"
 	"aka/router/httpclient"
 	"aka/router/journal"
 	"aka/router/segment"
@@ -20,28 +21,34 @@ import (
 
 // Metrics are the deliveries' metrics, of all destinations.
 type Metrics struct {
-	outcomes     *prometheus.CounterVec
-	retries      *prometheus.CounterVec
-	ambiguous    *prometheus.CounterVec
-	inDoubt      *prometheus.CounterVec
-	exchanges    *prometheus.CounterVec
-	diagnostics  *prometheus.CounterVec
-	saveFailures *prometheus.CounterVec
-	forgotten    *prometheus.CounterVec
-	remembered   *prometheus.GaugeVec
-	states       *prometheus.GaugeVec
-	window       *prometheus.GaugeVec
-	windowBytes  *prometheus.GaugeVec
-	parked       *prometheus.GaugeVec
-	blockedIDs   *prometheus.GaugeVec
-	held         *prometheus.GaugeVec
-	heldRetries  *prometheus.CounterVec
-	withdrawn    *prometheus.CounterVec
-	inFlight     *prometheus.GaugeVec
-	duration     *prometheus.HistogramVec
-	lag          *prometheus.HistogramVec
-	backlog      *backlogCollector
-	all          []prometheus.Collector
+	outcomes          *prometheus.CounterVec
+	retries           *prometheus.CounterVec
+	possiblyDelivered *prometheus.CounterVec
+	afterCrash        *prometheus.CounterVec
+	exchanges         *prometheus.CounterVec
+	diagnostics       *prometheus.CounterVec
+	ignored           *prometheus.CounterVec
+	newIDsLost        *prometheus.CounterVec
+	saveFailures      *prometheus.CounterVec
+	forgotten         *prometheus.CounterVec
+	ledgerLost        *prometheus.CounterVec
+	remembered        *prometheus.GaugeVec
+	states            *prometheus.GaugeVec
+	window            *prometheus.GaugeVec
+	windowBytes       *prometheus.GaugeVec
+	parked            *prometheus.GaugeVec
+	blockedIDs        *prometheus.GaugeVec
+	blocking          *prometheus.GaugeVec
+	blockingRetries   *prometheus.CounterVec
+	withdrawn         *prometheus.CounterVec
+	dropsNotKept      *prometheus.CounterVec
+	inFlight          *prometheus.GaugeVec
+	duration          *prometheus.HistogramVec
+	lag               *prometheus.HistogramVec
+	backlog           *backlogCollector
+	merges            mergeMetrics
+	pace              paceMetrics
+	all               []prometheus.Collector
 }
 
 // NewMetrics makes and registers the metrics.
@@ -58,56 +65,81 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		outcomes: counter("outcomes_total", "Calls that ended, by how: delivered, dropped with a reason, or dead (kept as a dead letter) with a reason.",
 			"type", "outcome", "reason"),
-		retries:      counter("retries_total", "Tries that failed and will be repeated."),
-		ambiguous:    counter("ambiguous_total", "Tries that failed with no answer, a 5xx or an answer that is not the vendor's: the vendor may have acted on them."),
-		inDoubt:      counter("delivery_in_doubt_total", "Calls taken up after a crash that had not ended when the progress was last saved: the run before may have delivered them."),
-		exchanges:    counter("exchanges_total", "HTTP exchanges with the vendor, by the class of the answer or the kind of error; not_the_vendor is a success that somebody else answered.", "result"),
-		diagnostics:  counter("routing_diagnostics_total", "Oddities in the integrations of calls, as seen by the destination.", "code"),
-		saveFailures: counter("progress_save_failures_total", "Failed attempts to save the progress."),
-		forgotten:    counter("merges_forgotten_total", "Merges that were forgotten because there are too many to remember, the oldest first."),
-		remembered:   gauge("merges_remembered", "Delivered merges that are remembered, where remember_merges is on."),
-		states:       gauge("destination_state", "1 for the state that the destination is in: closed is well, open is down, half_open is being probed, held refuses our credentials, refusing refuses every call, paused was paused by its operator, removed is not configured any more.", "state"),
-		window:       gauge("window_calls", "Calls held in memory, waiting or in flight."),
-		windowBytes:  gauge("window_bytes", "Memory that the calls take which are held: waiting, in flight, or parked and in memory, too."),
-		parked:       gauge("parked_calls", "Calls on disk because they fail while others pass, or wait behind a blocked identity."),
-		blockedIDs:   gauge("blocked_ids", "Ids of calls that wait on disk behind a blocked identity."),
-		held:         gauge("held_letters", "Dead letters that block the calls behind them until they are replayed or discarded. They are among the parked calls."),
-		heldRetries:  counter("held_retries_total", "Blocking dead letters that were retried."),
-		withdrawn:    counter("withdrawn_total", "Dead letters that were withdrawn because the destination refused every call. Each call ends once more."),
-		inFlight:     gauge("exchanges_in_flight", "HTTP exchanges in flight."),
-		duration:     histogram("exchange_duration_seconds", "Time of one HTTP exchange with the vendor.", prometheus.ExponentialBuckets(0.001, 2.5, 12)),
-		lag:          histogram("delivery_lag_seconds", "Time from accepting a call to its delivery.", prometheus.ExponentialBuckets(0.001, 4, 14)),
-		backlog:      &backlogCollector{},
+		retries:           counter("retries_total", "Tries that failed and will be repeated."),
+		possiblyDelivered: counter("possibly_delivered_total", "Tries that failed with no answer, a 5xx or an answer that is not the vendor's: the vendor may have acted on them."),
+		afterCrash:        counter("possibly_delivered_after_crash_total", "Calls taken up after a crash that had not ended when the progress was last saved: the run before may have delivered them."),
+		exchanges:         counter("exchanges_total", "HTTP exchanges with the vendor, by the class of the answer or the kind of error; not_the_vendor is a success that somebody else answered.", "result"),
+		diagnostics:       counter("routing_diagnostics_total", "Oddities in the integrations of calls, as seen by the destination.", "code"),
+		ignored:           counter("options_ignored_total", "Options in the integrations of calls that make no sense for the vendor. The calls go without them."),
+		newIDsLost:        counter("new_ids_lost_total", "Repaired aliases of browsers that may hide a new id, which the SDK has not sent: the link was there before, or may have been."),
+		saveFailures:      counter("progress_save_failures_total", "Failed attempts to save the progress."),
+		forgotten:         counter("merges_forgotten_total", "Ids that the memory of merges has forgotten, those first that were merged or seen last in the longest time."),
+		remembered:        gauge("merges_remembered", "Ids that the memory of merges knows, where remember_merges is on."),
+		ledgerLost:        counter("merges_ledger_lost_total", "Entries of the merge ledger that were not written, because the disk was full for too long."),
+		states:            gauge("destination_state", "1 for the state that the destination is in, 0 for the others: "+stateNames()+".", "state"),
+		window:            gauge("window_calls", "Calls held in memory, waiting or in flight."),
+		windowBytes:       gauge("window_bytes", "Memory that calls take: waiting, in flight, or parked and in memory, too."),
+		parked:            gauge("parked_calls", "Calls on disk because they fail while others pass, or wait behind a blocked identity."),
+		blockedIDs:        gauge("blocked_ids", "Ids of calls that wait on disk behind a blocked identity."),
+		blocking:          gauge("blocking_dead_letters", "Dead letters that block the calls behind them until they are replayed or discarded. They are among the parked calls."),
+		blockingRetries:   counter("blocking_dead_letter_retries_total", "Blocking dead letters that were retried."),
+		withdrawn:         counter("dead_letters_withdrawn_total", "Dead letters that were withdrawn because the destination refused every call. Each call ends once more."),
+		dropsNotKept:      counter("dropped_not_kept_total", "Dropped calls that were to be kept and could not be stored: they cannot be replayed.", "reason"),
+		inFlight:          gauge("exchanges_in_flight", "HTTP exchanges in flight."),
+		duration:          histogram("exchange_duration_seconds", "Time of one HTTP exchange with the vendor.", prometheus.ExponentialBuckets(0.001, 2.5, 12)),
+		lag:               histogram("delivery_lag_seconds", "Time from accepting a call to its delivery.", prometheus.ExponentialBuckets(0.001, 4, 14)),
+		backlog:           &backlogCollector{},
+		merges:            newMergeMetrics(counter, gauge),
+		pace:              newPaceMetrics(counter, gauge),
 	}
-	m.all = []prometheus.Collector{m.outcomes, m.retries, m.ambiguous, m.inDoubt, m.exchanges, m.diagnostics, m.saveFailures, m.forgotten, m.remembered, m.states, m.window, m.windowBytes, m.parked, m.blockedIDs, m.held, m.heldRetries, m.withdrawn, m.inFlight, m.duration, m.lag, m.backlog}
+	m.all = []prometheus.Collector{m.outcomes, m.retries, m.possiblyDelivered, m.afterCrash, m.exchanges, m.diagnostics, m.ignored, m.newIDsLost, m.saveFailures, m.forgotten, m.ledgerLost, m.remembered, m.states, m.window, m.windowBytes, m.parked, m.blockedIDs, m.blocking, m.blockingRetries, m.withdrawn, m.dropsNotKept, m.inFlight, m.duration, m.lag, m.backlog}
+	m.all = append(append(m.all, m.merges.collectors()...), m.pace.collectors()...)
 	reg.MustRegister(m.all...)
 	return m
 }
 
+// stateNames lists the states with their names, where those say more.
+func stateNames() string {
+	var names []string
+	for _, s := range deststate.All() {
+		name := string(s)
+		if s.Name() != name {
+			name += " (" + s.Name() + ")"
+		}
+		names = append(names, name)
+	}
+	return strings.Join(names, ", ")
+}
+
 // destinationMetrics are one destination's, resolved once: counting takes no lock and no lookup by strings.
 type destinationMetrics struct {
-	name         string
-	all          *Metrics
-	outcomes     map[outcomeKey]prometheus.Counter
-	delivered    [segment.Group + 1]prometheus.Counter // by type, without a reason
-	answers      [6]prometheus.Counter                 // by the hundreds of the status
-	errors       map[string]prometheus.Counter
-	retries      prometheus.Counter
-	ambiguous    prometheus.Counter
-	inDoubt      prometheus.Counter
-	saveFailures prometheus.Counter
-	forgotten    prometheus.Counter
-	remembered   prometheus.Gauge
-	window       prometheus.Gauge
-	windowBytes  prometheus.Gauge
-	parked       prometheus.Gauge
-	blockedIDs   prometheus.Gauge
-	held         prometheus.Gauge
-	heldRetries  prometheus.Counter
-	withdrawn    prometheus.Counter
-	inFlight     prometheus.Gauge
-	duration     prometheus.Observer
-	lagSeconds   prometheus.Observer
+	name              string
+	all               *Metrics
+	outcomes          map[outcomeKey]prometheus.Counter
+	delivered         [segment.Group + 1]prometheus.Counter // by type, without a reason
+	answers           [6]prometheus.Counter                 // by the hundreds of the status
+	errors            map[string]prometheus.Counter
+	retries           prometheus.Counter
+	possiblyDelivered prometheus.Counter
+	afterCrash        prometheus.Counter
+	ignored           prometheus.Counter
+	newIDsLost        prometheus.Counter
+	saveFailures      prometheus.Counter
+	forgotten         prometheus.Counter
+	ledgerLost        prometheus.Counter
+	remembered        prometheus.Gauge
+	window            prometheus.Gauge
+	windowBytes       prometheus.Gauge
+	parked            prometheus.Gauge
+	blockedIDs        prometheus.Gauge
+	blocking          prometheus.Gauge
+	blockingRetries   prometheus.Counter
+	withdrawn         prometheus.Counter
+	inFlight          prometheus.Gauge
+	duration          prometheus.Observer
+	lagSeconds        prometheus.Observer
+	merges            ownMergeMetrics
+	pace              ownPaceMetrics
 
 	head   func() (uint64, journal.Position)
 	ended  atomic.Uint64
@@ -119,32 +151,17 @@ type outcomeKey struct {
 	outcome, reason string
 }
 
-// The states of a destination beside those of its breaker.
-const (
-	statePaused  = "paused"  // its operator has paused it, whatever else it is
-	stateRemoved = "removed" // it is not configured any more, and keeps what it had
-)
-
-// destinationStates lists every state of a destination.
-var destinationStates = func() []string {
-	all := []string{statePaused, stateRemoved}
-	for _, s := range breaker.States {
-		all = append(all, string(s))
-	}
-	return all
-}()
-
 // destination makes one destination's metrics, at zero so that zero is visible: what an alert looks at must be there before it
 // grows. Calls that are dropped are there at zero where they are aliases; of other types only once there is one, for they
 // would be half of all series.
 func (m *Metrics) destination(name string) *destinationMetrics {
 	d := &destinationMetrics{
 		name: name, all: m, outcomes: map[outcomeKey]prometheus.Counter{}, errors: map[string]prometheus.Counter{},
-		retries: m.retries.WithLabelValues(name), ambiguous: m.ambiguous.WithLabelValues(name), inDoubt: m.inDoubt.WithLabelValues(name),
-		forgotten: m.forgotten.WithLabelValues(name), remembered: m.remembered.WithLabelValues(name),
-		saveFailures: m.saveFailures.WithLabelValues(name), window: m.window.WithLabelValues(name), windowBytes: m.windowBytes.WithLabelValues(name), parked: m.parked.WithLabelValues(name), inFlight: m.inFlight.WithLabelValues(name),
-		blockedIDs: m.blockedIDs.WithLabelValues(name), held: m.held.WithLabelValues(name), heldRetries: m.heldRetries.WithLabelValues(name), withdrawn: m.withdrawn.WithLabelValues(name),
-		duration: m.duration.WithLabelValues(name), lagSeconds: m.lag.WithLabelValues(name),
+		retries: m.retries.WithLabelValues(name), possiblyDelivered: m.possiblyDelivered.WithLabelValues(name), afterCrash: m.afterCrash.WithLabelValues(name),
+		forgotten: m.forgotten.WithLabelValues(name), ledgerLost: m.ledgerLost.WithLabelValues(name), remembered: m.remembered.WithLabelValues(name),
+		ignored: m.ignored.WithLabelValues(name), newIDsLost: m.newIDsLost.WithLabelValues(name), saveFailures: m.saveFailures.WithLabelValues(name), window: m.window.WithLabelValues(name), windowBytes: m.windowBytes.WithLabelValues(name), parked: m.parked.WithLabelValues(name), inFlight: m.inFlight.WithLabelValues(name),
+		blockedIDs: m.blockedIDs.WithLabelValues(name), blocking: m.blocking.WithLabelValues(name), blockingRetries: m.blockingRetries.WithLabelValues(name), withdrawn: m.withdrawn.WithLabelValues(name),
+		duration: m.duration.WithLabelValues(name), lagSeconds: m.lag.WithLabelValues(name), merges: m.merges.of(name), pace: m.pace.of(name),
 	}
 	for _, t := range segment.Types {
 		d.delivered[t] = d.counterOf(t, outcomeDelivered, "")
@@ -164,7 +181,7 @@ func (m *Metrics) destination(name string) *destinationMetrics {
 	for _, code := range segment.RouteDiagnosticCodes {
 		m.diagnostics.WithLabelValues(name, code)
 	}
-	d.setState(string(breaker.Closed))
+	d.setState(deststate.OK)
 	return d
 }
 
@@ -227,6 +244,11 @@ func (d *destinationMetrics) outcome(t segment.Type, outcome, reason string) {
 	d.counterOf(t, outcome, reason).Inc()
 }
 
+// notKept counts the calls that were dropped for a reason, and were to be kept and could not be.
+func (d *destinationMetrics) notKept(reason string) prometheus.Counter {
+	return d.all.dropsNotKept.WithLabelValues(d.name, reason)
+}
+
 func (d *destinationMetrics) diagnostic(code string) {
 	d.all.diagnostics.WithLabelValues(d.name, code).Inc()
 }
@@ -248,13 +270,13 @@ func (d *destinationMetrics) exchange(r httpclient.Response, foreign string, too
 
 func (d *destinationMetrics) lag(took time.Duration) { d.lagSeconds.Observe(took.Seconds()) }
 
-func (d *destinationMetrics) setState(state string) {
-	for _, s := range destinationStates {
+func (d *destinationMetrics) setState(state deststate.State) {
+	for _, s := range deststate.All() {
 		value := 0.0
 		if s == state {
 			value = 1
 		}
-		d.all.states.WithLabelValues(d.name, s).Set(value)
+		d.all.states.WithLabelValues(d.name, string(s)).Set(value)
 	}
 }
 
@@ -267,10 +289,10 @@ func (d *destinationMetrics) follow(head func() (uint64, journal.Position), ende
 
 // pipelineState is what the gauges of one destination show.
 type pipelineState struct {
-	ended                          uint64
-	oldest                         time.Time // zero when nothing waits
-	window, parked, held, inFlight int
-	blockedIDs, bytes              int
+	ended                              uint64
+	oldest                             time.Time // zero when nothing waits
+	window, parked, blocking, inFlight int
+	blockedIDs, bytes                  int
 }
 
 func (d *destinationMetrics) state(s pipelineState) {
@@ -284,7 +306,7 @@ func (d *destinationMetrics) state(s pipelineState) {
 	d.windowBytes.Set(float64(s.bytes))
 	d.parked.Set(float64(s.parked))
 	d.blockedIDs.Set(float64(s.blockedIDs))
-	d.held.Set(float64(s.held))
+	d.blocking.Set(float64(s.blocking))
 	d.inFlight.Set(float64(s.inFlight))
 }
 
@@ -339,27 +361,27 @@ func (c *backlogCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// Kept is what is counted of a destination that was removed and keeps what it had.
-type Kept struct{ metrics *destinationMetrics }
+// Orphan is what is counted of a destination that was removed and keeps what it had.
+type Orphan struct{ metrics *destinationMetrics }
 
-// Keep shows a destination as removed. calls is how many the log had accepted by then.
-func (m *Metrics) Keep(destination string, calls uint64) *Kept {
+// AddOrphan shows a destination as removed. calls is how many the log had accepted by then.
+func (m *Metrics) AddOrphan(destination string, calls uint64) *Orphan {
 	d := &destinationMetrics{name: destination, all: m, outcomes: map[outcomeKey]prometheus.Counter{}}
-	d.setState(stateRemoved)
+	d.setState(deststate.Removed)
 	for _, of := range []*prometheus.GaugeVec{m.window, m.windowBytes, m.inFlight} {
 		of.WithLabelValues(destination).Set(0)
 	}
 	d.follow(func() (uint64, journal.Position) { return calls, journal.Position{} }, calls)
-	return &Kept{d}
+	return &Orphan{d}
 }
 
 // Ended tells how many calls have ended, of all that were accepted.
-func (k *Kept) Ended(calls uint64) { k.metrics.ended.Store(calls) }
+func (k *Orphan) Ended(calls uint64) { k.metrics.ended.Store(calls) }
 
 // TooOld counts a call that has become a dead letter.
-func (k *Kept) TooOld(t segment.Type) { k.metrics.outcome(t, outcomeDead, string(adapter.TooOld)) }
+func (k *Orphan) TooOld(t segment.Type) { k.metrics.outcome(t, outcomeDead, string(adapter.TooOld)) }
 
-// Forget lets go of all that is counted of a destination, which must not be running.
+// Forget drops the metrics of a destination, which must not be running.
 func (m *Metrics) Forget(destination string) {
 	m.backlog.forget(destination)
 	labels := prometheus.Labels{"destination": destination}

@@ -16,69 +16,79 @@ import (
 type Options struct {
 	// Timeout bounds one HTTP exchange, from dialing to the end of the answer. Up to 10m. Default 10s.
 	Timeout time.Duration `yaml:"timeout"`
-	// Concurrency is how many exchanges may be in flight. 1 to 1024. Default 16.
-	Concurrency int `yaml:"concurrency"`
-	// Order is how strictly one person's calls are kept in order: identity (nothing overtakes an alias, identify or group), strict
-	// (one at a time, as they arrived) or none. Default: the vendor's, which is strict for Vero and identity for the others.
+	// Concurrency is how many exchanges may be in flight: adaptive, a fixed number from 1 to 1024, or { min, max }. adaptive begins
+	// at 16. It grows while the vendor answers as fast as before. It shrinks when the vendor answers with errors, or more slowly as
+	// the load grows. { min, max } is adaptive within bounds: min is 1 if you do not give it; max is 1024, a quarter of window, or
+	// 128 for Vero, whichever is lowest. Default adaptive.
+	//
+	// A vendor that takes 150 ms for an exchange gets 16 / 0.15 s = 107 exchanges per second from a fixed 16, whatever it could take.
+	Concurrency Concurrency `yaml:"concurrency"`
+	// Order is how strictly aka keeps one person's calls in order. identity lets no call overtake an alias, identify or group.
+	// strict sends one call at a time, as they arrived. none keeps no order. Default: the vendor's, which is strict for Vero
+	// and identity for the others.
 	Order adapter.Order `yaml:"order"`
-	// Window is how many calls are held in memory, waiting or in flight. At least concurrency, up to 1000000. Default 10000.
+	// Window is how many calls are in memory, waiting or in flight. At least concurrency, up to 1000000. Adaptive concurrency
+	// stays below a quarter of it. Default 10000. aka holds a quarter more right after a destination begins to look down.
 	Window int `yaml:"window"`
-	// WindowBytes bounds the same calls, and those that are parked and in memory, too, by the memory that they take: each as
-	// JSON, as requests, and some 2KB. At least 1MiB; a destination's share of buffer_bytes bounds them too. Default 32MiB.
+	// WindowBytes bounds the memory of the same calls, and of parked calls that are in memory too. A call counts as its JSON,
+	// its requests, and about 2KB. A destination's share of buffer_bytes bounds them too. At least 1MiB. Default 32MiB.
 	WindowBytes strictyaml.Size `yaml:"window_bytes"`
-	// Batch is for vendors that take several calls at once; their own limits hold too.
+	// Batch is for vendors that take several calls at once. The vendor's own limits hold too.
 	Batch BatchOptions `yaml:"batch"`
-	// Rate is how many calls go out per second at most. 0 is unlimited. Default 0.
+	// Rate is how many calls aka sends per second at most. 0 leaves it to the vendor: aka learns a rate when the vendor answers
+	// 429, or says in X-RateLimit headers how much is left. Default 0.
 	Rate float64 `yaml:"rate"`
-	// Retry is how a call that failed in passing is tried again: after a random part of a wait that doubles each time. A
-	// vendor's Retry-After wins.
+	// Retry is how aka retries a call after a temporary failure. The wait is random, and its upper bound doubles each time. A
+	// vendor's Retry-After has priority.
 	Retry RetryOptions `yaml:"retry"`
-	// Breaker is when a destination counts as down: nothing is sent to it then but one probe per cooldown.
+	// Breaker is when a destination counts as down. Then aka sends it only one probe per cooldown.
 	Breaker breaker.Options `yaml:"breaker"`
-	// OnDead is what becomes of those behind a call that became a dead letter: continue, or block. With block, the calls that
-	// must not overtake it (see order) wait on disk until it was replayed and delivered, or discarded, or removed by the limits
-	// of dead_letters. One that waits for longer than max_backlog_age becomes a dead letter too, and blocks in its place.
-	// Default continue.
+	// OnDead is what happens to the calls behind a dead letter: continue, or block. With block, the calls that must not
+	// overtake it (see order) wait on disk. They wait until it was replayed and delivered, or discarded, or removed by the
+	// limits of dead_letters. A call that waits for longer than max_backlog_age becomes a dead letter too, and blocks in its
+	// place. Default continue.
 	OnDead OnDead `yaml:"on_dead"`
-	// MaxBacklogAge is how long a call may wait for a destination that takes nothing, before it becomes a dead letter. It
-	// keeps one dead vendor from filling the journal that all share. 0 is for ever; else at least 1m. Default 7d.
+	// MaxBacklogAge is how long a call may wait for a destination, before it becomes a dead letter. So one vendor that is down
+	// cannot fill the journal for all. 0 is no limit; else at least 1m. Default 7d.
 	//
 	// That is longer than an outage over a long weekend.
 	MaxBacklogAge time.Duration `yaml:"max_backlog_age"`
-	// AllowPrivate lets calls go to this machine and to private networks (loopback, 10.0.0.0/8, 192.168.0.0/16, fd00::/8 and the
-	// like), whichever name leads there: where the endpoint is a proxy of your own, or a simulator. The addresses at which clouds
-	// give their machines credentials, such as 169.254.169.254, are never connected to. aka connects to the vendors itself:
-	// HTTP_PROXY and its like mean nothing to it. Default false.
+	// BacklogAlarm is how old the oldest waiting call must be for a destination whose backlog grows to be in the state filling.
+	// Parked calls do not count. 0 is never; else at least 1m. Default 15m.
+	BacklogAlarm time.Duration `yaml:"backlog_alarm"`
+	// AllowPrivate allows calls to this machine and to private networks (loopback, 10.0.0.0/8, 192.168.0.0/16, fd00::/8 and the
+	// like). Set it if the endpoint is your own proxy, or a simulator. aka never connects to the addresses at which clouds give
+	// their machines credentials, such as 169.254.169.254. aka connects to the vendors itself, and ignores HTTP_PROXY and the
+	// like. Default false.
 	//
-	// So nobody who can write a name server's answer, or a config, reaches what only this machine does.
+	// So a forged answer of a name server, or a config, does not reach what only this machine does.
 	AllowPrivate bool `yaml:"allow_private"`
 }
 
 // BatchOptions bound the batches to vendors that take several calls at once. The vendor's own limits hold too.
 type BatchOptions struct {
-	// MaxItems is how many calls go in one batch. 1 to 10000. Default 2000.
+	// MaxItems is how many calls one batch has at most. 1 to 10000. Default 2000.
 	MaxItems int `yaml:"max_items"`
-	// MaxWait is how long a batch that is not full waits for more. 0 is not at all, up to 1m. Default 100ms.
+	// MaxWait is how long a batch that is not full waits for more calls. 0 is not at all, up to 1m. Default 100ms.
 	MaxWait time.Duration `yaml:"max_wait"`
 }
 
 // RetryOptions say how a call that failed in passing is tried again: after a random part of a wait that doubles each time.
 // A vendor's Retry-After wins.
 type RetryOptions struct {
-	// Initial is the first wait at its longest. Above 0. Default 500ms.
+	// Initial is the upper bound of the first wait. Above 0. Default 500ms.
 	Initial time.Duration `yaml:"initial"`
 	// Max is the longest wait. At least initial. Default 1m.
 	Max time.Duration `yaml:"max"`
-	// MaxAge is how long a call is tried again before it becomes a dead letter. 0 is for ever. Default 24h.
+	// MaxAge is how long aka retries a call before it becomes a dead letter. 0 is no limit. Default 24h.
 	MaxAge time.Duration `yaml:"max_age"`
-	// MaxAttempts is how often a call is tried before it becomes a dead letter. 0 is unlimited. Default 0.
+	// MaxAttempts is how often aka tries a call before it becomes a dead letter. 0 is unlimited. Default 0.
 	MaxAttempts int `yaml:"max_attempts"`
 }
 
 // DefaultOptions are those of a config that says nothing.
 var DefaultOptions = Options{
 	Timeout:       10 * time.Second,
-	Concurrency:   16,
 	Window:        10_000,
 	WindowBytes:   32 * strictyaml.MiB,
 	Batch:         BatchOptions{MaxItems: 2000, MaxWait: 100 * time.Millisecond},
@@ -86,6 +96,7 @@ var DefaultOptions = Options{
 	Breaker:       breaker.Options{Failures: 10, Ratio: 0.5, Interval: 30 * time.Second, Cooldown: 5 * time.Second, MaxCooldown: time.Minute},
 	OnDead:        OnDeadContinue,
 	MaxBacklogAge: 7 * 24 * time.Hour,
+	BacklogAlarm:  15 * time.Minute,
 }
 
 // HTTP are the options of a sender that the destination's exchanges go through.
@@ -105,9 +116,10 @@ func (o *Options) Check(report func(key, format string, args ...any)) {
 		}
 	}
 	expect(o.Timeout > 0 && o.Timeout <= 10*time.Minute, "timeout", "more than 0s, up to 10m, not %s", text(o.Timeout))
-	expect(o.Concurrency >= 1 && o.Concurrency <= 1024, "concurrency", "1 to 1024, not %d", o.Concurrency)
+	o.Concurrency.check(report)
 	expect(slices.Contains(orders, o.Order), "order", "identity, strict or none, not %q%s", o.Order, spelling.Hint(string(o.Order), []string{"identity", "strict", "none"}))
-	expect(o.Window >= max(o.Concurrency, 1) && o.Window <= 1_000_000, "window", "%d (concurrency) to 1000000, not %d", max(o.Concurrency, 1), o.Window)
+	least := o.Concurrency.least()
+	expect(o.Window >= least && o.Window <= 1_000_000, "window", "%d (concurrency) to 1000000, not %d", least, o.Window)
 	expect(o.WindowBytes >= strictyaml.MiB, "window_bytes", "at least 1MiB, not %s", o.WindowBytes)
 	expect(o.Batch.MaxItems >= 1 && o.Batch.MaxItems <= 10_000, "batch.max_items", "1 to 10000, not %d", o.Batch.MaxItems)
 	expect(o.Batch.MaxWait <= time.Minute, "batch.max_wait", "up to 1m, not %s", text(o.Batch.MaxWait))
@@ -121,5 +133,6 @@ func (o *Options) Check(report func(key, format string, args ...any)) {
 	expect(o.Breaker.Cooldown > 0, "breaker.cooldown", "more than 0s")
 	expect(o.Breaker.MaxCooldown >= o.Breaker.Cooldown, "breaker.max_cooldown", "at least breaker.cooldown, %s, not %s", text(o.Breaker.Cooldown), text(o.Breaker.MaxCooldown))
 	expect(o.OnDead == OnDeadContinue || o.OnDead == OnDeadBlock, "on_dead", "continue or block, not %q%s", o.OnDead, spelling.Hint(string(o.OnDead), []string{"continue", "block"}))
-	expect(o.MaxBacklogAge == 0 || o.MaxBacklogAge >= time.Minute, "max_backlog_age", "0 for ever, or at least 1m, not %s", text(o.MaxBacklogAge))
+	expect(o.MaxBacklogAge == 0 || o.MaxBacklogAge >= time.Minute, "max_backlog_age", "0 for no limit, or at least 1m, not %s", text(o.MaxBacklogAge))
+	expect(o.BacklogAlarm == 0 || o.BacklogAlarm >= time.Minute, "backlog_alarm", "0 for never, or at least 1m, not %s", text(o.BacklogAlarm))
 }

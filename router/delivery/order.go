@@ -35,7 +35,7 @@ func (o *order) addTicket(j *job, now time.Time) {
 	}
 	switch {
 	case j.dead != "": // it is not sent, so that it need not wait
-		o.p.letters.add(j, now)
+		o.p.deadLetters.add(j, now)
 	case ready:
 		o.advance(j, now)
 	}
@@ -62,8 +62,13 @@ func (o *order) advance(j *job, now time.Time) {
 	if !j.Ready() {
 		return
 	}
-	if reason := o.p.merges.refuses(j); reason != "" {
-		o.finish(j, outcomeDropped, string(reason), now)
+	reason := o.p.merges.refuses(j)
+	o.p.newIDs.judged(j, reason)
+	if reason != "" {
+		o.drop(j, reason, now)
+		return
+	}
+	if !o.p.mergeGuard.passes(j, now) {
 		return
 	}
 	if j.entry.Type == segment.Alias && o.p.config.Destination.Renames && o.p.checkpoint.mustWait(j) {
@@ -92,11 +97,19 @@ const (
 	outcomeDead      = "dead"
 )
 
+// drop ends a call that is not sent, once it is kept where that is wanted.
+func (o *order) drop(j *job, reason adapter.Reason, now time.Time) {
+	if !o.p.drops.keep(drop{job: j, reason: reason, placed: true}) {
+		o.finish(j, outcomeDropped, string(reason), now)
+	}
+}
+
 // finish ends a call, and lets those behind it go on.
 func (o *order) finish(j *job, outcome, reason string, now time.Time) {
 	o.end(j, settled, outcome, reason)
 	o.p.parking.unblame(j)
-	o.p.letters.forget(j)
+	o.p.deadLetters.forget(j)
+	o.p.quarantine.forget(j)
 	if j.stored() {
 		o.p.parking.writer.remove(j, outcome)
 		return
@@ -125,6 +138,11 @@ func (o *order) release(j *job) {
 
 // end marks a call as ended, in the progress and by its state.
 func (o *order) end(j *job, to state, outcome, reason string) {
+	if outcome == outcomeDead && j.entry.Type == segment.Identify {
+		o.p.merges.learnIDs(j.entry) // the vendor has not taken it, and its userId is a user all the same
+	}
+	o.p.mergeGuard.underWay.gone(j.pos)
+	o.p.ledger.ended(j, outcome, reason)
 	o.p.checkpoint.end(j.pos)
 	j.ending = ending{outcome, reason}
 	o.p.transition(j, to)

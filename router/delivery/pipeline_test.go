@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -19,14 +20,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
 	"aka/destinations"
 	"aka/destinations/adapter"
 	"aka/router/breaker"
+	"aka/router/concurrency"
 	"aka/router/httpclient"
 	"aka/router/journal"
 	"aka/router/live"
+	"aka/router/mergerules"
+	"aka/router/merges"
+	"aka/router/quarantine"
+	"aka/router/reorder"
 	"aka/router/segment"
 )
 
@@ -170,7 +177,7 @@ func TestTheBreakerLeavesADestinationThatIsDownAlone(t *testing.T) {
 		}
 		w.run()
 		time.Sleep(time.Hour)
-		if sent := len(w.sent()); sent > 5+DefaultOptions.Concurrency+70 {
+		if sent := len(w.sent()); sent > 5+concurrency.Initial+70 {
 			t.Errorf("%d exchanges with a destination that was down for an hour", sent)
 		}
 		for i, e := range w.sent() {
@@ -201,7 +208,7 @@ func TestRefusedCredentialsHoldTheDestinationAndLoseNothing(t *testing.T) {
 		}
 		w.run()
 		time.Sleep(48 * time.Hour)
-		if probes := len(w.sent()); probes > DefaultOptions.Concurrency+48*60 {
+		if probes := len(w.sent()); probes > concurrency.Initial+48*60 {
 			t.Errorf("%d exchanges in two days", probes)
 		}
 		w.expectOutcomes(map[string]int{})
@@ -213,7 +220,7 @@ func TestRefusedCredentialsHoldTheDestinationAndLoseNothing(t *testing.T) {
 }
 
 // A firewall in front of a vendor answers 403 to what it does not like the look of.
-func TestACallThatIsAnsweredAsIfTheCredentialsWereWrongHoldsNobodyElseForLong(t *testing.T) {
+func TestAuthFailed_OfOneCallDelaysOthersBriefly(t *testing.T) {
 	for _, batch := range []int{0, 10} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, Options{Batch: BatchOptions{MaxItems: max(batch, 1)}, Retry: RetryOptions{MaxAge: 24 * time.Hour}})
@@ -244,7 +251,7 @@ func TestACallThatIsAnsweredAsIfTheCredentialsWereWrongHoldsNobodyElseForLong(t 
 					t.Errorf("dead letter: %+v", d)
 				}
 			}
-			if held := w.logs.FilterMessageSnippet("refuses our credentials").Len(); held > 1 {
+			if held := w.logs.FilterMessageSnippet("credentials refused").Len(); held > 1 {
 				t.Errorf("batch %d: the destination was held %d times", batch, held)
 			}
 			w.stop()
@@ -252,7 +259,7 @@ func TestACallThatIsAnsweredAsIfTheCredentialsWereWrongHoldsNobodyElseForLong(t 
 	}
 }
 
-func TestAPoisonCallEndsAsADeadLetterAndHoldsNobodyElse(t *testing.T) {
+func TestAPoisonCallEndsAsADeadLetterAndBlocksNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{Retry: RetryOptions{Initial: time.Second, Max: time.Minute, MaxAge: 24 * time.Hour}})
 		w.answer = func(id string, _ int) httpclient.Response {
@@ -327,7 +334,7 @@ func TestATooLargeBatchIsHalvedUntilItFits(t *testing.T) {
 
 func TestABatchHoldsWhatWaitsAndNoMoreThanItMay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{Concurrency: 1, Batch: BatchOptions{MaxItems: 2000, MaxWait: 100 * time.Millisecond}})
+		w := newWorld(t, Options{Concurrency: Fixed(1), Batch: BatchOptions{MaxItems: 2000, MaxWait: 100 * time.Millisecond}})
 		w.vendor.batch = &adapter.Batch{Key: "import", MaxItems: 10, MaxBytes: 100}
 		w.latency = time.Second
 		var calls []journal.Entry
@@ -356,7 +363,7 @@ func TestRequestsOfOneCallGoInOrderAndResumeAtTheOneThatFailed(t *testing.T) {
 		w.vendor.steps = 3
 		w.answer = func(id string, attempt int) httpclient.Response {
 			if id == "a-1/1" && attempt <= 2 {
-				return httpclient.Response{Err: fasthttp.ErrTimeout, Ambiguous: true}
+				return httpclient.Response{Err: fasthttp.ErrTimeout, PossiblyDelivered: true}
 			}
 			return httpclient.Response{Status: 200}
 		}
@@ -365,8 +372,8 @@ func TestRequestsOfOneCallGoInOrderAndResumeAtTheOneThatFailed(t *testing.T) {
 		time.Sleep(time.Minute)
 		w.expectSent("a-1/0", "a-1/1", "a-1/1", "a-1/1", "a-1/2")
 		w.expectOutcomes(map[string]int{"delivered": 1})
-		if !slices.Equal(w.vendor.told(), []bool{false, true, false}) {
-			t.Errorf("the adapter was told of ambiguity: %v", w.vendor.told())
+		if !slices.Equal(w.vendor.afterPossibleDelivery(), []bool{false, true, false}) {
+			t.Errorf("after a possible delivery: %v", w.vendor.afterPossibleDelivery())
 		}
 		w.stop()
 	})
@@ -394,14 +401,14 @@ func TestARestartGoesOnWhereItStopped(t *testing.T) {
 		if ids := []string{again[0].id, again[1].id}; !slices.Contains(ids, "b-2") || !slices.Contains(ids, "d-4") {
 			t.Errorf("after the restart %v were sent", ids)
 		}
-		if slices.Contains(w.vendor.told(), true) {
+		if slices.Contains(w.vendor.afterPossibleDelivery(), true) {
 			t.Error("an orderly stop leaves nothing ambiguous")
 		}
 		w.stop()
 	})
 }
 
-// A vendor that renamed somebody, and whose answer was lost or was a gateway's, must not be told of a second rename as of a
+// A vendor that renamed somebody, and whose answer was lost or was a gateway's, must not get a second rename as of a
 // first one, however long the retry takes and whatever happens meanwhile.
 func TestWhatAFailedTryMayHaveDoneIsRemembered(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -409,7 +416,7 @@ func TestWhatAFailedTryMayHaveDoneIsRemembered(t *testing.T) {
 		failure httpclient.Response
 		want    []bool
 	}{
-		"no answer":           {"a-1/0", httpclient.Response{Err: fasthttp.ErrTimeout, Ambiguous: true}, []bool{true, false}},
+		"no answer":           {"a-1/0", httpclient.Response{Err: fasthttp.ErrTimeout, PossiblyDelivered: true}, []bool{true, false}},
 		"an answer of 502":    {"a-1/0", httpclient.Response{Status: 502}, []bool{true, false}},
 		"a web page":          {"a-1/0", httpclient.Response{Status: 200, ContentType: "text/html"}, []bool{true, false}},
 		"an answer of 429":    {"a-1/0", httpclient.Response{Status: 429}, []bool{false, false}},
@@ -434,7 +441,7 @@ func TestWhatAFailedTryMayHaveDoneIsRemembered(t *testing.T) {
 					if restarted {
 						w.stop()
 					}
-					before := len(w.vendor.told())
+					before := len(w.vendor.afterPossibleDelivery())
 					w.set(func() { w.answer = nil })
 					if restarted {
 						w.restart()
@@ -445,8 +452,8 @@ func TestWhatAFailedTryMayHaveDoneIsRemembered(t *testing.T) {
 					if !restarted && c.failing == "a-1/1" {
 						want = []bool{false} // it goes on with the step that failed
 					}
-					if told := w.vendor.told()[before:]; !slices.Equal(told, want) {
-						t.Errorf("the adapter was told of ambiguity: %v, want %v", told, want)
+					if afterPossibleDelivery := w.vendor.afterPossibleDelivery()[before:]; !slices.Equal(afterPossibleDelivery, want) {
+						t.Errorf("after a possible delivery: %v, want %v", afterPossibleDelivery, want)
 					}
 					w.stop()
 				})
@@ -455,7 +462,7 @@ func TestWhatAFailedTryMayHaveDoneIsRemembered(t *testing.T) {
 	}
 }
 
-func TestAfterACrashWhatMayHaveBeenSentIsAmbiguous(t *testing.T) {
+func TestAfterACrashWhatMayHaveBeenSentIsPossiblyDelivered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
 		w.latency = time.Minute
@@ -467,14 +474,14 @@ func TestAfterACrashWhatMayHaveBeenSentIsAmbiguous(t *testing.T) {
 		w.log.setSaved(saved)
 		w.restart() // as if it had been killed
 		time.Sleep(10 * time.Minute)
-		if got := w.vendor.told(); len(got) != 2 || !got[1] {
-			t.Errorf("the adapter was told of ambiguity: %v", got)
+		if got := w.vendor.afterPossibleDelivery(); len(got) != 2 || !got[1] {
+			t.Errorf("after a possible delivery: %v", got)
 		}
 		w.stop()
 	})
 }
 
-func TestAfterACrashSoonAfterTheStartWhatMayHaveBeenSentIsAmbiguous(t *testing.T) {
+func TestAfterACrashSoonAfterTheStartWhatMayHaveBeenSentIsPossiblyDelivered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
 		w.run()
@@ -488,18 +495,18 @@ func TestAfterACrashSoonAfterTheStartWhatMayHaveBeenSentIsAmbiguous(t *testing.T
 		w.log.setSaved(saved)
 		w.restart() // as if it had been killed
 		time.Sleep(10 * time.Minute)
-		if told := w.vendor.told(); !slices.Equal(told, []bool{false, true}) {
-			t.Errorf("the adapter was told of ambiguity: %v", told)
+		if afterPossibleDelivery := w.vendor.afterPossibleDelivery(); !slices.Equal(afterPossibleDelivery, []bool{false, true}) {
+			t.Errorf("after a possible delivery: %v", afterPossibleDelivery)
 		}
 		w.stop()
 	})
 }
 
-func TestWhatACrashLeftInDoubtStaysSoThroughAnOrderlyStop(t *testing.T) {
+func TestPossiblyDelivered_StaysSoThroughAnOrderlyStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
 		w.answer = func(string, int) httpclient.Response {
-			return httpclient.Response{Err: fasthttp.ErrTimeout, Ambiguous: true}
+			return httpclient.Response{Err: fasthttp.ErrTimeout, PossiblyDelivered: true}
 		}
 		w.accept(alias("b", "a", 1))
 		w.run()
@@ -510,8 +517,8 @@ func TestWhatACrashLeftInDoubtStaysSoThroughAnOrderlyStop(t *testing.T) {
 		w.set(func() { w.answer = nil })
 		w.restart()
 		time.Sleep(time.Hour)
-		if told := w.vendor.told(); !slices.Equal(told, []bool{true}) {
-			t.Errorf("the adapter was told of ambiguity: %v", told)
+		if afterPossibleDelivery := w.vendor.afterPossibleDelivery(); !slices.Equal(afterPossibleDelivery, []bool{true}) {
+			t.Errorf("after a possible delivery: %v", afterPossibleDelivery)
 		}
 		w.stop()
 	})
@@ -665,19 +672,19 @@ func TestADeadLetterThatCannotBeStoredIsNotForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
 		w.answer = func(string, int) httpclient.Response { return httpclient.Response{Status: 400} }
-		w.log.buryErr = errors.New("disk full")
+		w.log.storeDeadErr = errors.New("disk full")
 		w.accept(identify("a", 1), track("a", 2))
 		w.run()
 		time.Sleep(time.Minute)
 		w.expectOutcomes(map[string]int{})
-		w.log.setBuryErr(nil)
+		w.log.setStoreDeadErr(nil)
 		time.Sleep(time.Minute)
 		w.expectOutcomes(map[string]int{"dead/refused": 2})
 		w.stop()
 	})
 }
 
-func TestACallThatFailsAloneIsKeptAsideWithThoseBehindItAndHoldsUpNothing(t *testing.T) {
+func TestParking_ACallThatFailsAloneIsParkedWithThoseBehindIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{Order: adapter.OrderStrict})
 		w.answer = func(id string, _ int) httpclient.Response {
@@ -692,10 +699,10 @@ func TestACallThatFailsAloneIsKeptAsideWithThoseBehindItAndHoldsUpNothing(t *tes
 		w.accept(track("poison", 4), track("well", 5))
 		time.Sleep(2 * time.Minute)
 		if got := w.log.parkedIDs(); !slices.Equal(got, []string{"poison-1", "poison-3", "poison-4"}) {
-			t.Errorf("kept aside: %v", got)
+			t.Errorf("parked: %v", got)
 		}
 		if floor := w.pipeline.Floor(); floor != 3 {
-			t.Errorf("the floor is at %d: the calls that are kept aside hold it up", floor)
+			t.Errorf("the floor is at %d: the calls that are parked hold it up", floor)
 		}
 		w.expectOutcomes(map[string]int{"delivered": 2})
 		w.stop()
@@ -716,13 +723,13 @@ func TestACallThatFailsAloneIsKeptAsideWithThoseBehindItAndHoldsUpNothing(t *tes
 			t.Errorf("sent last: %v", last)
 		}
 		if got := w.log.parkedIDs(); len(got) > 0 {
-			t.Errorf("still kept aside: %v", got)
+			t.Errorf("still parked: %v", got)
 		}
 		w.stop()
 	})
 }
 
-func TestCallsThatAreKeptAsideAndNoLongerMeantForTheDestinationEnd(t *testing.T) {
+func TestParking_CallsThatAreNoLongerForTheDestinationEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{Order: adapter.OrderStrict, MaxBacklogAge: 24 * time.Hour})
 		w.answer = func(string, int) httpclient.Response { return httpclient.Response{Status: 500} }
@@ -730,7 +737,7 @@ func TestCallsThatAreKeptAsideAndNoLongerMeantForTheDestinationEnd(t *testing.T)
 		w.run()
 		time.Sleep(2 * time.Minute)
 		if got := w.log.parkedIDs(); len(got) != 3 {
-			t.Fatalf("kept aside: %v", got)
+			t.Fatalf("parked: %v", got)
 		}
 		w.stop()
 		w.allowed = []string{"another"}
@@ -739,7 +746,7 @@ func TestCallsThatAreKeptAsideAndNoLongerMeantForTheDestinationEnd(t *testing.T)
 		time.Sleep(time.Minute)
 		w.expectOutcomes(map[string]int{"dropped/filtered_by_source": 3})
 		if got := w.log.parkedIDs(); len(got) > 0 {
-			t.Errorf("still kept aside: %v", got)
+			t.Errorf("still parked: %v", got)
 		}
 		w.stop()
 	})
@@ -759,7 +766,7 @@ func TestACallWhoseParkingSeemedToFailDoesNotComeAgain(t *testing.T) {
 		w.run()
 		time.Sleep(2 * time.Minute)
 		if len(w.log.parkedIDs()) == 0 {
-			t.Fatal("it was not kept aside")
+			t.Fatal("it was not parked")
 		}
 		w.set(func() { w.answer = nil })
 		time.Sleep(2 * time.Minute)
@@ -776,7 +783,7 @@ func TestACallWhoseParkingSeemedToFailDoesNotComeAgain(t *testing.T) {
 	})
 }
 
-func TestDoubtAboutACallThatIsKeptAsideOutlivesAStop(t *testing.T) {
+func TestPossiblyDelivered_OfAParkedCallOutlivesAStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
 		var status atomic.Int32
@@ -786,17 +793,17 @@ func TestDoubtAboutACallThatIsKeptAsideOutlivesAStop(t *testing.T) {
 		w.run()
 		time.Sleep(2 * time.Minute)
 		if len(w.log.parkedIDs()) == 0 {
-			t.Fatal("it was not kept aside")
+			t.Fatal("it was not parked")
 		}
 		status.Store(502) // the vendor may have done it
 		time.Sleep(5 * time.Minute)
 		w.stop()
-		before := len(w.vendor.told())
+		before := len(w.vendor.afterPossibleDelivery())
 		w.set(func() { w.answer = nil })
 		w.restart()
 		time.Sleep(5 * time.Minute)
-		if told := w.vendor.told()[before:]; !slices.Equal(told, []bool{true}) {
-			t.Errorf("the adapter was told of ambiguity: %v", told)
+		if afterPossibleDelivery := w.vendor.afterPossibleDelivery()[before:]; !slices.Equal(afterPossibleDelivery, []bool{true}) {
+			t.Errorf("after a possible delivery: %v", afterPossibleDelivery)
 		}
 		w.stop()
 	})
@@ -838,7 +845,7 @@ func TestWhatWaitsKeepsLittleInMemory(t *testing.T) {
 	p := New(Config{Destination: w.destination, Options: w.options, Allowed: func(string) []string { return nil }, Logger: zap.NewNop(),
 		Metrics: NewMetrics(prometheus.NewRegistry())})
 	for range 2 {
-		arrivals, _ := p.reader.prepare(journal.NewSizedFrame(1, 0, []journal.Entry{live, other}, len(block)), 0, 0)
+		arrivals := p.prepared(journal.NewSizedFrame(1, 0, []journal.Entry{live, other}, len(block)))
 		if j := arrivals[0].job; !j.detached || arrivals[1].job != nil {
 			t.Errorf("its own copy: %v, %v, want only the first, which waits, to have one", j.detached, arrivals[1].job)
 		}
@@ -851,7 +858,13 @@ func TestWhatWaitsKeepsLittleInMemory(t *testing.T) {
 	}
 }
 
-func TestACallThatCannotBeKeptAsideStaysWhereItIs(t *testing.T) {
+// prepared returns the calls of a small frame, as they come to the loop.
+func (p *Pipeline) prepared(f *journal.Frame) []arrival {
+	go p.reader.takeFrame(context.Background(), f)
+	return (<-p.reader.incoming).arrivals
+}
+
+func TestParking_ACallThatCannotBeParkedStaysWhereItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{Retry: RetryOptions{MaxAge: time.Hour}})
 		w.log.parkErr = errors.New("full")
@@ -895,7 +908,7 @@ func TestTheRateIsKept(t *testing.T) {
 
 func TestTheWindowIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{Window: 50, Concurrency: 4})
+		w := newWorld(t, Options{Window: 50, Concurrency: Fixed(4)})
 		w.latency = time.Hour
 		for i := range 30 {
 			var calls []journal.Entry
@@ -918,20 +931,24 @@ func TestTheWindowIsBounded(t *testing.T) {
 }
 
 // TestIdentityOrderHoldsThroughEverything runs random calls of few people against a destination with random latency,
-// failures, partial batches, breaker, refusals, restarts and operators who replay and discard what holds up others, and
-// checks every exchange against the order of the journal.
-var stories = flag.Int("stories", 100, "random stories that the order must hold through")
+// failures, partial batches, breaker, refusals, restarts, merge rules that hold aliases, and operators who replay and discard what holds
+// up others, or approve and refuse it. It checks every exchange against the order of the journal.
+var stories = flag.Int("stories", 60, "random stories that the order must hold through")
 
 func TestIdentityOrderHoldsThroughEverything(t *testing.T) {
-	parkings, replays, discards, withdrawn := 0, 0, 0, 0
+	parkings, replays, discards, withdrawn, approved, refused := 0, 0, 0, 0, 0, 0
 	for seed := range uint64(*stories) {
 		synctest.Test(t, func(t *testing.T) {
 			s := randomStory(t, seed)
 			parkings, replays, discards, withdrawn = parkings+s.log.parkings, replays+s.replays, discards+s.discards, withdrawn+s.log.withdrawn
+			approved, refused = approved+s.approved, refused+s.refused
 		})
 	}
-	t.Logf("%d calls were parked, %d replayed, %d discarded and %d withdrawn", parkings, replays, discards, withdrawn)
-	if parkings < 100 || replays < 100 || discards < 100 || withdrawn < 10 {
+	t.Logf("%d calls were parked, %d replayed, %d discarded and %d withdrawn; %d held aliases were approved and %d refused", parkings, replays, discards, withdrawn, approved, refused)
+	if approved < 10 || refused < 10 {
+		t.Errorf("only %d held aliases were approved and %d refused: the stories are too tame", approved, refused)
+	}
+	if parkings < 100 || replays < 100 || discards < 100 || *stories >= 1000 && withdrawn == 0 {
 		t.Errorf("only %d calls were parked, %d replayed, %d discarded and %d withdrawn: the stories are too tame", parkings, replays, discards, withdrawn)
 	}
 }
@@ -939,7 +956,7 @@ func TestIdentityOrderHoldsThroughEverything(t *testing.T) {
 // operatedWorld is a world in which dead letters are replayed in their places, and discarded.
 type operatedWorld struct {
 	*world
-	replays, discards int
+	replays, discards, approved, refused int
 }
 
 // operate decides on some of the dead letters that hold up others, one in so many, and returns how many do.
@@ -962,9 +979,29 @@ func (s *operatedWorld) operate(random *rand.Rand, oneIn int) (held int) {
 	return held
 }
 
+// decide approves or refuses some of the held aliases, one in so many, and returns how many there were.
+func (s *operatedWorld) decide(random *rand.Rand, oneIn int) (held int) {
+	all := s.held()
+	for _, h := range all {
+		if random.IntN(oneIn) > 0 {
+			continue
+		}
+		do, count := s.pipeline.ApproveHeld, &s.approved
+		if random.IntN(2) == 0 {
+			do, count = s.pipeline.RefuseHeld, &s.refused
+		}
+		done, err := do(s.t.Context(), quarantine.Filter{IDs: []uint64{h.ID}}, quarantine.MaxDecided)
+		if err != nil && !errors.Is(err, ErrNotReadBack) {
+			s.t.Error(err)
+		}
+		*count += done.Count
+	}
+	return len(all)
+}
+
 // isDecided reports whether a decision about the dead letter is on its way to the disk, such as its withdrawal.
-func (s *operatedWorld) isDecided(letter uint64) (decided bool) {
-	err := s.pipeline.ask(s.t.Context(), func() { decided = s.pipeline.letters.isDeciding(letter) })
+func (s *operatedWorld) isDecided(deadLetter uint64) (decided bool) {
+	err := s.pipeline.ask(s.t.Context(), func() { decided = s.pipeline.deadLetters.isDeciding(deadLetter) })
 	if err != nil {
 		s.t.Error(err)
 	}
@@ -975,13 +1012,17 @@ func (s *operatedWorld) isDecided(letter uint64) (decided bool) {
 func randomStory(t *testing.T, seed uint64) *operatedWorld {
 	random := rand.New(rand.NewPCG(seed, 2))
 	w := newWorld(t, Options{
-		Concurrency: 1 + random.IntN(8), Window: 8 + random.IntN(60), Retry: RetryOptions{Initial: 100 * time.Millisecond, Max: 10 * time.Second, MaxAttempts: 400},
+		Concurrency: Fixed(1 + random.IntN(8)), Window: 8 + random.IntN(60), Retry: RetryOptions{Initial: 100 * time.Millisecond, Max: 10 * time.Second, MaxAttempts: 400},
 		Breaker: breaker.Options{Failures: 1 + random.IntN(6), Ratio: 0.1 + 0.4*random.Float64(), Interval: time.Minute, Cooldown: time.Second, MaxCooldown: 4 * time.Second},
 		OnDead:  []OnDead{OnDeadContinue, OnDeadBlock}[random.IntN(2)],
 		Batch:   BatchOptions{MaxItems: 1 + random.IntN(5), MaxWait: 50 * time.Millisecond},
 		Order:   []adapter.Order{adapter.OrderIdentity, adapter.OrderStrict}[random.IntN(2)],
 	})
 	s := &operatedWorld{world: w}
+	if random.IntN(2) == 0 {
+		w.vendor.rule, w.destination.RememberMerges, w.merges = adapter.MergeJoins, true, mergerules.DefaultOptions
+		w.merges.NewUserGrace, w.merges.MaxIDs = 0, 2+random.IntN(4)
+	}
 	w.destination.Settle = time.Duration(random.IntN(2)) * 300 * time.Millisecond
 	if random.IntN(2) == 0 {
 		w.vendor.batch = &adapter.Batch{Key: "k", MaxItems: 4}
@@ -1000,7 +1041,7 @@ func randomStory(t *testing.T, seed uint64) *operatedWorld {
 		case 0:
 			return httpclient.Response{Status: 500}
 		case 1:
-			return httpclient.Response{Err: fasthttp.ErrTimeout, Ambiguous: true}
+			return httpclient.Response{Err: fasthttp.ErrTimeout, PossiblyDelivered: true}
 		case 2:
 			return httpclient.Response{Status: 400}
 		case 3:
@@ -1016,6 +1057,18 @@ func randomStory(t *testing.T, seed uint64) *operatedWorld {
 		people = append(people, "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t", "u", "v", "w", "x", "y", "z")
 	}
 	person := func() string { return people[random.IntN(len(people))] }
+	devices := random.IntN(2) == 0
+	accept := func(entries ...journal.Entry) {
+		for i := range entries {
+			if devices && random.IntN(3) > 0 {
+				entries[i] = fromDevice(entries[i], time.Duration(random.IntN(400))*time.Millisecond)
+			}
+		}
+		w.accept(entries...)
+		if devices {
+			time.Sleep(time.Duration(random.IntN(100)) * time.Millisecond)
+		}
+	}
 	total := 0
 	w.run()
 	for range 12 {
@@ -1023,25 +1076,26 @@ func randomStory(t *testing.T, seed uint64) *operatedWorld {
 			total++
 			switch random.IntN(6) {
 			case 0:
-				w.accept(alias(person(), person(), total))
+				accept(alias(person(), person(), total))
 			case 1:
-				w.accept(identify(person(), total))
+				accept(identify(person(), total))
 			case 2:
-				w.accept(track(person(), total), track(person(), total+1000))
+				accept(track(person(), total), track(person(), total+1000))
 				total++
 			default:
-				w.accept(track(person(), total))
+				accept(track(person(), total))
 			}
 		}
 		time.Sleep(time.Duration(random.IntN(2000)) * time.Millisecond)
 		if random.IntN(3) == 0 {
-			time.Sleep(2 * time.Minute) // long enough to be kept aside
+			time.Sleep(2 * time.Minute) // long enough to be parked
 		}
 		if w.refusesAll.Load() {
 			time.Sleep(time.Minute) // long enough to be noticed
 		}
 		w.log.fail(false)
 		s.operate(random, 4)
+		s.decide(random, 3)
 		w.log.fail(random.IntN(6) == 0)
 		w.refusesAll.Store(random.IntN(3) == 0)
 		if random.IntN(4) == 0 {
@@ -1054,7 +1108,7 @@ func randomStory(t *testing.T, seed uint64) *operatedWorld {
 	w.refusesAll.Store(false)
 	w.set(func() { w.stubborn = nil })
 	time.Sleep(10 * time.Minute)
-	for s.operate(random, 2) > 0 {
+	for s.operate(random, 2)+s.decide(random, 2) > 0 {
 		time.Sleep(10 * time.Minute)
 	}
 	w.stop()
@@ -1067,7 +1121,12 @@ func randomStory(t *testing.T, seed uint64) *operatedWorld {
 		t.Errorf("%d calls accepted, %d of them tried again in their places and %d withdrawn, %d ended: %v", total, s.replays, w.log.withdrawn, ended, w.ended())
 	}
 	if left := w.log.parkedIDs(); len(left) > 0 {
-		t.Errorf("still kept aside: %v", left)
+		t.Errorf("still parked: %v", left)
+	}
+	// An alias of which both ids became one person meanwhile, by others, is dropped for that.
+	dropped := w.ended()["dropped/merge_refused"]
+	if dropped > s.refused || dropped+w.ended()["dropped/already_merged"] < s.refused {
+		t.Errorf("%d held aliases were refused: %v", s.refused, w.ended())
 	}
 	if t.Failed() {
 		t.Logf("seed %d", seed)
@@ -1077,20 +1136,28 @@ func randomStory(t *testing.T, seed uint64) *operatedWorld {
 
 // world is a pipeline between a log and a vendor that are made for tests, on a fake clock.
 type world struct {
-	watch       *live.Recorder // nil where nobody can look
-	t           *testing.T
-	log         *testLog
-	vendor      *testVendor
-	destination *destinations.Destination
-	options     Options
-	pipeline    *Pipeline
-	registry    *prometheus.Registry
-	logs        *observer.ObservedLogs // of the pipeline that runs
-	shared      *testLog               // where the calls come from; nil is log
-	refusesAll  atomic.Bool            // as where billing has stopped
-	read        atomic.Uint64          // the frame that is read next
-	allowed     []string               // the destinations of the only source; none is all
-	earlier     map[string]int         // outcomes of the pipelines before the last restart
+	keptDrops []string
+	watch     *live.Recorder // nil where there are no viewers
+	// cpuIsSaturated is nil where it never is.
+	cpuIsSaturated func() bool
+	t              *testing.T
+	log            *testLog
+	vendor         *testVendor
+	destination    *destinations.Destination
+	options        Options
+	merges         mergerules.Options
+	people         knownUsers // what the merge rules know; nil is the memory
+	devices        Devices
+	memory         merges.Options
+	pipeline       *Pipeline
+	registry       *prometheus.Registry
+	logs           *observer.ObservedLogs // of the pipeline that runs
+	logLevel       zapcore.Level          // the least that the log takes
+	shared         *testLog               // where the calls come from; nil is log
+	refusesAll     atomic.Bool            // as where billing has stopped
+	read           atomic.Uint64          // the frame that is read next
+	allowed        []string               // the destinations of the only source; none is all
+	earlier        map[string]int         // outcomes of the pipelines before the last restart
 
 	mu          sync.Mutex
 	random      *rand.Rand
@@ -1119,7 +1186,7 @@ func newWorld(t *testing.T, o Options) *world {
 			*dst = v
 		}
 	}
-	set(&merged.Concurrency, o.Concurrency)
+	merged.Concurrency = o.Concurrency
 	set(&merged.Window, o.Window)
 	set(&merged.Batch.MaxItems, o.Batch.MaxItems)
 	set(&merged.Breaker.Failures, o.Breaker.Failures)
@@ -1147,7 +1214,7 @@ func newWorld(t *testing.T, o Options) *world {
 	}
 	vendor := &testVendor{steps: 1}
 	return &world{
-		t: t, log: newTestLog(), vendor: vendor, options: merged, attempts: map[string]int{}, earlier: map[string]int{},
+		t: t, log: newTestLog(), memory: merges.Options{Key: bytes.Repeat([]byte("k"), merges.MinKey)}, vendor: vendor, options: merged, attempts: map[string]int{}, earlier: map[string]int{},
 		destination: &destinations.Destination{Name: "vendor", Type: "vendor", Names: []string{"vendor"}, Order: adapter.OrderIdentity,
 			Adapter: vendor, Masker: adapter.NewMasker([]adapter.Secret{adapter.NewSecret("s3cr3t")})},
 	}
@@ -1155,17 +1222,22 @@ func newWorld(t *testing.T, o Options) *world {
 
 func (w *world) run() {
 	w.registry = prometheus.NewRegistry()
-	core, logs := observer.New(zap.InfoLevel)
+	core, logs := observer.New(w.logLevel)
 	w.logs = logs
 	config := Config{
 		Destination: w.destination, Options: w.options, Journal: w.log, Read: w.log.readFrom, Allowed: func(string) []string { return w.allowed },
-		Sender: w, Logger: zap.New(core, zap.Development()), Metrics: NewMetrics(w.registry), Watch: w.watch,
+		KeptDrops: w.keptDrops, Sender: w, Logger: zap.New(core, zap.Development()), Metrics: NewMetrics(w.registry), Watch: w.watch, Memory: w.memory,
+		CPUIsSaturated: w.cpuIsSaturated,
 	}
 	if w.shared != nil {
 		config.Journal = &sharedLog{w.log, w.shared}
 		config.Read = func(from uint64) Frames { return &countedReader{w.shared.readFrom(from), &w.read} }
 	}
+	config.Merges, config.Devices = w.merges, w.devices
 	w.pipeline = New(config)
+	if w.people != nil {
+		w.pipeline.mergeGuard.known = w.people
+	}
 	if err := w.pipeline.Start(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
@@ -1245,7 +1317,7 @@ func idsOf(body []byte) []string {
 	return ids
 }
 
-// isStubborn tells whether the vendor fails on a call every time: on one in ten, while stubborn is set.
+// isStubborn reports whether the vendor fails on a call every time: on one in ten, while stubborn is set.
 func (w *world) isStubborn(id string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -1366,12 +1438,9 @@ func (w *world) metric(name, label string) float64 {
 // checkOrder checks all exchanges: no two calls that conflict overlap, and none is sent after a later one had begun.
 func (w *world) checkOrder() {
 	place := map[string]int{}
-	var entries []journal.Entry
-	for _, f := range w.log.frames {
-		for _, e := range f.Entries {
-			place[e.MessageID] = len(entries)
-			entries = append(entries, e)
-		}
+	entries := w.log.inOrder()
+	for i, e := range entries {
+		place[e.MessageID] = i
 	}
 	conflict := func(a, b journal.Entry) bool {
 		strict := w.options.Order == adapter.OrderStrict
@@ -1412,6 +1481,25 @@ func (w *world) checkOrder() {
 	}
 }
 
+// inOrder returns the log's calls in the order in which destinations take them.
+func (l *testLog) inOrder() (entries []journal.Entry) {
+	order := reorder.New()
+	for _, f := range l.frames {
+		order.Add(f)
+	}
+	order.Advance(time.Now().Add(24 * time.Hour))
+	for p, ok := order.Next(); ok; p, ok = order.Next() {
+		entries = append(entries, l.frames[p.Position.Seq-1].Entries[p.Position.Index])
+	}
+	return entries
+}
+
+// fromDevice makes it a call that a device made so long ago by its clock.
+func fromDevice(e journal.Entry, ago time.Duration) journal.Entry {
+	e.FromDevice, e.Clock, e.ReorderWindow = true, time.Now().Add(-ago).UnixMicro(), 300*time.Millisecond
+	return e
+}
+
 // testVendor makes one request of each call, or several.
 type testVendor struct {
 	adapter.Common
@@ -1422,18 +1510,34 @@ type testVendor struct {
 	rule    adapter.MergeRule
 	limit   int
 	account string
+	// aliasesOnly: no identify merges anything. drop is the messageId of a call that is dropped.
+	aliasesOnly bool
+	drop        string
+	// ifUsed sends an alias only where its previousId is used.
+	ifUsed bool
 
-	mu        sync.Mutex
-	ambiguous []bool
+	mu                sync.Mutex
+	possiblyDelivered []bool
 }
 
 func (v *testVendor) Translate(c *segment.Call) adapter.Outcome {
-	if c.Event == "drop me" {
+	if c.Event == "drop me" || v.drop != "" && c.MessageID == v.drop {
 		return adapter.Drop(adapter.NothingToSend)
 	}
 	if c.Event == "reject me" {
 		return adapter.Reject(errors.New("event: not this one"))
 	}
+	outcome := v.requests(c)
+	if c.Event == "ignore my options" {
+		outcome.Ignored = []string{"integrations.Vendor.one", "integrations.Vendor.other"}
+	}
+	if v.ifUsed && c.Type == segment.Alias {
+		return outcome.OnlyIfUsed(c.PreviousID, adapter.PreviousIDIsAnonymous)
+	}
+	return outcome
+}
+
+func (v *testVendor) requests(c *segment.Call) adapter.Outcome {
 	var requests []adapter.Request
 	for i := range v.steps {
 		id := c.MessageID
@@ -1448,7 +1552,7 @@ func (v *testVendor) Translate(c *segment.Call) adapter.Outcome {
 func (v *testVendor) Judge(requests []adapter.Request, a adapter.Answer) []adapter.Verdict {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.ambiguous = append(v.ambiguous, a.AfterAmbiguous)
+	v.possiblyDelivered = append(v.possiblyDelivered, a.AfterPossibleDelivery)
 	if v.judge != nil {
 		return v.judge(len(requests), a)
 	}
@@ -1457,29 +1561,33 @@ func (v *testVendor) Judge(requests []adapter.Request, a adapter.Answer) []adapt
 
 // testLog is a log in memory.
 type testLog struct {
-	mu          sync.Mutex
-	frames      []*journal.Frame
-	calls       uint64
-	arrived     chan struct{}
-	progress    []byte
-	saveErr     error
-	dead        []*journal.DeadLetter
-	letters     uint64
-	buryErr     error
-	parked      []*journal.Parked
-	parkings    int
-	withdrawn   int
-	withdrawnAt map[string]time.Time
-	parkErr     error
-	unparkErr   error
+	mu           sync.Mutex
+	frames       []*journal.Frame
+	calls        uint64
+	arrived      chan struct{}
+	progress     []byte
+	saveErr      error
+	dead         []*journal.DeadLetter
+	lastID       uint64
+	storeDeadErr error
+	parked       []*journal.Parked
+	parkings     int
+	withdrawn    int
+	withdrawnAt  map[string]time.Time
+	parkErr      error
+	unparkErr    error
+	dropped      []*journal.DeadLetter
+	// keepDropped, when set, is called before dropped calls are stored, and may fail.
+	keepDropped func(ctx context.Context) error
 	// unparkTimesOut makes removing fail with unparkErr although it was done.
 	unparkTimesOut bool
 	// parkTimesOut makes parking fail with parkErr although it was done.
 	parkTimesOut bool
-	merges       map[uint64][]byte
-	mergesErr    error
-	// beforeMerges, when set, is called before merges are stored.
-	beforeMerges func()
+	facts        map[string][]byte
+	ledger       []journal.LedgerEntry
+	decisions    []journal.AutoDecision
+	// beforeSave, when set, is called before progress is saved.
+	beforeSave func()
 }
 
 func newTestLog() *testLog {
@@ -1492,7 +1600,9 @@ func (l *testLog) append(entries []journal.Entry) {
 	for i := range entries {
 		entries[i].ReceivedAt = time.Now()
 	}
-	l.frames = append(l.frames, journal.NewFrame(uint64(len(l.frames)+1), l.calls, entries))
+	f := journal.NewFrame(uint64(len(l.frames)+1), l.calls, entries)
+	f.Committed = time.Now().Truncate(time.Millisecond)
+	l.frames = append(l.frames, f)
 	l.calls += uint64(len(entries))
 	close(l.arrived)
 	l.arrived = make(chan struct{})
@@ -1507,14 +1617,28 @@ func (l *testLog) LoadProgress(context.Context, string) (*journal.Progress, erro
 	return journal.DecodeProgress(l.progress)
 }
 
-func (l *testLog) SaveProgress(_ context.Context, _ string, encoded []byte) error {
+func (l *testLog) SaveProgress(_ context.Context, _ string, encoded []byte, facts []journal.Fact, entries []journal.LedgerEntry) error {
+	l.mu.Lock()
+	before := l.beforeSave
+	l.mu.Unlock()
+	if before != nil {
+		before()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.saveErr != nil {
 		return l.saveErr
 	}
 	l.progress = encoded
+	l.apply(facts)
+	l.ledger = append(l.ledger, entries...)
 	return nil
+}
+
+func (l *testLog) AutoDecisions(context.Context, string, time.Time) ([]journal.AutoDecision, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.decisions, nil
 }
 
 func (l *testLog) saved() []byte {
@@ -1535,29 +1659,49 @@ func (l *testLog) setSaved(progress []byte) {
 	l.progress = progress
 }
 
-func (l *testLog) Bury(_ context.Context, letters []*journal.DeadLetter) error {
+func (l *testLog) StoreDeadLetters(_ context.Context, deadLetters []*journal.DeadLetter) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.buryErr != nil {
-		return l.buryErr
+	if l.storeDeadErr != nil {
+		return l.storeDeadErr
 	}
-	for _, d := range letters {
-		l.letters++
-		d.ID = l.letters
+	for _, d := range deadLetters {
+		l.lastID++
+		d.ID = l.lastID
 		l.dead = append(l.dead, d)
 		if d.Place != nil {
-			d.Place.Letter = d.ID
+			d.Place.DeadLetterID = d.ID
 			l.put(d.Place)
 		}
 	}
 	return nil
 }
 
-func (l *testLog) Withdraw(_ context.Context, _ string, letters []uint64, park func(*journal.DeadLetter) *journal.Parked) (parked []*journal.Parked, err error) {
+func (l *testLog) KeepDropped(ctx context.Context, calls []*journal.DeadLetter) error {
+	l.mu.Lock()
+	keep := l.keepDropped
+	l.mu.Unlock()
+	if keep != nil {
+		if err := keep(ctx); err != nil {
+			return err
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range calls {
+		same := func(other *journal.DeadLetter) bool { return other.Position == d.Position }
+		if !slices.ContainsFunc(l.dropped, same) {
+			l.dropped = append(l.dropped, d)
+		}
+	}
+	return nil
+}
+
+func (l *testLog) Withdraw(_ context.Context, _ string, deadLetters []uint64, park func(*journal.DeadLetter) *journal.Parked) (parked []*journal.Parked, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.dead = slices.DeleteFunc(l.dead, func(d *journal.DeadLetter) bool {
-		if !slices.Contains(letters, d.ID) {
+		if !slices.Contains(deadLetters, d.ID) {
 			return false
 		}
 		p := park(d)
@@ -1594,8 +1738,8 @@ func (l *testLog) discard(id uint64) {
 	l.dead = slices.DeleteFunc(l.dead, func(d *journal.DeadLetter) bool { return d.ID == id })
 }
 
-// letter returns the id of a call's dead letter; 0 when there is none.
-func (l *testLog) letter(messageID string) uint64 {
+// deadLetter returns the id of a call's dead letter; 0 when there is none.
+func (l *testLog) deadLetter(messageID string) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, d := range l.dead {
@@ -1625,7 +1769,7 @@ func (l *testLog) Park(_ context.Context, _ string, calls []*journal.Parked) err
 func (l *testLog) put(p *journal.Parked) {
 	kept := *p
 	for i, known := range l.parked {
-		if known.Queue == p.Queue && known.Position == p.Position {
+		if known.Queue == p.Queue && known.Rank == p.Rank {
 			l.parked[i] = &kept
 			return
 		}
@@ -1633,27 +1777,28 @@ func (l *testLog) put(p *journal.Parked) {
 	l.parkings++
 	l.parked = append(l.parked, &kept)
 	slices.SortFunc(l.parked, func(a, b *journal.Parked) int {
-		return cmp.Or(cmp.Compare(a.Queue, b.Queue), cmp.Compare(a.Position.Seq, b.Position.Seq), cmp.Compare(a.Position.Index, b.Position.Index))
+		return cmp.Or(cmp.Compare(a.Queue, b.Queue), a.Rank.Compare(b.Rank))
 	})
 }
 
-func (l *testLog) Unpark(_ context.Context, _ string, keys []journal.ParkedKey) error {
+func (l *testLog) Unpark(_ context.Context, _ string, keys []journal.ParkedKey, facts []journal.Fact) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.unparkErr != nil && !l.unparkTimesOut {
 		return l.unparkErr
 	}
 	l.parked = slices.DeleteFunc(l.parked, func(p *journal.Parked) bool {
-		return slices.Contains(keys, journal.ParkedKey{Queue: p.Queue, Position: p.Position})
+		return slices.Contains(keys, journal.ParkedKey{Queue: p.Queue, Rank: p.Rank})
 	})
+	l.apply(facts)
 	return l.unparkErr
 }
 
-func (l *testLog) ReadQueue(_ context.Context, _ string, queue uint64, from journal.Position, visit func(*journal.Parked) bool) error {
+func (l *testLog) ReadQueue(_ context.Context, _ string, queue uint64, from journal.Rank, visit func(*journal.Parked) bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, p := range l.parked {
-		if again := *p; p.Queue == queue && !p.Position.Before(from) && !visit(&again) {
+		if again := *p; p.Queue == queue && !p.Rank.Before(from) && !visit(&again) {
 			return nil
 		}
 	}
@@ -1687,7 +1832,7 @@ func (l *testLog) parkedIDs() (ids []string) {
 	defer l.mu.Unlock()
 	inOrder := slices.Clone(l.parked)
 	slices.SortFunc(inOrder, func(a, b *journal.Parked) int {
-		return cmp.Or(cmp.Compare(a.Position.Seq, b.Position.Seq), cmp.Compare(a.Position.Index, b.Position.Index))
+		return cmp.Or(a.Rank.Compare(b.Rank))
 	})
 	for _, p := range inOrder {
 		ids = append(ids, p.Entry.MessageID)
@@ -1695,10 +1840,10 @@ func (l *testLog) parkedIDs() (ids []string) {
 	return ids
 }
 
-func (l *testLog) setBuryErr(err error) {
+func (l *testLog) setStoreDeadErr(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.buryErr = err
+	l.storeDeadErr = err
 }
 
 func (l *testLog) Head() (uint64, journal.Position) {
@@ -1717,6 +1862,11 @@ type testReader struct {
 func (r *testReader) Close() {}
 
 func (r *testReader) Next(ctx context.Context) (*journal.Frame, error) {
+	f, _, err := r.NextBefore(ctx, time.Time{}, 0)
+	return f, err
+}
+
+func (r *testReader) NextBefore(ctx context.Context, due time.Time, left time.Duration) (*journal.Frame, time.Time, error) {
 	for {
 		r.log.mu.Lock()
 		arrived := r.log.arrived
@@ -1724,13 +1874,22 @@ func (r *testReader) Next(ctx context.Context) (*journal.Frame, error) {
 			f := r.log.frames[r.next-1]
 			r.log.mu.Unlock()
 			r.next++
-			return f, nil
+			return f, time.Time{}, nil
+		}
+		if !due.IsZero() && !time.Now().Before(due) {
+			r.log.mu.Unlock()
+			return nil, due, nil
 		}
 		r.log.mu.Unlock()
+		var passed <-chan time.Time
+		if !due.IsZero() {
+			passed = time.After(time.Until(due))
+		}
 		select {
 		case <-arrived:
+		case <-passed:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, time.Time{}, ctx.Err()
 		}
 	}
 }
@@ -1747,9 +1906,9 @@ func track(user string, n int) journal.Entry           { return call(segment.Tra
 func identify(user string, n int) journal.Entry        { return call(segment.Identify, user, "", n) }
 func alias(previous, user string, n int) journal.Entry { return call(segment.Alias, user, previous, n) }
 
-// told returns, for each answer, whether the adapter was told that an earlier try was ambiguous.
-func (v *testVendor) told() []bool {
+// afterPossibleDelivery returns, for each answer, whether the adapter saw that an earlier try was possibly delivered.
+func (v *testVendor) afterPossibleDelivery() []bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return slices.Clone(v.ambiguous)
+	return slices.Clone(v.possiblyDelivered)
 }

@@ -42,22 +42,31 @@ func (q *queue) pushInOrder(j *job) {
 }
 
 // newestFirst puts the job that stands last in the log before all others.
-func (q *queue) newestFirst() {
+func (q *queue) newestFirst() { q.putFirst(func(*job) bool { return true }) }
+
+// untriedFirst puts a job before all others that was never tried and came after since. It returns false where there is none.
+func (q *queue) untriedFirst(since time.Time) bool {
+	return q.putFirst(func(j *job) bool { return j.attempts == 0 && j.entered.After(since) })
+}
+
+// putFirst puts the job that stands last in the log among those that may before all others.
+func (q *queue) putFirst(may func(*job) bool) bool {
 	var in *lane
 	var newest *job
 	for _, l := range q.lanes {
 		for _, j := range l.jobs {
-			if newest == nil || compareJobs(newest, j) < 0 {
+			if (newest == nil || compareJobs(newest, j) < 0) && may(j) {
 				in, newest = l, j
 			}
 		}
 	}
 	if newest == nil {
-		return
+		return false
 	}
 	i := slices.Index(in.jobs, newest)
 	in.jobs = slices.Insert(slices.Delete(in.jobs, i, i+1), 0, newest)
 	newest.queued = time.Time{} // its lane is the first
+	return true
 }
 
 // pushFront puts jobs back before all others, in their order.

@@ -20,7 +20,7 @@ type queueReader struct {
 	// before are the calls that an earlier run has stored, and that may come from the log again. No queue is read back before
 	// the log has been read up to readUpTo.
 	before   map[journal.Position]bool
-	readUpTo journal.Position
+	readUpTo journal.Rank
 }
 
 // maxTaken bounds how many calls of a queue are in memory at once, but for those that block the others.
@@ -31,7 +31,7 @@ func (b *queueReader) takenAtOnce() int {
 	return max(1, min(maxTaken, b.p.config.Options.Window/blockedShare/4))
 }
 
-// load takes up what an earlier run has set aside. The calls stay on disk until their queues are read back.
+// load takes up what an earlier run has parked. The calls stay on disk until their queues are read back.
 func (b *queueReader) load(ctx context.Context) error {
 	floor := b.p.checkpoint.progress.Floor()
 	queues := map[uint64]*blocked.Queue{}
@@ -61,28 +61,31 @@ func (b *queueReader) loadOne(q *blocked.Queue, call *journal.Parked, floor uint
 	ids, exclusive := b.p.parking.idsOf(&call.Entry, &buffer)
 	b.p.parking.identities.Add(q, ids, exclusive)
 	q.Put(keyOf(call), call.Entry.ReceivedAt)
+	q.AddBytes(bytesOnDisk(&call.Entry))
+	b.p.quarantine.loaded(q, call)
+	b.p.mergeGuard.underWay.isThere(call.Position)
 	if call.Dead == "" {
 		b.p.parking.onDisk++
 	}
 	if call.Position.Seq >= floor {
 		b.before[call.Position] = true
-		if b.readUpTo.Before(call.Position) {
-			b.readUpTo = call.Position
+		if b.readUpTo.Before(call.Rank) {
+			b.readUpTo = call.Rank
 		}
 	}
-	if call.Letter != 0 {
+	if call.DeadLetterID != 0 {
 		blocks := call.Dead != "" && b.p.blocksOnDead()
-		b.p.letters.remember(&place{letter: call.Letter, queue: q, key: keyOf(call), blocks: blocks})
+		b.p.deadLetters.remember(&place{deadLetter: call.DeadLetterID, queue: q, key: keyOf(call), blocks: blocks})
 	}
 }
 
 func keyOf(call *journal.Parked) journal.ParkedKey {
-	return journal.ParkedKey{Queue: call.Queue, Position: call.Position}
+	return journal.ParkedKey{Queue: call.Queue, Rank: call.Rank}
 }
 
 // isReadPast reports whether the log was read as far as an earlier run had: what it holds stands before what is on disk.
 func (b *queueReader) isReadPast() bool {
-	return b.readUpTo == journal.Position{} || b.readUpTo.Before(b.p.intake.position)
+	return b.readUpTo == journal.Rank{} || b.readUpTo.Before(b.p.intake.next)
 }
 
 // scannedAtOnce is how many calls of a queue are read at once where some in memory block it: those behind them stay on disk.
@@ -137,7 +140,10 @@ func (b *queueReader) takeUpWanted() {
 
 // isBlocked reports whether calls in memory block the queue.
 func (b *queueReader) isBlocked(q *blocked.Queue) bool {
-	for j := range b.p.parking.blocking {
+	if q.HasBlocking() {
+		return true
+	}
+	for j := range b.p.parking.failing {
 		if j.queue.Root() == q {
 			return true
 		}
@@ -156,12 +162,12 @@ func (b *queueReader) blockersOf(q *blocked.Queue) *blocked.Identities {
 
 // read reads calls back, and finds out which dead letters among them are gone from the journal.
 func (b *queueReader) read(ctx context.Context, read *blocked.Read, gone map[uint64]bool) error {
-	err := read.Run(func(queue uint64, from journal.Position, visit func(*journal.Parked) bool) error {
+	err := read.Run(func(queue uint64, from journal.Rank, visit func(*journal.Parked) bool) error {
 		return b.p.config.Journal.ReadQueue(ctx, b.p.config.Destination.Name, queue, from, visit)
 	})
 	for _, call := range read.Calls {
-		if call.Dead != "" && b.p.letters.isGone(ctx, call.Letter) {
-			gone[call.Letter] = true
+		if call.Dead != "" && b.p.deadLetters.isGone(ctx, call.DeadLetterID) {
+			gone[call.DeadLetterID] = true
 		}
 	}
 	return err
@@ -180,16 +186,17 @@ func (b *queueReader) tookUp(q *blocked.Queue, read *blocked.Read, gone map[uint
 		b.takeUp(q)
 		return
 	}
-	calls := q.Finish(read, max(1, min(b.takenAtOnce()-q.Going(), b.p.parking.room())), blockers, of)
+	calls := q.Finish(read, max(1, min(b.takenAtOnce()-q.Going(), b.p.parking.room())), blockers, of, b.p.parking.writer.firstUnwritten)
 	for _, call := range calls {
-		b.take(q, call, gone[call.Letter], now)
+		q.AddBytes(-bytesOnDisk(&call.Entry))
+		b.take(q, call, gone[call.DeadLetterID], now)
 	}
 	if read.FoundNone() && q.Waiting > 0 && b.p.parking.writer.pending == 0 {
 		// They became unreadable; the journal has logged each.
-		b.p.log.Error("parked calls are lost, their ids are free again", zap.Int("calls", q.Waiting), zap.String("hint", "check the disk"))
+		b.p.log.Error("parked calls are lost, their ids are unblocked", zap.Int("calls", q.Waiting), zap.String("hint", "check the disk"))
 		b.p.parking.onDisk -= min(b.p.parking.onDisk, q.Waiting)
 		b.p.parking.identities.Clear(q)
-		q.Waiting = 0
+		q.Waiting, q.Bytes = 0, 0
 		return
 	}
 	b.takeUp(q)
@@ -202,23 +209,24 @@ func (b *queueReader) take(q *blocked.Queue, call *journal.Parked, gone bool, no
 	b.p.parking.identities.Remove(ids, exclusive)
 	b.startAnew(call)
 	j := &job{
-		pos: call.Position, entry: &call.Entry, attempts: call.Attempts, failures: call.Failures, first: call.First, failingSince: call.FailingSince,
-		ambiguous: call.Ambiguous || b.p.checkpoint.isSuspect(call.Position), storedAmbiguous: call.Ambiguous, letter: call.Letter,
-		queue: q, key: keyOf(call), aside: true, detached: true, entered: now,
+		pos: call.Position, rank: call.Rank, entry: &call.Entry, attempts: call.Attempts, failures: call.Failures, first: call.First, failingSince: call.FailingSince,
+		possiblyDelivered: call.PossiblyDelivered || b.p.checkpoint.isPossiblyDelivered(call.Position), storedPossiblyDelivered: call.PossiblyDelivered, deadLetter: call.DeadLetterID,
+		queue: q, key: keyOf(call), parkedInMemory: true, detached: true, entered: now, parkedAt: call.Since, anew: call.Anew,
 	}
 	j.storedFailing = j.failures > 0
+	j.hold = decodeHold(call.Hold)
 	b.p.reader.translateAgain(j)
 	if call.Dead != "" {
 		b.takeDead(j, adapter.Reason(call.Dead), gone)
 		return
 	}
-	if b.p.letters.places[j.letter] != nil {
-		b.p.letters.moved(j.letter, j)
+	if b.p.deadLetters.places[j.deadLetter] != nil {
+		b.p.deadLetters.moved(j.deadLetter, j)
 	}
-	b.p.aside.add(j)
+	b.p.parkedInMemory.add(j)
 	switch {
 	case j.outcome.Dropped != "": // the config has changed
-		b.p.order.finish(j, outcomeDropped, string(j.outcome.Dropped), now)
+		b.p.order.drop(j, j.outcome.Dropped, now)
 		return
 	case j.dead == "" && b.p.expiry.tooOld(j, now):
 		j.dead = adapter.TooOld
@@ -229,15 +237,16 @@ func (b *queueReader) take(q *blocked.Queue, call *journal.Parked, gone bool, no
 // startAnew has a call that was parked for another vendor begin as if it were new: that one's tries say nothing of this one.
 func (b *queueReader) startAnew(call *journal.Parked) {
 	if call.Vendor != "" && call.Vendor != b.p.config.Destination.Type {
-		call.Attempts, call.Failures, call.First, call.FailingSince, call.Ambiguous = 0, 0, time.Time{}, time.Time{}, false
+		call.Attempts, call.Failures, call.First, call.FailingSince, call.PossiblyDelivered = 0, 0, time.Time{}, time.Time{}, false
+		call.Hold = nil
 	}
 }
 
 // takeDead takes up a dead letter that blocks others, unless its operator has discarded it meanwhile, or the config does not block
 // any more.
 func (b *queueReader) takeDead(j *job, reason adapter.Reason, gone bool) {
-	if !b.p.letters.isDeciding(j.letter) && (gone || !b.p.blocksOnDead() || j.outcome.Dropped != "") {
-		b.p.letters.forget(j)
+	if !b.p.deadLetters.isDeciding(j.deadLetter) && (gone || !b.p.blocksOnDead() || j.outcome.Dropped != "") {
+		b.p.deadLetters.forget(j)
 		b.forget(j)
 		return
 	}
@@ -246,10 +255,10 @@ func (b *queueReader) takeDead(j *job, reason adapter.Reason, gone bool) {
 	var buffer [sequencer.MaxIDs]string
 	ids, exclusive := b.p.parking.idsOf(j.entry, &buffer)
 	b.p.order.sequencer.Add(&j.Ticket, ids, exclusive)
-	b.p.aside.add(j)
+	b.p.parkedInMemory.add(j)
 	b.p.transition(j, blocking)
 	b.p.parking.addBlocking(j)
-	b.p.letters.tookUp(j)
+	b.p.deadLetters.tookUp(j)
 }
 
 // forget removes a call from disk that no other waits for.
@@ -258,11 +267,11 @@ func (b *queueReader) forget(j *job) {
 		what: "remove parked calls",
 		begin: func() func(context.Context) error {
 			return func(ctx context.Context) error {
-				return b.p.config.Journal.Unpark(ctx, b.p.config.Destination.Name, []journal.ParkedKey{j.key})
+				return b.p.config.Journal.Unpark(ctx, b.p.config.Destination.Name, []journal.ParkedKey{j.key}, nil)
 			}
 		},
 		done: func() {
-			j.queue.End(j.pos)
+			j.queue.End(j.rank)
 			b.takeUp(j.queue)
 		},
 	})

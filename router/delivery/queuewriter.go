@@ -2,9 +2,11 @@ package delivery
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"aka/router/journal"
+	"aka/router/merges"
 	"aka/router/sequencer"
 )
 
@@ -14,6 +16,8 @@ type queueWriter struct {
 	// arriving and leaving are what the next storage jobs store and remove, where they have room.
 	arriving, leaving *keyBatch
 	pending           int // calls of arriving and of such jobs that are not done yet
+	// unwritten are arriving and those before it that are not done yet.
+	unwritten map[*keyBatch]struct{}
 }
 
 // keyBatch is calls that one storage job stores or removes.
@@ -34,6 +38,7 @@ func (w *queueWriter) store(j *job) {
 	}
 	batch := &keyBatch{jobs: []*job{j}}
 	w.arriving = batch
+	w.unwritten[batch] = struct{}{}
 	w.p.storage.add(&storageJob{
 		what: "park calls",
 		begin: func() func(context.Context) error {
@@ -48,6 +53,7 @@ func (w *queueWriter) store(j *job) {
 		},
 		done: func() {
 			w.pending -= len(batch.jobs)
+			delete(w.unwritten, batch)
 			for _, j := range batch.jobs {
 				w.stored(j)
 			}
@@ -58,27 +64,27 @@ func (w *queueWriter) store(j *job) {
 
 func (w *queueWriter) recordOf(j *job) *journal.Parked {
 	return &journal.Parked{
-		Destination: w.p.config.Destination.Name, Queue: j.key.Queue, Position: j.pos, Attempts: j.attempts, Failures: j.failures,
-		First: j.first, FailingSince: j.failingSince, Ambiguous: j.possiblyDelivered(), Letter: j.letter, Entry: *j.entry,
+		Destination: w.p.config.Destination.Name, Queue: j.key.Queue, Rank: j.rank, Position: j.pos, Attempts: j.attempts, Failures: j.failures,
+		First: j.first, FailingSince: j.failingSince, PossiblyDelivered: j.isPossiblyDelivered(), DeadLetterID: j.deadLetter, Hold: j.hold.encode(), Since: j.parkedAt, Anew: j.anew, Entry: *j.entry,
 	}
 }
 
 // stored goes on with a call whose place is on disk: one that fails alone is tried again from memory, the others wait on disk.
 func (w *queueWriter) stored(j *job) {
-	if !j.aside {
+	if !j.parkedInMemory {
 		w.p.parking.onDisk++
 		w.p.checkpoint.end(j.pos)
 		w.p.window.remove(j)
 	}
-	j.storedFailing, j.storedAmbiguous = j.failures > 0, j.possiblyDelivered()
+	j.storedFailing, j.storedPossiblyDelivered = j.failures > 0, j.isPossiblyDelivered()
 	if !j.Ready() {
 		w.p.transition(j, parked)
 		return
 	}
-	if !j.aside {
-		j.aside = true
-		j.queue.Add(j.pos, false)
-		w.p.aside.add(j)
+	if !j.parkedInMemory {
+		j.parkedInMemory = true
+		j.queue.Add(j.rank, false)
+		w.p.parkedInMemory.add(j)
 	}
 	w.resume(j)
 }
@@ -95,7 +101,7 @@ func (w *queueWriter) notStored(batch *keyBatch) bool {
 	w.p.parking.notBefore = now.Add(storageRetry)
 	var buffer [sequencer.MaxIDs]string
 	var followers []*job
-	for _, j := range inLogOrder(batch.jobs) {
+	for _, j := range inOrder(batch.jobs) {
 		if j.Ready() {
 			w.pending--
 			w.mayBeStored(j)
@@ -105,6 +111,7 @@ func (w *queueWriter) notStored(batch *keyBatch) bool {
 		ids, exclusive := w.p.parking.idsOf(j.entry, &buffer)
 		w.p.parking.identities.Remove(ids, exclusive)
 		j.queue.Root().Waiting--
+		j.queue.AddBytes(-bytesOnDisk(j.entry))
 		followers = append(followers, j)
 	}
 	batch.jobs = nil
@@ -113,6 +120,7 @@ func (w *queueWriter) notStored(batch *keyBatch) bool {
 		if q := w.p.parking.identities.Behind(ids, exclusive); q != nil {
 			w.p.parking.identities.Add(q, ids, exclusive)
 			j.queue.PutBack(j.key, j.entry.ReceivedAt)
+			j.queue.AddBytes(bytesOnDisk(j.entry))
 			batch.jobs = append(batch.jobs, j)
 			continue
 		}
@@ -120,14 +128,30 @@ func (w *queueWriter) notStored(batch *keyBatch) bool {
 		w.mayBeStored(j)
 		w.p.order.addTicket(j, now)
 	}
-	return len(batch.jobs) == 0
+	if len(batch.jobs) > 0 {
+		return false
+	}
+	delete(w.unwritten, batch)
+	return true
+}
+
+// firstUnwritten returns the place of the first call that is to be written to one of the journal's queues, and is not yet.
+func (w *queueWriter) firstUnwritten(queue uint64) (first journal.Rank, ok bool) {
+	for batch := range w.unwritten {
+		for _, j := range batch.jobs {
+			if j.key.Queue == queue && (!ok || j.rank.Before(first)) {
+				first, ok = j.rank, true
+			}
+		}
+	}
+	return first, ok
 }
 
 // mayBeStored keeps a call that is in memory from being read back, too: its place may be on disk although storing it failed.
-func (w *queueWriter) mayBeStored(j *job) { j.queue.Add(j.pos, false) }
+func (w *queueWriter) mayBeStored(j *job) { j.queue.Add(j.rank, false) }
 
-// remove takes a call that has ended off the disk, and only then lets go on what is behind it: a crash in between must not send it
-// after them.
+// remove takes a call that has ended off the disk, and only then releases what is behind it: a crash in between must not send it
+// after them. What was learned of it is stored by the same write.
 func (w *queueWriter) remove(j *job, outcome string) {
 	if w.leaving.hasRoom() {
 		w.leaving.jobs, w.leaving.outcomes = append(w.leaving.jobs, j), append(w.leaving.outcomes, outcome)
@@ -143,8 +167,14 @@ func (w *queueWriter) remove(j *job, outcome string) {
 			for i, j := range batch.jobs {
 				keys[i] = j.key
 			}
+			var changes *merges.Changes
+			if slices.Contains(batch.outcomes, outcomeDelivered) {
+				changes = w.p.merges.changes()
+			}
 			return func(ctx context.Context) error {
-				return w.p.config.Journal.Unpark(ctx, w.p.config.Destination.Name, keys)
+				return w.p.merges.write(changes, func(facts []journal.Fact) error {
+					return w.p.config.Journal.Unpark(ctx, w.p.config.Destination.Name, keys, facts)
+				})
 			}
 		},
 		done: func() {
@@ -158,11 +188,11 @@ func (w *queueWriter) remove(j *job, outcome string) {
 }
 
 func (w *queueWriter) removed(j *job) {
-	j.queue.End(j.pos)
-	if !j.aside { // storing its place seemed to fail
+	j.queue.End(j.rank)
+	if !j.parkedInMemory { // storing its place seemed to fail
 		w.p.window.remove(j)
 		return
 	}
 	w.p.parking.onDisk--
-	w.p.aside.remove(j)
+	w.p.parkedInMemory.remove(j)
 }

@@ -29,13 +29,13 @@ func TestALargeFrameIsPreparedPieceByPieceAndKeepsLittleInMemory(t *testing.T) {
 			size += len(entries[n].JSON)
 		}
 		go func() {
-			p.reader.prepareAll(context.Background(), journal.NewSizedFrame(1, 0, entries, size))
+			p.reader.takeFrame(context.Background(), journal.NewSizedFrame(1, 0, entries, size))
 			close(p.reader.incoming)
 		}()
 		pieces, next, pinned := 0, 0, 0
 		for piece := range p.reader.incoming {
-			if piece.from != next || len(piece.arrivals) > pieceCalls {
-				t.Errorf("piece %d: from %d, %d calls", pieces, piece.from, len(piece.arrivals))
+			if (piece.begins != nil) != (pieces == 0) || len(piece.arrivals) > pieceCalls {
+				t.Errorf("piece %d: begins %v, %d calls", pieces, piece.begins, len(piece.arrivals))
 			}
 			for _, a := range piece.arrivals {
 				j := a.job
@@ -73,12 +73,12 @@ func TestAFrameOfWhichOnlyTheFrontWaitsIsNotKeptInMemory(t *testing.T) {
 		size += len(e.JSON)
 	}
 	go func() {
-		p.reader.prepareAll(context.Background(), journal.NewSizedFrame(1, 0, entries, size))
+		p.reader.takeFrame(context.Background(), journal.NewSizedFrame(1, 0, entries, size))
 		close(p.reader.incoming)
 	}()
 	copied := 0
 	for piece := range p.reader.incoming {
-		if piece.from == 0 {
+		if piece.begins != nil {
 			for _, a := range piece.arrivals {
 				if a.job.detached {
 					copied++
@@ -105,7 +105,7 @@ func TestAFrameOfWhichOnlyTheFrontWaitsIsNotKeptInMemory(t *testing.T) {
 func TestADestinationThatIsDownHoldsLittleAndStillFindsWhatIsTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		down := httpclient.Response{Err: errors.New("down")}
-		w := newWorld(t, Options{Order: adapter.OrderStrict, Concurrency: 2, Breaker: breaker.Options{Failures: 2}})
+		w := newWorld(t, Options{Order: adapter.OrderStrict, Concurrency: Fixed(2), Breaker: breaker.Options{Failures: 2}})
 		w.options.WindowBytes = 1 << 20
 		w.answer = func(string, int) httpclient.Response { return down }
 		for n := range 2 {
@@ -127,7 +127,7 @@ func TestADestinationThatIsDownHoldsLittleAndStillFindsWhatIsTaken(t *testing.T)
 		w.stop()
 	})
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{Order: adapter.OrderStrict, Concurrency: 2, Breaker: breaker.Options{Failures: 2}})
+		w := newWorld(t, Options{Order: adapter.OrderStrict, Concurrency: Fixed(2), Breaker: breaker.Options{Failures: 2}})
 		w.options.WindowBytes = 1 << 20
 		w.answer = func(id string, _ int) httpclient.Response {
 			if id == "poison-0" {

@@ -26,13 +26,15 @@ const (
 // that they wait for its operator, as for refused credentials, and the dead letters that some became are withdrawn.
 type refusals struct {
 	p *Pipeline
-	// A run is refused calls with no success between them. number names it, from 1; calls and people count it.
-	number  uint64
-	calls   int
-	people  map[uint64]struct{}
-	letters []uint64 // the dead letters of the run
-	dying   int      // calls of the run that are being stored as dead letters
-	seed    maphash.Seed
+	// A run is refused calls with no success between them. number names it, from 1; calls and people count it; since is when its
+	// first was answered.
+	number      uint64
+	since       time.Time
+	calls       int
+	people      map[uint64]struct{}
+	deadLetters []uint64 // the dead letters of the run
+	dying       int      // calls of the run that are being stored as dead letters
+	seed        maphash.Seed
 	// accepted: the operator lets such calls die, until one succeeds.
 	accepted bool
 	// withdrawing: nothing is sent until the dead letters of the run are withdrawn; begun: that is under way.
@@ -48,6 +50,9 @@ func (r *refusals) learn(x *exchange, wasRefusing bool, now time.Time) {
 	breaker := r.p.dispatcher.breaker
 	switch {
 	case x.aboutCalls():
+		if r.calls > 0 && !x.started.After(r.since) { // it was under way when the run began, and says nothing of the time since
+			return
+		}
 		r.accepted, r.withdrawing = false, false
 		r.endRun()
 		if breaker.Refusing() { // one that was in flight has shown that it does not
@@ -77,11 +82,14 @@ func (x *exchange) aboutCalls() bool {
 
 func (r *refusals) endRun() {
 	r.number++
-	r.calls, r.letters, r.dying = 0, nil, 0
+	r.calls, r.deadLetters, r.dying = 0, nil, 0
 	clear(r.people)
 }
 
 func (r *refusals) count(x *exchange) {
+	if r.calls == 0 {
+		r.since = x.started.Add(x.took)
+	}
 	r.calls += len(x.jobs)
 	for _, j := range x.jobs {
 		if len(r.people) < refusedPeople {
@@ -120,7 +128,7 @@ func (r *refusals) keeps(x *exchange) bool {
 
 // gaveUp notes that a call of the run becomes a dead letter.
 func (r *refusals) gaveUp(j *job) {
-	if r.accepted || len(r.letters) >= maxRun {
+	if r.accepted || len(r.deadLetters) >= maxRun {
 		return
 	}
 	j.refusedRun = r.number
@@ -131,7 +139,7 @@ func (r *refusals) gaveUp(j *job) {
 func (r *refusals) died(j *job) {
 	if j.refusedRun == r.number {
 		r.dying--
-		r.letters = append(r.letters, j.letter)
+		r.deadLetters = append(r.deadLetters, j.deadLetter)
 	}
 	j.refusedRun = 0
 }
@@ -141,23 +149,23 @@ func (r *refusals) withdraw() {
 	if !r.withdrawing || r.begun || r.dying > 0 || r.p.dispatcher.inFlight > 0 {
 		return
 	}
-	letters := r.letters[:min(len(r.letters), journal.MaxParked)]
-	r.letters = r.letters[len(letters):]
-	if len(letters) == 0 {
+	deadLetters := r.deadLetters[:min(len(r.deadLetters), journal.MaxParked)]
+	r.deadLetters = r.deadLetters[len(deadLetters):]
+	if len(deadLetters) == 0 {
 		r.withdrawing = false
 		return
 	}
-	if letters = r.p.letters.undecidedOf(letters); len(letters) == 0 {
+	if deadLetters = r.p.deadLetters.undecidedOf(deadLetters); len(deadLetters) == 0 {
 		return
 	}
 	r.begun = true
 	var calls []*journal.Parked
-	keys, fresh := r.p.letters.keysOf(letters), r.p.parking.newQueue()
+	keys, fresh := r.p.deadLetters.keysOf(deadLetters), r.p.parking.newQueue()
 	r.p.storage.add(&storageJob{
 		what: "withdraw dead letters",
 		begin: func() func(context.Context) error {
 			return func(ctx context.Context) (err error) {
-				calls, err = r.p.config.Journal.Withdraw(ctx, r.p.config.Destination.Name, letters, func(d *journal.DeadLetter) *journal.Parked {
+				calls, err = r.p.config.Journal.Withdraw(ctx, r.p.config.Destination.Name, deadLetters, func(d *journal.DeadLetter) *journal.Parked {
 					if key, ok := keys[d.ID]; ok {
 						return d.Parked(key.Queue)
 					}
@@ -170,7 +178,7 @@ func (r *refusals) withdraw() {
 			r.begun = false
 			r.p.log.Warn("dead letters withdrawn, their calls wait", zap.Int("calls", len(calls)))
 			r.p.metrics.withdrawn.Add(float64(len(calls)))
-			r.p.parking.putBack(fresh, calls, r.p.letters.takePlaces(letters))
+			r.p.parking.putBack(fresh, calls, r.p.deadLetters.takePlaces(deadLetters))
 		},
 	})
 }

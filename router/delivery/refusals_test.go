@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"aka/destinations/adapter"
-	"aka/router/breaker"
+	"aka/router/deststate"
 	"aka/router/httpclient"
 	"aka/router/journal"
 )
@@ -25,7 +25,7 @@ func (w *world) status(status int, prefix string) {
 	})
 }
 
-func (w *world) isIn(state breaker.State) bool {
+func (w *world) isIn(state deststate.State) bool {
 	w.t.Helper()
 	return w.metric("aka_destination_state", string(state)) == 1
 }
@@ -36,7 +36,7 @@ func TestRefusals_AllCallsWaitForTheOperator(t *testing.T) {
 		for _, status := range []int{402, 404, 405, 407, 410, 421, 426, 451} {
 			t.Run(fmt.Sprint(onDead, status), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					w := newWorld(t, Options{OnDead: onDead, Concurrency: 4})
+					w := newWorld(t, Options{OnDead: onDead, Concurrency: Fixed(4)})
 					w.latency = 20 * time.Millisecond
 					w.status(status, "")
 					w.run()
@@ -47,8 +47,8 @@ func TestRefusals_AllCallsWaitForTheOperator(t *testing.T) {
 						}
 					}
 					time.Sleep(time.Second)
-					if !w.isIn(breaker.Refusing) || len(w.log.deadLetters()) > 0 {
-						t.Fatalf("refusing: %v, with %d dead letters", w.isIn(breaker.Refusing), len(w.log.deadLetters()))
+					if !w.isIn(deststate.Refusing) || len(w.log.deadLetters()) > 0 {
+						t.Fatalf("refusing: %v, with %d dead letters", w.isIn(deststate.Refusing), len(w.log.deadLetters()))
 					}
 					sent := len(w.sent())
 					time.Sleep(10 * time.Minute)
@@ -58,19 +58,19 @@ func TestRefusals_AllCallsWaitForTheOperator(t *testing.T) {
 					if last := w.sentLast(1)[0]; last != "u0-0" {
 						t.Errorf("%s is the probe, want the oldest", last)
 					}
-					withdrawn := int(w.metric("aka_withdrawn_total", "vendor"))
+					withdrawn := int(w.metric("aka_dead_letters_withdrawn_total", "vendor"))
 					w.stop()
 					w.restart()
 					time.Sleep(time.Minute)
-					withdrawn += int(w.metric("aka_withdrawn_total", "vendor"))
+					withdrawn += int(w.metric("aka_dead_letters_withdrawn_total", "vendor"))
 					w.set(func() { w.answer = nil })
 					time.Sleep(10 * time.Minute)
 					got := w.ended()
 					if got["delivered"] != 400 || got["dead/refused"] != withdrawn || withdrawn == 0 || len(got) != 2 {
 						t.Errorf("ended: %v, with %d withdrawn", got, withdrawn)
 					}
-					if !w.isIn(breaker.Closed) || len(w.log.parkedIDs()) > 0 || len(w.log.deadLetters()) > 0 {
-						t.Errorf("closed %v, on disk %v", w.isIn(breaker.Closed), w.log.parkedIDs())
+					if !w.isIn(deststate.OK) || len(w.log.parkedIDs()) > 0 || len(w.log.deadLetters()) > 0 {
+						t.Errorf("closed %v, on disk %v", w.isIn(deststate.OK), w.log.parkedIDs())
 					}
 					for u := range 40 {
 						w.checkOrderOf(fmt.Sprint("u", u))
@@ -82,8 +82,8 @@ func TestRefusals_AllCallsWaitForTheOperator(t *testing.T) {
 	}
 }
 
-// A status that is about one call, a few people among others, or one source of many, hold nobody.
-func TestRefusals_OfSomeCallsHoldNobody(t *testing.T) {
+// A status that is about one call, a few people among others, or one source of many, hold up no other call.
+func TestRefusals_OfSomeCallsStopNoOther(t *testing.T) {
 	for name, c := range map[string]struct {
 		status int
 		about  adapter.About
@@ -112,13 +112,44 @@ func TestRefusals_OfSomeCallsHoldNobody(t *testing.T) {
 					time.Sleep(time.Second)
 				}
 				time.Sleep(time.Minute)
-				if got := w.ended(); w.isIn(breaker.Refusing) || w.metric("aka_withdrawn_total", "vendor") > 0 || got["dead/refused"] < 50 {
-					t.Errorf("refusing %v, ended: %v", w.isIn(breaker.Refusing), got)
+				if got := w.ended(); w.isIn(deststate.Refusing) || w.metric("aka_dead_letters_withdrawn_total", "vendor") > 0 || got["dead/refused"] < 50 {
+					t.Errorf("refusing %v, ended: %v", w.isIn(deststate.Refusing), got)
 				}
 				w.stop()
 			})
 		})
 	}
+}
+
+// What was on its way when the destination began to refuse everything is no sign that it looks at calls: it takes back no dead
+// letter of the run, and does not end it.
+func TestRefusals_ASuccessFromBeforeDoesNotEndThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{})
+		w.answer = func(id string, _ int) httpclient.Response {
+			if strings.HasPrefix(id, "slow") { // sent before, answered in the middle
+				time.Sleep(50 * time.Millisecond)
+				return httpclient.Response{Status: 200}
+			}
+			return httpclient.Response{Status: 402}
+		}
+		w.run()
+		w.accept(track("slow", 0))
+		for n := range 40 {
+			time.Sleep(2500 * time.Microsecond)
+			w.accept(track(fmt.Sprint("u", n), n))
+		}
+		time.Sleep(time.Second)
+		if !w.isIn(deststate.Refusing) || len(w.log.deadLetters()) > 0 {
+			t.Errorf("refusing %v, with %d dead letters", w.isIn(deststate.Refusing), len(w.log.deadLetters()))
+		}
+		w.set(func() { w.answer = nil })
+		time.Sleep(5 * time.Minute)
+		if got := w.ended(); got["delivered"] != 41 {
+			t.Errorf("ended: %v", got)
+		}
+		w.stop()
+	})
 }
 
 // One person's calls are all that there are.
@@ -131,8 +162,8 @@ func TestRefusals_OfTheOnlyPersonCount(t *testing.T) {
 			w.accept(track("jane", n))
 			time.Sleep(time.Second)
 		}
-		if !w.isIn(breaker.Refusing) || len(w.log.deadLetters()) > 0 {
-			t.Errorf("refusing %v, with %d dead letters", w.isIn(breaker.Refusing), len(w.log.deadLetters()))
+		if !w.isIn(deststate.Refusing) || len(w.log.deadLetters()) > 0 {
+			t.Errorf("refusing %v, with %d dead letters", w.isIn(deststate.Refusing), len(w.log.deadLetters()))
 		}
 		w.set(func() { w.answer = nil })
 		time.Sleep(5 * time.Minute)
@@ -173,8 +204,8 @@ func TestRefusals_TheOperatorMayLetThemDie(t *testing.T) {
 			w.accept(track(fmt.Sprint("v", n), 0))
 		}
 		time.Sleep(time.Minute)
-		if !w.isIn(breaker.Refusing) || len(w.log.deadLetters()) != 100 {
-			t.Errorf("after a success: refusing %v, with %d dead letters", w.isIn(breaker.Refusing), len(w.log.deadLetters()))
+		if !w.isIn(deststate.Refusing) || len(w.log.deadLetters()) != 100 {
+			t.Errorf("after a success: refusing %v, with %d dead letters", w.isIn(deststate.Refusing), len(w.log.deadLetters()))
 		}
 		w.stop()
 	})
@@ -199,8 +230,8 @@ func TestRefusals_TakeInWhatIsOtherwiseAboutOneCall(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		time.Sleep(10 * time.Minute)
-		if !w.isIn(breaker.Refusing) || len(w.log.deadLetters()) > 0 {
-			t.Errorf("refusing %v, with %d dead letters", w.isIn(breaker.Refusing), len(w.log.deadLetters()))
+		if !w.isIn(deststate.Refusing) || len(w.log.deadLetters()) > 0 {
+			t.Errorf("refusing %v, with %d dead letters", w.isIn(deststate.Refusing), len(w.log.deadLetters()))
 		}
 		w.set(func() { w.answer = nil })
 		time.Sleep(10 * time.Minute)

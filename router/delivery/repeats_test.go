@@ -32,7 +32,7 @@ func TestACrashRepeatsOnlyWhatWasInFlightAndWhatEndedSinceTheLastSave(t *testing
 		t.Run(ran.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const latency = time.Millisecond
-				w := newWorld(t, Options{Concurrency: 4})
+				w := newWorld(t, Options{Concurrency: Fixed(4)})
 				w.latency = latency
 				for i := range 6000 {
 					w.accept(track(fmt.Sprint("u", i), 1))
@@ -62,11 +62,11 @@ func TestACrashRepeatsOnlyWhatWasInFlightAndWhatEndedSinceTheLastSave(t *testing
 						t.Errorf("%s had ended %s before the crash", e.id, crashed.Sub(first.end))
 					}
 				}
-				if bound := w.options.Concurrency * int(gap/latency+1); repeats > bound {
+				if bound := w.options.Concurrency.Max * int(gap/latency+1); repeats > bound {
 					t.Errorf("%d calls were repeated, want at most %d", repeats, bound)
 				}
-				if n := int(w.metric("aka_delivery_in_doubt_total", "vendor")); n < repeats {
-					t.Errorf("%d calls count as in doubt, and %d were repeated", n, repeats)
+				if n := int(w.metric("aka_possibly_delivered_after_crash_total", "vendor")); n < repeats {
+					t.Errorf("%d calls count as possibly delivered, and %d were repeated", n, repeats)
 				}
 				w.stop()
 			})
@@ -77,7 +77,7 @@ func TestACrashRepeatsOnlyWhatWasInFlightAndWhatEndedSinceTheLastSave(t *testing
 // Even a process that lives for a few milliseconds each time gets on.
 func TestCrashesSoonAfterEachStartDoNotRepeatTheSameCallsEachTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{Concurrency: 1})
+		w := newWorld(t, Options{Concurrency: Fixed(1)})
 		w.latency = time.Millisecond
 		const calls = 50
 		for i := range calls {
@@ -102,7 +102,7 @@ func TestCrashesSoonAfterEachStartDoNotRepeatTheSameCallsEachTime(t *testing.T) 
 	})
 }
 
-func TestNothingIsInDoubtAfterAnOrderlyStop(t *testing.T) {
+func TestPossiblyDelivered_NothingAfterAnOrderlyStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
 		w.answer = func(string, int) httpclient.Response { return httpclient.Response{Status: 429} }
@@ -112,8 +112,8 @@ func TestNothingIsInDoubtAfterAnOrderlyStop(t *testing.T) {
 		w.stop()
 		w.restart()
 		time.Sleep(time.Second)
-		if n := w.metric("aka_delivery_in_doubt_total", "vendor"); n != 0 {
-			t.Errorf("%v calls count as in doubt", n)
+		if n := w.metric("aka_possibly_delivered_after_crash_total", "vendor"); n != 0 {
+			t.Errorf("%v calls count as possibly delivered", n)
 		}
 		w.stop()
 	})
@@ -121,7 +121,7 @@ func TestNothingIsInDoubtAfterAnOrderlyStop(t *testing.T) {
 
 // What another vendor may have acted on, this one has not; and it has not failed here yet.
 func TestAParkedCallOfAnotherVendorStartsAnew(t *testing.T) {
-	for vendor, ambiguous := range map[string]bool{"vendor": true, "": true, "another": false} {
+	for vendor, possiblyDelivered := range map[string]bool{"vendor": true, "": true, "another": false} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, Options{Retry: RetryOptions{MaxAge: time.Hour}})
 			w.answer = func(_ string, attempt int) httpclient.Response {
@@ -133,17 +133,17 @@ func TestAParkedCallOfAnotherVendorStartsAnew(t *testing.T) {
 			parked := track("jen", 1)
 			parked.ReceivedAt = time.Now()
 			w.log.put(&journal.Parked{
-				Queue: 1, Vendor: vendor, Position: journal.Position{Seq: 1}, Attempts: 7, Failures: 7, First: long, FailingSince: long,
-				Ambiguous: true, Entry: parked,
+				Queue: 1, Vendor: vendor, Rank: journal.Rank{Seq: 1}, Position: journal.Position{Seq: 1}, Attempts: 7, Failures: 7, First: long, FailingSince: long,
+				PossiblyDelivered: true, Entry: parked,
 			})
 			w.run()
 			time.Sleep(time.Minute)
 			w.stop()
 			want := "map[dead/expired:1] [true]"
-			if !ambiguous {
+			if !possiblyDelivered {
 				want = "map[delivered:1] [false true]"
 			}
-			if got := fmt.Sprint(w.ended(), " ", w.vendor.told()); got != want {
+			if got := fmt.Sprint(w.ended(), " ", w.vendor.afterPossibleDelivery()); got != want {
 				t.Errorf("from %q: %s, want %s", vendor, got, want)
 			}
 		})

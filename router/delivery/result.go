@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"aka/destinations/adapter"
+	"aka/router/concurrency"
 	"aka/router/httpclient"
 )
 
@@ -28,17 +29,18 @@ func (r *results) concludeAll(x *exchange) {
 
 // conclude takes in how an exchange ended: for the destination as a whole, and for each call of it.
 func (r *results) conclude(x *exchange, now time.Time) {
-	r.p.dispatcher.inFlight--
+	r.p.dispatcher.end(x, now)
 	r.p.metrics.exchange(x.response, x.foreign(), x.took)
 	r.p.telemetry.exchanged(x, now)
+	x.retryAfter = retryAfter(x.response.RetryAfter, now)
 	blamed := r.learn(x, now)
 	back := verdictsBack{}
 	for i, j := range x.jobs {
-		j.status, j.took = x.response.Status, x.took
+		j.status, j.took, j.retryAfter = x.response.Status, x.took, x.retryAfter
 		if x.response.Err != nil {
 			kind := httpclient.ErrorKind(x.response.Err)
 			r.p.health.failures.note(j.status, kind, "", now)
-			r.retryLater(j, now, kind, x.response.Ambiguous)
+			r.retryLater(j, now, kind, x.response.PossiblyDelivered)
 			continue
 		}
 		r.judged(x, j, x.verdicts[i], blamed, &back, now)
@@ -55,8 +57,8 @@ func (r *results) learn(x *exchange, now time.Time) (blamed bool) {
 	result := r.p.health.result(x, blamed)
 	r.p.dispatcher.breaker.Report(x.permit, now, result)
 	r.p.health.count(x, blamed)
-	if wait := retryAfter(x.response.RetryAfter, now); result.Failed && wait > 0 {
-		r.p.dispatcher.breaker.Wait(now, wait)
+	if result.Failed && concurrency.Pauses(x.retryAfter) {
+		r.p.dispatcher.breaker.Wait(now, x.retryAfter)
 	}
 	r.p.health.noteError(x)
 	r.p.refusals.learn(x, refusing, now)
@@ -86,9 +88,9 @@ func (r *results) judged(x *exchange, j *job, v adapter.Verdict, blamed bool, ba
 		}
 		j.attempts-- // it was not tried on its merits
 		back.end = append(back.end, j)
-	case adapter.Split:
+	case adapter.Split, adapter.Isolate: // alone, an Isolate is a Never
 		if j.maxBatch = len(x.jobs) / 2; j.maxBatch == 0 {
-			r.p.letters.giveUp(j, adapter.TooLarge, v.Detail, now)
+			r.p.deadLetters.giveUp(j, adapter.TooLarge, v.Detail, now)
 			return
 		}
 		back.front = append(back.front, j)
@@ -107,7 +109,7 @@ func (r *results) refused(x *exchange, j *job, v adapter.Verdict, back *verdicts
 	case x.mayBeRefused():
 		r.p.refusals.gaveUp(j)
 	}
-	r.p.letters.giveUp(j, adapter.Refused, v.Detail, now)
+	r.p.deadLetters.giveUp(j, adapter.Refused, v.Detail, now)
 }
 
 // mayHaveActed reports whether a vendor may have done its work although a call is retried after an answer with this status: a 5xx
@@ -129,7 +131,7 @@ func (r *results) requeue(back *verdictsBack, now time.Time) {
 // delivered ends the current request of a call, and the call with its last one.
 func (r *results) delivered(j *job, v adapter.Verdict, now time.Time) {
 	j.step++
-	j.ambiguous, j.maxBatch = false, 0
+	j.possiblyDelivered, j.maxBatch = false, 0
 	j.failures, j.failingSince = 0, time.Time{}
 	if j.step < len(j.outcome.Requests) {
 		r.p.order.enqueue(j, now)
@@ -140,21 +142,17 @@ func (r *results) delivered(j *job, v adapter.Verdict, now time.Time) {
 		r.p.health.lastLag = now.Sub(j.entry.ReceivedAt)
 		r.p.metrics.lag(r.p.health.lastLag)
 	}
-	if r.p.merges.mustStore(j) {
-		r.p.transition(j, storing)
-		r.p.merges.store(j, v.Note)
-		return
-	}
+	r.p.merges.learn(j)
 	r.p.order.finish(j, outcomeDelivered, v.Note, now)
 }
 
 // retryLater tries a call again after a while, or gives up on it when it has failed for too long although the destination is
 // well. A failure of the whole destination is not held against its calls.
-func (r *results) retryLater(j *job, now time.Time, detail string, ambiguous bool) {
+func (r *results) retryLater(j *job, now time.Time, detail string, possiblyDelivered bool) {
 	j.detail = r.p.detail(detail)
-	if ambiguous {
-		j.ambiguous = true
-		r.p.metrics.ambiguous.Inc()
+	if possiblyDelivered {
+		j.possiblyDelivered = true
+		r.p.metrics.possiblyDelivered.Inc()
 	}
 	r.p.metrics.retries.Inc()
 	j.detach()
@@ -169,11 +167,11 @@ func (r *results) retryLater(j *job, now time.Time, detail string, ambiguous boo
 	}
 	switch {
 	case retry.MaxAttempts > 0 && j.failures >= retry.MaxAttempts:
-		r.p.letters.giveUp(j, adapter.MaxAttempts, detail, now)
+		r.p.deadLetters.giveUp(j, adapter.MaxAttempts, detail, now)
 	case retry.MaxAge > 0 && now.Sub(j.failingSince) >= retry.MaxAge:
-		r.p.letters.giveUp(j, adapter.Expired, detail, now)
+		r.p.deadLetters.giveUp(j, adapter.Expired, detail, now)
 	default:
-		r.retryAt(j, now.Add(retry.backoff(j.failures)))
+		r.retryAt(j, now.Add(max(retry.backoff(j.failures), j.retryAfter)))
 		r.p.parking.blame(j, now)
 	}
 }

@@ -36,6 +36,15 @@ func retryAfter(header string, now time.Time) time.Duration {
 	return 0
 }
 
+// untilReset reads an X-RateLimit-Reset: seconds from now, or since 1970. It is capped as a Retry-After is.
+func untilReset(seconds int, now time.Time) time.Duration {
+	const since1970 = 100_000_000 // no vendor's quota lasts three years
+	if seconds < since1970 {
+		return capped(int64(seconds), maxRetryAfter)
+	}
+	return min(max(time.Unix(int64(seconds), 0).Sub(now), 0), maxRetryAfter)
+}
+
 func capped(seconds int64, limit time.Duration) time.Duration {
 	if seconds > int64(limit/time.Second) {
 		return limit

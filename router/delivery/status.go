@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"aka/destinations/adapter"
+	"aka/router/deststate"
 )
 
 // Status is how a destination does.
@@ -12,31 +13,28 @@ type Status struct {
 	Name string `json:"name"`
 	// Vendor is its type.
 	Vendor string `json:"vendor"`
-	// State is closed when it is well, open when it counts as down, half_open while it is probed, held when it refuses our
-	// credentials, refusing when it refuses every call, removed when it is not configured any more and keeps what it had: then
-	// only Name and Backlog say more.
-	State string `json:"state"`
-	// Paused: its operator keeps it from being sent anything.
-	Paused bool `json:"paused"`
+	// DestinationState is what it is in. Of one that is removed, only Name and Backlog say more.
+	DestinationState
 	// NotBefore is when the next exchange may start, where that is not now.
 	NotBefore *time.Time `json:"not_before,omitempty"`
 	// Order is identity, strict or none; OnDead is continue or block.
 	Order  adapter.Order `json:"order"`
 	OnDead OnDead        `json:"on_dead"`
-	// Rate is how many calls may go out per second, 0 for unlimited; Concurrency how many exchanges at once.
-	Rate        float64 `json:"rate"`
-	Concurrency int     `json:"concurrency"`
+	// Rate is how many calls may go out per second by the config, 0 for no limit.
+	Rate float64 `json:"rate"`
+	Pace Pace    `json:"pace"`
 	// Backlog is how many accepted calls have not ended here, Oldest when the oldest of them was accepted, as far as it is
 	// read.
 	Backlog uint64     `json:"backlog"`
 	Oldest  *time.Time `json:"oldest,omitempty"`
 	// Window is how many are held in memory, waiting or in flight, Waiting how many of those wait for others of the same person.
-	// Parked are on disk, because they fail alone or wait behind blocked identities; BlockedIDs is how many ids those name. Held
-	// are dead letters that block others.
+	// Parked are on disk, because they fail alone or wait behind blocked identities; BlockedIDs is how many ids those name.
+	// Blocking are dead letters that block others. Held are aliases that a merge rule holds.
 	Window     int `json:"window"`
 	Waiting    int `json:"waiting"`
 	Parked     int `json:"parked"`
 	BlockedIDs int `json:"blocked_ids"`
+	Blocking   int `json:"blocking"`
 	Held       int `json:"held"`
 	// InFlight is how many exchanges are. Bytes is the memory that all these take, of MaxBytes.
 	InFlight int `json:"in_flight"`
@@ -50,10 +48,23 @@ type Status struct {
 	Outcomes  []OutcomeCount    `json:"outcomes"`
 	Exchanges map[string]uint64 `json:"exchanges"`
 	Retries   uint64            `json:"retries"`
-	// Merges is how many merges are remembered.
+	// Merges is how many ids the memory of merges knows.
 	Merges int `json:"merges_remembered,omitempty"`
 	// Failures are the last kinds of failure, newest first.
 	Failures []Failure `json:"failures"`
+}
+
+// DestinationState is the state of a destination, and its words.
+type DestinationState struct {
+	State deststate.State `json:"state"`
+	// StateName is the state for people, Means what it means as a sentence.
+	StateName string `json:"state_name"`
+	Means     string `json:"state_means"`
+}
+
+// StateOf returns a state with its words.
+func StateOf(s deststate.State) DestinationState {
+	return DestinationState{s, s.Name(), s.Sentence()}
 }
 
 // OutcomeCount is how many calls of a type have ended in one way.
@@ -76,11 +87,11 @@ func (p *Pipeline) status(now time.Time) Status {
 	accepted, _ := p.config.Journal.Head()
 	o := &p.config.Options
 	s := Status{
-		Name: p.config.Destination.Name, Vendor: p.config.Destination.Type, State: string(p.health.state), Paused: p.Paused(),
-		NotBefore: after(p.dispatcher.breaker.NotBefore(), now), Order: p.order.strictness(), OnDead: o.OnDead, Rate: o.Rate, Concurrency: o.Concurrency,
+		Name: p.config.Destination.Name, Vendor: p.config.Destination.Type, DestinationState: StateOf(p.destinationState()),
+		NotBefore: after(p.dispatcher.breaker.NotBefore(), now), Order: p.order.strictness(), OnDead: o.OnDead, Rate: o.Rate, Pace: p.pace(now),
 		Backlog: accepted - min(accepted, p.ended()), Oldest: after(p.oldest(), time.Time{}),
-		Window: p.window.count, Waiting: p.order.sequencer.Waiting(), Parked: p.parking.onDisk, BlockedIDs: p.parking.identities.Len(), Held: p.letters.blockingCount(),
-		InFlight: p.dispatcher.inFlight, Bytes: p.bytesHeld(), MaxBytes: p.maxBytes(),
+		Window: p.window.count, Waiting: p.order.sequencer.Waiting(), Parked: p.parking.onDisk, BlockedIDs: p.parking.identities.Len(), Blocking: p.deadLetters.blockingCount(), Held: p.quarantine.count(),
+		InFlight: p.dispatcher.inFlight, Bytes: p.bytes(), MaxBytes: p.maxBytes(),
 		LastDelivery: after(p.health.lastDelivery, time.Time{}), Lag: p.health.lastLag.Seconds(),
 		Outcomes: p.metrics.outcomeCounts(), Exchanges: p.metrics.exchangeCounts(), Retries: counted(p.metrics.retries),
 		Failures: p.health.failures.newestFirst(),
@@ -99,10 +110,10 @@ func (p *Pipeline) ended() uint64 {
 
 // publish refreshes the gauges.
 func (p *Pipeline) publish() {
-	held := p.letters.blockingCount()
+	blocking := p.deadLetters.blockingCount()
 	p.metrics.state(pipelineState{
-		ended: p.ended(), oldest: p.oldest(), window: p.window.count, parked: p.parking.onDisk + held, blockedIDs: p.parking.identities.Len(),
-		held: held, inFlight: p.dispatcher.inFlight, bytes: p.bytesHeld(),
+		ended: p.ended(), oldest: p.oldest(), window: p.window.count, parked: p.parking.onDisk + blocking, blockedIDs: p.parking.identities.Len(),
+		blocking: blocking, inFlight: p.dispatcher.inFlight, bytes: p.bytes(),
 	})
 }
 
@@ -116,7 +127,7 @@ func after(at, other time.Time) *time.Time {
 
 // oldest returns when the oldest call was accepted that has not ended, as far as the log is read.
 func (p *Pipeline) oldest() (oldest time.Time) {
-	for _, l := range [...]*list{&p.aside, &p.window} {
+	for _, l := range [...]*list{&p.parkedInMemory, &p.window} {
 		if j := l.oldest; j != nil && (oldest.IsZero() || j.entry.ReceivedAt.Before(oldest)) {
 			oldest = j.entry.ReceivedAt
 		}

@@ -9,6 +9,8 @@ import (
 
 	"aka/router/httpclient"
 	"aka/router/live"
+	"aka/router/mergerules"
+	"aka/router/segment"
 	"aka/router/tracing"
 )
 
@@ -19,11 +21,16 @@ func (p *Pipeline) transition(j *job, to state) {
 		p.log.DPanic("call changed its state out of order", zap.Stringer("from", j.state), zap.Stringer("to", to), zap.String("message_id", j.entry.MessageID))
 	}
 	j.state = to
+	switch to {
+	case settled, parkPending, parked, storing, blocking, held:
+		p.mergeGuard.underWay.ended(j)
+	}
 	if j.ending != (ending{}) {
 		p.telemetry.ended(j)
+		p.newIDs.ended(j)
 		p.logEnd(j)
 		j.ending = ending{}
-	} else if p.telemetry.watch.On() {
+	} else if p.telemetry.watch.Enabled() {
 		p.telemetry.moved(j)
 	}
 }
@@ -52,13 +59,16 @@ func (t *telemetry) ended(j *job) {
 			Outcome: j.ending.outcome, Reason: j.ending.reason, Failed: j.ending.outcome == outcomeDead, Attempts: j.attempts, Entered: j.entered, First: j.first,
 		})
 	}
-	if !t.watch.On() {
+	if !t.watch.Enabled() {
 		return
 	}
 	s := tried(j, live.State(j.ending.outcome))
 	s.Reason = j.ending.reason
+	if j.newIDLost {
+		s.Note = segment.NewIDLost
+	}
 	if j.ending.outcome == outcomeDead {
-		s.Detail, s.Letter = t.detail(j.detail), j.letter
+		s.Detail, s.DeadLetter = t.detail(j.detail), j.deadLetter
 	}
 	t.show(j, s)
 	if j.state == blocking {
@@ -81,16 +91,20 @@ func (t *telemetry) moved(j *job) {
 		t.show(j, t.waiting(j, live.Retrying))
 	case parked:
 		t.show(j, t.waiting(j, live.Parked))
+	case held:
+		s := steps(j, live.Held)
+		s.Reason = string(mergerules.Rule(j.hold.Rule).Reason())
+		t.show(j, s)
 	case blocking:
-		s := tried(j, live.Held)
-		s.Reason, s.Detail, s.Letter = string(j.dead), j.detail, j.letter
+		s := tried(j, live.Blocking)
+		s.Reason, s.Detail, s.DeadLetter = string(j.dead), j.detail, j.deadLetter
 		t.show(j, s)
 	}
 }
 
 func (t *telemetry) show(j *job, s live.Step) {
 	s.Destination = t.destination
-	t.watch.Saw(j.pos, j.entry, s)
+	t.watch.Observe(j.pos, j.entry, s)
 }
 
 // tried is a step with what came of the last exchange.
@@ -166,7 +180,7 @@ const shownAtOnce = 100
 // Snapshot shows viewers the state of the oldest calls in memory.
 func (p *Pipeline) Snapshot(ctx context.Context) error {
 	return p.ask(ctx, func() {
-		for _, l := range [...]*list{&p.window, &p.aside} {
+		for _, l := range [...]*list{&p.window, &p.parkedInMemory} {
 			shown := 0
 			for j := range l.all {
 				if shown++; shown > shownAtOnce {

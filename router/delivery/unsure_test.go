@@ -13,7 +13,7 @@ import (
 // A write that seems to have failed may be on disk. The call goes on from memory then, and must not be read back beside that.
 func TestACallWhoseParkingSeemedToFailIsNotReadBackWhileItIsInMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{Concurrency: 4, Window: 8, Retry: RetryOptions{Initial: 100 * time.Millisecond, Max: time.Second}, Breaker: breaker.Options{Failures: 1000}})
+		w := newWorld(t, Options{Concurrency: Fixed(4), Window: 8, Retry: RetryOptions{Initial: 100 * time.Millisecond, Max: time.Second}, Breaker: breaker.Options{Failures: 1000}})
 		w.options.Breaker.Ratio = 0
 		fails := map[string]bool{"x-1": true, "x-3": true}
 		w.answer = func(id string, _ int) httpclient.Response {

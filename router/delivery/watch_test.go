@@ -17,9 +17,9 @@ import (
 func watched(t *testing.T, o Options) *world {
 	w := newWorld(t, o)
 	w.watch = live.New(live.Config{
-		Read: func(from uint64) live.Frames { return w.log.readFrom(from) }, Head: w.log.Head, Began: func(context.Context) {}, Linger: 10 * time.Hour,
+		Read: func(from uint64) live.Frames { return &testReader{w.log, from} }, Head: w.log.Head, OnStart: func(context.Context) {}, IdleTimeout: 10 * time.Hour,
 	})
-	w.watch.Look()
+	w.watch.Activate()
 	return w
 }
 
@@ -72,7 +72,7 @@ func TestWhoLooksSeesEveryStepOfACall(t *testing.T) {
 		w.expectSteps("joe-1", "queued, sending, dead refused")
 		w.expectSteps("sue-1", "queued, sending, delivered")
 		calls := w.watch.Calls(live.Filter{ID: "joe-1"}, 1)
-		if s := calls[0].Destinations[0]; s.Status != 400 || s.Letter == 0 || s.Attempt != 1 {
+		if s := calls[0].Destinations[0]; s.Status != 400 || s.DeadLetter == 0 || s.Attempt != 1 {
 			t.Errorf("the dead letter is shown as %+v", s)
 		}
 		w.stop()
@@ -95,7 +95,7 @@ func TestWhoLooksSeesWhatIsDroppedAndWhatIsHeld(t *testing.T) {
 		w.accept(identify("jane", 1), track("jane", 2), dropped)
 		w.run()
 		time.Sleep(5 * time.Minute)
-		w.expectSteps("jane-1", "queued, sending, dead refused, held refused")
+		w.expectSteps("jane-1", "queued, sending, dead refused, blocking refused")
 		w.expectSteps("jane-2", "waiting behind jane-1, parked behind jane-1")
 		w.expectSteps("sue-1", "dropped filtered_by_integrations")
 		w.stop()
@@ -113,13 +113,13 @@ func TestWhoBeginsToLookIsToldWhereCallsStand(t *testing.T) {
 			return httpclient.Response{Status: 200}
 		}
 		w.watch = live.New(live.Config{
-			Read: func(from uint64) live.Frames { return w.log.readFrom(from) }, Head: w.log.Head,
-			Began: func(ctx context.Context) { _ = w.pipeline.Snapshot(ctx) },
+			Read: func(from uint64) live.Frames { return &testReader{w.log, from} }, Head: w.log.Head,
+			OnStart: func(ctx context.Context) { _ = w.pipeline.Snapshot(ctx) },
 		})
 		w.accept(track("sue", 1), identify("jane", 1), track("jane", 2))
 		w.run()
 		time.Sleep(10 * time.Second)
-		w.watch.Look()
+		w.watch.Activate()
 		synctest.Wait()
 		if got := w.steps("jane-1"); !strings.HasPrefix(got, "retrying") {
 			t.Errorf("jane-1: %q", got)
@@ -147,7 +147,7 @@ func TestADestinationSaysHowItDoes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.State != "closed" || s.Backlog != 2 || s.Window != 2 || s.Waiting != 1 || s.Oldest == nil || s.LastDelivery == nil || s.Retries == 0 {
+		if s.State != "ok" || s.Backlog != 2 || s.Window != 2 || s.Waiting != 1 || s.Oldest == nil || s.LastDelivery == nil || s.Retries == 0 {
 			t.Errorf("got %+v", s)
 		}
 		if want := (OutcomeCount{Type: "track", Outcome: "delivered", Count: 1}); !slices.Equal(s.Outcomes, []OutcomeCount{want}) {
@@ -163,7 +163,7 @@ func TestADestinationSaysHowItDoes(t *testing.T) {
 	})
 }
 
-func TestNobodyPaysForLookingWhileNobodyLooks(t *testing.T) {
+func TestTelemetry_CostsNothingWithoutViewers(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.watch = live.New(live.Config{})
 	w.run()
@@ -173,7 +173,7 @@ func TestNobodyPaysForLookingWhileNobodyLooks(t *testing.T) {
 	j := &job{entry: &e, pos: journal.Position{Seq: 1}}
 	if n := testing.AllocsPerRun(1000, func() {
 		j.state = waitingForIDs
-		for _, to := range []state{waitingForIDs, queued, inFlight, retryWait, setAside, parked} {
+		for _, to := range []state{waitingForIDs, queued, inFlight, retryWait, parkPending, parked} {
 			p.transition(j, to)
 		}
 		j.state, j.ending = inFlight, ending{outcome: outcomeDelivered}

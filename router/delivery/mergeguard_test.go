@@ -1,0 +1,238 @@
+package delivery
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"aka/destinations/adapter"
+	"aka/router/httpclient"
+	"aka/router/journal"
+	"aka/router/mergerules"
+	"aka/router/merges"
+)
+
+// Other ids of one person share no order. Still no merge of him is judged while another is under way: each alone would keep the rule.
+func TestMergeRules_CountWhatIsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newGuardedWorld(t, Options{Concurrency: Fixed(8)})
+		w.people = nil // but what is remembered
+		w.merges.MaxIDs = 3
+		w.run()
+		w.accept(alias("ann", "bob", 1))
+		time.Sleep(time.Minute)
+		w.set(func() {
+			w.latency = time.Second
+			w.answer = func(id string, attempt int) httpclient.Response {
+				if id == "ann-2" && attempt < 3 {
+					return httpclient.Response{Status: http.StatusBadGateway}
+				}
+				return httpclient.Response{Status: http.StatusOK}
+			}
+		})
+		w.accept(alias("dan", "ann", 2), alias("eve", "bob", 3), track("joe", 4))
+		time.Sleep(time.Minute)
+		w.expectHeld(1)
+		w.expectSent("bob-1", "ann-2", "ann-2", "ann-2", "joe-4")
+		w.stop()
+	})
+}
+
+// newBlockedWorld is one where the person of ann and bob may have one id more, and dan's alias is in flight and will be answered with a status. Eve's, which came before
+// it, waited behind a call that failed once, and waits for it now.
+func newBlockedWorld(t *testing.T, status int) *world {
+	w := newGuardedWorld(t, Options{Retry: RetryOptions{Initial: 100 * time.Millisecond}})
+	w.people = nil
+	w.merges.MaxIDs = 3
+	w.run()
+	w.accept(alias("ann", "bob", 1))
+	time.Sleep(time.Minute)
+	w.set(func() {
+		w.answer = func(id string, attempt int) httpclient.Response {
+			switch {
+			case id == "ann-4":
+				time.Sleep(10 * time.Second)
+				return httpclient.Response{Status: status}
+			case id == "eve-2" && attempt == 1:
+				return httpclient.Response{Status: http.StatusServiceUnavailable}
+			}
+			return httpclient.Response{Status: http.StatusOK}
+		}
+	})
+	w.accept(track("eve", 2), alias("eve", "bob", 3), alias("dan", "ann", 4))
+	time.Sleep(5 * time.Second)
+	w.expectSent("bob-1", "eve-2", "ann-4", "eve-2")
+	return w
+}
+
+// crash ends the run, of which only that is on disk which was there before.
+func (w *world) crash() {
+	progress, facts := w.log.saved(), w.log.storedFacts()
+	w.stop()
+	w.log.setSaved(progress)
+	w.log.setFacts(facts)
+	w.set(func() { w.answer = nil })
+}
+
+// A crash leaves open whether the vendor has what was in flight. Another merge of the same people is judged after it.
+func TestMergeRules_AfterACrashCountWhatWasUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newBlockedWorld(t, http.StatusOK)
+		w.crash()
+		w.restart()
+		time.Sleep(time.Minute)
+		w.expectHeld(1)
+		if held := w.held(); held[0].MessageID != "bob-3" {
+			t.Errorf("held: %+v", held)
+		}
+		w.expectSent("bob-1", "eve-2", "ann-4", "eve-2", "ann-4")
+		w.stop()
+		if notes := w.notes(); notes != 0 {
+			t.Errorf("%d notes are left", notes)
+		}
+	})
+}
+
+// The vendor took it, and the answer was lost: it is a stop in order, and not known all the same.
+func TestMergeRules_AfterAStopCountWhatMayBeTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newBlockedWorld(t, http.StatusBadGateway)
+		w.stop()
+		w.set(func() { w.answer = nil })
+		w.restart()
+		time.Sleep(time.Minute)
+		w.expectHeld(1)
+		if held := w.held(); held[0].MessageID != "bob-3" {
+			t.Errorf("held: %+v", held)
+		}
+		w.stop()
+	})
+}
+
+// What the vendor has not taken meets the rules again, as they are after the restart. Of what it may have taken that much is true: an
+// operator can still stop its ids.
+func TestMergeRules_AfterARestartAnOperatorHasBlockedAnID(t *testing.T) {
+	for _, crash := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newBlockedWorld(t, http.StatusTooManyRequests)
+			if crash {
+				w.crash()
+			} else {
+				w.stop()
+				w.set(func() { w.answer = nil })
+			}
+			w.merges.BlockedIDs = mergerules.Patterns{"dan"}
+			w.restart()
+			time.Sleep(time.Minute)
+			w.expectHeld(0)
+			w.expectSent("bob-1", "eve-2", "ann-4", "eve-2", "bob-3")
+			w.stop()
+		})
+	}
+}
+
+// A merge whose call the log has lost keeps no other from being judged.
+func TestMergeRules_AMergeThatIsLostIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newBlockedWorld(t, http.StatusOK)
+		w.stop()
+		w.log.setFacts(w.withNote("ann", "dan"))
+		w.restart()
+		w.accept(alias("zoe", "ann", 5))
+		time.Sleep(time.Minute)
+		w.expectHeld(2)
+		w.stop()
+		if notes := w.notes(); notes != 0 {
+			t.Errorf("%d notes are left", notes)
+		}
+	})
+}
+
+// An import makes a larger person of those that a merge under way joins. It is waited for all the same.
+func TestMergeRules_AnImportHidesNothingThatIsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newGuardedWorld(t, Options{})
+		w.people = nil
+		w.merges.MaxIDs = 6
+		w.run()
+		w.accept(alias("ann", "bob", 1))
+		time.Sleep(time.Minute)
+		w.set(func() { w.latency = 10 * time.Second })
+		w.accept(alias("dan", "bob", 2))
+		time.Sleep(time.Second)
+		pairs := [][2]string{{"c1", "c2"}, {"c2", "c3"}, {"c3", "ann"}}
+		_, err := w.pipeline.ImportMerges(t.Context(), func() (from, to string, ok bool, err error) {
+			if len(pairs) == 0 {
+				return "", "", false, nil
+			}
+			pair := pairs[0]
+			pairs = pairs[1:]
+			return pair[0], pair[1], true, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.accept(alias("eve", "c1", 3))
+		time.Sleep(time.Minute)
+		w.expectHeld(1)
+		w.expectSent("bob-1", "bob-2")
+		w.stop()
+	})
+}
+
+// withNote returns the facts on disk, and one that a merge was under way whose call is in no frame.
+func (w *world) withNote(from, to string) map[string][]byte {
+	facts := w.log.storedFacts()
+	memory, err := merges.Open(w.t.Context(), mapFacts(facts), merges.Options{Key: w.memory.Key, Account: "vendor " + w.vendor.account})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	memory.Begins(memory.At(journal.Position{Seq: 1, Index: 99}, &adapter.Merge{Rule: adapter.MergeJoins, From: from, To: to}))
+	for _, fact := range memory.Changes().Facts {
+		facts[string(fact.Key)] = fact.Value
+	}
+	return facts
+}
+
+// mapFacts are facts as a merges.Store.
+type mapFacts map[string][]byte
+
+func (f mapFacts) Fact(_ context.Context, key []byte) ([]byte, error) { return f[string(key)], nil }
+
+func (f mapFacts) EachFact(context.Context, []byte, func(key, value []byte) bool) error { return nil }
+
+// notes is how many merges are under way by what is on disk.
+func (w *world) notes() (n int) {
+	for key := range w.log.storedFacts() {
+		if key[0] == 3 {
+			n++
+		}
+	}
+	return n
+}
+
+// Two people of one id each are reached by these ids alone, and calls that share an id keep their order: no save is waited for.
+func TestMergeRules_ASignUpWaitsForNoSave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newGuardedWorld(t, Options{})
+		w.people = nil
+		w.run()
+		w.accept(track("joe", 1))
+		time.Sleep(time.Minute)
+		for _, c := range []struct {
+			id   string
+			from string
+			now  bool
+		}{{"bob-1", "ann", true}, {"bob-2", "cat", false}} {
+			start := time.Now()
+			w.accept(alias(c.from, "bob", int(c.id[4]-'0')))
+			time.Sleep(time.Second)
+			if waited := w.exchange(c.id).start.Sub(start); (waited == 0) != c.now || waited > saveInterval {
+				t.Errorf("%s was sent after %s", c.id, waited)
+			}
+		}
+		w.stop()
+	})
+}
