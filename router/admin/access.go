@@ -44,7 +44,7 @@ var (
 	refusedReader     = &problem{http.StatusForbidden, "read_only", "token: it allows to read only; to change something takes the one of admin.token_file"}
 	refusedOrigin     = &problem{http.StatusForbidden, "cross_origin", "origin: a page of another site may neither change nor load anything here"}
 	refusedUnproven   = &problem{http.StatusForbidden, "unproven_origin", "origin: nothing says that no page of another site sent this; add the header " + ProofHeader + ": 1"}
-	refusedGuesser    = &problem{http.StatusTooManyRequests, "too_many_attempts", "token: too many wrong ones came from this address; try again in a minute"}
+	refusedTooMany    = &problem{http.StatusTooManyRequests, "too_many_attempts", "token: too many wrong ones came from this address; try again in a minute"}
 	refusedUnreadable = &problem{http.StatusServiceUnavailable, "token_unreadable", "token: cannot be checked, for its file cannot be read; the log says why"}
 )
 
@@ -54,8 +54,8 @@ const codeUnknownHost = "unknown_host"
 // newRefusals returns the counter of requests that were turned away, every code at zero.
 func newRefusals(registry prometheus.Registerer) *prometheus.CounterVec {
 	counter := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "aka", Subsystem: "admin", Name: "refused_total",
-		Help: "Requests to the admin server that were turned away, by why: no token or a wrong one, or from where nobody may come."}, []string{"code"})
-	for _, p := range []*problem{refusedTokenless, refusedToken, refusedReader, refusedOrigin, refusedUnproven, refusedGuesser, refusedUnreadable, {code: codeUnknownHost}} {
+		Help: "Requests that the admin server rejected, by reason: no token, a wrong one, or a forbidden origin."}, []string{"code"})
+	for _, p := range []*problem{refusedTokenless, refusedToken, refusedReader, refusedOrigin, refusedUnproven, refusedTooMany, refusedUnreadable, {code: codeUnknownHost}} {
 		counter.WithLabelValues(p.code)
 	}
 	registry.MustRegister(counter)
@@ -70,9 +70,9 @@ type guard struct {
 	origins *http.CrossOriginProtection
 	refused *prometheus.CounterVec
 
-	guesses      guesses
+	loginLimiter loginLimiter
 	sessions     sessions
-	tokenTrouble trouble
+	tokenError   lastError
 }
 
 func newGuard(config Config) *guard {
@@ -86,7 +86,7 @@ func newGuard(config Config) *guard {
 // a name of their own that was made to lead here (DNS rebinding), nor from where they are (cross-site requests).
 func (g *guard) handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p := g.turnAway(r)
+		p := g.check(r)
 		if p == nil {
 			next.ServeHTTP(w, r)
 			return
@@ -105,9 +105,9 @@ func (g *guard) handler(next http.Handler) http.Handler {
 	})
 }
 
-// turnAway returns why a request may not come in, or nil. A token in its header says more than any name or origin: no page
+// check returns why a request may not come in, or nil. A token in its header says more than any name or origin: no page
 // has it, and no browser adds it by itself.
-func (g *guard) turnAway(r *http.Request) *problem {
+func (g *guard) check(r *http.Request) *problem {
 	if slices.Contains(openPaths, r.URL.Path) {
 		return nil
 	}
@@ -137,7 +137,7 @@ func (g *guard) turnAway(r *http.Request) *problem {
 	return nil
 }
 
-// changes tells whether a request may change something.
+// changes reports whether a request may change something.
 func changes(r *http.Request) bool {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
@@ -146,7 +146,7 @@ func changes(r *http.Request) bool {
 	return !slices.Contains(harmlessPosts, r.URL.Path)
 }
 
-// isPartOfAnotherSite tells whether a page of another site loads something as a part of itself. It could read nothing, but keep
+// isPartOfAnotherSite reports whether a page of another site loads something as a part of itself. It could read nothing, but keep
 // the streams of events from those who look. To follow a link is no such thing.
 func isPartOfAnotherSite(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
@@ -156,7 +156,7 @@ func isPartOfAnotherSite(r *http.Request) bool {
 	return false
 }
 
-// provesOrigin tells whether something says where the request comes from. What a browser says is checked already.
+// provesOrigin reports whether something says where the request comes from. What a browser says is checked already.
 func provesOrigin(r *http.Request) bool {
 	return r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" || r.Header.Get(ProofHeader) != ""
 }
@@ -166,7 +166,7 @@ func (g *guard) unknownHost(host string) *problem {
 	return &problem{http.StatusForbidden, codeUnknownHost, message}
 }
 
-// isOurs tells whether nobody else can own the name in a Host header.
+// isOurs reports whether the name in a Host header cannot belong to another site.
 func (g *guard) isOurs(hostport string) bool {
 	host := hostport
 	if name, _, err := net.SplitHostPort(hostport); err == nil {
@@ -180,7 +180,7 @@ func (g *guard) isOurs(hostport string) bool {
 	return err == nil
 }
 
-// ourHosts are the names that nobody else can own.
+// ourHosts are the names that cannot belong to another site.
 func ourHosts(listen string, more []string) []string {
 	hosts := []string{"localhost"}
 	if host, _, err := net.SplitHostPort(listen); err == nil && host != "" {
@@ -200,14 +200,20 @@ type Access struct {
 	SignedIn bool `json:"signed_in"`
 }
 
-// access says what whoever asks may do, so that a page need not offer the rest.
+// access says what the client may do, so that a page need not offer the rest.
 func (g *guard) access(r *http.Request) (any, error) {
 	if _, err := readQuery(r); err != nil {
 		return nil, err
 	}
+	_, hasToken, _ := g.byHeader(r)
+	return Access{Access: g.granted(r).String(), SignedIn: !hasToken && g.AreSet()}, nil
+}
+
+// granted returns what a request may do that was let in.
+func (g *guard) granted(r *http.Request) access {
 	granted, hasToken, _ := g.byHeader(r)
 	if !hasToken {
 		granted, _ = g.byCookie(r)
 	}
-	return Access{Access: granted.String(), SignedIn: !hasToken && g.AreSet()}, nil
+	return granted
 }

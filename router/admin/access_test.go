@@ -90,14 +90,18 @@ func bearer(token string) string { return "Authorization: Bearer " + token }
 // lookers, changers and streams are every path but those of probes and of signing in. Streams do not end by themselves.
 var (
 	streams = []string{"GET /live/events"}
-	lookers = []string{
-		"GET /", "GET /metrics", "GET /dead-letters", "GET /dead-letters/summary", "GET /dead-letters/1", "GET /access", "GET /nothing", "HEAD /", "POST /explain {}",
+	readers = []string{
+		"GET /", "GET /metrics", "GET /dead-letters", "GET /dead-letters/summary", "GET /dead-letters/1", "GET /dropped", "GET /dropped/summary", "GET /dropped/1", "GET /access", "GET /nothing", "HEAD /", "POST /explain {}",
 		"GET /destinations", "GET /destinations/vero", "GET /drain", "GET /reload",
 		"GET /identity?id=jane", "GET /live", "GET /live/calls", "GET /live/calls/1", "GET /log/level", "GET /ui/aka.js",
+		"GET /merges", "GET /merges/1", "GET /merges/export", "GET /merges/held", "GET /merges/held/summary", "GET /merges/held/1", "GET /merges/decisions",
 	}
 	changers = []string{
+		"POST /dropped/1/replay", "DELETE /dropped/1", "POST /dropped/replay", "POST /dropped/discard",
 		"POST /dead-letters/1/replay", "DELETE /dead-letters/1", "POST /dead-letters/replay", "POST /dead-letters/discard", "PUT /log/level?level=debug", "PUT /", "PATCH /nothing",
 		"POST /reload", "POST /drain", "DELETE /drain", "POST /destinations/vero/pause", "POST /destinations/vero/resume", "DELETE /destinations/vero",
+		"POST /merges/import", "POST /merges/held/1/approve", "POST /merges/held/1/refuse", "POST /merges/approve", "POST /merges/refuse", "POST /merges/decisions",
+		"DELETE /merges/decisions/vero/1",
 	}
 )
 
@@ -106,7 +110,7 @@ var turnedAway = []int{401, 403, 429}
 
 func TestWithoutATokenNothingButProbesIsAnswered(t *testing.T) {
 	g := newGuarded(t)
-	for _, request := range slices.Concat(lookers, changers, streams) {
+	for _, request := range slices.Concat(readers, changers, streams) {
 		for _, headers := range [][]string{
 			{}, {"Origin: http://localhost:9090"}, {"Authorization: "}, {"Authorization: Basic dXNlcjpmdWxsLXRva2VuLWM0bjRyeQ=="},
 			{"Authorization: " + fullToken}, {"Cookie: aka_admin=" + fullToken}, {"X-Aka-Token: " + fullToken},
@@ -158,7 +162,7 @@ func TestWhoMayNotLookAnyMoreIsToldNoMore(t *testing.T) {
 	g := newGuarded(t)
 	web := httptest.NewServer(g.Handler())
 	defer web.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, "GET", web.URL+"/live/events", nil)
 	if err != nil {
@@ -180,7 +184,7 @@ func TestWhoMayNotLookAnyMoreIsToldNoMore(t *testing.T) {
 }
 
 func TestAWrongTokenIsRefused(t *testing.T) {
-	for _, request := range slices.Concat(lookers, changers, streams) {
+	for _, request := range slices.Concat(readers, changers, streams) {
 		for i, token := range []string{wrong, fullToken[:len(fullToken)-1], fullToken + "x", strings.ToUpper(fullToken), "", "\x00"} {
 			g := newGuardedOnce(t)
 			g.want(t, request, 401, "wrong_token", bearer(token), ProofHeader+": 1", fmt.Sprintf("From-Address: 192.0.2.%d:1", i))
@@ -196,13 +200,13 @@ func newGuardedOnce(t *testing.T) *guarded {
 		once = newGuarded(t)
 		t.Cleanup(func() { once = nil })
 	}
-	once.guard.guesses.by = nil
+	once.guard.loginLimiter.by = nil
 	return once
 }
 
 func TestTheFullTokenAllowsEverythingUnderAnyName(t *testing.T) {
 	g := newGuarded(t)
-	for _, request := range slices.Concat(lookers, changers) {
+	for _, request := range slices.Concat(readers, changers) {
 		for _, host := range []string{"localhost", "aka.somewhere.example"} {
 			if answer := g.ask(request, bearer(fullToken), "Host: "+host); slices.Contains(turnedAway, answer.Code) {
 				t.Errorf("%s: got %d %s", request, answer.Code, answer.Body)
@@ -213,7 +217,7 @@ func TestTheFullTokenAllowsEverythingUnderAnyName(t *testing.T) {
 
 func TestTheReadTokenAllowsToReadOnly(t *testing.T) {
 	g := newGuarded(t)
-	for _, request := range lookers {
+	for _, request := range readers {
 		if answer := g.ask(request, bearer(readToken)); slices.Contains(turnedAway, answer.Code) {
 			t.Errorf("%s: got %d %s", request, answer.Code, answer.Body)
 		}
@@ -238,7 +242,7 @@ func TestATokenDoesNotExcuseAnotherSitesPage(t *testing.T) {
 
 func TestWithoutATokenAnUnknownNameIsRefusedFirst(t *testing.T) {
 	g := newGuarded(t)
-	for _, request := range slices.Concat(lookers, streams, []string{"GET /login", "POST /login token=" + fullToken}) {
+	for _, request := range slices.Concat(readers, streams, []string{"GET /login", "POST /login token=" + fullToken}) {
 		g.want(t, request, 403, "unknown_host", "Host: evil.example")
 	}
 }
@@ -256,7 +260,7 @@ func TestWhereNoTokenIsSetAChangeNeedsProofOfItsOrigin(t *testing.T) {
 		}
 		g.want(t, request, 403, "cross_origin", ProofHeader+": 1", "Origin: https://evil.example")
 	}
-	for _, request := range lookers {
+	for _, request := range readers {
 		if answer := g.ask(request); slices.Contains(turnedAway, answer.Code) {
 			t.Errorf("%s: got %d %s", request, answer.Code, answer.Body)
 		}
@@ -279,7 +283,7 @@ func TestANewTokenCountsAtOnceAndTheOldOneNoMore(t *testing.T) {
 	g.want(t, "GET /dead-letters", 200, "", bearer(readToken))
 }
 
-func TestAFileThatCannotBeReadLetsNobodyInAndIsToldOnce(t *testing.T) {
+func TestTokenFile_UnreadableDeniesAccessAndIsLoggedOnce(t *testing.T) {
 	g := newGuarded(t)
 	cookie := g.signIn(t, fullToken)
 	for _, unfit := range []string{"", "short", strings.Repeat("x", maxToken+1), "two words in one token"} {
@@ -333,13 +337,13 @@ func TestAFileThatIsNoFileIsNotOpened(t *testing.T) {
 	}
 }
 
-func TestGuessesAreBoundedByAddress(t *testing.T) {
+func TestLogin_FailedAttemptsAreBoundedByAddress(t *testing.T) {
 	g := newGuarded(t)
 	synctest.Test(t, func(t *testing.T) {
 		for range 1000 {
 			g.want(t, "GET /access", 200, "", bearer(fullToken)) // no guess
 		}
-		for range guessBurst {
+		for range attemptBurst {
 			g.want(t, "GET /access", 401, "wrong_token", bearer(wrong))
 		}
 		for _, token := range []string{wrong, fullToken} {
@@ -349,29 +353,29 @@ func TestGuessesAreBoundedByAddress(t *testing.T) {
 			t.Errorf("got %d", answer.Code)
 		}
 		g.want(t, "GET /access", 200, "", bearer(fullToken), "From-Address: 198.51.100.7:1")
-		time.Sleep(guessInterval)
+		time.Sleep(attemptInterval)
 		g.want(t, "GET /access", 200, "", bearer(fullToken))
 		g.want(t, "GET /access", 401, "wrong_token", bearer(wrong))
 		g.want(t, "GET /access", 429, "too_many_attempts", bearer(wrong))
 	})
 }
 
-func TestManyAddressesTakeBoundedMemoryAndBoundedGuesses(t *testing.T) {
+func TestLogin_ManyAddressesTakeBoundedMemoryAndAttempts(t *testing.T) {
 	g := newGuarded(t)
 	synctest.Test(t, func(t *testing.T) {
 		tried := 0
-		for i := range 3 * maxGuessers {
+		for i := range 3 * maxClients {
 			if g.ask("GET /access", bearer(wrong), fmt.Sprintf("From-Address: [2001:db8:%x::1]:9", i)).Code == 401 {
 				tried++
 			}
 		}
-		if len(g.guard.guesses.by) > maxGuessers || tried != maxGuessers+guessBurst {
-			t.Errorf("%d addresses, %d guesses", len(g.guard.guesses.by), tried)
+		if len(g.guard.loginLimiter.by) > maxClients || tried != maxClients+attemptBurst {
+			t.Errorf("%d addresses, %d guesses", len(g.guard.loginLimiter.by), tried)
 		}
-		time.Sleep(guessBurst * guessInterval)
+		time.Sleep(attemptBurst * attemptInterval)
 		g.want(t, "GET /access", 200, "", bearer(fullToken), "From-Address: [2001:db8:ffff::1]:9")
-		if len(g.guard.guesses.by) != 1 {
-			t.Errorf("%d addresses are kept", len(g.guard.guesses.by))
+		if len(g.guard.loginLimiter.by) != 1 {
+			t.Errorf("%d addresses are kept", len(g.guard.loginLimiter.by))
 		}
 	})
 }
@@ -411,7 +415,7 @@ func TestSigningInLetsABrowserIn(t *testing.T) {
 	g := newGuarded(t)
 	full, read := g.signIn(t, fullToken), g.signIn(t, readToken)
 	own := "Origin: http://localhost:9090"
-	for _, request := range lookers {
+	for _, request := range readers {
 		for _, cookie := range []string{full, read} {
 			const proxys = "Authorization: Basic dXNlcjpwYXNz"
 			if answer := g.ask(request, cookie, proxys); slices.Contains(turnedAway, answer.Code) {

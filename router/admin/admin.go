@@ -31,9 +31,16 @@ type Journal interface {
 	DeadLetter(ctx context.Context, id uint64) (*journal.DeadLetter, error)
 	Replay(ctx context.Context, id uint64) error
 	Discard(ctx context.Context, id uint64) error
+	MergeLedger
+	// DroppedCalls and those behind it do the same for the dropped calls that are kept; the error is journal.ErrNoDropped.
+	DroppedCalls(ctx context.Context, filter journal.DeadFilter, after uint64, visit func(*journal.DeadLetter) bool) error
+	DroppedSummary(ctx context.Context) ([]journal.DeadCount, error)
+	DroppedCall(ctx context.Context, id uint64) (*journal.DeadLetter, error)
+	ReplayDropped(ctx context.Context, id uint64) error
+	DiscardDropped(ctx context.Context, id uint64) error
 }
 
-// Config is what a server is built from. Everything in it is required, but for Hosts, Tokens, Held and Log.
+// Config is what a server is built from. Everything in it is required, but for Hosts, Tokens, Blocking, Held, Digest and Log.
 type Config struct {
 	// Listen is the address as the config has it, host:port. Its host is one that requests may name, and so are Hosts.
 	Listen string
@@ -43,18 +50,19 @@ type Config struct {
 	// Destinations returns the names of the configured ones.
 	Destinations func() []string
 	// Types returns a configured destination's type, and the one that it had before by the config. Nil knows none.
-	Types    func(destination string) (now, was string)
-	Journal  Journal
-	Steering Steering
-	// Held are the dead letters behind which calls wait; nil is none ever.
-	Held HeldLetters
-	// ReplayRate is how many dead letters are replayed per second at most, whoever asks; 0 is unlimited.
+	Types      func(destination string) (now, was string)
+	Journal    Journal
+	Operations Operations
+	// Blocking are the dead letters behind which calls wait; nil is none ever.
+	Blocking BlockingDeadLetters
+	// ReplayRate is how many dead letters are replayed per second at most, over all clients; 0 is unlimited.
 	ReplayRate float64
 	// Started returns nil once everything runs, else what does not.
 	Started func() error
 	// Explain says what would become of a body from the named source, or from the one that its write key tells when that
-	// is "". The answer is shown as JSON. A *segment.Error blames the body.
-	Explain func(body []byte, source string) (any, error)
+	// is "". device tells that a browser or a phone would have sent it. The answer is shown as JSON. A *segment.Error blames
+	// the body.
+	Explain func(body []byte, source string, device bool) (any, error)
 	// Live remembers calls while somebody looks.
 	Live *live.Recorder
 	// Status returns how the destinations do, by name.
@@ -65,11 +73,15 @@ type Config struct {
 	Merges func(ctx context.Context, id string, named []string) []MergesAt
 	// Sources returns the names of the configured ones.
 	Sources func() []string
+	// Held are the aliases that merge rules hold; nil is none ever.
+	Held HeldAliases
+	// Digest returns the digest by which the ledger of merges knows an id; nil knows none.
+	Digest func(id string) journal.Digest
 	// Metrics has the server's own registered, too.
 	Metrics *prometheus.Registry
 	Logger  *zap.Logger
 	// Log steers the log; nil when that cannot be.
-	Log *logging.Steering
+	Log *logging.Control
 }
 
 const (
@@ -95,10 +107,12 @@ type Server struct {
 	guard        *guard
 	health       *health
 	dead         *deadLetters
+	dropped      *deadLetters
 	destinations *statuses
 	control      *control
 	live         *liveCalls
 	levels       *levels
+	merges       *mergeDecisions
 	explain      explainer
 }
 
@@ -107,18 +121,20 @@ func New(config Config) *Server {
 	running, stop := context.WithCancel(context.Background())
 	s := &Server{
 		log: config.Logger, metrics: config.Metrics, stop: stop,
-		guard:        newGuard(config),
 		health:       &health{config.Journal, config.Started},
-		dead:         newDeadLetters(config),
 		destinations: &statuses{config.Status, config.Destinations},
-		control:      &control{steering: config.Steering},
+		control:      &control{operations: config.Operations},
 		levels:       &levels{config.Log},
 		explain:      config.Explain,
+		merges:       newMergeDecisions(config),
 	}
+	s.guard = newGuard(config)
+	s.dead = newDeadLetters(config, s.guard.granted)
+	s.dropped = newDropped(config, s.dead)
 	s.live = &liveCalls{
 		recorder: config.Live, destinations: config.Destinations, sources: config.Sources, status: config.Status,
-		draining: func() Draining { return s.control.steering.Draining() }, explainEntry: config.ExplainEntry, merges: config.Merges,
-		mayLook: func(r *http.Request) bool { return s.guard.turnAway(r) == nil },
+		draining: func() Draining { return s.control.operations.Draining() }, explainEntry: config.ExplainEntry, merges: config.Merges,
+		mayRead: func(r *http.Request) bool { return s.guard.check(r) == nil },
 	}
 	s.http = &http.Server{
 		BaseContext:       func(net.Listener) context.Context { return running },

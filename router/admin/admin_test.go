@@ -124,7 +124,7 @@ func TestNoAnswerIsCachedOrOpenToOtherSites(t *testing.T) {
 
 func TestNothingIsChangedForAnotherSitesPage(t *testing.T) {
 	f := newFixture(t)
-	id := f.bury(t, letter{destination: "vero"})
+	id := f.storeDeadLetter(t, deadLetter{destination: "vero"})
 	foreign := [][]string{
 		{"Origin: https://evil.example"},
 		{"Origin: null"},
@@ -171,7 +171,7 @@ func changing(id uint64) [][2]string {
 
 func TestANameThatOthersCanOwnIsRefused(t *testing.T) {
 	f := newFixture(t)
-	id := f.bury(t, letter{destination: "vero"})
+	id := f.storeDeadLetter(t, deadLetter{destination: "vero"})
 	private := append(changing(id), [2]string{"GET", "/metrics"}, [2]string{"GET", "/"}, [2]string{"GET", "/dead-letters"}, [2]string{"GET", fmt.Sprintf("/dead-letters/%d", id)})
 	for _, host := range []string{"evil.example", "evil.example:9090", "127.0.0.1.evil.example", "localhost.evil.example:9090", "notadmin.internal"} {
 		for _, request := range private {
@@ -223,7 +223,7 @@ func TestServeEndsWithShutdown(t *testing.T) {
 
 func TestShutdownEndsAReplayOfManyBetweenTwo(t *testing.T) {
 	f := newFixture(t)
-	f.bury(t, letter{destination: "vero"}, letter{destination: "vero"}, letter{destination: "vero"})
+	f.storeDeadLetter(t, deadLetter{destination: "vero"}, deadLetter{destination: "vero"}, deadLetter{destination: "vero"})
 	stopping := &hooked{Journal: f.journal}
 	server := f.another(func(c *Config) { c.Journal = stopping })
 	stopping.beforeReplay = func() { server.stop() }
@@ -252,9 +252,11 @@ func TestShutdownEndsAReplayOfManyBetweenTwo(t *testing.T) {
 func TestExplainShowsWhatTheRouterSays(t *testing.T) {
 	f := newFixture(t)
 	f.want(t, "POST", "/explain?source=website", `{"type":"alias"}`, 200, `{"body":"{\"type\":\"alias\"}","source":"website"}`)
+	f.want(t, "POST", "/explain?source=website&device=true", `{}`, 200, `{"body":"{}","device":"yes","source":"website"}`)
 	for query, want := range map[string]string{
 		"source=shop":                   "unknown_source",
 		"from=website":                  "unknown_parameter",
+		"device=phone":                  "unknown_device",
 		"source=website&source=website": "invalid_source",
 		"source=%zz":                    "invalid_query",
 	} {
@@ -279,7 +281,7 @@ type fixture struct {
 	server   *Server
 	url      string
 	started  error
-	buried   int
+	stored   int
 	live     *live.Recorder
 	status   []delivery.Status
 	// destinations are the names of the configured ones.
@@ -298,7 +300,7 @@ func newFixture(t testing.TB) *fixture {
 	}
 	t.Cleanup(f.journal.Close)
 	f.live = live.New(live.Config{
-		Read: func(from uint64) live.Frames { return f.journal.ReadFrom(from) }, Head: f.journal.Head, Began: func(context.Context) {},
+		Read: func(from uint64) live.Frames { return f.journal.ReadFrom(from) }, Head: f.journal.Head, OnStart: func(context.Context) {},
 	})
 	t.Cleanup(f.live.Close)
 	f.server = f.another(func(c *Config) { c.Metrics = f.registry })
@@ -315,7 +317,7 @@ func (f *fixture) another(change func(*Config)) *Server {
 		Hosts:        []string{"Aka.Example"},
 		Destinations: func() []string { return *f.destinations.Load() },
 		Journal:      f.journal,
-		Steering:     &steered{},
+		Operations:   &operated{},
 		Started:      func() error { return f.started },
 		Explain:      explain,
 		Live:         f.live,
@@ -330,14 +332,18 @@ func (f *fixture) another(change func(*Config)) *Server {
 	return New(config)
 }
 
-func explain(body []byte, source string) (any, error) {
+func explain(body []byte, source string, device bool) (any, error) {
 	if source == "shop" {
 		return nil, errors.New(`no source is named "shop"`)
 	}
 	if _, err := segment.Parse(body, segment.Options{Type: segment.Alias}); string(body) == "{" {
 		return nil, err
 	}
-	return map[string]string{"source": source, "body": string(body)}, nil
+	explained := map[string]string{"source": source, "body": string(body)}
+	if device {
+		explained["device"] = "yes"
+	}
+	return explained, nil
 }
 
 // hooked is a journal at which something happens just before a call is replayed.
@@ -399,8 +405,8 @@ func (f *fixture) want(t testing.TB, method, path, body string, status int, answ
 	}
 }
 
-// letter is a dead letter to be buried; what it leaves out is filled in.
-type letter struct {
+// deadLetter is a dead letter to be buried; what it leaves out is filled in.
+type deadLetter struct {
 	destination, reason string
 	age                 time.Duration // of the last attempt
 	call                string
@@ -412,11 +418,11 @@ type letter struct {
 	replayed            *journal.Replayed
 }
 
-// bury returns the last one's id. The first of a fixture is 1.
-func (f *fixture) bury(t testing.TB, letters ...letter) uint64 {
+// storeDeadLetter returns the last one's id. The first of a fixture is 1.
+func (f *fixture) storeDeadLetter(t testing.TB, deadLetters ...deadLetter) uint64 {
 	t.Helper()
-	for _, l := range letters {
-		f.buried++
+	for _, l := range deadLetters {
+		f.stored++
 		if l.reason == "" {
 			l.reason = "refused"
 		}
@@ -424,7 +430,7 @@ func (f *fixture) bury(t testing.TB, letters ...letter) uint64 {
 			l.call = `{"type":"alias","previousId":"a","userId":"b"}`
 		}
 		if l.position == (journal.Position{}) {
-			l.position = journal.Position{Seq: uint64(f.buried)}
+			l.position = journal.Position{Seq: uint64(f.stored)}
 		}
 		l.kind, l.status = cmp.Or(l.kind, segment.Alias), max(cmp.Or(l.status, 400), 0)
 		l.source, l.userID, l.previousID = cmp.Or(l.source, "website"), cmp.Or(l.userID, "b"), cmp.Or(l.previousID, "a")
@@ -433,15 +439,15 @@ func (f *fixture) bury(t testing.TB, letters ...letter) uint64 {
 			Destination: l.destination, Reason: l.reason, Detail: "not a user", Attempts: 3, Status: l.status,
 			First: last.Add(-time.Hour), Last: last, Position: l.position,
 			Entry: journal.Entry{Source: l.source, Replayed: l.replayed, Message: segment.Message{
-				Header: segment.Header{Type: l.kind, MessageID: fmt.Sprintf("m%d", f.buried), UserID: l.userID, PreviousID: l.previousID, ReceivedAt: day, Timestamp: day},
+				Header: segment.Header{Type: l.kind, MessageID: fmt.Sprintf("m%d", f.stored), UserID: l.userID, PreviousID: l.previousID, ReceivedAt: day, Timestamp: day},
 				JSON:   []byte(l.call),
 			}},
 		}
-		if err := f.journal.Bury(t.Context(), []*journal.DeadLetter{d}); err != nil {
+		if err := f.journal.StoreDeadLetters(t.Context(), []*journal.DeadLetter{d}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return uint64(f.buried)
+	return uint64(f.stored)
 }
 
 var day = time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)

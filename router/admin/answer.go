@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"aka/router/journal"
+	"aka/router/quarantine"
 )
 
 // problem is why a request was refused.
@@ -28,7 +29,7 @@ type errorBody struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 	Error   string `json:"error"`
-	// Count is how many dead letters were replayed or discarded before the error.
+	// Count is how many dead letters, held aliases or rows were done before the error.
 	Count int `json:"count,omitempty"`
 }
 
@@ -43,12 +44,17 @@ func (p *partly) Unwrap() error { return p.error }
 
 // answer makes a handler of a function whose result is shown as JSON.
 func (s *Server) answer(handle func(r *http.Request) (any, error)) http.Handler {
+	return s.answerTo(func(_ http.ResponseWriter, r *http.Request) (any, error) { return handle(r) })
+}
+
+// answerTo is answer for a function that sets how long the request may take. It writes nothing itself.
+func (s *Server) answerTo(handle func(w http.ResponseWriter, r *http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength == 0 {
 			// There is nothing to be read any more, and who works for longer than that may take must not be stopped by it.
 			_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 		}
-		result, err := handle(r)
+		result, err := handle(w, r)
 		// The work may have taken longer than an answer may.
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 		if err != nil {
@@ -62,7 +68,7 @@ func (s *Server) answer(handle func(r *http.Request) (any, error)) http.Handler 
 func (s *Server) refuse(w http.ResponseWriter, err error) {
 	p := problemOf(err)
 	if p.status == http.StatusInternalServerError {
-		s.log.Error("admin: a request failed, and its asker was told why; does the journal work?", zap.Error(err))
+		s.log.Error("admin request failed", zap.String("hint", "check that the journal works"), zap.Error(err))
 	}
 	body := errorBody{Code: p.code, Message: p.message, Error: p.message}
 	if done := (*partly)(nil); errors.As(err, &done) {
@@ -71,7 +77,7 @@ func (s *Server) refuse(w http.ResponseWriter, err error) {
 	writeJSON(w, p.status, body)
 }
 
-// problemOf finds the status and the code that an error stands for.
+// problemOf finds the status and the code of an error.
 func problemOf(err error) *problem {
 	if p := (*problem)(nil); errors.As(err, &p) {
 		return p
@@ -80,6 +86,14 @@ func problemOf(err error) *problem {
 	switch {
 	case errors.Is(err, journal.ErrNoDeadLetter):
 		return &problem{http.StatusNotFound, "not_found", "there is no dead letter of this id; it may have been replayed or discarded"}
+	case errors.Is(err, quarantine.ErrNotHeld):
+		return &problem{http.StatusNotFound, "not_found", "there is no held alias of this id; it may have been decided about"}
+	case errors.Is(err, journal.ErrNoAutoDecision):
+		return &problem{http.StatusNotFound, "not_found", "there is no automatic decision of this number; it may have ended"}
+	case errors.Is(err, journal.ErrTooManyAutoDecisions):
+		return &problem{http.StatusConflict, "too_many_decisions", message}
+	case errors.Is(err, journal.ErrNoDropped):
+		return &problem{http.StatusNotFound, "not_found", "there is no dropped call of this id; it may have been replayed or discarded"}
 	case errors.Is(err, journal.ErrRemoved):
 		return &problem{http.StatusConflict, "destination_gone", message}
 	case errors.Is(err, journal.ErrDamaged):

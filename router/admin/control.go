@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// Steering is what can be done with what runs.
-type Steering interface {
+// Operations is what can be done with what runs.
+type Operations interface {
 	// Pause keeps a destination from being sent anything, or lets it go on, over restarts too.
 	Pause(destination string, paused bool) error
 	// ResumeAnyway has a destination that refuses every call be sent the calls that wait, which may become dead letters. refusing
 	// is false when it is in another state.
 	ResumeAnyway(ctx context.Context, destination string) (refusing bool, err error)
-	// Forget lets go of what a destination has waiting that is not configured any more, and returns how many calls that were.
+	// Forget drops the calls that wait for a removed destination, and returns how many there were.
 	Forget(ctx context.Context, destination string) (calls uint64, err error)
-	// Reload goes by the config's file as it is now, and says what that has changed, as JSON.
+	// Reload applies the config file as it is now, and returns what that has changed, as JSON.
 	Reload() (any, error)
 	// Drain takes no more calls and ends the process when all have been delivered; CancelDrain takes calls again; Draining
 	// says how far it is.
@@ -72,8 +72,8 @@ type Resumed struct {
 
 // control does with what runs what its operator asks for.
 type control struct {
-	steering Steering
-	reloads  atomic.Int64 // that are under way, or wait for those before
+	operations Operations
+	reloads    atomic.Int64 // that are under way, or wait for those before
 }
 
 func (h *control) pause(r *http.Request) (any, error) {
@@ -93,7 +93,7 @@ func (h *control) resume(r *http.Request) (any, error) {
 		return h.setPaused(r, false)
 	case "true":
 		name := r.PathValue("name")
-		refusing, err := h.steering.ResumeAnyway(r.Context(), name)
+		refusing, err := h.operations.ResumeAnyway(r.Context(), name)
 		if err != nil {
 			return nil, err
 		}
@@ -105,7 +105,7 @@ func (h *control) resume(r *http.Request) (any, error) {
 
 func (h *control) setPaused(r *http.Request, paused bool) (any, error) {
 	name := r.PathValue("name")
-	if err := h.steering.Pause(name, paused); err != nil {
+	if err := h.operations.Pause(name, paused); err != nil {
 		return nil, err
 	}
 	return Paused{name, paused}, nil
@@ -116,7 +116,7 @@ func (h *control) forget(r *http.Request) (any, error) {
 		return nil, err
 	}
 	name := r.PathValue("name")
-	calls, err := h.steering.Forget(r.Context(), name)
+	calls, err := h.operations.Forget(r.Context(), name)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (h *control) reload(r *http.Request) (any, error) {
 	reloaded := make(chan outcome, 1)
 	go func() {
 		defer h.reloads.Add(-1)
-		done, err := h.steering.Reload()
+		done, err := h.operations.Reload()
 		reloaded <- outcome{done, err}
 	}()
 	select {
@@ -160,20 +160,20 @@ func (h *control) drain(r *http.Request) (any, error) {
 	if _, err := readQuery(r); err != nil {
 		return nil, err
 	}
-	if err := h.steering.Drain(); err != nil {
+	if err := h.operations.Drain(); err != nil {
 		return nil, err
 	}
-	return h.steering.Draining(), nil
+	return h.operations.Draining(), nil
 }
 
 func (h *control) cancelDrain(r *http.Request) (any, error) {
 	if _, err := readQuery(r); err != nil {
 		return nil, err
 	}
-	if err := h.steering.CancelDrain(); err != nil {
+	if err := h.operations.CancelDrain(); err != nil {
 		return nil, err
 	}
-	return h.steering.Draining(), nil
+	return h.operations.Draining(), nil
 }
 
 // drainPatience is how long who asks with wait=true waits for the end of the drain.
@@ -191,10 +191,10 @@ func (h *control) showDrain(r *http.Request) (any, error) {
 	case "", "false":
 	case "true":
 		select {
-		case <-h.steering.Drained():
+		case <-h.operations.Drained():
 		case <-time.After(drainPatience):
 		case <-r.Context().Done():
 		}
 	}
-	return h.steering.Draining(), nil
+	return h.operations.Draining(), nil
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -40,8 +39,14 @@ type DeadLetter struct {
 	Source     string    `json:"source"`
 	MessageID  string    `json:"message_id"`
 	ReceivedAt time.Time `json:"received_at"`
-	// Held tells that calls wait until it is replayed or discarded.
-	Held bool `json:"held,omitempty"`
+	// UserID, AnonymousID and PreviousID are the call's ids, those that it has. Masked reports whether they are masked: a list is,
+	// for a token that only reads.
+	UserID      string `json:"user_id,omitempty"`
+	AnonymousID string `json:"anonymous_id,omitempty"`
+	PreviousID  string `json:"previous_id,omitempty"`
+	Masked      bool   `json:"masked,omitempty"`
+	// Blocking: calls wait until it is replayed or discarded.
+	Blocking bool `json:"blocking,omitempty"`
 	// Call is the call as the SDK sent it. A list has none; JSON that cannot be read is a string.
 	Call json.RawMessage `json:"call,omitempty"`
 }
@@ -82,30 +87,32 @@ type DeadCount struct {
 	Bytes       uint64 `json:"bytes"`
 }
 
-// deadLetters answers what is asked of dead letters, and does what is asked with them. It is safe for concurrent use.
+// deadLetters answers what is asked of the kept calls of one kind, dead letters or dropped calls, and does what is asked with them.
+// It is safe for concurrent use.
 type deadLetters struct {
-	journal      Journal
-	held         HeldLetters // nil is none ever
+	keptKind
+	blocking     BlockingDeadLetters // nil is none ever
 	destinations func() []string
 	types        func(destination string) (now, was string)
+	granted      func(r *http.Request) access
 	log          *zap.Logger
 
 	// deciding is held while a dead letter is replayed or discarded: two who replay the same one would send it twice.
 	deciding sync.Mutex
-	pace     pace // of all replays
-	// maxLooked bounds how many dead letters are read for one page of a list.
-	maxLooked int
+	pace     pace // of all replays, of both kinds
+	// maxScanned bounds how many dead letters are read for one page of a list.
+	maxScanned int
 }
 
-func newDeadLetters(config Config) *deadLetters {
+func newDeadLetters(config Config, granted func(*http.Request) access) *deadLetters {
 	return &deadLetters{
-		journal: config.Journal, held: config.Held, destinations: config.Destinations, types: config.Types, log: config.Logger,
-		pace: pace{newLimiter(config.ReplayRate)}, maxLooked: usualLook,
+		keptKind: deadKind(config.Journal), blocking: config.Blocking, destinations: config.Destinations, types: config.Types, granted: granted, log: config.Logger,
+		pace: pace{newLimiter(config.ReplayRate)}, maxScanned: defaultMaxScanned,
 	}
 }
 
-// usualLook bounds how many dead letters are read for one page.
-const usualLook = 20_000
+// defaultMaxScanned bounds how many dead letters are read for one page.
+const defaultMaxScanned = 20_000
 
 func (h *deadLetters) list(r *http.Request) (any, error) {
 	f, err := h.filter(r, listFilters, listLimits)
@@ -113,15 +120,20 @@ func (h *deadLetters) list(r *http.Request) (any, error) {
 		return nil, err
 	}
 	page := DeadLetters{DeadLetters: []DeadLetter{}}
-	looked, last := 0, uint64(0)
+	masked := h.granted(r) != everything
+	scanned, last := 0, uint64(0)
 	err = h.visit(r.Context(), f, func(d *journal.DeadLetter) bool {
-		if looked == h.maxLooked || len(page.DeadLetters) == f.limit {
+		if scanned == h.maxScanned || len(page.DeadLetters) == f.limit {
 			page.Next = last
 			return false
 		}
-		looked, last = looked+1, d.ID
+		scanned, last = scanned+1, d.ID
 		if f.matches(d) {
-			page.DeadLetters = append(page.DeadLetters, h.shown(d))
+			deadLetter := h.shown(d)
+			if masked {
+				deadLetter.maskIDs()
+			}
+			page.DeadLetters = append(page.DeadLetters, deadLetter)
 		}
 		return true
 	})
@@ -130,7 +142,7 @@ func (h *deadLetters) list(r *http.Request) (any, error) {
 
 // visit calls found for the dead letters that may match, oldest first, until that returns false.
 func (h *deadLetters) visit(ctx context.Context, f filter, found func(*journal.DeadLetter) bool) error {
-	return h.journal.DeadLetters(ctx, f.DeadFilter, f.after, func(d *journal.DeadLetter) bool {
+	return h.each(ctx, f.DeadFilter, f.after, func(d *journal.DeadLetter) bool {
 		return (f.until == 0 || d.ID <= f.until) && ctx.Err() == nil && found(d)
 	})
 }
@@ -140,7 +152,7 @@ func (h *deadLetters) summary(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	kinds, err := h.journal.DeadSummary(r.Context())
+	kinds, err := h.counts(r.Context())
 	if err != nil {
 		return nil, err
 	}
@@ -168,22 +180,42 @@ func (h *deadLetters) shown(d *journal.DeadLetter) DeadLetter {
 		ID: d.ID, Destination: d.Destination, Vendor: d.Vendor, Type: e.Type.String(), Reason: d.Reason, Detail: d.Detail,
 		Status: d.Status, Attempts: d.Attempts, Replays: d.Replays(), First: d.First, Last: d.Last,
 		Source: strings.Clone(e.Source), MessageID: strings.Clone(e.MessageID), ReceivedAt: e.ReceivedAt,
-		Held: h.held != nil && h.held.Holds(d.ID),
+		UserID: strings.Clone(e.UserID), AnonymousID: strings.Clone(e.AnonymousID), PreviousID: strings.Clone(e.PreviousID),
+		Blocking: h.blocking != nil && h.blocking.Blocks(d.ID),
 	}
 }
 
+func (d *DeadLetter) maskIDs() {
+	d.UserID, d.AnonymousID, d.PreviousID, d.Masked = mask(d.UserID), mask(d.AnonymousID), mask(d.PreviousID), true
+}
+
+// minMasked is the length, in characters, from which a masked id keeps some of them.
+const minMasked = 8
+
+// mask returns an id's first and last two characters, which are enough to tell two ids apart. It hides a short id whole.
+func mask(id string) string {
+	characters := []rune(id)
+	switch {
+	case id == "":
+		return ""
+	case len(characters) < minMasked:
+		return "…"
+	}
+	return string(characters[:2]) + "…" + string(characters[len(characters)-2:])
+}
+
 func (h *deadLetters) show(r *http.Request) (any, error) {
-	id, err := pathID(r)
+	id, err := h.pathID(r)
 	if err != nil {
 		return nil, err
 	}
-	d, err := h.journal.DeadLetter(r.Context(), id)
+	d, err := h.read(r.Context(), id)
 	if err != nil {
 		return nil, err
 	}
-	letter := h.shown(d)
-	letter.Call = readable(d.Entry.JSON)
-	return letter, nil
+	deadLetter := h.shown(d)
+	deadLetter.Call = readable(d.Entry.JSON)
+	return deadLetter, nil
 }
 
 // readable returns JSON as it is, and anything else as a JSON string.
@@ -198,26 +230,20 @@ func readable(data []byte) json.RawMessage {
 // decision is what happens to one dead letter.
 type decision func(ctx context.Context, id uint64) error
 
-// What the log says of the decisions.
-const (
-	replayed  = "dead letters replayed"
-	discarded = "dead letters discarded"
-)
-
 func (h *deadLetters) replay(r *http.Request) (any, error) {
-	return h.one(r, replayed, h.replayOne, h.pace)
+	return h.decideOne(r, h.replayed, h.replayOne, h.pace)
 }
 
 func (h *deadLetters) discard(r *http.Request) (any, error) {
-	return h.one(r, discarded, h.discardOne, nil)
+	return h.decideOne(r, h.discarded, h.discardOne, nil)
 }
 
-// one does something to the dead letter that the path names.
-func (h *deadLetters) one(r *http.Request, message string, do decision, pace pace) (any, error) {
+// decideOne does something to the dead letter that the path names.
+func (h *deadLetters) decideOne(r *http.Request, message string, do decision, pace pace) (any, error) {
 	if _, err := readQuery(r); err != nil {
 		return nil, err
 	}
-	id, err := pathID(r)
+	id, err := h.pathID(r)
 	if err != nil {
 		return nil, err
 	}
@@ -231,8 +257,8 @@ func (h *deadLetters) one(r *http.Request, message string, do decision, pace pac
 	return Done{Success: true, Count: 1}, nil
 }
 
-func pathID(r *http.Request) (id uint64, err error) {
-	if problem := readID(&id, "id", r.PathValue("id")); problem != nil {
+func (h *deadLetters) pathID(r *http.Request) (id uint64, err error) {
+	if problem := h.readID(&id, "id", r.PathValue("id")); problem != nil {
 		return 0, problem
 	}
 	return id, nil
@@ -245,39 +271,39 @@ func (h *deadLetters) decide(ctx context.Context, id uint64, do decision) error 
 	return do(context.WithoutCancel(ctx), id)
 }
 
-// replayOne refuses a dead letter of a destination that is not configured any more, for nobody would take the call, and one that
+// replayOne refuses a dead letter of a destination that is not configured any more, which would not get the call, and one that
 // was meant for another vendor.
 func (h *deadLetters) replayOne(ctx context.Context, id uint64) error {
-	d, err := h.journal.DeadLetter(ctx, id)
+	d, err := h.read(ctx, id)
 	if err != nil {
 		return err
 	}
 	if !h.isConfigured(d.Destination) {
-		message := fmt.Sprintf("dead letter %d is for %s, which is not configured any more", id, d.Destination)
+		message := fmt.Sprintf("%s %d is for %s, which is not configured any more", h.one, id, d.Destination)
 		return &problem{http.StatusConflict, "destination_gone", message}
 	}
 	if now, ok := h.hasType(d); !ok {
-		message := fmt.Sprintf("dead letter %d died when the type of %s was %s, and that is %s now: add was_type: %[3]s to its config to send it there, or discard it",
-			id, d.Destination, d.Vendor, now)
+		message := fmt.Sprintf("%s %d was stored when the type of %s was %s, and that is %s now: add was_type: %[4]s to its config to send it there, or discard it",
+			h.one, id, d.Destination, d.Vendor, now)
 		return &problem{http.StatusConflict, "other_type", message}
 	}
-	if held, err := h.retryHeld(ctx, id); held || err != nil {
+	if blocks, err := h.retryBlocking(ctx, id); blocks || err != nil {
 		return err
 	}
-	return h.journal.Replay(ctx, id)
+	return h.putBack(ctx, id)
 }
 
 func (h *deadLetters) isConfigured(destination string) bool {
 	return slices.Contains(h.destinations(), destination)
 }
 
-// isWanted tells whether a dead letter may be replayed.
+// isWanted reports whether a dead letter may be replayed.
 func (h *deadLetters) isWanted(d *journal.DeadLetter) bool {
 	_, ok := h.hasType(d)
 	return ok && h.isConfigured(d.Destination)
 }
 
-// hasType tells whether a dead letter's destination has the type that it had, or the config says that it may go to another.
+// hasType reports whether a dead letter's destination has the type that it had, or the config says that it may go to another.
 func (h *deadLetters) hasType(d *journal.DeadLetter) (now string, ok bool) {
 	if h.types == nil || d.Vendor == "" {
 		return "", true
@@ -294,10 +320,10 @@ func (h *deadLetters) replayAll(r *http.Request) (any, error) {
 	pace := h.pace
 	if f.rate > 0 {
 		own := newLimiter(f.rate)
-		own.Allow() // or whoever asks again and again would be faster
+		own.Allow() // or a client that asks repeatedly would be faster
 		pace = append(slices.Clone(pace), own)
 	}
-	return h.all(r, f, bulk{message: replayed, do: h.replayOne, wanted: h.isWanted, pace: pace})
+	return h.all(r, f, bulk{message: h.replayed, do: h.replayOne, wanted: h.isWanted, pace: pace})
 }
 
 func (h *deadLetters) discardAll(r *http.Request) (any, error) {
@@ -305,7 +331,7 @@ func (h *deadLetters) discardAll(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return h.all(r, f, bulk{message: discarded, do: h.discardOne, wanted: func(*journal.DeadLetter) bool { return true }})
+	return h.all(r, f, bulk{message: h.discarded, do: h.discardOne, wanted: func(*journal.DeadLetter) bool { return true }})
 }
 
 // bulk is what is to be done to all that match.
@@ -394,7 +420,7 @@ func (h *deadLetters) decideAll(ctx context.Context, chosen []candidate, b bulk)
 			return p, err
 		}
 		err := h.decide(ctx, c.id, b.do)
-		if err != nil && !errors.Is(err, journal.ErrNoDeadLetter) {
+		if err != nil && !isGone(err) {
 			return p, err
 		}
 		p.tried++

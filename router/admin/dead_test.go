@@ -21,7 +21,7 @@ import (
 func TestTheListShowsEverythingButTheCall(t *testing.T) {
 	f := newFixture(t)
 	f.want(t, "GET", "/dead-letters", "", 200, `{"dead_letters":[]}`)
-	f.bury(t, letter{destination: "vero"})
+	f.storeDeadLetter(t, deadLetter{destination: "vero"})
 	var page DeadLetters
 	f.ask(t, "GET", "/dead-letters", "", &page)
 	got := page.DeadLetters[0]
@@ -30,20 +30,51 @@ func TestTheListShowsEverythingButTheCall(t *testing.T) {
 	}
 	got.First, got.Last = time.Time{}, time.Time{}
 	want := DeadLetter{ID: 1, Destination: "vero", Type: "alias", Reason: "refused", Detail: "not a user", Status: 400, Attempts: 3,
-		Source: "website", MessageID: "m1", ReceivedAt: day}
+		Source: "website", MessageID: "m1", ReceivedAt: day, UserID: "b", PreviousID: "a"}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %+v\nwant %+v", got, want)
 	}
 }
 
+func TestTheListMasksIDsForATokenThatOnlyReads(t *testing.T) {
+	f, g := newFixture(t), &guarded{dir: t.TempDir()}
+	f.storeDeadLetter(t, deadLetter{destination: "vero", userID: "507f191e81", previousID: "zoë@email.com"}, deadLetter{destination: "vero", userID: "joe", previousID: "7654321"})
+	g.write(t, "full", fullToken)
+	g.write(t, "read", readToken)
+	g.Server = f.another(func(c *Config) { c.Tokens = Tokens{TokenFile: g.path("full"), ReadTokenFile: g.path("read")} })
+	for token, want := range map[string]string{
+		fullToken: "507f191e81 zoë@email.com false, joe 7654321 false, ",
+		readToken: "50…81 zo…om true, … … true, ",
+	} {
+		for form, credentials := range map[string]string{"a token": bearer(token), "a cookie": g.signIn(t, token)} {
+			answer := g.ask("GET /dead-letters", credentials)
+			var page DeadLetters
+			if err := json.Unmarshal(answer.Body.Bytes(), &page); err != nil {
+				t.Fatalf("%d %s: %v", answer.Code, answer.Body, err)
+			}
+			got := ""
+			for _, d := range page.DeadLetters {
+				got += fmt.Sprintf("%s %s%s %v, ", d.UserID, d.PreviousID, d.AnonymousID, d.Masked)
+			}
+			if got != want {
+				t.Errorf("%s, %s: got %s\nwant %s", token, form, got, want)
+			}
+		}
+	}
+	// A filter by a whole id finds a letter whose id is masked.
+	if answer := g.ask("GET /dead-letters?id=joe", bearer(readToken)); !strings.Contains(answer.Body.String(), `"id":2,`) {
+		t.Errorf("no letter: %s", answer.Body)
+	}
+}
+
 func TestTheListIsFiltered(t *testing.T) {
 	f := newFixture(t)
-	f.bury(t,
-		letter{destination: "vero", age: 50 * time.Hour},
-		letter{destination: "mixpanel", age: 3 * time.Hour},
-		letter{destination: "vero", reason: "too_old", age: 2 * time.Hour, status: -1},
-		letter{destination: "vero", age: time.Hour, source: "app", userID: "someone"},
-		letter{destination: "gone", age: 0, kind: segment.Track, previousID: "someone", status: 422},
+	f.storeDeadLetter(t,
+		deadLetter{destination: "vero", age: 50 * time.Hour},
+		deadLetter{destination: "mixpanel", age: 3 * time.Hour},
+		deadLetter{destination: "vero", reason: "too_old", age: 2 * time.Hour, status: -1},
+		deadLetter{destination: "vero", age: time.Hour, source: "app", userID: "someone"},
+		deadLetter{destination: "gone", age: 0, kind: segment.Track, previousID: "someone", status: 422},
 	)
 	for query, want := range map[string][]uint64{
 		"":                                {1, 2, 3, 4, 5},
@@ -85,7 +116,7 @@ func TestTheListIsFiltered(t *testing.T) {
 func TestTheListComesInPages(t *testing.T) {
 	f := newFixture(t)
 	for range 5 {
-		f.bury(t, letter{destination: "vero"}, letter{destination: "mixpanel"})
+		f.storeDeadLetter(t, deadLetter{destination: "vero"}, deadLetter{destination: "mixpanel"})
 	}
 	var pages []string
 	for after := uint64(0); ; {
@@ -108,10 +139,10 @@ func TestTheListComesInPages(t *testing.T) {
 func TestAPageIsBoundedByWhatItTakesToFindIt(t *testing.T) {
 	f := newFixture(t)
 	for i := range 10 {
-		f.bury(t, letter{destination: "vero", userID: []string{"u", "v"}[i/7]})
+		f.storeDeadLetter(t, deadLetter{destination: "vero", userID: []string{"u", "v"}[i/7]})
 	}
 	s := f.another(func(*Config) {})
-	s.dead.maxLooked = 3
+	s.dead.maxScanned = 3
 	var pages []string
 	for after := uint64(0); ; {
 		answer := httptest.NewRecorder()
@@ -136,7 +167,7 @@ func TestAPageIsBoundedByWhatItTakesToFindIt(t *testing.T) {
 
 func TestAFilterThatMeansNothingIsRefusedEverywhere(t *testing.T) {
 	f := newFixture(t)
-	f.bury(t, letter{destination: "vero"})
+	f.storeDeadLetter(t, deadLetter{destination: "vero"})
 	for query, want := range map[string]string{
 		"destination=acme":               `unknown_destination destination: "acme" is not known; there are mixpanel, vero`,
 		"destination=":                   `unknown_destination destination: "" is not known; there are mixpanel, vero`,
@@ -188,9 +219,9 @@ func TestAFilterThatMeansNothingIsRefusedEverywhere(t *testing.T) {
 func TestTheSummaryCountsByDestinationAndReason(t *testing.T) {
 	f := newFixture(t)
 	f.want(t, "GET", "/dead-letters/summary", "", 200, `{"dead_letters":[],"count":0,"bytes":0}`)
-	f.bury(t,
-		letter{destination: "vero"}, letter{destination: "vero", kind: segment.Track}, letter{destination: "vero", source: "app"},
-		letter{destination: "vero", reason: "too_old"}, letter{destination: "gone"}, letter{destination: "mixpanel"},
+	f.storeDeadLetter(t,
+		deadLetter{destination: "vero"}, deadLetter{destination: "vero", kind: segment.Track}, deadLetter{destination: "vero", source: "app"},
+		deadLetter{destination: "vero", reason: "too_old"}, deadLetter{destination: "gone"}, deadLetter{destination: "mixpanel"},
 	)
 	f.want(t, "DELETE", "/dead-letters/6", "", 200, `{"success":true,"count":1}`)
 	for query, want := range map[string]string{
@@ -217,12 +248,12 @@ func TestTheSummaryCountsByDestinationAndReason(t *testing.T) {
 
 func TestOneIsShownWithItsCall(t *testing.T) {
 	f := newFixture(t)
-	f.bury(t,
-		letter{destination: "vero", call: `{"type":"alias","userId":"<b>","n":12345678901234567890}`},
-		letter{destination: "vero", reason: "undecodable", call: `{"type":`},
+	f.storeDeadLetter(t,
+		deadLetter{destination: "vero", call: `{"type":"alias","userId":"<b>","n":12345678901234567890}`},
+		deadLetter{destination: "vero", reason: "undecodable", call: `{"type":`},
 	)
 	for path, want := range map[string]string{
-		"/dead-letters/1": `"message_id":"m1","received_at":"2026-01-02T00:00:00Z","call":{"type":"alias","userId":"<b>","n":12345678901234567890}}`,
+		"/dead-letters/1": `"message_id":"m1","received_at":"2026-01-02T00:00:00Z","user_id":"b","previous_id":"a","call":{"type":"alias","userId":"<b>","n":12345678901234567890}}`,
 		"/dead-letters/2": `"call":"{\"type\":"}`,
 	} {
 		if status, body, _ := f.do(t, "GET", path, ""); status != 200 || !strings.HasSuffix(strings.TrimSpace(body), want) {
@@ -233,7 +264,7 @@ func TestOneIsShownWithItsCall(t *testing.T) {
 
 func TestOneIsReplayedOnce(t *testing.T) {
 	f := newFixture(t)
-	f.bury(t, letter{destination: "vero"}, letter{destination: "mixpanel"})
+	f.storeDeadLetter(t, deadLetter{destination: "vero"}, deadLetter{destination: "mixpanel"})
 	f.want(t, "POST", "/dead-letters/1/replay", "", 200, `{"success":true,"count":1}`)
 	if status, _, _ := f.do(t, "POST", "/dead-letters/1/replay", ""); status != 404 {
 		t.Errorf("got %d for the second time", status)
@@ -248,7 +279,7 @@ func TestOneIsReplayedOnce(t *testing.T) {
 
 func TestOneIsReplayedOnceHoweverManyAsk(t *testing.T) {
 	f := newFixture(t)
-	f.bury(t, letter{destination: "vero"})
+	f.storeDeadLetter(t, deadLetter{destination: "vero"})
 	var done atomic.Int32
 	var asking sync.WaitGroup
 	for range 8 {
@@ -266,7 +297,7 @@ func TestOneIsReplayedOnceHoweverManyAsk(t *testing.T) {
 
 func TestOneIsDiscarded(t *testing.T) {
 	f := newFixture(t)
-	f.bury(t, letter{destination: "vero"}, letter{destination: "gone"})
+	f.storeDeadLetter(t, deadLetter{destination: "vero"}, deadLetter{destination: "gone"})
 	f.want(t, "DELETE", "/dead-letters/1", "", 200, `{"success":true,"count":1}`)
 	f.want(t, "DELETE", "/dead-letters/2", "", 200, `{"success":true,"count":1}`)
 	if got, left := f.log(t), f.ids(t, ""); len(got) != 0 || len(left) != 0 {
@@ -276,7 +307,7 @@ func TestOneIsDiscarded(t *testing.T) {
 
 func TestADeadLetterOfADestinationThatIsGoneStays(t *testing.T) {
 	f := newFixture(t)
-	f.bury(t, letter{destination: "gone"}, letter{destination: "vero"}, letter{destination: "gone"})
+	f.storeDeadLetter(t, deadLetter{destination: "gone"}, deadLetter{destination: "vero"}, deadLetter{destination: "gone"})
 	var body errorBody
 	if status := f.ask(t, "POST", "/dead-letters/1/replay", "", &body); status != 409 || body.Code != "destination_gone" {
 		t.Errorf("got %d %+v", status, body)
@@ -290,13 +321,13 @@ func TestADeadLetterOfADestinationThatIsGoneStays(t *testing.T) {
 // All were received in the same instant.
 func TestAllThatMatchAreReplayedInTheOrderOfTheirCalls(t *testing.T) {
 	f := newFixture(t)
-	f.bury(t,
-		letter{destination: "vero", position: journal.Position{Seq: 9, Index: 1}},
-		letter{destination: "mixpanel", position: journal.Position{Seq: 1}},
-		letter{destination: "vero", position: journal.Position{Seq: 20}, replayed: &journal.Replayed{Letter: 77, Position: journal.Position{Seq: 3}}},
-		letter{destination: "vero", position: journal.Position{Seq: 4}},
-		letter{destination: "vero", position: journal.Position{Seq: 2}, reason: "too_old"},
-		letter{destination: "vero", position: journal.Position{Seq: 9}},
+	f.storeDeadLetter(t,
+		deadLetter{destination: "vero", position: journal.Position{Seq: 9, Index: 1}},
+		deadLetter{destination: "mixpanel", position: journal.Position{Seq: 1}},
+		deadLetter{destination: "vero", position: journal.Position{Seq: 20}, replayed: &journal.Replayed{DeadLetterID: 77, Position: journal.Position{Seq: 3}}},
+		deadLetter{destination: "vero", position: journal.Position{Seq: 4}},
+		deadLetter{destination: "vero", position: journal.Position{Seq: 2}, reason: "too_old"},
+		deadLetter{destination: "vero", position: journal.Position{Seq: 9}},
 	)
 	f.want(t, "POST", "/dead-letters/replay?destination=vero&reason=refused&limit=2", "", 200, `{"success":true,"count":2,"more":true,"until":6}`)
 	f.want(t, "POST", "/dead-letters/replay?destination=vero&reason=refused&limit=2", "", 200, `{"success":true,"count":2}`)
@@ -312,16 +343,16 @@ func TestAllThatMatchAreReplayedInTheOrderOfTheirCalls(t *testing.T) {
 // Else a vendor that refuses them again would get them without end.
 func TestWhatDiesDuringAReplayIsLeftAlone(t *testing.T) {
 	f := newFixture(t)
-	f.bury(t, letter{destination: "vero"}, letter{destination: "vero"}, letter{destination: "vero"})
+	f.storeDeadLetter(t, deadLetter{destination: "vero"}, deadLetter{destination: "vero"}, deadLetter{destination: "vero"})
 	f.want(t, "POST", "/dead-letters/replay?limit=2", "", 200, `{"success":true,"count":2,"more":true,"until":3}`)
-	f.bury(t, letter{destination: "vero"}, letter{destination: "vero"})
+	f.storeDeadLetter(t, deadLetter{destination: "vero"}, deadLetter{destination: "vero"})
 	f.want(t, "POST", "/dead-letters/replay?limit=2&until=3", "", 200, `{"success":true,"count":1}`)
 	if got := f.ids(t, ""); !slices.Equal(got, []uint64{4, 5}) {
 		t.Errorf("%v are left", got)
 	}
 }
 
-func TestReplaysKeepTheirRateWhoeverAsks(t *testing.T) {
+func TestReplays_KeepTheirRateOverAllClients(t *testing.T) {
 	for name, c := range map[string]struct {
 		rate  float64
 		query string
@@ -332,7 +363,7 @@ func TestReplaysKeepTheirRateWhoeverAsks(t *testing.T) {
 	} {
 		f := newFixture(t)
 		for range 9 {
-			f.bury(t, letter{destination: "vero"})
+			f.storeDeadLetter(t, deadLetter{destination: "vero"})
 		}
 		s := f.another(func(config *Config) { config.ReplayRate = c.rate })
 		start := time.Now()
@@ -382,7 +413,7 @@ func TestARequestTakesOnNoMoreThanItCanDoInItsTime(t *testing.T) {
 
 func TestAllThatMatchAreDiscarded(t *testing.T) {
 	f := newFixture(t)
-	f.bury(t, letter{destination: "vero"}, letter{destination: "gone"}, letter{destination: "vero", age: 48 * time.Hour}, letter{destination: "mixpanel"})
+	f.storeDeadLetter(t, deadLetter{destination: "vero"}, deadLetter{destination: "gone"}, deadLetter{destination: "vero", age: 48 * time.Hour}, deadLetter{destination: "mixpanel"})
 	f.want(t, "POST", "/dead-letters/discard?since=24h&after=1", "", 200, `{"success":true,"count":2}`)
 	if got := f.ids(t, ""); !slices.Equal(got, []uint64{1, 3}) {
 		t.Errorf("%v are left", got)
@@ -395,7 +426,7 @@ func TestAllThatMatchAreDiscarded(t *testing.T) {
 
 func TestAnErrorHalfwayTellsHowManyWereDone(t *testing.T) {
 	f := newFixture(t)
-	f.bury(t, letter{destination: "vero"}, letter{destination: "vero"}, letter{destination: "vero"})
+	f.storeDeadLetter(t, deadLetter{destination: "vero"}, deadLetter{destination: "vero"}, deadLetter{destination: "vero"})
 	failing := &hooked{Journal: f.journal}
 	failing.beforeReplay = func() {
 		if len(f.log(t)) == 2 {

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"aka/destinations/adapter"
 	"aka/router/journal"
 	"aka/router/segment"
 	"aka/router/spelling"
@@ -30,7 +29,7 @@ type filter struct {
 	rate          float64 // 0 is the config's
 }
 
-// matches tells whether a dead letter is one of those. The store has chosen by its DeadFilter already.
+// matches reports whether a dead letter is one of those. The store has chosen by its DeadFilter already.
 func (f *filter) matches(d *journal.DeadLetter) bool {
 	e := &d.Entry
 	return (f.Source == "" || f.Source == e.Source) &&
@@ -82,7 +81,7 @@ func (h *deadLetters) filter(r *http.Request, known []string, l limits) (f filte
 		},
 		"reason": func(text string) *problem {
 			f.Reason = text
-			return oneOf("reason", text, deadReasons())
+			return oneOf("reason", text, h.reasons)
 		},
 		"type":       func(text string) *problem { return readType(&f.Type, text) },
 		"source":     func(text string) *problem { return readText(&f.Source, "source", text) },
@@ -91,8 +90,8 @@ func (h *deadLetters) filter(r *http.Request, known []string, l limits) (f filte
 		"status":     func(text string) *problem { return readStatus(&f.status, text) },
 		"since":      func(text string) *problem { return readMoment(&f.since, "since", text, now) },
 		"before":     func(text string) *problem { return readMoment(&f.before, "before", text, now) },
-		"after":      func(text string) *problem { return readID(&f.after, "after", text) },
-		"until":      func(text string) *problem { return readID(&f.until, "until", text) },
+		"after":      func(text string) *problem { return h.readID(&f.after, "after", text) },
+		"until":      func(text string) *problem { return h.readID(&f.until, "until", text) },
 		"limit":      func(text string) *problem { return readLimit(&f.limit, text, l.most) },
 		"rate":       func(text string) *problem { return readRate(&f.rate, text) },
 	}
@@ -108,7 +107,7 @@ func (h *deadLetters) filter(r *http.Request, known []string, l limits) (f filte
 func (h *deadLetters) checkDestination(ctx context.Context, name string) *problem {
 	known := h.destinations()
 	if !h.isConfigured(name) {
-		kinds, err := h.journal.DeadSummary(ctx)
+		kinds, err := h.counts(ctx)
 		if err != nil {
 			return problemOf(err)
 		}
@@ -117,14 +116,6 @@ func (h *deadLetters) checkDestination(ctx context.Context, name string) *proble
 		}
 	}
 	return oneOf("destination", name, known)
-}
-
-func deadReasons() []string {
-	words := make([]string, len(adapter.DeadReasons))
-	for i, reason := range adapter.DeadReasons {
-		words[i] = string(reason)
-	}
-	return words
 }
 
 func oneOf(key, text string, words []string) *problem {
@@ -189,10 +180,10 @@ func readRate(perSecond *float64, text string) *problem {
 	return nil
 }
 
-func readID(id *uint64, key, text string) *problem {
+func (h *deadLetters) readID(id *uint64, key, text string) *problem {
 	n, err := strconv.ParseUint(text, 10, 63)
 	if err != nil {
-		return invalid(key, "the id of a dead letter, a number", text)
+		return invalid(key, "the id of a "+h.one+", a number", text)
 	}
 	*id = n
 	return nil

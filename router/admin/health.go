@@ -19,7 +19,7 @@ type readiness struct {
 	Checks map[string]string `json:"checks"`
 }
 
-// health tells whether calls can be taken.
+// health reports whether calls can be taken.
 type health struct {
 	journal Journal
 	started func() error

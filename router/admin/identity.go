@@ -10,7 +10,7 @@ import (
 // Identity is what is known of an id.
 type Identity struct {
 	ID string `json:"id"`
-	// Destinations say whom it was merged with there.
+	// Destinations say which ids it was merged with there.
 	Destinations []MergesAt `json:"destinations"`
 	// Calls are those that touched it, newest first, as far as they are recorded: see Live.
 	Calls []live.Call `json:"calls"`
@@ -20,8 +20,8 @@ type Identity struct {
 type MergesAt struct {
 	Destination string `json:"destination"`
 	// Remembers is false where remember_merges is off.
-	Remembers bool           `json:"remembers"`
-	Merges    []merges.Known `json:"merges"`
+	Remembers bool                `json:"remembers"`
+	Merges    []merges.Remembered `json:"merges"`
 	// More tells that there are others.
 	More bool `json:"more,omitempty"`
 }
@@ -35,11 +35,11 @@ func (h *liveCalls) identity(r *http.Request) (any, error) {
 	if problem := readText(&id, "id", query["id"]); problem != nil {
 		return nil, problem
 	}
-	h.recorder.Look()
+	h.recorder.Activate()
 	calls := h.recorder.Calls(live.Filter{ID: id}, usualCalls)
 	if calls == nil {
 		calls = []live.Call{}
 	}
-	// Two digests can only be told to be of one id by somebody who has the id: the recorded calls have many.
+	// Matching digests to ids takes the ids: the recorded calls have many.
 	return Identity{ID: id, Destinations: h.merges(r.Context(), id, h.recorder.IDs()), Calls: calls}, nil
 }

@@ -53,8 +53,8 @@ type liveCalls struct {
 	draining              func() Draining
 	explainEntry          func(e *journal.Entry) any
 	merges                func(ctx context.Context, id string, named []string) []MergesAt
-	// mayLook tells whether whoever asked may still look.
-	mayLook func(r *http.Request) bool
+	// mayRead reports whether the client of a request may still read.
+	mayRead func(r *http.Request) bool
 }
 
 // showLive does not begin to look.
@@ -82,7 +82,7 @@ func (h *liveCalls) listCalls(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.recorder.Look()
+	h.recorder.Activate()
 	calls := h.recorder.Calls(f, limit)
 	if calls == nil {
 		calls = []live.Call{}
@@ -130,10 +130,10 @@ func (h *liveCalls) liveFilter(r *http.Request, known []string) (f live.Filter, 
 }
 
 const (
-	// eventGap is how often a viewer is told what has changed, statusGap how often how the destinations do.
+	// eventGap is how often a viewer gets what has changed, statusGap how often the destinations' status.
 	eventGap  = 200 * time.Millisecond
 	statusGap = time.Second
-	// eventTimeout is how long a viewer may take to read what it is told.
+	// eventTimeout is how long a viewer may take to read an event.
 	eventTimeout = 10 * time.Second
 	// streamTime is how long one stream lasts. Who comes back is asked again who it is.
 	streamTime = 5 * time.Minute
@@ -149,8 +149,8 @@ const (
 //	draining      each second: a Draining
 //	overview      each second: a live.Overview
 //
-// Of a call that changes more than once between two events, only the last is told. The query filters nothing out: it names
-// calls that are to be told of however many come in.
+// Of a call that changes more than once between two events, only the last is sent. The query filters nothing out: it names
+// calls that are sent however many come in.
 func (h *liveCalls) events(w http.ResponseWriter, r *http.Request) {
 	filter, _, err := h.liveFilter(r, liveFilters)
 	if err != nil {
@@ -173,7 +173,7 @@ func (h *liveCalls) events(w http.ResponseWriter, r *http.Request) {
 	h.follow(r, viewer, stream)
 }
 
-// follow tells the viewer until it leaves, does not read what it is told, or may not look any more: its token is another one, or
+// follow sends events until the viewer leaves, does not read them, or may not read any more: its token is another one, or
 // its time is over.
 func (h *liveCalls) follow(r *http.Request, viewer *live.Viewer, to *stream) {
 	tick := time.NewTicker(eventGap)
@@ -189,7 +189,7 @@ func (h *liveCalls) follow(r *http.Request, viewer *live.Viewer, to *stream) {
 			calls = calls[n:]
 		}
 		if now := time.Now(); now.Sub(told) >= statusGap {
-			if !h.mayLook(r) {
+			if !h.mayRead(r) {
 				return
 			}
 			told = now
@@ -253,5 +253,5 @@ func reasons() (words []string) {
 	for _, reason := range adapter.DropReasons {
 		words = append(words, string(reason))
 	}
-	return append(words, deadReasons()...)
+	return append(words, adapter.Words(adapter.DeadReasons)...)
 }

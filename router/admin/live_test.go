@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"aka/router/delivery"
+	"aka/router/deststate"
 	"aka/router/journal"
 	"aka/router/live"
 	"aka/router/segment"
@@ -20,13 +21,13 @@ import (
 
 func TestDestinationsSayHowTheyDo(t *testing.T) {
 	f := newFixture(t)
-	f.status = []delivery.Status{{Name: "vero", State: "held", Backlog: 7}}
+	f.status = []delivery.Status{{Name: "vero", DestinationState: delivery.StateOf(deststate.AuthFailed), Backlog: 7}}
 	var list DestinationList
 	if status := f.ask(t, "GET", "/destinations", "", &list); status != 200 || len(list.Destinations) != 1 || list.Destinations[0].Backlog != 7 {
 		t.Fatalf("got %d %+v", status, list)
 	}
 	var one delivery.Status
-	if status := f.ask(t, "GET", "/destinations/vero", "", &one); status != 200 || one.State != "held" {
+	if status := f.ask(t, "GET", "/destinations/vero", "", &one); status != 200 || one.State != deststate.AuthFailed {
 		t.Fatalf("got %d %+v", status, one)
 	}
 	for path, want := range map[string]int{"/destinations/nobody": 404, "/destinations/mixpanel": 503, "/destinations?x=1": 400} {
@@ -48,7 +49,7 @@ func TestTheNewestCallsAreListedOnceSomebodyHasLooked(t *testing.T) {
 	f.accept(t, "jane")
 	pos := f.accept(t, "joe")
 	f.until(t, func() bool { return f.live.Overview().Remembered == 2 })
-	f.live.Saw(pos, entry("joe"), live.Step{Destination: "vero", State: live.Dropped, Reason: "same_ids"})
+	f.live.Observe(pos, entry("joe"), live.Step{Destination: "vero", State: live.Dropped, Reason: "same_ids"})
 	for query, want := range map[string]string{
 		"": "joe jane", "limit=1": "joe", "id=jane": "jane", "reason=same_ids": "joe", "destination=vero&state=dropped": "joe",
 		"destination=mixpanel": "", "type=alias": "", "source=website&type=track": "joe jane",
@@ -75,11 +76,11 @@ func TestTheNewestCallsAreListedOnceSomebodyHasLooked(t *testing.T) {
 
 func TestOneCallIsShownWithWhatWouldBeSent(t *testing.T) {
 	f := newFixture(t)
-	f.live.Look()
+	f.live.Activate()
 	pos := f.accept(t, "jane")
 	f.until(t, func() bool { return f.live.Overview().Remembered == 1 })
-	f.live.Saw(pos, entry("jane"), live.Step{Destination: "vero", State: live.Queued})
-	f.live.Saw(pos, entry("jane"), live.Step{Destination: "vero", State: live.Delivered, Status: 200})
+	f.live.Observe(pos, entry("jane"), live.Step{Destination: "vero", State: live.Queued})
+	f.live.Observe(pos, entry("jane"), live.Step{Destination: "vero", State: live.Delivered, Status: 200})
 	var detail struct {
 		UserID    string `json:"user_id"`
 		Steps     []live.Step
@@ -99,7 +100,7 @@ func TestOneCallIsShownWithWhatWouldBeSent(t *testing.T) {
 func TestWhatIsRecordedAndTheWordsForItAreShown(t *testing.T) {
 	f := newFixture(t)
 	var l Live
-	if status := f.ask(t, "GET", "/live", "", &l); status != 200 || !l.Since.IsZero() || f.live.On() {
+	if status := f.ask(t, "GET", "/live", "", &l); status != 200 || !l.Since.IsZero() || f.live.Enabled() {
 		t.Fatalf("got %d %+v: to ask what is recorded is not to look", status, l)
 	}
 	if len(l.Destinations) != 2 || len(l.Sources) != 2 || len(l.Types) != 6 || l.Reasons["same_ids"] == "" || l.Reasons["refused"] == "" {
@@ -115,7 +116,7 @@ func TestEventsTellOfCallsAsTheyChange(t *testing.T) {
 	stream.until(t, "destinations", `"name":"vero"`)
 	pos := f.accept(t, `"><img src=x onerror=alert(1)>`)
 	stream.until(t, "calls", `img src=x`)
-	f.live.Saw(pos, entry("jane"), live.Step{Destination: "vero", State: live.Delivered, Status: 200})
+	f.live.Observe(pos, entry("jane"), live.Step{Destination: "vero", State: live.Delivered, Status: 200})
 	stream.until(t, "calls", `"state":"delivered"`)
 	stream.until(t, "overview", `"taken":1`)
 }
@@ -158,8 +159,8 @@ func TestOnlyAFewMayListen(t *testing.T) {
 func TestWhoAsksForTheHeadersAloneDoesNotListen(t *testing.T) {
 	f := newFixture(t)
 	status, _, header := f.do(t, "HEAD", "/live/events", "")
-	if status != 200 || header.Get("Content-Type") != "text/event-stream" || f.live.On() {
-		t.Errorf("got %d %v, recording is %v", status, header, f.live.On())
+	if status != 200 || header.Get("Content-Type") != "text/event-stream" || f.live.Enabled() {
+		t.Errorf("got %d %v, recording is %v", status, header, f.live.Enabled())
 	}
 }
 
@@ -230,7 +231,7 @@ func TestThePageMakesNothingOfText(t *testing.T) {
 
 func TestAnIDIsShownWithTheCallsThatTouchedIt(t *testing.T) {
 	f := newFixture(t)
-	f.live.Look()
+	f.live.Activate()
 	f.accept(t, "jane")
 	f.accept(t, "joe")
 	f.until(t, func() bool { return f.live.Overview().Remembered == 2 })

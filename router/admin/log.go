@@ -21,7 +21,7 @@ const maxLevelTime = 30 * 24 * time.Hour
 var errFixedLevel = &problem{http.StatusNotFound, "not_found", "the level of this log cannot be changed while it runs"}
 
 // levels shows and changes the least important line that is logged.
-type levels struct{ log *logging.Steering } // nil when that cannot be
+type levels struct{ log *logging.Control } // nil when that cannot be
 
 func (h *levels) show(r *http.Request) (any, error) {
 	if _, err := readQuery(r); err != nil {
@@ -73,14 +73,14 @@ func (s *Server) recovered(next http.Handler) http.Handler {
 			if err, ok := cause.(runtime.Error); ok {
 				text = err.Error()
 			}
-			s.log.Error("admin: panic; a mistake in aka: report it with the stack", zap.String("error", text), zap.ByteString("stack", debug.Stack()))
+			s.log.Error("admin request failed with a panic", zap.String("hint", "report this mistake in aka with the stack"), zap.String("error", text), zap.ByteString("stack", debug.Stack()))
 			refuse(w, &problem{http.StatusInternalServerError, "internal", "a mistake in aka; the log has more"})
 		}()
 		next.ServeHTTP(w, r)
 	})
 }
 
-// remoteAddress is how the library names whom it speaks with.
+// remoteAddress is how the library names the other end of a connection.
 var remoteAddress = regexp.MustCompile(`(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-fA-F:.%a-z]+\]):\d+`)
 
 // serverLog takes what the library has to say.
@@ -89,6 +89,6 @@ type serverLog struct{ log *zap.Logger }
 // Write logs a line, without addresses.
 func (l serverLog) Write(line []byte) (int, error) {
 	text := remoteAddress.ReplaceAllString(strings.TrimSpace(string(line)), "<address>")
-	l.log.Warn("admin: the HTTP server had trouble", zap.String("error", text))
+	l.log.Warn("admin HTTP server reported an error", zap.String("error", text))
 	return len(line), nil
 }

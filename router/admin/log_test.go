@@ -17,13 +17,13 @@ import (
 func TestTheLogsLevelIsChangedWhileItRuns(t *testing.T) {
 	f := newFixture(t)
 	f.want(t, "GET", "/log/level", "", 404, `{"success":false,"code":"not_found","message":"the level of this log cannot be changed while it runs","error":"the level of this log cannot be changed while it runs"}`)
-	steered := logging.New(logging.Options{Level: "info"}, &strings.Builder{})
-	web := httptest.NewServer(f.another(func(c *Config) { c.Log = logging.Of(steered) }).Handler())
+	operated := logging.New(logging.Options{Level: "info"}, &strings.Builder{})
+	web := httptest.NewServer(f.another(func(c *Config) { c.Log = logging.Of(operated) }).Handler())
 	t.Cleanup(web.Close)
 	f.url = web.URL
 	f.want(t, "GET", "/log/level", "", 200, `{"level":"info","usual":"info"}`)
 	f.want(t, "PUT", "/log/level?level=debug", "", 200, `{"level":"debug","usual":"info"}`)
-	if !steered.Core().Enabled(zapcore.DebugLevel) {
+	if !operated.Core().Enabled(zapcore.DebugLevel) {
 		t.Error("the level is as it was")
 	}
 	for query, want := range map[string]string{
@@ -59,7 +59,7 @@ func TestAPanicIsAnsweredAndLoggedWithoutWhatItQuotes(t *testing.T) {
 	s.recovered(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })).ServeHTTP(answer, nil)
 }
 
-func TestTheLibrarysLinesNameNobody(t *testing.T) {
+func TestServerLog_HasNoNames(t *testing.T) {
 	core, logs := observer.New(zapcore.DebugLevel)
 	lines := log.New(serverLog{zap.New(core)}, "", 0)
 	lines.Print("http: TLS handshake error from 192.0.2.1:4711: EOF")

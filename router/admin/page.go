@@ -17,7 +17,7 @@ var pageFiles embed.FS
 // and nothing of another site.
 const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
-// showIndex shows the page to a browser, and the list of paths to whoever else asks.
+// showIndex shows the page to a browser, and the list of paths to any other client.
 func showIndex(w http.ResponseWriter, r *http.Request) {
 	if strings.Contains(r.Header.Get("Accept"), "text/html") && r.URL.Query().Get("format") != "text" {
 		showPageFile(w, "index.html")

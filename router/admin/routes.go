@@ -21,9 +21,21 @@ POST   /dead-letters/{id}/replay   send it to its destination again
 DELETE /dead-letters/{id}          remove it for good
 POST   /dead-letters/replay        replay all that match
 POST   /dead-letters/discard       discard all that match
+GET    /merges                     the ledger: every merge, sent or not, newest first; with id=ID those of one id
+GET    /merges/{number}            one entry of it
+GET    /merges/export              the ledger as NDJSON, oldest first
+POST   /merges/import              take merges from before aka: a CSV file, with destination=NAME
+GET    /merges/held                aliases that wait for a decision, oldest first
+GET    /merges/held/summary        how many there are, by destination, rule and source
+GET    /merges/held/{id}           one of them, with the evidence
+POST   /merges/held/{id}/approve   send it; POST /merges/held/{id}/refuse: drop it
+POST   /merges/approve             approve all that match; POST /merges/refuse: refuse them
+GET    /merges/decisions           decisions in advance; POST with rule=RULE, until=24h and verdict=approved or refused adds one
+DELETE /merges/decisions/{destination}/{number}  end one
+GET    /dropped                    dropped calls that are kept; each path of /dead-letters is there under /dropped, too
 GET    /destinations               how each destination does
 GET    /destinations/{name}        one of them
-GET    /identity?id=ID             whom an id was merged with, and the calls that touched it lately
+GET    /identity?id=ID             the ids it was merged with, and the calls that touched it lately
 GET    /live                       what is recorded of the calls while somebody looks
 GET    /live/calls                 the newest calls, and where each stands at every destination
 GET    /live/calls/{id}            one of them: every step, and what each destination would be sent
@@ -32,7 +44,7 @@ POST   /explain?source=NAME        what each destination would be sent for a bod
 POST   /destinations/{name}/pause  send it nothing until it is resumed
 POST   /destinations/{name}/resume go on; with anyway=true, a destination that refuses every call: those that wait may die
 DELETE /destinations/{name}        forget what waits for one that is not configured any more
-POST   /reload                     go by the config's file as it is now
+POST   /reload                     apply the config file as it is now
 POST   /drain                      take no more calls, and end when all have been delivered
 DELETE /drain                      take calls again; GET tells how far it is
 GET    /log/level                  the least important line that is logged
@@ -40,10 +52,14 @@ PUT    /log/level?level=LEVEL      change it; with for=10m, until then
 GET    /access                     what you may do: full, or read
 GET    /login                      the form to sign in with a token; POST /logout to sign out
 
-Dead letters are chosen by destination=NAME, reason=REASON, type=TYPE, source=NAME, id=ID (a userId, anonymousId or
+Dead letters and dropped calls are chosen by destination=NAME, reason=REASON, type=TYPE, source=NAME, id=ID (a userId, anonymousId or
 previousId), message_id=ID, status=CODE, since=24h and before=1h (or a time, RFC 3339), after=ID, until=ID and limit=N. A
 list goes on with after=NEXT; a replay or discard of many that says "more" is asked again, with until=UNTIL. A replay of many
 takes rate=N, dead letters per second, to go slower than dead_letters.replay_rate.
+
+The ledger is filtered by id=ID, destination=NAME, rule=RULE, verdict=VERDICT, source=NAME, since=24h and until=1h. A list goes on
+with before=NEXT. Held aliases are chosen by destination=NAME, rule=RULE, source=NAME and before=1h (held before then); to
+decide about all takes all=true. A decision that says "left" is asked again, with before=BEFORE and without all.
 
 Where admin.token_file or admin.read_token_file is set, every path but /healthz and /readyz takes "Authorization: Bearer
 TOKEN"; the read token changes nothing. Where neither is, what changes something takes the header "X-Aka-Admin: 1".
@@ -63,6 +79,25 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("/dead-letters/{id}/replay", methods{"POST": s.answer(s.dead.replay)})
 	mux.Handle("/dead-letters/replay", methods{"POST": s.answer(s.dead.replayAll)})
 	mux.Handle("/dead-letters/discard", methods{"POST": s.answer(s.dead.discardAll)})
+	mux.Handle("/merges", methods{"GET": s.answer(s.merges.list)})
+	mux.Handle("/merges/{number}", methods{"GET": s.answer(s.merges.show)})
+	mux.Handle("/merges/export", methods{"GET": http.HandlerFunc(s.merges.export)})
+	mux.Handle("/merges/import", methods{"POST": s.answerTo(s.merges.importFile)})
+	mux.Handle("/merges/held", methods{"GET": s.answer(s.merges.listHeld)})
+	mux.Handle("/merges/held/summary", methods{"GET": s.answer(s.merges.summary)})
+	mux.Handle("/merges/held/{id}", methods{"GET": s.answer(s.merges.showHeld)})
+	mux.Handle("/merges/held/{id}/approve", methods{"POST": s.answer(s.merges.approve)})
+	mux.Handle("/merges/held/{id}/refuse", methods{"POST": s.answer(s.merges.refuse)})
+	mux.Handle("/merges/approve", methods{"POST": s.answer(s.merges.approveAll)})
+	mux.Handle("/merges/refuse", methods{"POST": s.answer(s.merges.refuseAll)})
+	mux.Handle("/merges/decisions", methods{"GET": s.answer(s.merges.decisions), "POST": s.answer(s.merges.addDecision)})
+	mux.Handle("/merges/decisions/{destination}/{number}", methods{"DELETE": s.answer(s.merges.removeDecision)})
+	mux.Handle("/dropped", methods{"GET": s.answer(asDropped(s.dropped.list))})
+	mux.Handle("/dropped/summary", methods{"GET": s.answer(asDropped(s.dropped.summary))})
+	mux.Handle("/dropped/{id}", methods{"GET": s.answer(s.dropped.show), "DELETE": s.answer(s.dropped.discard)})
+	mux.Handle("/dropped/{id}/replay", methods{"POST": s.answer(s.dropped.replay)})
+	mux.Handle("/dropped/replay", methods{"POST": s.answer(s.dropped.replayAll)})
+	mux.Handle("/dropped/discard", methods{"POST": s.answer(s.dropped.discardAll)})
 	mux.Handle("/destinations/{name}/pause", methods{"POST": s.answer(s.control.pause)})
 	mux.Handle("/destinations/{name}/resume", methods{"POST": s.answer(s.control.resume)})
 	mux.Handle("/reload", methods{"POST": s.answer(s.control.reload)})
@@ -117,7 +152,14 @@ func withHeaders(next http.Handler) http.Handler {
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'") // a page says what else it needs
 		w.Header().Set("Cross-Origin-Resource-Policy", "same-origin")
 		w.Header().Set("Referrer-Policy", "same-origin") // with less, browsers would not say where a form comes from
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		r.Body = http.MaxBytesReader(w, r.Body, bodyLimit(r))
 		next.ServeHTTP(w, r)
 	})
+}
+
+func bodyLimit(r *http.Request) int64 {
+	if r.URL.Path == importPath {
+		return MaxImport
+	}
+	return maxBody
 }

@@ -21,16 +21,16 @@ import (
 // Tokens are the files of the tokens that let in. They are read for each request, so that a new token counts at once and
 // the old one no more.
 type Tokens struct {
-	// TokenFile is the file of the token that allows everything: at least 16 characters on one line. It is read for each
-	// request, so that a new token counts at once. /healthz and /readyz need none. Without it, who reaches
-	// the address may do everything, so the address must be a loopback one. Default: none.
+	// TokenFile is the file of the token that allows everything: at least 16 characters on one line. aka reads it for each
+	// request, so a new token works at once. /healthz and /readyz need none. Without a token, everyone who reaches the address
+	// may do everything, so it must be a loopback address. Default: none.
 	TokenFile string `yaml:"token_file"`
-	// ReadTokenFile is the file of another token, which allows to read: for scrapers, and for people who only look. Without
-	// a token_file beside it, nobody may change anything. Default: none.
+	// ReadTokenFile is the file of another token, which allows only to read. It is for scrapers, and for people who only look.
+	// Without a token_file beside it, no token allows changes. Default: none.
 	ReadTokenFile string `yaml:"read_token_file"`
 }
 
-// AreSet tells whether a token is needed.
+// AreSet reports whether a token is needed.
 func (t Tokens) AreSet() bool { return t.TokenFile != "" || t.ReadTokenFile != "" }
 
 const (
@@ -124,7 +124,7 @@ func cutNewline(text string) string {
 	return strings.TrimSuffix(text, "\n")
 }
 
-// IsPlain tells whether a token has only what can be in one.
+// IsPlain reports whether a token has only what can be in one.
 func IsPlain(token string) bool {
 	return !strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' })
 }
@@ -153,24 +153,24 @@ func (g *guard) byHeader(r *http.Request) (granted access, given bool, p *proble
 
 // byToken returns what a token allows that came from an address. A wrong one counts against the address.
 func (g *guard) byToken(token, remote string) (access, *problem) {
-	guesses := g.guesses.of(remote, time.Now())
-	if guesses == nil {
-		return nothing, refusedGuesser
+	loginLimiter := g.loginLimiter.of(remote, time.Now())
+	if loginLimiter == nil {
+		return nothing, refusedTooMany
 	}
 	granted, p := g.byDigest(sha256.Sum256([]byte(token)))
 	if p != nil || granted != nothing {
-		guesses.takeBack()
+		loginLimiter.takeBack()
 		return granted, p
 	}
-	g.log.Warn("a wrong token was refused: if nobody mistyped it, see to it who reaches admin.listen")
+	g.log.Warn("wrong admin token refused", zap.String("hint", "if it was not a typing mistake, restrict access to admin.listen"))
 	return nothing, refusedToken
 }
 
 // byDigest logs why a token cannot be checked, once for each reason.
 func (g *guard) byDigest(given digest) (access, *problem) {
 	granted, err := g.accessOf(given)
-	g.tokenTrouble.say(err, func() {
-		g.log.Error("an admin token cannot be read, and lets nobody in: mend its file", zap.Error(err))
+	g.tokenError.say(err, func() {
+		g.log.Error("cannot read admin token, access denied", zap.String("hint", "correct its file"), zap.Error(err))
 	})
 	if granted == nothing && err != nil {
 		return nothing, refusedUnreadable
@@ -178,14 +178,14 @@ func (g *guard) byDigest(given digest) (access, *problem) {
 	return granted, nil
 }
 
-// trouble is what went wrong last.
-type trouble struct {
+// lastError is what went wrong last.
+type lastError struct {
 	mu   sync.Mutex
 	last string
 }
 
 // say has it said when it is not what was said last.
-func (t *trouble) say(err error, say func()) {
+func (t *lastError) say(err error, say func()) {
 	text := ""
 	if err != nil {
 		text = err.Error()
@@ -199,30 +199,30 @@ func (t *trouble) say(err error, say func()) {
 }
 
 const (
-	// guessBurst wrong tokens may come from an address, then one in each guessInterval.
-	guessBurst    = 10
-	guessInterval = 6 * time.Second
-	// maxGuessers is how many addresses are told apart. All others share what one may do.
-	maxGuessers = 1000
+	// attemptBurst wrong tokens may come from an address, then one in each attemptInterval.
+	attemptBurst    = 10
+	attemptInterval = 6 * time.Second
+	// maxClients is how many addresses are counted each. All others share one limit.
+	maxClients = 1000
 )
 
-// guesses bounds how fast tokens can be guessed. It is safe for concurrent use; the zero value is ready.
-type guesses struct {
+// loginLimiter bounds how fast tokens can be guessed. It is safe for concurrent use; the zero value is ready.
+type loginLimiter struct {
 	mu     sync.Mutex
 	by     map[netip.Prefix]*rate.Limiter
 	others *rate.Limiter
 }
 
-// guess is one that was counted.
-type guess struct {
+// attempt is one that was counted.
+type attempt struct {
 	reservation *rate.Reservation
 	at          time.Time
 }
 
-func (g *guess) takeBack() { g.reservation.CancelAt(g.at) }
+func (g *attempt) takeBack() { g.reservation.CancelAt(g.at) }
 
 // of counts one guess of an address; nil is one too many.
-func (g *guesses) of(remote string, now time.Time) *guess {
+func (g *loginLimiter) of(remote string, now time.Time) *attempt {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	reservation := g.limiter(network(remote), now).ReserveN(now, 1)
@@ -230,32 +230,34 @@ func (g *guesses) of(remote string, now time.Time) *guess {
 		reservation.CancelAt(now)
 		return nil
 	}
-	return &guess{reservation, now}
+	return &attempt{reservation, now}
 }
 
-func (g *guesses) limiter(from netip.Prefix, now time.Time) *rate.Limiter {
+func (g *loginLimiter) limiter(from netip.Prefix, now time.Time) *rate.Limiter {
 	if known := g.by[from]; known != nil {
 		return known
 	}
 	if g.by == nil {
-		g.by, g.others = map[netip.Prefix]*rate.Limiter{}, newGuessLimiter()
+		g.by, g.others = map[netip.Prefix]*rate.Limiter{}, newAttemptLimiter()
 	}
-	if len(g.by) >= maxGuessers {
+	if len(g.by) >= maxClients {
 		for address, limiter := range g.by {
-			if limiter.TokensAt(now) >= guessBurst {
+			if limiter.TokensAt(now) >= attemptBurst {
 				delete(g.by, address)
 			}
 		}
 	}
-	if len(g.by) >= maxGuessers {
+	if len(g.by) >= maxClients {
 		return g.others
 	}
-	limiter := newGuessLimiter()
+	limiter := newAttemptLimiter()
 	g.by[from] = limiter
 	return limiter
 }
 
-func newGuessLimiter() *rate.Limiter { return rate.NewLimiter(rate.Every(guessInterval), guessBurst) }
+func newAttemptLimiter() *rate.Limiter {
+	return rate.NewLimiter(rate.Every(attemptInterval), attemptBurst)
+}
 
 // network is an address, or of IPv6 what one subscriber has.
 func network(remote string) netip.Prefix {

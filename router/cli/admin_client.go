@@ -145,15 +145,15 @@ func reachable(host string) string {
 }
 
 // list reads as many pages as the limit needs, 0 being all, and returns the id before those that are left, or 0.
-func (c *adminClient) list(ctx context.Context, query url.Values, limit int, show func(admin.DeadLetters) error) (next uint64, err error) {
+func (c *adminClient) list(ctx context.Context, kind keptKind, query url.Values, limit int, show func(admin.DeadLetters) error) (next uint64, err error) {
 	for listed := 0; ; {
 		size := admin.MaxList
 		if limit > 0 {
 			size = min(size, limit-listed)
 		}
 		query.Set("limit", strconv.Itoa(size))
-		var page admin.DeadLetters
-		if err := c.do(ctx, http.MethodGet, "/dead-letters", query, &page); err != nil {
+		page, err := c.page(ctx, kind, query)
+		if err != nil {
 			return 0, err
 		}
 		if err := show(page); err != nil {
@@ -167,29 +167,46 @@ func (c *adminClient) list(ctx context.Context, query url.Values, limit int, sho
 	}
 }
 
-func (c *adminClient) show(ctx context.Context, id string) (letter admin.DeadLetter, err error) {
-	if err := c.do(ctx, http.MethodGet, "/dead-letters/"+id, nil, &letter); err != nil {
-		return letter, deadLetterError(id, err)
+func (c *adminClient) show(ctx context.Context, kind keptKind, id string) (deadLetter admin.DeadLetter, err error) {
+	if err := c.do(ctx, http.MethodGet, kind.path+"/"+id, nil, &deadLetter); err != nil {
+		return deadLetter, kind.failed(id, err)
 	}
-	return letter, nil
+	return deadLetter, nil
 }
-
-func deadLetterError(id string, err error) error { return fmt.Errorf("dead letter %s: %w", id, err) }
 
 // do sends one request and decodes the answer. A refusal is a *refusal.
 func (c *adminClient) do(ctx context.Context, method, path string, query url.Values, into any) error {
-	request, err := http.NewRequestWithContext(ctx, method, c.base+path+"?"+query.Encode(), nil)
+	return c.send(ctx, method, path, query, nil, into)
+}
+
+// send is do with a body.
+func (c *adminClient) send(ctx context.Context, method, path string, query url.Values, body io.Reader, into any) error {
+	response, err := c.ask(ctx, method, path, query, body)
 	if err != nil {
 		return err
 	}
+	defer response.Body.Close()
+	return c.decode(response, into)
+}
+
+// ask sends one request and returns the answer, whose body is to be closed.
+func (c *adminClient) ask(ctx context.Context, method, path string, query url.Values, body io.Reader) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, c.base+path+"?"+query.Encode(), body)
+	if err != nil {
+		return nil, err
+	}
 	if err := c.prove(request); err != nil {
-		return err
+		return nil, err
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return c.unreachable(err)
+		return nil, c.unreachable(err)
 	}
-	defer response.Body.Close()
+	return response, nil
+}
+
+// decode reads an answer.
+func (c *adminClient) decode(response *http.Response, into any) error {
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
 		return c.unreachable(err)

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -25,13 +28,20 @@ func newCheck() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "check",
 		Short: "Check the config and show every value that it has, or try its credentials",
-		Long: `Check reads the config as serve would, secrets too, and lists every mistake with its file and line.
-A config without mistakes is shown as it is in effect: every default filled in, secrets masked. The last line, on the standard
-error, is OK and the number of destinations and sources.
+		Long: `Check reads the config and its secrets as serve would. It lists every mistake with its file and line.
+If there is none, it prints the config in effect: with every default, and with secrets masked. On the standard error it
+prints the rules of merges in effect, and at last OK with the number of destinations and sources.
 
-With --probe it asks the vendors instead whether they take the credentials, by requests that change nothing there: no call is sent.
-What it finds is one of: accepted (those that are made up were refused, and these were not), refused, reachable (the vendor
-does not tell), unreachable, or not_probed. The exit code is 1 when a destination's credentials are refused or it cannot be reached.`,
+With --probe it asks the vendors whether they accept the credentials. The requests change nothing, and no call is sent. A
+result is one of:
+
+  accepted     the vendor accepts these credentials, and refuses made-up ones
+  refused      the vendor refuses these credentials
+  reachable    the vendor answers, but does not say whether they are right
+  unreachable  the vendor does not answer
+  not_probed   there is no probe for this destination
+
+The exit code is 1 if credentials are refused, or a destination cannot be reached.`,
 		Example: `  aka check --config /etc/aka/config.yaml
   aka check --probe
   aka check --probe --output json | jq '.[] | select(.finding == "refused")'`,
@@ -47,7 +57,7 @@ does not tell), unreachable, or not_probed. The exit code is 1 when a destinatio
 			case probe:
 				err = showProbes(command.OutOrStdout(), output, explain.Probe(config))
 			default:
-				_, err = command.OutOrStdout().Write(config.Effective())
+				err = showConfig(command, config)
 			}
 			if err != nil {
 				return err
@@ -57,14 +67,43 @@ does not tell), unreachable, or not_probed. The exit code is 1 when a destinatio
 		},
 	}
 	addConfigFlag(command, &path)
-	command.Flags().BoolVar(&probe, "probe", false, "ask the vendors whether they take the credentials")
-	command.Flags().VarP(output, "output", "o", "how to show what --probe finds: text or json")
+	command.Flags().BoolVar(&probe, "probe", false, "ask the vendors whether they accept the credentials")
+	command.Flags().VarP(output, "output", "o", "output format of --probe: text or json")
 	return command
+}
+
+// showConfig prints the config in effect, and its rules of merges on the standard error.
+func showConfig(command *cobra.Command, config *config.Config) error {
+	if _, err := command.OutOrStdout().Write(config.Effective()); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(command.ErrOrStderr(), strings.Join(mergeLines(config), "\n"))
+	return err
 }
 
 // okLine goes to the standard error, for what is on the standard output is YAML or JSON.
 func okLine(config *config.Config) string {
 	return fmt.Sprintf("OK: %s, %s", counted(len(config.Destinations), "destination"), counted(len(config.Sources), "source"))
+}
+
+// mergeLines returns the rules of merges in effect: one line for all destinations that have the same.
+func mergeLines(config *config.Config) (lines []string) {
+	names := map[string][]string{}
+	for _, name := range slices.Sorted(maps.Keys(config.Destinations)) {
+		d := config.Destinations[name]
+		rules := d.MergeOptions.Rules.String()
+		if !*d.RememberMerges {
+			rules += "; remember_merges is off, so only the rules direction and blocked_ids can fire"
+		}
+		if names[rules] == nil {
+			lines = append(lines, rules)
+		}
+		names[rules] = append(names[rules], name)
+	}
+	for i, rules := range lines {
+		lines[i] = fmt.Sprintf("merges at %s: %s", strings.Join(names[rules], ", "), rules)
+	}
+	return lines
 }
 
 func counted(n int, noun string) string {
@@ -123,7 +162,7 @@ func addConfigFlag(command *cobra.Command, path *string) {
 	_ = command.MarkFlagFilename("config", "yaml")
 }
 
-// missingSecret stands for the secrets of a config that is read and not run.
+// missingSecret is used for the secrets of a config that is read and not run.
 const missingSecret = "missing-secret"
 
 // loadConfig reads the named file, else the first of the default ones that is there.

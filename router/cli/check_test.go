@@ -14,10 +14,31 @@ destinations:
   vero: { settings: { auth_token: token-1 } }
 `
 
+// safeRules are the rules of merges of a config that says nothing.
+const safeRules = "known_users hold, device_of_another_user drop, direction drop, max_ids 50 per 7d hold"
+
+func TestCheckShowsTheRulesOfMergesOnceWhereTheyAreTheSame(t *testing.T) {
+	config := `
+sources: { website: { write_key: write-key-1 } }
+destinations:
+  kissmetrics: { remember_merges: false, settings: { api_key: key-1 } }
+  mixpanel: { settings: { token: token-1, id_merge: legacy } }
+  vero: { settings: { auth_token: token-1 } }
+  vero-eu: { type: vero, settings: { auth_token: token-2 }, merges: { known_users: drop, blocked_ids: [test-*] } }
+`
+	want := "merges at kissmetrics: " + safeRules + "; remember_merges is off, so only the rules direction and blocked_ids can fire\n" +
+		"merges at mixpanel, vero: " + safeRules + "\n" +
+		"merges at vero-eu: " + strings.Replace(safeRules, "known_users hold", "known_users drop", 1) + ", blocked_ids 1\n" +
+		"OK: 4 destinations, 1 source\n"
+	if got := runAka(t, "check", "--config", writeConfig(t, config)); got.code != exitDone || got.errOut != want {
+		t.Errorf("exit code %d, got\n%swant\n%s", got.code, got.errOut, want)
+	}
+}
+
 func TestCheckShowsTheConfigInEffectWithoutSecrets(t *testing.T) {
 	path := writeConfig(t, checkedConfig)
 	got := runAka(t, "check", "--config", path)
-	if got.code != exitDone || got.errOut != "OK: 1 destination, 1 source\n" {
+	if got.code != exitDone || !strings.HasSuffix(got.errOut, "\nOK: 1 destination, 1 source\n") {
 		t.Fatalf("exit code %d: %s", got.code, got.errOut)
 	}
 	for _, want := range []string{"auth_token: <secret>", "write_key: <secret>", "order: strict", "max_bytes: 10GiB"} {
@@ -35,8 +56,8 @@ func TestCheckShowsTheConfigInEffectWithoutSecrets(t *testing.T) {
 // The line stands on the standard error: what is on the standard output stays YAML.
 func TestCheckSaysOKLastAndHowMuchThereIs(t *testing.T) {
 	two := strings.NewReplacer("vero:", "kissmetrics: { settings: { api_key: key-1 } }\n  vero:", "sources: {", "sources: { shop: { write_key: write-key-2 },").Replace(checkedConfig)
-	for config, want := range map[string]string{checkedConfig: "OK: 1 destination, 1 source\n", two: "OK: 2 destinations, 2 sources\n"} {
-		if got := runAka(t, "check", "--config", writeConfig(t, config)); got.code != exitDone || got.errOut != want || strings.Contains(got.out, "OK:") {
+	for config, want := range map[string]string{checkedConfig: "\nOK: 1 destination, 1 source\n", two: "\nOK: 2 destinations, 2 sources\n"} {
+		if got := runAka(t, "check", "--config", writeConfig(t, config)); got.code != exitDone || !strings.HasSuffix(got.errOut, want) || strings.Contains(got.out, "OK:") {
 			t.Errorf("exit code %d, errors %q, want %q, output\n%s", got.code, got.errOut, want, got.out)
 		}
 	}
@@ -66,7 +87,7 @@ func TestCheckRefusesASecretWithWhatIsNeverInOne(t *testing.T) {
 			t.Fatal(err)
 		}
 		path := writeConfig(t, "sources: { website: { write_key: write-key-1 } }\ndestinations: { vero: { settings: { "+text+" } } }\n")
-		want := "OK: 1 destination, 1 source\n"
+		want := "merges at vero: " + safeRules + "\nOK: 1 destination, 1 source\n"
 		if c.want != "" {
 			want = "aka: " + path + ":2: destinations.vero.settings." + c.want + "\n"
 		}

@@ -24,15 +24,15 @@ const (
 	exitDone     = 0
 	exitFailed   = 1
 	exitWrongUse = 2
-	// exitNoReader is what a shell shows of a program that SIGPIPE ended, as most are where nobody reads their output any more.
+	// exitNoReader is what a shell shows of a program that SIGPIPE ended, as most are whose output has lost its reader.
 	exitNoReader = 128 + int(syscall.SIGPIPE)
 )
 
 // Main runs the command that the arguments name and returns the process's exit code: 0 when it is done, 1 when it failed, 2
-// when it was used wrongly. What went wrong is told once, on errOut. Where nobody reads out any more, as behind aka ... | head,
-// that is told nowhere.
+// when it was used wrongly. What went wrong is printed once, on errOut. Where out has lost its reader, as behind aka ... | head,
+// nothing is printed.
 func Main(args []string, in io.Reader, out, errOut io.Writer) int {
-	// Go ends a program whose standard output or error nobody reads any more, at its next line: journald that starts anew would
+	// Go ends a program whose standard output or error has lost its reader, at its next line: journald that starts anew would
 	// end aka. So it is an error like any other.
 	signal.Ignore(syscall.SIGPIPE)
 	return run(context.Background(), args, in, out, errOut)
@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	return code
 }
 
-var errNoReader = errors.New("nobody reads the standard output")
+var errNoReader = errors.New("the standard output has no reader")
 
 // stdout is the standard output. It fails with errNoReader, and nothing else does.
 type stdout struct{ io.Writer }
@@ -72,8 +72,8 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "aka [command]",
 		Short: "Route Segment calls to many vendors, identities in order",
-		Long: `Aka takes calls as Segment's SDKs send them, keeps each on disk before it answers, and delivers it to every
-configured vendor in that vendor's own words. What changes an identity arrives in order, and never by accident.
+		Long: `Aka accepts calls from Segment's SDKs, and stores each on disk before it answers. It translates each call for every configured
+vendor, and delivers it. Calls that change an identity arrive in order, and aka never merges two people by accident.
 
 New here? Run "aka demo": it needs no config, no account and no network.`,
 		Example: `  aka demo                         what aka does, in one screen
@@ -87,7 +87,7 @@ New here? Run "aka demo": it needs no config, no account and no network.`,
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(
 		newServe(), newCheck(), newExplain(),
-		newDead(), newDestination(), newReload(), newDrain(), newLog(), newHealth(),
+		newDead(), newDropped(), newMerges(), newDestination(), newReload(), newDrain(), newLog(), newHealth(),
 		newJournal(),
 		newSimulate(), newDemo(),
 		newInit(), newSchema(), newMan(), newVersion(),
@@ -160,10 +160,10 @@ func failureText(err error) string {
 var errStoppedAtOnce = errors.New("stopped at once by a second signal")
 
 // sameStop is how soon after a signal another one of its kind is the same stop: what runs a program often signals it and its
-// process group, so that it is told twice.
+// process group, so that it gets two.
 const sameStop = 500 * time.Millisecond
 
-// untilSignalled runs what goes on until it is told to stop. The first SIGINT or SIGTERM, or another of the signals, ends its
+// untilSignalled runs what goes on until a signal stops it. The first SIGINT or SIGTERM, or another of the signals, ends its
 // context, so that it can stop in order. The second one is an error, and does not wait for it.
 func untilSignalled(ctx context.Context, run func(context.Context) error, others ...os.Signal) error {
 	signals := make(chan os.Signal, 2)
@@ -173,13 +173,13 @@ func untilSignalled(ctx context.Context, run func(context.Context) error, others
 	defer stop()
 	done := make(chan error, 1)
 	go func() { done <- run(ctx) }()
-	var told firstSignal
+	var result firstSignal
 	for {
 		select {
 		case err := <-done:
 			return err
 		case got := <-signals:
-			if told.is(got, time.Now()) {
+			if result.is(got, time.Now()) {
 				stop()
 				continue
 			}
@@ -194,7 +194,7 @@ type firstSignal struct {
 	at     time.Time
 }
 
-// is tells whether a signal is the first one, or is the same stop.
+// is reports whether a signal is the first one, or is the same stop.
 func (f *firstSignal) is(got os.Signal, now time.Time) bool {
 	if f.signal == nil {
 		f.signal, f.at = got, now

@@ -152,7 +152,7 @@ func writeConfig(t *testing.T, text string) string {
 	return path
 }
 
-// noReader is a standard output that nobody reads any more.
+// noReader is a standard output that has lost its reader.
 type noReader struct{}
 
 func (noReader) Write([]byte) (int, error) {
@@ -173,7 +173,7 @@ func TestAReaderThatHasEnoughIsNoFailureToTellOf(t *testing.T) {
 	}
 }
 
-// Without more, Go ends a process that writes where nobody reads: it could clean nothing up.
+// Without more, Go ends a process that writes to a pipe without a reader: it could clean nothing up.
 func TestAClosedOutputIsAnErrorAndNoSignal(t *testing.T) {
 	reader, writer, err := os.Pipe()
 	if err != nil {

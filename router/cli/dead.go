@@ -15,8 +15,9 @@ import (
 	"aka/router/admin"
 )
 
-// deadFlags are the flags of aka dead. A subcommand has those that mean something to it.
+// deadFlags are the flags of aka dead, and of aka dropped. A subcommand has those that mean something to it.
 type deadFlags struct {
+	kind keptKind
 	adminFlags
 	output choice
 	all    bool
@@ -26,22 +27,25 @@ type deadFlags struct {
 }
 
 func newDead() *cobra.Command {
-	command := &cobra.Command{
+	return newKept(deadKind, &cobra.Command{
 		Use:   "dead",
-		Short: "List, show, replay or discard the calls that were given up on",
-		Long: `A call that a destination can never take, or did not take in time, becomes a dead letter: it is kept, with the reason,
-until it is replayed, discarded, older than the config's dead_letters.max_age, or the oldest of more than
-dead_letters.max_bytes.
+		Short: "List, show, replay or discard dead letters",
+		Long: `List, show, replay or discard dead letters of a running aka, at its admin address.
 
-These commands ask a running aka at its admin address.`,
+A call becomes a dead letter if a destination refuses it for good, or did not accept it in time. aka stores it with the
+reason. It stays until you replay or discard it, or until it reaches the config's dead_letters.max_age or max_bytes.`,
 		Example: `  aka dead list --destination vero --since 24h
   aka dead show 17
   aka dead replay 17 18
   aka dead replay --all --destination vero --reason too_old`,
-		Args: cobra.NoArgs,
-		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
-	}
-	flags := &deadFlags{output: choice{value: "table", words: []string{"table", "json"}}}
+	})
+}
+
+// newKept completes a command whose subcommands are about one kind of kept calls.
+func newKept(kind keptKind, command *cobra.Command) *cobra.Command {
+	command.Args = cobra.NoArgs
+	command.RunE = func(command *cobra.Command, _ []string) error { return command.Help() }
+	flags := &deadFlags{kind: kind, output: choice{value: "table", words: []string{"table", "json"}}}
 	command.AddCommand(newDeadList(flags), newDeadShow(flags), newDeadReplay(flags), newDeadDiscard(flags))
 	for _, below := range command.Commands() {
 		flags.addTo(below)
@@ -56,14 +60,14 @@ const usualList = 100
 func newDeadList(flags *deadFlags) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "list",
-		Short: "List dead letters, the first to die first",
-		Long: `List shows dead letters by their ids, which is the order in which they died. Those that --destination, --reason, --type and
---source leave out cost next to nothing; all others are read, some ten thousand per second.`,
-		Example: `  aka dead list
+		Short: "List " + flags.kind.many + ", oldest first",
+		Long: `List shows ` + flags.kind.many + ` in the order of their ids, which is the order in which they were stored. The filters --destination, --reason,
+--type and --source are fast. Other filters read all that are stored, about ten thousand per second.`,
+		Example: flags.kind.examples(`  aka dead list
   aka dead list --summary
   aka dead list --destination vero --reason refused --since 24h
   aka dead list --id jen@email.com
-  aka dead list --limit 0 --output json | jq '.dead_letters[].detail'`,
+  aka dead list --limit 0 --output json | jq '.dead_letters[].detail'`),
 		Args: noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
 			client, err := flags.client()
@@ -75,14 +79,14 @@ func newDeadList(flags *deadFlags) *cobra.Command {
 				return flags.summarize(command, client, query)
 			}
 			pages := flags.pages(command.OutOrStdout())
-			next, err := client.list(command.Context(), query, int(flags.limit), pages.page)
+			next, err := client.list(command.Context(), flags.kind, query, int(flags.limit), pages.page)
 			if err != nil {
 				return err
 			}
 			return pages.end(next)
 		},
 	}
-	flags.addFilters(command, usualList, "dead letters to list, 0 for all")
+	flags.addFilters(command, usualList, flags.kind.many+" to list, 0 for all")
 	command.Flags().BoolVar(&flags.summary, "summary", false, "only how many there are, by destination and reason")
 	for _, name := range []string{"id", "message-id", "status", "since", "before", "after", "until", "limit"} {
 		command.MarkFlagsMutuallyExclusive("summary", name)
@@ -91,31 +95,31 @@ func newDeadList(flags *deadFlags) *cobra.Command {
 }
 
 func (f *deadFlags) summarize(command *cobra.Command, client *adminClient, query url.Values) error {
-	var summary admin.DeadSummary
-	if err := client.do(command.Context(), http.MethodGet, "/dead-letters/summary", query, &summary); err != nil {
+	summary, shown, err := client.summary(command.Context(), f.kind, query)
+	if err != nil {
 		return err
 	}
-	return f.write(command.OutOrStdout(), summary, func(t *deadText) { t.summary(summary) })
+	return f.write(command.OutOrStdout(), shown, func(t *deadText) { t.summary(summary) })
 }
 
 func newDeadShow(flags *deadFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:     "show ID...",
-		Short:   "Show dead letters with their calls",
-		Example: `  aka dead show 17`,
-		Args:    someIDs,
+		Short:   "Show " + flags.kind.many + " with their calls",
+		Example: flags.kind.examples(`  aka dead show 17`),
+		Args:    flags.someIDs,
 		RunE: func(command *cobra.Command, ids []string) error {
 			client, err := flags.client()
 			if err != nil {
 				return err
 			}
 			for _, id := range ids {
-				letter, err := client.show(command.Context(), id)
+				deadLetter, err := client.show(command.Context(), flags.kind, id)
 				if err != nil {
 					return err
 				}
-				explained := explainLetter(letter)
-				if err := flags.write(command.OutOrStdout(), explained, func(t *deadText) { t.letter(explained) }); err != nil {
+				explained := explainDeadLetter(deadLetter)
+				if err := flags.write(command.OutOrStdout(), explained, func(t *deadText) { t.deadLetter(explained) }); err != nil {
 					return err
 				}
 			}
@@ -127,36 +131,36 @@ func newDeadShow(flags *deadFlags) *cobra.Command {
 func newDeadReplay(flags *deadFlags) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "replay [ID...]",
-		Short: "Send dead letters to their destinations again",
-		Long: `Replay puts calls back into the journal, each for its own destination only and with its messageId. They are translated
-anew, so that mended settings count. Ids go in the order given; with --all, calls go in the order in which they were once
-accepted, and what dies meanwhile is left alone. No more go per second than the config's dead_letters.replay_rate.
+		Short: "Send " + flags.kind.many + " to their destinations again",
+		Long: `Replay puts calls back into the journal, each for its own destination only, with the same messageId. aka translates them
+again, so corrected settings count. Ids are replayed in the order given. With --all, calls are replayed in the order in which
+aka accepted them. Calls that are stored meanwhile stay. The config's dead_letters.replay_rate limits the calls per second.
 
-A replay that was interrupted is gone on with by running it again.`,
-		Example: `  aka dead replay 17 18
+To continue an interrupted replay, run it again.`,
+		Example: flags.kind.examples(`  aka dead replay 17 18
   aka dead replay --all --destination vero --since 7d
-  aka dead replay --all --rate 5`,
+  aka dead replay --all --rate 5`),
 	}
 	flags.decide(command, decision{
 		done: "replayed",
-		one:  func(id string) (method, path string) { return http.MethodPost, "/dead-letters/" + id + "/replay" },
-		all:  "/dead-letters/replay",
+		one:  func(id string) (method, path string) { return http.MethodPost, flags.kind.path + "/" + id + "/replay" },
+		all:  flags.kind.path + "/replay",
 	})
-	command.Flags().String("rate", "", "with --all, dead letters per second, to go slower than dead_letters.replay_rate")
+	command.Flags().String("rate", "", "with --all, "+flags.kind.many+" per second, to go slower than dead_letters.replay_rate")
 	return command
 }
 
 func newDeadDiscard(flags *deadFlags) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "discard [ID...]",
-		Short: "Remove dead letters for good",
-		Example: `  aka dead discard 17 18
-  aka dead discard --all --reason too_old`,
+		Short: "Remove " + flags.kind.many + " for good",
+		Example: flags.kind.examples(`  aka dead discard 17 18
+  aka dead discard --all --reason too_old`),
 	}
 	flags.decide(command, decision{
 		done: "discarded",
-		one:  func(id string) (method, path string) { return http.MethodDelete, "/dead-letters/" + id },
-		all:  "/dead-letters/discard",
+		one:  func(id string) (method, path string) { return http.MethodDelete, flags.kind.path + "/" + id },
+		all:  flags.kind.path + "/discard",
 	})
 	return command
 }
@@ -178,7 +182,7 @@ func (f *deadFlags) decide(command *cobra.Command, what decision) {
 		}
 		return failed
 	}
-	f.addFilters(command, 0, "dead letters at most, 0 for all")
+	f.addFilters(command, 0, f.kind.many+" at most, 0 for all")
 	command.Flags().BoolVar(&f.all, "all", false, "all that match the filters, instead of ids")
 }
 
@@ -187,11 +191,11 @@ func (f *deadFlags) decideNow(command *cobra.Command, client *adminClient, what 
 	if f.all {
 		return client.decideAll(command.Context(), what, f.query(command.Flags()), int(f.limit), func(done admin.Done) {
 			if f.output.value == "table" {
-				_, _ = fmt.Fprintf(command.ErrOrStderr(), "%s %s so far\n", what.done, deadLetters(done.Count))
+				_, _ = fmt.Fprintf(command.ErrOrStderr(), "%s %s so far\n", what.done, f.kind.count(done.Count))
 			}
 		})
 	}
-	return client.decideEach(command.Context(), what, ids)
+	return client.decideEach(command.Context(), f.kind, what, ids)
 }
 
 // filters are the flags that choose. They are passed on as they are: the server knows what it has.
@@ -242,16 +246,16 @@ func (f *deadFlags) idsOrAll(command *cobra.Command, args []string) error {
 	case len(args) == 0:
 		return nil
 	}
-	return someIDs(command, args)
+	return f.someIDs(command, args)
 }
 
-func someIDs(_ *cobra.Command, args []string) error {
+func (f *deadFlags) someIDs(_ *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return wrongUse("expected the id of a dead letter; aka dead list shows them")
+		return wrongUse("expected the id of a %s; aka %s list shows them", f.kind.one, f.kind.command)
 	}
 	for _, arg := range args {
 		if _, err := strconv.ParseUint(arg, 10, 63); err != nil {
-			return wrongUse("expected the id of a dead letter, a number, not %q", arg)
+			return wrongUse("expected the id of a %s, a number, not %q", f.kind.one, arg)
 		}
 	}
 	return nil
@@ -265,12 +269,12 @@ type decision struct {
 }
 
 // decideEach stops at the first that fails.
-func (c *adminClient) decideEach(ctx context.Context, what decision, ids []string) (done admin.Done, err error) {
+func (c *adminClient) decideEach(ctx context.Context, kind keptKind, what decision, ids []string) (done admin.Done, err error) {
 	done.Success = true
 	for _, id := range ids {
 		method, path := what.one(id)
 		if err := c.do(ctx, method, path, nil, &admin.Done{}); err != nil {
-			return done, deadLetterError(id, err)
+			return done, kind.failed(id, err)
 		}
 		done.Count++
 	}

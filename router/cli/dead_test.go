@@ -23,9 +23,9 @@ import (
 
 func TestDeadLettersAreListed(t *testing.T) {
 	a := newRunning(t)
-	a.bury(t, "vero", "refused", 400, "m1")
-	a.bury(t, "mixpanel", "too_old", 0, "m\x1b[2J2")
-	a.bury(t, "vero", "refused", 422, "m3")
+	a.storeDeadLetter(t, "vero", "refused", 400, "m1")
+	a.storeDeadLetter(t, "mixpanel", "too_old", 0, "m\x1b[2J2")
+	a.storeDeadLetter(t, "vero", "refused", 422, "m3")
 	table := `ID  DESTINATION  TYPE   REASON   STATUS  ATTEMPTS  LAST                  MESSAGE ID
 1   vero         alias  refused  400     3         2026-01-02T03:04:05Z  m1
 2   mixpanel     alias  too_old  -       3         2026-01-02T03:04:05Z  "m\x1b[2J2"
@@ -83,7 +83,7 @@ func TestTheJSONOfAListIsWholeHoweverManyPagesItHas(t *testing.T) {
 	a := newRunning(t)
 	a.want(t, []string{"list", "--output", "json"}, exitDone, "{\n  \"dead_letters\": []\n}\n")
 	for i := range 3 {
-		a.bury(t, "vero", "refused", 400, fmt.Sprint("<m", i, ">"))
+		a.storeDeadLetter(t, "vero", "refused", 400, fmt.Sprint("<m", i, ">"))
 	}
 	for limit, next := range map[int]uint64{0: 0, 2: 2, 3: 0} {
 		got := a.run(t, "list", "--output", "json", "--limit", fmt.Sprint(limit))
@@ -101,9 +101,9 @@ func TestTheJSONOfAListIsWholeHoweverManyPagesItHas(t *testing.T) {
 func TestDeadLettersAreCounted(t *testing.T) {
 	a := newRunning(t)
 	a.want(t, []string{"list", "--summary"}, exitDone, "no dead letters\n")
-	a.bury(t, "vero", "refused", 400, "m1")
-	a.bury(t, "mixpanel", "too_old", 0, "m2")
-	a.bury(t, "vero", "refused", 422, "m3")
+	a.storeDeadLetter(t, "vero", "refused", 400, "m1")
+	a.storeDeadLetter(t, "mixpanel", "too_old", 0, "m2")
+	a.storeDeadLetter(t, "vero", "refused", 422, "m3")
 	var summary admin.DeadSummary
 	if err := json.Unmarshal([]byte(a.run(t, "list", "--summary", "-o", "json").out), &summary); err != nil || summary.Count != 3 {
 		t.Fatalf("%v: %+v", err, summary)
@@ -122,7 +122,7 @@ all                   2      %d
 
 func TestADeadLetterIsShown(t *testing.T) {
 	a := newRunning(t)
-	a.bury(t, "vero", "refused", 400, "m\u202e1")
+	a.storeDeadLetter(t, "vero", "refused", 400, "m\u202e1")
 	a.want(t, []string{"show", "1"}, exitDone, `dead letter 1
   destination  vero
   type         alias
@@ -142,18 +142,18 @@ func TestADeadLetterIsShown(t *testing.T) {
   }
 `)
 	got := a.run(t, "show", "1", "--output", "json")
-	var letter explainedLetter
-	if err := json.Unmarshal([]byte(got.out), &letter); err != nil || letter.Reason != "refused" || !strings.HasPrefix(letter.Why, "the vendor's answer") || letter.MessageID != "m\u202e1" || !strings.Contains(string(letter.Call), `12345678901234567890`) {
-		t.Errorf("%v: %+v", err, letter)
+	var deadLetter explainedDeadLetter
+	if err := json.Unmarshal([]byte(got.out), &deadLetter); err != nil || deadLetter.Reason != "refused" || !strings.HasPrefix(deadLetter.Why, "the vendor's answer") || deadLetter.MessageID != "m\u202e1" || !strings.Contains(string(deadLetter.Call), `12345678901234567890`) {
+		t.Errorf("%v: %+v", err, deadLetter)
 	}
 	a.wantError(t, []string{"show", "9"}, exitFailed, "dead letter 9: there is no dead letter of this id")
 }
 
 func TestDeadLettersAreReplayedById(t *testing.T) {
 	a := newRunning(t)
-	a.bury(t, "vero", "refused", 400, "m1")
-	a.bury(t, "vero", "refused", 400, "m2")
-	a.bury(t, "gone", "refused", 400, "m3")
+	a.storeDeadLetter(t, "vero", "refused", 400, "m1")
+	a.storeDeadLetter(t, "vero", "refused", 400, "m2")
+	a.storeDeadLetter(t, "gone", "refused", 400, "m3")
 	a.want(t, []string{"replay", "2"}, exitDone, "replayed 1 dead letter\n")
 	got := a.run(t, "replay", "1", "2", "3")
 	if got.code != exitFailed || got.out != "replayed 1 dead letter\n" || !strings.HasPrefix(got.errOut, "aka: dead letter 2: there is no") {
@@ -168,12 +168,12 @@ func TestDeadLettersAreReplayedById(t *testing.T) {
 func TestDeadLettersAreReplayedByFilters(t *testing.T) {
 	a := newRunning(t)
 	for i := range 5 {
-		a.bury(t, "vero", "refused", 400, fmt.Sprint("v", i))
+		a.storeDeadLetter(t, "vero", "refused", 400, fmt.Sprint("v", i))
 	}
-	a.bury(t, "mixpanel", "refused", 400, "m")
-	a.bury(t, "gone", "refused", 400, "g")
+	a.storeDeadLetter(t, "mixpanel", "refused", 400, "m")
+	a.storeDeadLetter(t, "gone", "refused", 400, "g")
 	a.want(t, []string{"replay", "--all", "--destination", "vero", "--limit", "2"}, exitDone,
-		"replayed 2 dead letters\nthere are more that match; run it again for those, with --until 5 to leave alone what has died since\n")
+		"replayed 2 dead letters\nthere are more that match; run it again for those, with --until 5 to leave alone what was stored since\n")
 	a.want(t, []string{"replay", "--all", "-d", "vero", "--until", "5", "--rate", "100", "-o", "json"}, exitDone, "{\n  \"success\": true,\n  \"count\": 3\n}\n")
 	a.want(t, []string{"replay", "--all"}, exitDone,
 		"replayed 1 dead letter\nkept 1 dead letter of destinations that are not configured any more, or are of another type now\n")
@@ -185,9 +185,9 @@ func TestDeadLettersAreReplayedByFilters(t *testing.T) {
 func TestDeadLettersAreDiscarded(t *testing.T) {
 	a := newRunning(t)
 	for i := range 4 {
-		a.bury(t, "vero", "refused", 400, fmt.Sprint("v", i))
+		a.storeDeadLetter(t, "vero", "refused", 400, fmt.Sprint("v", i))
 	}
-	a.bury(t, "gone", "too_old", 0, "g")
+	a.storeDeadLetter(t, "gone", "too_old", 0, "g")
 	a.want(t, []string{"discard", "1", "3"}, exitDone, "discarded 2 dead letters\n")
 	a.want(t, []string{"discard", "--all", "--reason", "too_old"}, exitDone, "discarded 1 dead letter\n")
 	a.want(t, []string{"discard", "--all"}, exitDone, "discarded 2 dead letters\n")
@@ -224,7 +224,7 @@ func TestManyAreDecidedInManyRequestsAndWhatWasDoneBeforeAnErrorIsTold(t *testin
 
 func TestNothingIsChosenByMistake(t *testing.T) {
 	a := newRunning(t)
-	a.bury(t, "vero", "refused", 400, "m1")
+	a.storeDeadLetter(t, "vero", "refused", 400, "m1")
 	for _, c := range []struct {
 		args string
 		code int
@@ -289,7 +289,7 @@ admin: { listen: %q, token_file: %q }
 
 func TestTheTokenIsTakenFromWhereItIsGiven(t *testing.T) {
 	a := newRunningWithTokens(t)
-	a.bury(t, "vero", "refused", 400, "m1")
+	a.storeDeadLetter(t, "vero", "refused", 400, "m1")
 	full, read := a.tokens.TokenFile, a.tokens.ReadTokenFile
 	const missing = "aka: token: required"
 	config := func(text string) string {
@@ -330,7 +330,7 @@ func TestAnAddressThatCannotBeAskedIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody := closed.Addr().String()
+	unused := closed.Addr().String()
 	_ = closed.Close()
 	other := httptest.NewServer(http.NotFoundHandler())
 	defer other.Close()
@@ -341,7 +341,7 @@ func TestAnAddressThatCannotBeAskedIsTold(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"--admin", nobody}, exitFailed, "nothing listens at http://" + nobody + ": aka must be running"},
+		{[]string{"--admin", unused}, exitFailed, "nothing listens at http://" + unused + ": aka must be running"},
 		{[]string{"--admin", other.URL}, exitFailed, other.URL + " answers (404 Not Found), but not as aka's admin server does"},
 		{[]string{"--admin", "9090"}, exitWrongUse, `--admin: expected host:port or a URL, not "9090"`},
 		{[]string{"--admin", "ftp://a:1"}, exitWrongUse, `--admin: expected host:port or a URL, not "ftp://a:1"`},
@@ -376,7 +376,7 @@ type running struct {
 	journal *journal.Journal
 	url     string
 	tokens  admin.Tokens
-	buried  uint64
+	stored  uint64
 }
 
 func newRunning(t *testing.T) *running {
@@ -416,15 +416,15 @@ func newRunningWith(t *testing.T, tokens admin.Tokens, change func(*admin.Config
 	return &running{journal: j, url: server.URL, tokens: tokens}
 }
 
-// bury makes the next dead letter; the first one's id is 1.
-func (a *running) bury(t *testing.T, destination, reason string, status int, messageID string) {
+// storeDeadLetter makes the next dead letter; the first one's id is 1.
+func (a *running) storeDeadLetter(t *testing.T, destination, reason string, status int, messageID string) {
 	t.Helper()
-	a.buried++
+	a.stored++
 	last := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	received := last.Add(-time.Minute)
-	err := a.journal.Bury(t.Context(), []*journal.DeadLetter{{
+	err := a.journal.StoreDeadLetters(t.Context(), []*journal.DeadLetter{{
 		Destination: destination, Reason: reason, Detail: "not a user", Attempts: 3, Status: status,
-		First: received, Last: last, Position: journal.Position{Seq: a.buried},
+		First: received, Last: last, Position: journal.Position{Seq: a.stored},
 		Entry: journal.Entry{Source: "website", Message: segment.Message{
 			Header: segment.Header{Type: segment.Alias, MessageID: messageID, UserID: "b", PreviousID: "a", ReceivedAt: received, Timestamp: received},
 			JSON:   []byte("{\"type\":\"alias\",\"userId\":\"b\u202e\U000e0001\",\"n\":12345678901234567890}"),

@@ -17,25 +17,29 @@ import (
 
 // write shows a result as the flags say: as JSON, or as the text that the function writes.
 func (f *deadFlags) write(out io.Writer, result any, asText func(*deadText)) error {
-	return f.output.write(out, result, func(shown *bytes.Buffer) { asText(&deadText{shown}) })
+	return f.output.write(out, result, func(shown *bytes.Buffer) { asText(&deadText{shown, f.kind}) })
 }
 
-// deadText shows dead letters to people.
-type deadText struct{ out *bytes.Buffer }
+// deadText shows dead letters, or dropped calls, to people.
+type deadText struct {
+	out  *bytes.Buffer
+	kind keptKind
+}
 
 // pages shows a list page by page: it may be longer than what fits into memory.
 type pages struct {
+	kind   keptKind
 	out    io.Writer
 	asJSON bool
 	shown  int
 }
 
 func (f *deadFlags) pages(out io.Writer) *pages {
-	return &pages{out: out, asJSON: f.output.value == "json"}
+	return &pages{kind: f.kind, out: out, asJSON: f.output.value == "json"}
 }
 
 func (p *pages) page(page admin.DeadLetters) error {
-	text := &deadText{&bytes.Buffer{}}
+	text := &deadText{&bytes.Buffer{}, p.kind}
 	for i := range page.DeadLetters {
 		if !p.asJSON {
 			break
@@ -53,14 +57,14 @@ func (p *pages) page(page admin.DeadLetters) error {
 
 // end ends the list, of which those after the id are left; 0 is none.
 func (p *pages) end(next uint64) error {
-	text := &deadText{&bytes.Buffer{}}
+	text := &deadText{&bytes.Buffer{}, p.kind}
 	switch {
 	case p.asJSON:
 		text.end(p.shown == 0, next)
 	case next > 0:
 		text.line("and more; --after %d lists the next, --limit 0 all", next)
 	case p.shown == 0:
-		text.line("no dead letters")
+		text.line("no %s", p.kind.many)
 	}
 	return p.write(text)
 }
@@ -73,7 +77,7 @@ func (p *pages) write(text *deadText) error {
 // element writes an element of the JSON list.
 func (t *deadText) element(d admin.DeadLetter, first bool) error {
 	if first {
-		t.out.WriteString("{\n  \"dead_letters\": [")
+		t.out.WriteString("{\n  \"" + t.kind.key + "\": [")
 	} else {
 		t.out.WriteString(",")
 	}
@@ -91,7 +95,7 @@ func (t *deadText) element(d admin.DeadLetter, first bool) error {
 // end ends the JSON list.
 func (t *deadText) end(empty bool, next uint64) {
 	if empty {
-		t.out.WriteString("{\n  \"dead_letters\": []")
+		t.out.WriteString("{\n  \"" + t.kind.key + "\": []")
 	} else {
 		t.out.WriteString("\n  ]")
 	}
@@ -101,15 +105,15 @@ func (t *deadText) end(empty bool, next uint64) {
 	t.line("\n}")
 }
 
-func (t *deadText) rows(letters []admin.DeadLetter, first bool) {
-	if len(letters) == 0 {
+func (t *deadText) rows(deadLetters []admin.DeadLetter, first bool) {
+	if len(deadLetters) == 0 {
 		return
 	}
 	table := t.table()
 	if first {
 		table.row("ID", "DESTINATION", "TYPE", "REASON", "STATUS", "ATTEMPTS", "LAST", "MESSAGE ID")
 	}
-	for _, d := range letters {
+	for _, d := range deadLetters {
 		table.row(strconv.FormatUint(d.ID, 10), terminal.Plain(d.Destination), terminal.Plain(d.Type), terminal.Plain(d.Reason),
 			status(d.Status), strconv.Itoa(d.Attempts), d.Last.UTC().Format(time.RFC3339), terminal.Plain(d.MessageID))
 	}
@@ -118,7 +122,7 @@ func (t *deadText) rows(letters []admin.DeadLetter, first bool) {
 
 func (t *deadText) summary(s admin.DeadSummary) {
 	if s.Count == 0 {
-		t.line("no dead letters")
+		t.line("no %s", t.kind.many)
 		return
 	}
 	table := t.table()
@@ -144,18 +148,18 @@ func status(code int) string {
 	return strconv.Itoa(code)
 }
 
-// explainedLetter is a dead letter with its reason as a sentence.
-type explainedLetter struct {
+// explainedDeadLetter is a dead letter with its reason as a sentence.
+type explainedDeadLetter struct {
 	admin.DeadLetter
 	Why string `json:"why,omitempty"`
 }
 
-func explainLetter(d admin.DeadLetter) explainedLetter {
-	return explainedLetter{d, adapter.Reason(d.Reason).Explain()}
+func explainDeadLetter(d admin.DeadLetter) explainedDeadLetter {
+	return explainedDeadLetter{d, adapter.Reason(d.Reason).Explain()}
 }
 
-func (t *deadText) letter(d explainedLetter) {
-	t.line("dead letter %d", d.ID)
+func (t *deadText) deadLetter(d explainedDeadLetter) {
+	t.line("%s %d", t.kind.one, d.ID)
 	pairs := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	pair := func(name, value string) { _, _ = fmt.Fprintf(pairs, "  %s\t%s\n", name, terminal.Plain(value)) }
 	pair("destination", d.Destination)
@@ -172,8 +176,8 @@ func (t *deadText) letter(d explainedLetter) {
 	if d.Replays > 0 {
 		pair("replays", strconv.Itoa(d.Replays))
 	}
-	if d.Held {
-		pair("held", "calls wait until it is replayed or discarded")
+	if d.Blocking {
+		pair("blocking", "calls wait until it is replayed or discarded")
 	}
 	pair("first", d.First.UTC().Format(time.RFC3339))
 	pair("last", d.Last.UTC().Format(time.RFC3339))
@@ -190,20 +194,13 @@ func (t *deadText) letter(d explainedLetter) {
 
 // done shows what a replay or a discard came to.
 func (t *deadText) done(what string, d admin.Done) {
-	t.line("%s %s", what, deadLetters(d.Count))
+	t.line("%s %s", what, t.kind.count(d.Count))
 	if d.Skipped > 0 {
-		t.line("kept %s of destinations that are not configured any more, or are of another type now", deadLetters(d.Skipped))
+		t.line("kept %s of destinations that are not configured any more, or are of another type now", t.kind.count(d.Skipped))
 	}
 	if d.More {
-		t.line("there are more that match; run it again for those, with --until %d to leave alone what has died since", d.Until)
+		t.line("there are more that match; run it again for those, with --until %d to leave alone what was stored since", d.Until)
 	}
-}
-
-func deadLetters(count int) string {
-	if count == 1 {
-		return "1 dead letter"
-	}
-	return strconv.Itoa(count) + " dead letters"
 }
 
 func (t *deadText) line(format string, args ...any) { _, _ = fmt.Fprintf(t.out, format+"\n", args...) }

@@ -33,9 +33,9 @@ func newDemo() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "demo",
 		Short: "Show in one screen what aka does",
-		Long: `Demo runs a router and simulated vendors on loopback, sends a short story of two people who sign up, and shows what every
-vendor got of each call, and whom it takes for one person in the end. It needs no config, no account and no network, and
-leaves nothing behind.`,
+		Long: `Demo runs a router and simulated vendors on loopback, and sends the calls of two people who sign up. Then it shows what each
+vendor received for each call, and which ids each vendor now treats as one person. It needs no config, no account and no
+network, and leaves no files behind.`,
 		Example: `  aka demo
   aka demo --keep                  leave it running, to send calls of your own`,
 		Args: noArguments,
@@ -55,16 +55,16 @@ func demo(ctx context.Context, keep bool, out io.Writer) (err error) {
 		return err
 	}
 	defer os.RemoveAll(folder)
-	s, err := openStage(ctx, folder)
+	s, err := startDemo(ctx, folder)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	told, err := s.tell(ctx, story)
+	result, err := s.run(ctx, story)
 	if err != nil {
 		return err
 	}
-	if _, err := io.WriteString(out, told.text()); err != nil {
+	if _, err := io.WriteString(out, result.text()); err != nil {
 		return err
 	}
 	if keep {
@@ -73,31 +73,31 @@ func demo(ctx context.Context, keep bool, out io.Writer) (err error) {
 		}
 		<-ctx.Done()
 	}
-	return told.verdict()
+	return result.verdict()
 }
 
-// stage is a router and its simulated vendors, running.
-type stage struct {
-	config  *config.Config
-	vendors simulation
-	router  *router.Router
-	witness witness
-	names   []string // of the destinations, sorted
+// demoRun is a router and its simulated vendors, running.
+type demoRun struct {
+	config      *config.Config
+	vendors     simulation
+	router      *router.Router
+	logObserver logObserver
+	names       []string // of the destinations, sorted
 }
 
-func openStage(ctx context.Context, folder string) (*stage, error) {
+func startDemo(ctx context.Context, folder string) (*demoRun, error) {
 	vendors, err := startSimulation("127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	s := &stage{vendors: vendors, witness: newWitness()}
+	s := &demoRun{vendors: vendors, logObserver: newLogObserver()}
 	if err := s.open(ctx, folder); err != nil {
 		return nil, errors.Join(err, vendors.Close())
 	}
 	return s, nil
 }
 
-func (s *stage) open(ctx context.Context, folder string) (err error) {
+func (s *demoRun) open(ctx context.Context, folder string) (err error) {
 	path := filepath.Join(folder, "config.yaml")
 	if err := os.WriteFile(path, []byte(demoConfig), 0o600); err != nil {
 		return err
@@ -110,60 +110,60 @@ func (s *stage) open(ctx context.Context, folder string) (err error) {
 		return err
 	}
 	s.names = slices.Sorted(maps.Keys(s.config.Destinations))
-	s.router = router.New(s.config, zap.New(s.witness))
+	s.router = router.New(s.config, zap.New(s.logObserver))
 	return s.router.Start(ctx)
 }
 
-func (s *stage) close() {
+func (s *demoRun) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.ShutdownTimeout)
 	defer cancel()
 	s.router.Stop(ctx)
 	_ = s.vendors.Close()
 }
 
-// telling is the story as it went.
-type telling struct {
+// demoResult is the story as it went.
+type demoResult struct {
 	names         []string // of the destinations
-	acts          []toldAct
+	acts          []actResult
 	before, after map[string]simulator.Graph // by destination
 	ended         map[string]int             // how many calls, by outcome
 	problems      []string
 }
 
-type toldAct struct {
+type actResult struct {
 	title string
-	calls []toldCall
+	calls []callResult
 }
 
-// toldCall is what became of a call: a cell for each destination.
-type toldCall struct {
+// callResult is what became of a call: a cell for each destination.
+type callResult struct {
 	label string
 	cells []string
 }
 
-// tell sends the story call by call, and waits for the end of each before the next, so that what the vendors take meanwhile
+// run sends the story call by call, and waits for the end of each before the next, so that what the vendors take meanwhile
 // is the call's.
-func (s *stage) tell(ctx context.Context, story []act) (*telling, error) {
+func (s *demoRun) run(ctx context.Context, story []act) (*demoResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, demoTimeout)
 	defer cancel()
-	told := &telling{names: s.names, ended: map[string]int{}}
+	result := &demoResult{names: s.names, ended: map[string]int{}}
 	for i, a := range story {
 		if i == actsBefore {
-			told.before = s.graphs()
+			result.before = s.graphs()
 		}
-		told.acts = append(told.acts, toldAct{title: a.title})
+		result.acts = append(result.acts, actResult{title: a.title})
 		for _, call := range a.calls {
-			if err := s.play(ctx, call, told); err != nil {
+			if err := s.play(ctx, call, result); err != nil {
 				return nil, fmt.Errorf("%s: %w", call.label(), err)
 			}
 		}
 	}
-	told.after = s.graphs()
-	s.inspect(told)
-	return told, nil
+	result.after = s.graphs()
+	s.inspect(result)
+	return result, nil
 }
 
-func (s *stage) graphs() map[string]simulator.Graph {
+func (s *demoRun) graphs() map[string]simulator.Graph {
 	graphs := map[string]simulator.Graph{}
 	for _, name := range s.names {
 		graphs[name] = s.vendors.Account(name).Graph()
@@ -172,8 +172,8 @@ func (s *stage) graphs() map[string]simulator.Graph {
 }
 
 // play sends one call and adds what became of it.
-func (s *stage) play(ctx context.Context, call demoCall, told *telling) error {
-	call.MessageID = fmt.Sprintf("demo-%d", told.count()+1)
+func (s *demoRun) play(ctx context.Context, call demoCall, result *demoResult) error {
+	call.MessageID = fmt.Sprintf("demo-%d", result.count()+1)
 	expected, err := s.expect(call)
 	if err != nil {
 		return err
@@ -185,7 +185,7 @@ func (s *stage) play(ctx context.Context, call demoCall, told *telling) error {
 	if err := s.send(ctx, call); err != nil {
 		return err
 	}
-	endings, err := s.witness.wait(ctx, call.MessageID, len(s.names))
+	endings, err := s.logObserver.wait(ctx, call.MessageID, len(s.names))
 	if err != nil {
 		return err
 	}
@@ -193,7 +193,7 @@ func (s *stage) play(ctx context.Context, call demoCall, told *telling) error {
 	for i, name := range s.names {
 		fates[i] = fate{name, endings[name], expected[name], s.vendors.Account(name).Records()[before[name]:]}
 	}
-	told.add(call.label(), fates)
+	result.add(call.label(), fates)
 	return nil
 }
 
@@ -203,7 +203,7 @@ var explained = map[string]string{
 }
 
 // expect returns how explain says that the call will end, by destination.
-func (s *stage) expect(call demoCall) (map[string]ending, error) {
+func (s *demoRun) expect(call demoCall) (map[string]ending, error) {
 	callType, _ := segment.ParseType(call.Type)
 	explanation, err := explain.Body(s.config, call.body(), explain.Options{Type: callType})
 	if err != nil {
@@ -217,7 +217,7 @@ func (s *stage) expect(call demoCall) (map[string]ending, error) {
 }
 
 // send posts the call as an SDK does.
-func (s *stage) send(ctx context.Context, call demoCall) error {
+func (s *demoRun) send(ctx context.Context, call demoCall) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url(call.Type), bytes.NewReader(call.body()))
 	if err != nil {
 		return err
@@ -236,22 +236,22 @@ func (s *stage) send(ctx context.Context, call demoCall) error {
 	return err
 }
 
-func (s *stage) url(callType string) string { return "http://" + s.router.Addr() + "/v1/" + callType }
+func (s *demoRun) url(callType string) string { return "http://" + s.router.Addr() + "/v1/" + callType }
 
 // inspect adds what no single call shows: what a vendor threw away without a word, and what the router warned of.
-func (s *stage) inspect(told *telling) {
+func (s *demoRun) inspect(result *demoResult) {
 	for _, name := range s.names {
 		for _, refusal := range s.vendors.Account(name).Refusals() {
-			told.problems = append(told.problems, name+" threw away what it got ("+refusal.Kind+"): "+refusal.Reason)
+			result.problems = append(result.problems, name+" threw away what it got ("+refusal.Kind+"): "+refusal.Reason)
 		}
 	}
-	told.problems = append(told.problems, s.witness.warned()...)
+	result.problems = append(result.problems, s.logObserver.warned()...)
 }
 
 // invitation says how to go on by hand.
-func (s *stage) invitation() string {
+func (s *demoRun) invitation() string {
 	return fmt.Sprintf(`
-It is still running, until Ctrl-C. Send a call of your own, and see whom Vero takes for one person then:
+It is still running, until Ctrl-C. Send a call of your own, and see which ids Vero takes for one person then:
 
   curl -u %s: -d '{"previousId":"user-7","userId":"bobby"}' %s
   curl '%s'
@@ -277,8 +277,8 @@ func (f fate) problem() string {
 }
 
 // add takes in a call of the last act.
-func (t *telling) add(label string, fates []fate) {
-	row := toldCall{label: label}
+func (t *demoResult) add(label string, fates []fate) {
+	row := callResult{label: label}
 	for _, f := range fates {
 		row.cells = append(row.cells, f.cell())
 		t.ended[f.ending.outcome]++
@@ -290,8 +290,8 @@ func (t *telling) add(label string, fates []fate) {
 	last.calls = append(last.calls, row)
 }
 
-// count returns how many calls were told.
-func (t *telling) count() int {
+// count returns how many calls the result has.
+func (t *demoResult) count() int {
 	n := 0
 	for _, a := range t.acts {
 		n += len(a.calls)
@@ -300,7 +300,7 @@ func (t *telling) count() int {
 }
 
 // verdict returns an error that lists what went wrong.
-func (t *telling) verdict() error {
+func (t *demoResult) verdict() error {
 	if len(t.problems) == 0 {
 		return nil
 	}

@@ -30,22 +30,22 @@ const (
 
 // story is what the demo sends, in order. What comes before the first alias is the "before" of its second table.
 var story = []act{
-	{"Jane and Bob have subscribed to the newsletter. Somebody looks around: nobody can tell yet that it is Jane.", []demoCall{
+	{"Jane and Bob subscribed to the newsletter. A visitor looks around. Nothing shows yet that it is Jane.", []demoCall{
 		{Type: "identify", UserID: jane, Traits: traits{"plan": "none"}},
 		{Type: "identify", UserID: bob, Traits: traits{"plan": "none"}},
 		{Type: "page", Name: "Pricing", AnonymousID: visitor},
 		{Type: "track", Event: "Plan Viewed", AnonymousID: visitor},
 	}},
-	{"She signs up, and becomes user-42. The email and the browser were hers.", []demoCall{
+	{"She signs up, and becomes user-42. Her aliases join the email and the browser with it.", []demoCall{
 		{Type: "alias", PreviousID: jane, UserID: "user-42"},
 		{Type: "alias", PreviousID: visitor, AnonymousID: visitor, UserID: "user-42"},
 		{Type: "identify", UserID: "user-42", AnonymousID: visitor, Traits: traits{"plan": "free"}},
 		{Type: "track", Event: "Signed Up", UserID: "user-42", AnonymousID: visitor},
 	}},
-	{"Bob signs up too. This alias is not meant for Mixpanel, and says so.", []demoCall{
+	{"Bob signs up too. The integrations of his alias exclude Mixpanel.", []demoCall{
 		{Type: "alias", PreviousID: bob, UserID: "user-7", Integrations: map[string]bool{"All": true, "Mixpanel": false}},
 	}},
-	{"Mistakes of a page. Sent on, they would merge strangers for ever.", []demoCall{
+	{"A page sends wrong ids. At a vendor they would merge strangers for good.", []demoCall{
 		{Type: "alias", PreviousID: "user-42", UserID: "user-42"},
 		{Type: "alias", PreviousID: "null", UserID: "user-42"},
 		{Type: "track", Event: "Logged Out", UserID: "undefined"},

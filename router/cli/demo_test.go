@@ -66,35 +66,35 @@ func TestDemoLeavesNothingBehind(t *testing.T) {
 }
 
 func TestDemoFailsWhenACallEndsOtherwiseThanExplained(t *testing.T) {
-	s := newStage(t)
+	s := openTestRun(t)
 	fault := simulator.Fault{Status: 400, Path: "/users/reidentify", Times: 1}
 	if err := s.vendors.Account("vero").AddFaults(fault); err != nil {
 		t.Fatal(err)
 	}
-	told, err := s.tell(t.Context(), story)
+	result, err := s.run(t.Context(), story)
 	if err != nil {
 		t.Fatal(err)
 	}
-	verdict := told.verdict()
+	verdict := result.verdict()
 	if verdict == nil || !strings.Contains(verdict.Error(), "alias jane@example.com = user-42 at vero: it ended as dead refused, and not as delivered") {
 		t.Errorf("the verdict is %v", verdict)
 	}
-	if text := told.text(); !strings.Contains(text, "dead: refused") || !strings.Contains(text, "not all as they should") {
+	if text := result.text(); !strings.Contains(text, "dead: refused") || !strings.Contains(text, "not all as they should") {
 		t.Errorf("the text does not say so:\n%s", text)
 	}
 }
 
 func TestDemoFailsWhenAVendorThrowsACallAway(t *testing.T) {
-	s := newStage(t)
+	s := openTestRun(t)
 	fault := simulator.Fault{FailRecords: []int{0}, Path: "/a", Times: 1}
 	if err := s.vendors.Account("kissmetrics").AddFaults(fault); err != nil {
 		t.Fatal(err)
 	}
-	told, err := s.tell(t.Context(), story)
+	result, err := s.run(t.Context(), story)
 	if err != nil {
 		t.Fatal(err)
 	}
-	verdict := told.verdict()
+	verdict := result.verdict()
 	for _, want := range []string{"at kissmetrics: it was delivered, and the vendor took 0 records", "kissmetrics threw away what it got (alias): fault"} {
 		if verdict == nil || !strings.Contains(verdict.Error(), want) {
 			t.Errorf("the verdict is %v, without %q", verdict, want)
@@ -103,7 +103,7 @@ func TestDemoFailsWhenAVendorThrowsACallAway(t *testing.T) {
 }
 
 func TestDemoFailsWhenACallDoesNotEnd(t *testing.T) {
-	s := newStage(t)
+	s := openTestRun(t)
 	vero := s.vendors.Account("vero")
 	if err := vero.AddFaults(simulator.Fault{Hang: true}); err != nil {
 		t.Fatal(err)
@@ -114,7 +114,7 @@ func TestDemoFailsWhenACallDoesNotEnd(t *testing.T) {
 		_ = vero.Wait(ctx, func() bool { return len(vero.Exchanges()) > 0 })
 		cancel()
 	}()
-	_, err := s.tell(ctx, story)
+	_, err := s.run(ctx, story)
 	if err == nil || !strings.Contains(err.Error(), "identify jane@example.com: ") {
 		t.Errorf("the error is %v", err)
 	}
@@ -188,9 +188,9 @@ func FuzzWrap(f *testing.F) {
 	})
 }
 
-func newStage(t *testing.T) *stage {
+func openTestRun(t *testing.T) *demoRun {
 	t.Helper()
-	s, err := openStage(t.Context(), t.TempDir())
+	s, err := startDemo(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func newStage(t *testing.T) *stage {
 	return s
 }
 
-// readUntil reads up to a text, and goes on reading what follows in the background, so that nobody who writes it waits.
+// readUntil reads up to a text, and goes on reading what follows in the background, so that its writer does not wait.
 func readUntil(t *testing.T, from io.Reader, text string) string {
 	t.Helper()
 	var read bytes.Buffer

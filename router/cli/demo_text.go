@@ -17,19 +17,19 @@ const (
 	indent    = "  " // of a line that goes on
 )
 
-// text shows the story: what each vendor got of each call, and whom it takes for one person.
-func (t *telling) text() string {
+// text shows the story: what each vendor got of each call, and which ids it takes for one person.
+func (t *demoResult) text() string {
 	var out strings.Builder
-	out.WriteString("aka takes each call once and tells every vendor in its own words. Below: a call, and what each vendor got of it,\n" +
-		"or - why it got nothing. An alias makes two ids one person; hardly any vendor can undo that.\n\n")
+	out.WriteString("Each row is a call, and what each vendor received for it. After \"-\" is the reason why it received nothing.\n" +
+		"An alias makes two ids one person. Hardly any vendor can undo that.\n\n")
 	t.calls(&out)
-	out.WriteString("\nWhom each vendor takes for one person, before the aliases and after. A line is a person.\n\n")
+	out.WriteString("\nThe people at each vendor, before the aliases and after. A line is one person.\n\n")
 	t.people(&out)
 	t.close(&out)
 	return out.String()
 }
 
-func (t *telling) calls(out *strings.Builder) {
+func (t *demoResult) calls(out *strings.Builder) {
 	widths := []int{callWidth}
 	for range t.names {
 		widths = append(widths, cellWidth)
@@ -51,7 +51,7 @@ func headings(names []string) []string {
 	return all
 }
 
-func (t *telling) people(out *strings.Builder) {
+func (t *demoResult) people(out *strings.Builder) {
 	before := 0
 	for _, graph := range t.before {
 		for _, line := range graphLines(graph) {
@@ -83,8 +83,8 @@ func graphLines(graph simulator.Graph) []string {
 }
 
 // close says in one line how it ended.
-func (t *telling) close(out *strings.Builder) {
-	end := "none lost, nobody merged by accident."
+func (t *demoResult) close(out *strings.Builder) {
+	end := "none lost, none merged by accident."
 	if len(t.problems) > 0 {
 		end = "and not all as they should."
 	}

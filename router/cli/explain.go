@@ -27,6 +27,7 @@ type explainFlags struct {
 	config, source string
 	output         choice
 	callType       choice
+	device         bool
 	showSecrets    bool
 }
 
@@ -37,10 +38,10 @@ func newExplain() *cobra.Command {
 	}
 	command := &cobra.Command{
 		Use:   "explain [FILE|-]",
-		Short: "Show what each destination would be sent for a call, without sending it",
+		Short: "Show the requests for a call, without sending them",
 		Long: `Explain reads a body as an SDK would send it, from a file or from standard input: one call, a batch, or a JSON
-array of calls. For each call it shows what every destination would be sent, or why it would get nothing.
-Nothing is sent, and secrets may be missing from the environment.`,
+array of calls. For each call it shows the requests to every destination, or why there are none.
+It sends nothing, and secrets may be missing from the environment.`,
 		Example: `  echo '{"type":"alias","previousId":"anon-1","userId":"jane"}' | aka explain`,
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(command *cobra.Command, args []string) error {
@@ -48,10 +49,11 @@ Nothing is sent, and secrets may be missing from the environment.`,
 		},
 	}
 	addConfigFlag(command, &flags.config)
-	command.Flags().StringVarP(&flags.source, "source", "s", "", "source that would have sent it (default: by its write key, else the only one)")
+	command.Flags().StringVarP(&flags.source, "source", "s", "", "source of the call (default: by its write key, else the only one)")
 	command.Flags().VarP(&flags.output, "output", "o", "how to show it: text or json")
-	command.Flags().Var(&flags.callType, "type", "type that the path would decide, as /v1/alias does (default: the call's own)")
-	command.Flags().BoolVar(&flags.showSecrets, "show-secrets", false, "show tokens and keys as they would go out")
+	command.Flags().Var(&flags.callType, "type", "type of the call, as the path /v1/alias would set it (default: the call's own)")
+	command.Flags().BoolVar(&flags.device, "device", false, "explain it as the call of a browser or phone, not of a server")
+	command.Flags().BoolVar(&flags.showSecrets, "show-secrets", false, "show tokens and keys as they are sent")
 	return command
 }
 
@@ -66,7 +68,7 @@ func explainFile(in io.Reader, out io.Writer, flags explainFlags, file string) e
 	}
 	callType, _ := segment.ParseType(flags.callType.value)
 	explanation, err := explain.Body(config, body, explain.Options{
-		Source: flags.source, Type: callType, ShowSecrets: flags.showSecrets,
+		Source: flags.source, Type: callType, Device: flags.device, ShowSecrets: flags.showSecrets,
 	})
 	if err != nil {
 		return err

@@ -28,6 +28,7 @@ const explainedAlias = `call 0  alias  message m1
                             "id": "jen@email.com",
                             "new_id": "507f191e81"
                           }
+        note: its turn decides: remember_merges may drop it, and the rules of merges that need its memory may hold or drop it
 `
 
 func TestExplainReadsStandardInputOrAFile(t *testing.T) {
@@ -86,7 +87,7 @@ func TestExplainNeedsNoSecrets(t *testing.T) {
 func TestExplainThatFailsSaysWhy(t *testing.T) {
 	for want, got := range map[string]result{
 		"aka: body: not JSON at byte 1\n":                           explainInput(t, "{"),
-		"aka: body: not JSON at byte 4\n":                           explainInput(t, " [7,]"),
+		"aka: body: not JSON at byte 3\n":                           explainInput(t, " [7;]"),
 		"aka: body: empty\n":                                        explainInput(t, ""),
 		"aka: no source is named \"blog\"; there are website\n":     explainInput(t, jensAlias, "--source", "blog"),
 		"aka: the body is larger than 16MiB\n":                      explainInput(t, strings.Repeat(" ", int(maxExplained)+1)),

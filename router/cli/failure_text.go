@@ -23,7 +23,7 @@ func lastFailure(f *delivery.Failure, now time.Time) string {
 // judged says how an answer was judged, where its status does not.
 var judged = map[string]string{
 	adapter.Later.String(): "to be tried again", adapter.Never.String(): "refused", adapter.Operator.String(): "credentials refused",
-	adapter.Split.String(): "too large", string(adapter.NotTheVendor): "not the vendor's answer",
+	adapter.Split.String(): "too large", adapter.Isolate.String(): "refused as a batch", string(adapter.NotTheVendor): "not the vendor's answer",
 }
 
 func answerText(f *delivery.Failure) string {

@@ -8,6 +8,7 @@ import (
 
 	"aka/destinations/simulator"
 	"aka/router/delivery"
+	"aka/router/deststate"
 )
 
 func TestAFailureIsShownByTheVendorsStatusAndWords(t *testing.T) {
@@ -41,14 +42,32 @@ func TestAFailureIsShownByTheVendorsStatusAndWords(t *testing.T) {
 	}
 }
 
+func TestTheStatusOfOneDestinationSaysHowManyRequestsItGets(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	spent := now.Add(90 * time.Second)
+	for want, pace := range map[string]delivery.Pace{
+		"in flight: up to 16 requests (concurrency: adaptive); last change 5m0s ago: start": {
+			Concurrency: "adaptive", Limit: 16, Why: "start", Changed: now.Add(-5 * time.Minute)},
+		"in flight: up to 44 requests (concurrency: adaptive, 2 to 64); last change 3s ago: 429; answers at a low load take 105ms; " +
+			"learned rate: 48.5 requests per second; its quota is spent for 1m30s": {
+			Concurrency: "adaptive, 2 to 64", Limit: 44, Why: "429", Changed: now.Add(-3 * time.Second), Latency: 0.105, LearnedRate: 48.5, QuotaSpent: &spent},
+	} {
+		var shown strings.Builder
+		writeStatus(&shown, &delivery.Status{Name: "vero", Pace: pace}, now)
+		if !strings.HasSuffix(shown.String(), "\n\n"+want+"\n") {
+			t.Errorf("got %s\nwant %s", shown.String(), want)
+		}
+	}
+}
+
 func TestTheStatusOfOneDestinationListsItsLastFailures(t *testing.T) {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	vero := delivery.Status{Name: "vero", Vendor: "vero", State: "closed", Failures: []delivery.Failure{
+	vero := delivery.Status{Name: "vero", Vendor: "vero", DestinationState: delivery.StateOf(deststate.OK), Failures: []delivery.Failure{
 		{Kind: "never", Status: 400, Detail: "userId is required", Calls: 12, Last: now.Add(-time.Minute)},
 		{Kind: "timeout", Calls: 1, Last: now.Add(-time.Hour)},
 	}}
-	table := `DESTINATION  VENDOR  STATE   BACKLOG  OLDEST  ASIDE  IN FLIGHT  LAST FAILURE
-vero         vero    closed  0        -       0      0          400 Bad Request: "userId is required" x12, last 1m ago
+	table := `DESTINATION  VENDOR  STATE  BACKLOG  OLDEST  PARKED  IN FLIGHT  LAST FAILURE
+vero         vero    ok     0        -       0       0          400 Bad Request: "userId is required" x12, last 1m ago
 `
 	var all, one strings.Builder
 	writeStatuses(&all, []delivery.Status{vero}, now)
@@ -84,7 +103,7 @@ journal: { dir: "`+filepath.Join(t.TempDir(), "data")+`" }
 		t.Fatal(err)
 	}
 	var got result
-	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(got.out, "400 Bad Request") && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(5 * time.Minute); !strings.Contains(got.out, "400 Bad Request") && time.Now().Before(deadline); {
 		got = runAka(t, "destination", "status", "vero", "--admin", ready.Admin)
 	}
 	for _, want := range []string{`400 Bad Request: "no account has the token <secret>" x1, last `, "last failures:\n"} {

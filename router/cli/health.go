@@ -22,9 +22,9 @@ func newHealth() *cobra.Command {
 	ready := false
 	command := &cobra.Command{
 		Use:   "health",
-		Short: "Tell whether a running aka lives",
-		Long: `Health asks a running aka at its admin address, and says so with its exit code: 0 when it lives, 1 when it does not answer.
-With --ready it is 0 only when calls can be taken. Of the config it reads the address alone: mistakes elsewhere in it do not matter.`,
+		Short: "Check whether aka is running",
+		Long: `Health asks a running aka at its admin address. The exit code is 0 if aka answers, and 1 if it does not.
+With --ready it is 0 only if aka accepts calls. Health reads only the address from the config, so mistakes elsewhere do not matter.`,
 		Example: `  aka health
   HEALTHCHECK CMD ["/aka", "health"]      # in a Dockerfile`,
 		Args: noArguments,
@@ -41,7 +41,7 @@ With --ready it is 0 only when calls can be taken. Of the config it reads the ad
 		},
 	}
 	flags.addTo(command)
-	command.Flags().BoolVar(&ready, "ready", false, "ask whether calls can be taken")
+	command.Flags().BoolVar(&ready, "ready", false, "check whether aka accepts calls")
 	return command
 }
 

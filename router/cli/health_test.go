@@ -107,7 +107,7 @@ func TestHealthSaysWhetherAkaLivesAndIsReady(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody := closed.Addr().String()
+	unused := closed.Addr().String()
 	_ = closed.Close()
 	for _, c := range []struct {
 		args []string
@@ -118,7 +118,7 @@ func TestHealthSaysWhetherAkaLivesAndIsReady(t *testing.T) {
 		{[]string{"--admin", aka.URL, "--ready"}, exitFailed, `/readyz answers 503 Service Unavailable: {"ready":false,"checks":{"journal":"full"}}`},
 		{[]string{"--admin", guarded.url}, exitDone, ""},
 		{[]string{"--admin", guarded.url, "--token-file", "/nowhere/token"}, exitDone, ""},
-		{[]string{"--admin", nobody}, exitFailed, "nothing listens at http://" + nobody},
+		{[]string{"--admin", unused}, exitFailed, "nothing listens at http://" + unused},
 		{[]string{"--admin", "9090"}, exitWrongUse, "--admin: expected host:port"},
 		{[]string{"now"}, exitWrongUse, ""},
 	} {

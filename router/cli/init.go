@@ -22,7 +22,7 @@ const schemaFile = "config.schema.json"
 const initFoot = "Written by `aka init`. `aka check` lists what is wrong with it, or shows every value that it has; `aka check --probe` tries " +
 	"the vendors' credentials. `aka schema > " + schemaFile + "`, beside this file, has editors complete and check it."
 
-const initHead = "Every other key has its default: `aka check` shows them, `aka init --full` writes them with what they mean."
+const initHead = "Every other key has its default. `aka check` shows the defaults. `aka init --full` writes every key with its meaning."
 
 func newInit() *cobra.Command {
 	var output string
@@ -30,9 +30,9 @@ func newInit() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "init [VENDOR...]",
 		Short: "Write a config for the vendors that you name",
-		Long: `Init writes a config with a destination for each vendor that you name, or for every stable vendor. It has only the keys that you must
-set. With --full it has all keys, their meaning and their defaults. Secrets are read from the environment. The config goes to
-the standard output, or to a new file. The standard error lists the variables to set before it runs.`,
+		Long: `Init writes a config with a destination for each vendor that you name, or for every stable vendor. It has only the keys that
+you must set. With --full it has all keys, with their meanings and defaults. The config reads secrets from the environment.
+Init writes to the standard output, or to a new file. The standard error lists the variables to set.`,
 		Example: `  aka init vero > config.yaml
   aka init mixpanel vero --output config.yaml
   aka init vero --full`,
@@ -55,7 +55,7 @@ the standard output, or to a new file. The standard error lists the variables to
 	}
 	command.Flags().StringVarP(&output, "output", "o", "", "file to write (default the standard output)")
 	command.Flags().BoolVar(&full, "full", false, "write every key, with its meaning and its default")
-	command.Flags().BoolVar(&force, "force", false, "write over a file that is there")
+	command.Flags().BoolVar(&force, "force", false, "overwrite an existing file")
 	_ = command.MarkFlagFilename("output", "yaml")
 	return command
 }
@@ -67,7 +67,7 @@ func initialConfig(full bool, vendors []string) ([]byte, error) {
 	return reference.New().Short(initHead, vendors...)
 }
 
-// writeConfigFile lets nobody else read the file, for secrets may be written into it.
+// writeConfigFile lets only its owner read the file, for secrets may be written into it.
 func writeConfigFile(path string, text []byte, force bool) error {
 	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	if force {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"aka/router/deststate"
 	"aka/router/journal"
 	"aka/router/strictyaml"
 	"aka/router/terminal"
@@ -17,9 +18,9 @@ import (
 func newJournal() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "journal",
-		Short: "Check the folder of a journal, or save what can be read of it",
-		Long: `The journal is the folder of the config's journal.dir: the accepted calls, the dead letters, the parked calls, and
-how far each destination has come. These commands read its files while no aka runs on it.`,
+		Short: "Check a journal, or save the readable part of it",
+		Long: `Check a journal, or save the readable part of it. The journal is the folder of the config's journal.dir: the accepted calls,
+the dead letters, the parked calls, and the progress of each destination. Stop aka first: these commands read its files.`,
 		Example: `  aka journal check ./data
   aka journal salvage ./data ./data-salvaged`,
 		Args: cobra.NoArgs,
@@ -38,9 +39,9 @@ var errNotSound = errors.New(`the journal is damaged; "aka journal salvage" make
 func newJournalCheck(output *choice) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check DIR",
-		Short: "Read every file of a journal and say what it holds",
-		Long: `Check reads every file of the journal in DIR, with its checksums, and changes nothing. The exit code is 1 when the
-journal is damaged: when calls are missing or cannot be read. A write that a power cut left unfinished is no damage.`,
+		Short: "Read every file of a journal and list its contents",
+		Long: `Check reads every file of the journal in DIR, with its checksums, and changes nothing. The exit code is 1 if the
+journal is damaged: calls are missing or unreadable. A write that a power cut left unfinished is no damage.`,
 		Example: `  aka journal check ./data
   aka journal check ./data --output json | jq .sound`,
 		Args: folders("the folder of a journal"),
@@ -63,10 +64,11 @@ journal is damaged: when calls are missing or cannot be read. A write that a pow
 func newJournalSalvage(output *choice) *cobra.Command {
 	return &cobra.Command{
 		Use:   "salvage DIR NEWDIR",
-		Short: "Write what can be read of a journal into a new one",
-		Long: `Salvage reads the journal in DIR and writes what can be read of it into a new one in NEWDIR, which must not exist or be
-empty. DIR is not changed. NEWDIR needs as much room. Each destination goes on where it was: what had ended there does not go
-again, unless its progress is lost too, which is reported. Set the config's journal.dir to NEWDIR to go on with it.`,
+		Short: "Write the readable part of a journal to a new one",
+		Long: `Salvage reads the journal in DIR and writes the readable part to a new one in NEWDIR. NEWDIR must not exist, or must be
+empty. It needs as much room as DIR, which does not change. Each destination continues where it was. If its progress is
+lost too, salvage reports that, and aka sends delivered calls again. To use the new journal, set the config's journal.dir
+to NEWDIR.`,
 		Example: `  aka journal salvage ./data ./data-salvaged`,
 		Args:    folders("the folder of a journal", "a new folder"),
 		RunE: func(command *cobra.Command, dirs []string) error {
@@ -126,13 +128,13 @@ func (t *journalText) destinations(r *journal.Report) {
 		return
 	}
 	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "DESTINATION\tGOES ON AT\tFRAMES BEHIND\tDEAD LETTERS\tPARKED\tMERGE BLOCKS\tUNREADABLE\tSTATE")
+	_, _ = fmt.Fprintln(table, "DESTINATION\tGOES ON AT\tFRAMES BEHIND\tDEAD LETTERS\tDROPPED\tPARKED\tREMEMBERED\tLEDGER\tUNREADABLE\tSTATE")
 	for _, d := range r.Destinations {
 		at := strconv.FormatUint(d.Floor, 10)
 		if d.Lost {
 			at = "lost"
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", terminal.Plain(d.Name), at, d.Behind, d.DeadLetters, d.Parked, d.Merges,
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", terminal.Plain(d.Name), at, d.Behind, d.DeadLetters, d.Dropped, d.Parked, d.Remembered, d.Ledger,
 			d.Unreadable, stateOf(&d))
 	}
 	_ = table.Flush()
@@ -141,9 +143,9 @@ func (t *journalText) destinations(r *journal.Report) {
 func stateOf(d *journal.DestinationReport) string {
 	switch {
 	case d.Removed:
-		return "removed"
+		return deststate.Removed.Name()
 	case d.Paused:
-		return "paused"
+		return deststate.Paused.Name()
 	}
 	return "-"
 }

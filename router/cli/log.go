@@ -14,7 +14,7 @@ import (
 func newLog() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "log",
-		Short: "See and change what a running aka logs",
+		Short: "Show or change the log of a running aka",
 		Args:  cobra.NoArgs,
 		RunE:  func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
@@ -28,8 +28,8 @@ func newLogLevel() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "level [LEVEL]",
 		Short: "Show the level of a running aka's log, or change it",
-		Long: `Level shows the least important line that is written: debug, info, warn or error. With an argument it changes that until aka
-ends, or for a while. At debug, each call's end at each destination is a line, and no line is left out.`,
+		Long: `Level shows the lowest level that a running aka logs: debug, info, warn or error. With an argument it changes the level, until
+aka stops or for a while. At debug, aka logs each call's end at each destination, and leaves out no line.`,
 		Example: `  aka log level
   aka log level debug --for 10m`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -63,7 +63,7 @@ ends, or for a while. At debug, each call's end at each destination is a line, a
 		},
 	}
 	flags.addTo(command)
-	command.Flags().StringVar(&lasting, "for", "", "how long, such as 10m; then the config's level is back")
+	command.Flags().StringVar(&lasting, "for", "", "how long, such as 10m; then the config's level returns")
 	return command
 }
 

@@ -16,8 +16,8 @@ func newMan() *cobra.Command {
 	return &cobra.Command{
 		Use:   "man DIR",
 		Short: "Write the manual pages into a folder",
-		Long: `Man writes a page of section 1 for aka and one for each of its commands into DIR, which is made where it is missing:
-aka.1, aka-serve.1 and so on. They carry the date of SOURCE_DATE_EPOCH, where that is set, so that packages come out the same.`,
+		Long: `Man writes a manual page of section 1 for aka, and one for each of its commands, into DIR: aka.1, aka-serve.1 and so on. It
+makes DIR if it is missing. If SOURCE_DATE_EPOCH is set, the pages carry that date, so that packages are reproducible.`,
 		Example: `  aka man /usr/local/share/man/man1
   aka man ./man && man ./man/aka-init.1`,
 		Args: folders("the folder to write to"),

@@ -155,7 +155,7 @@ func TestAReloadSetsAnotherMemoryLimit(t *testing.T) {
 	if got := server.line(t, "memory limit"); got.Limit != "2GiB" || debug.SetMemoryLimit(-1) != 2<<30 {
 		t.Errorf("after a reload: %+v", got)
 	}
-	server.line(t, "reloaded the config")
+	server.line(t, "config reloaded")
 	if got := <-reloaded; got.code != exitDone {
 		t.Errorf("%+v", got)
 	}

@@ -129,7 +129,7 @@ func TestAProbeTellsAVendorThatIsDown(t *testing.T) {
 	}
 }
 
-// Whatever the vendor: a login page in its place takes no credentials, and a vendor that cannot be told from it would be said to
+// Whatever the vendor: a login page in its place takes no credentials, and a vendor that cannot be distinguished from it would be said to
 // be reachable.
 func TestAProbeTellsThatSomebodyElseAnswers(t *testing.T) {
 	for name, fault := range map[string]simulator.Fault{

@@ -10,8 +10,8 @@ func newSchema() *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
 		Short: "Print the JSON Schema of the config, for editors",
-		Long: `Schema prints the JSON Schema (draft 7) of this aka's config. Editors that speak to a YAML language server complete the config's
-keys and words with it, show what they mean, and underline what is wrong, once the config's first line names it:
+		Long: `Schema prints the JSON Schema (draft 7) of this aka's config. Editors with a YAML language server use it to complete keys and
+words, show their meanings, and underline mistakes. Name it in the config's first line:
 
   # yaml-language-server: $schema=config.schema.json`,
 		Example: `  aka schema > config.schema.json`,

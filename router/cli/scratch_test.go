@@ -45,7 +45,7 @@ func TestServeSimulateRunsWithoutATemporaryFolder(t *testing.T) {
 	}
 	withoutTmp(t, dir)
 	server := startServing(t, "serve", "--simulate", "--config", config)
-	if loud := server.line(t, "SIMULATION: "); !strings.HasPrefix(loud.Journal, data+"/.aka-simulate-") {
+	if loud := server.line(t, "SIMULATION, "); !strings.HasPrefix(loud.Journal, data+"/.aka-simulate-") {
 		t.Errorf("the loud line is %+v", loud)
 	}
 	server.line(t, "ready")

@@ -26,14 +26,14 @@ func newServe() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the router",
-		Long: `Serve takes calls from SDKs and delivers them, until SIGTERM or SIGINT. It then takes no more, finishes what is in flight
-within the config's shutdown_timeout, and goes on with the rest after its next start. A second signal stops it at once;
-what it has accepted is safe on disk either way.
+		Long: `Serve accepts calls from SDKs and delivers them, until SIGTERM or SIGINT. Then it refuses new calls, and finishes exchanges in
+flight within the config's shutdown_timeout. It continues with the rest after its next start. A second signal stops it at once.
+Accepted calls are safe on disk either way.
 
-SIGHUP has it go by the config's file as it is then: see aka reload --help.
+SIGHUP loads the changed config: see aka reload --help.
 
-With --simulate it starts simulated vendors in its own process and sends to them whatever the config says. Secrets may be
-missing then, and the journal is a temporary folder: what waits in the real one stays for the real vendors.`,
+With --simulate it starts simulated vendors in its own process, and sends to them instead of the real ones. Then secrets may be
+missing. The journal is a temporary folder, so calls in the real journal still wait for the real vendors.`,
 		Example: `  aka serve
   aka serve --config /etc/aka/config.yaml
   aka serve --simulate             no accounts needed; config.example.yaml runs as it is`,
@@ -72,7 +72,7 @@ const shortKey = 8
 func warnOfShortKeys(config *config.Config, log *zap.Logger) {
 	for _, name := range slices.Sorted(maps.Keys(config.Sources)) {
 		if len(config.Sources[name].WriteKey.Reveal()) < shortKey {
-			log.Warn("a write key is short enough to be guessed: whoever has it can send calls: take one of 16 characters or more", zap.String("source", name))
+			log.Warn("write key is short enough to be guessed", zap.String("hint", "use one of 16 characters or more"), zap.String("source", name))
 		}
 	}
 }
@@ -94,7 +94,7 @@ func serveSimulated(ctx context.Context, path string, logs io.Writer) error {
 		return err
 	}
 	log := logging.New(config.Log, logs)
-	log.Warn("SIMULATION: every destination is simulated in this process, and the journal is a temporary folder",
+	log.Warn("SIMULATION, no vendor is contacted", zap.String("hint", "every destination is simulated in this process; the journal is a temporary folder"),
 		zap.String("simulator", vendors.URL()), zap.String("accounts", vendors.accountsURL()), zap.String("control", vendors.ControlURL()), zap.String("journal", folder))
 	return runRouter(ctx, config, log)
 }

@@ -72,7 +72,7 @@ func TestServeSimulateRunsTheExampleAsItIs(t *testing.T) {
 	folder := t.TempDir()
 	t.Setenv("TMPDIR", folder)
 	server := startServing(t, "serve", "--simulate", "--config", exampleConfig(t))
-	loud := server.line(t, "SIMULATION: ")
+	loud := server.line(t, "SIMULATION, ")
 	if loud.Level != "warn" || !strings.HasPrefix(loud.Journal, folder) || loud.Control+"/accounts" != loud.Accounts {
 		t.Errorf("the loud line is %+v", loud)
 	}
@@ -85,7 +85,7 @@ func TestServeSimulateRunsTheExampleAsItIs(t *testing.T) {
 	}
 	reloaded := make(chan result)
 	go func() { reloaded <- runAka(t, "reload", "--admin", ready.Admin) }()
-	server.line(t, "reloaded the config")
+	server.line(t, "config reloaded")
 	if got := <-reloaded; got.out != "reloaded\n" {
 		t.Errorf("reloaded: %+v", got)
 	}
@@ -153,8 +153,8 @@ func TestASignalThatComesTwiceIsOneStop(t *testing.T) {
 		{syscall.SIGTERM, sameStop + 1, false},
 		{os.Interrupt, 0, false},
 	} {
-		var told firstSignal
-		if !told.is(syscall.SIGTERM, start) || told.is(c.second, start.Add(c.after)) != c.same {
+		var result firstSignal
+		if !result.is(syscall.SIGTERM, start) || result.is(c.second, start.Add(c.after)) != c.same {
 			t.Errorf("%v after %v: the same stop: %v", c.second, c.after, !c.same)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"aka/router/reference"
 )
 
-// simulatedSecret is what stands for a secret where simulated vendors are: they take any.
+// simulatedSecret is used for a secret where simulated vendors are: they take any.
 const simulatedSecret = "simulated"
 
 // simulation is the simulated vendors of this process.
@@ -57,7 +57,7 @@ func (s simulation) endpoint(name, vendorType string, settings *yaml.Node) (stri
 // accountsURL lists the accounts and what each holds.
 func (s simulation) accountsURL() string { return s.ControlURL() + "/accounts" }
 
-// graphURL shows whom an account takes for one person.
+// graphURL shows which ids an account takes for one person.
 func (s simulation) graphURL(account string) string {
 	return s.accountsURL() + "/" + account + "/graph?format=text"
 }
@@ -114,10 +114,10 @@ func newSimulate() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "simulate",
 		Short: "Serve simulated vendors, to try aka without accounts",
-		Long: `Simulate serves the vendors as their documentation describes them, in memory, until SIGINT or SIGTERM. What it prints is
-the destinations section of a config that sends to them, with the key that lets calls go to a private address. Its control
-API shows who each vendor takes for one person, and makes it fail in all the ways in which vendors do. Nothing guards that
-API, so listen on loopback only.`,
+		Long: `Simulate serves the vendors in memory, as their documentation describes them, until SIGINT or SIGTERM. It prints the
+destinations section of a config that sends to them. That includes the key that allows private addresses. Its control API
+shows which ids each vendor treats as one person, and makes vendors fail in many ways. The API has no access control, so
+listen on loopback only.`,
 		Example: `  aka simulate
   aka simulate --listen 127.0.0.1:9900 > destinations.yaml
   aka health --admin 127.0.0.1:9900      # does it live?`,

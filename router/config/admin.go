@@ -14,7 +14,7 @@ import (
 	"aka/router/strictyaml"
 )
 
-// AdminSection is what a config file says of the operator's server, for commands that ask a running aka. That goes by the file
+// AdminSection is what a config file says of the operator's server, for commands that ask a running aka. It is read from the file
 // as it was when it was loaded: mistakes elsewhere in it, as while somebody edits it, and secrets that are not here do not matter.
 type AdminSection struct {
 	file     string

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"aka/destinations/adapter"
 	"aka/router/httpclient"
@@ -76,7 +77,7 @@ func (l *loader) checkStaticDir(dir string) {
 		return
 	}
 	c := l.config
-	for _, private := range append([]string{l.path, c.Journal.Dir, c.TLS.KeyFile, c.Admin.TokenFile, c.Admin.ReadTokenFile}, l.secretFiles...) {
+	for _, private := range append([]string{l.path, c.Journal.Dir, c.TLS.KeyFile, c.Merges.KeyFile, c.Admin.TokenFile, c.Admin.ReadTokenFile}, l.secretFiles...) {
 		if private != "" && isBelow(folder, private) {
 			l.decoder.Add("static_dir", "expected a folder without anything private, but %q has %q in it, which everybody could read", dir, private)
 			return
@@ -84,7 +85,7 @@ func (l *loader) checkStaticDir(dir string) {
 	}
 }
 
-// isBelow tells whether a path, which need not be there yet, leads to the folder or into it.
+// isBelow reports whether a path, which need not be there yet, leads to the folder or into it.
 func isBelow(folder os.FileInfo, path string) bool {
 	for path = realPath(path); ; path = filepath.Dir(path) {
 		if about, err := os.Stat(path); err == nil && os.SameFile(about, folder) {
@@ -111,12 +112,12 @@ func realPath(path string) string {
 // hostPattern is a name as it is in a Host header, without a port.
 var hostPattern = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?$`)
 
-// checkAdmin does not ask for the tokens' files where the config is tried without its secrets: without them the server lets
-// nobody in.
+// checkAdmin does not ask for the tokens' files where the config is tried without its secrets: without them the server denies
+// all access.
 func (l *loader) checkAdmin(listen *address) {
 	a := &l.config.Admin
 	if listen != nil && !listen.isLoopback() && !a.AreSet() {
-		l.decoder.Add("admin.listen", "%s is not a loopback address: whoever reaches it could read and replay calls; "+
+		l.decoder.Add("admin.listen", "%s is not a loopback address: any client that reaches it could read and replay calls; "+
 			"set admin.token_file, or listen on 127.0.0.1", a.Listen)
 	}
 	if l.options.MissingSecret == "" {
@@ -147,6 +148,7 @@ func (l *loader) checkStorage() {
 	c := l.config
 	c.Journal.Check(l.below("journal"))
 	c.DeadLetters.Check(l.below("dead_letters"))
+	c.Dropped.Check(l.below("dropped"))
 	if c.Journal.NATS != nil {
 		l.decoder.Add("journal.nats", "an external NATS cluster is not yet available; leave it out to use the embedded journal")
 	}
@@ -197,9 +199,13 @@ func (l *loader) checkSource(name string, owners map[string]string) {
 		source.IP = segment.KeepIP
 	}
 	l.oneOf(section+".ip", string(source.IP), string(segment.KeepIP), string(segment.AnonymizeIP), string(segment.DropIP))
+	if w := source.ReorderWindow; w != nil && (*w < 0 || *w > ingress.MaxReorderWindow || *w%time.Millisecond != 0) {
+		l.decoder.Add(section+".reorder_window", "expected 0s to %s, in whole milliseconds, not %s", ingress.MaxReorderWindow, *w)
+	}
 	if !(source.Rate >= 0) {
 		l.decoder.Add(section+".rate", "expected calls per second or 0 for unlimited, not %v", source.Rate)
 	}
+	source.IDs.Check(l.below(section + ".ids"))
 	if source.Destinations == nil {
 		source.Destinations = slices.Sorted(maps.Keys(l.config.Destinations))
 	} else {
@@ -263,7 +269,7 @@ func (l *loader) address(key, text string) *address {
 	return &address{host, strconv.FormatUint(number, 10)}
 }
 
-// conflicts tells whether two servers cannot both listen. Port 0 is any free one, and an unspecified host is all of them.
+// conflicts reports whether two servers cannot both listen. Port 0 is any free one, and an unspecified host is all of them.
 func (a *address) conflicts(b *address) bool {
 	if a.port != b.port || a.port == "0" {
 		return false
@@ -271,7 +277,7 @@ func (a *address) conflicts(b *address) bool {
 	return a.host == b.host || a.everywhere() || b.everywhere()
 }
 
-// isLoopback tells whether only what runs on this machine reaches the address.
+// isLoopback reports whether only what runs on this machine reaches the address.
 func (a *address) isLoopback() bool {
 	ip := net.ParseIP(a.host)
 	return strings.EqualFold(a.host, "localhost") || ip != nil && ip.IsLoopback()

@@ -19,6 +19,8 @@ import (
 	"aka/destinations"
 	"aka/destinations/adapter"
 	"aka/router/config/configtest"
+	"aka/router/delivery"
+	"aka/router/mergerules"
 	"aka/router/segment"
 )
 
@@ -204,7 +206,7 @@ func keysOf(of reflect.Type, prefix string) []string {
 		return keysOf(of.Elem(), prefix)
 	case of.Kind() == reflect.Map:
 		return keysOf(of.Elem(), prefix+".*")
-	case of.Kind() != reflect.Struct || of == reflect.TypeFor[adapter.Secret]():
+	case of.Kind() != reflect.Struct || of == reflect.TypeFor[adapter.Secret]() || of == reflect.TypeFor[delivery.Concurrency]():
 		return []string{prefix}
 	}
 	keys := []string{}
@@ -260,8 +262,8 @@ func TestTheEffectiveConfigIsWholeMaskedAndAConfigAgain(t *testing.T) {
 	}
 	effective := string(config.Effective())
 	configtest.CompareGolden(t, "testdata/effective.yaml", effective)
-	if again := string(load(t, effective, LoadOptions{}).Effective()); again != effective {
-		t.Errorf("got %s\nwant %s", again, effective)
+	if reload := string(load(t, effective, LoadOptions{}).Effective()); reload != effective {
+		t.Errorf("got %s\nwant %s", reload, effective)
 	}
 }
 
@@ -280,11 +282,11 @@ destinations:
 			t.Errorf("%s is not masked", secret)
 		}
 	}
-	again := load(t, effective, LoadOptions{})
-	if text := string(again.Effective()); text != effective {
+	reload := load(t, effective, LoadOptions{})
+	if text := string(reload.Effective()); text != effective {
 		t.Errorf("got %s\nwant %s", text, effective)
 	}
-	if got := again.Destinations["eu"].IntegrationNames[0]; got != "${x}" {
+	if got := reload.Destinations["eu"].IntegrationNames[0]; got != "${x}" {
 		t.Errorf("an escaped name became %q", got)
 	}
 }
@@ -298,10 +300,10 @@ destinations:
 delivery: { timeout: 3s, retry: { initial: 1s } }
 `, LoadOptions{})
 	own, other := config.Destinations["kissmetrics"], config.Destinations["vero"]
-	if d := own.Delivery; d.Concurrency != 4 || d.Timeout != 3*time.Second || d.Retry.Initial != time.Second || d.Retry.Max != 5*time.Minute {
+	if d := own.Delivery; d.Concurrency != delivery.Fixed(4) || d.Timeout != 3*time.Second || d.Retry.Initial != time.Second || d.Retry.Max != 5*time.Minute {
 		t.Errorf("got %+v", d)
 	}
-	if d := other.Delivery; d.Concurrency != 16 || d.Retry.Max != time.Minute {
+	if d := other.Delivery; d.Concurrency != (delivery.Concurrency{}) || d.Retry.Max != time.Minute {
 		t.Errorf("the override reached another destination: %+v", d)
 	}
 	if own.Order != adapter.OrderIdentity || other.Order != adapter.OrderStrict {
@@ -322,7 +324,7 @@ sources: { website: { write_key: dev } }
 destinations:
   eu: { type: mixpanel, integration_names: [Mixpanel EU], lenient_names: true, remember_merges: true, settings: { token: token-1, id_merge: legacy } }
 `, LoadOptions{}).Destinations["eu"]
-	if d.Name != "eu" || d.Type != "mixpanel" || !d.Lenient || !d.RememberMerges || d.Settle != time.Second {
+	if d.Name != "eu" || d.Type != "mixpanel" || !d.Lenient || !*d.RememberMerges || !d.Destination.RememberMerges || d.Settle != time.Second {
 		t.Errorf("got %+v", d.Destination)
 	}
 	for _, name := range []string{"eu", "Mixpanel", "Mixpanel EU"} {
@@ -418,9 +420,9 @@ func FuzzLoad(f *testing.F) {
 			options.MissingSecret = "unset" // the tokens' files need not be there
 		}
 		effective := config.Effective()
-		again := load(t, string(effective), options).Effective()
-		if !bytes.Equal(again, effective) {
-			t.Fatalf("the effective config\n%s\nloads as\n%s", effective, again)
+		reload := load(t, string(effective), options).Effective()
+		if !bytes.Equal(reload, effective) {
+			t.Fatalf("the effective config\n%s\nloads as\n%s", effective, reload)
 		}
 	})
 }
@@ -495,6 +497,57 @@ func TestToRememberMergesNeedsAnAdapterThatTellsThem(t *testing.T) {
 	}
 }
 
+func TestADestinationsMergesOverrideTheDefaultsKeyByKey(t *testing.T) {
+	c := load(t, `
+sources: { website: { write_key: dev, ids: { user: ["*@*"] } } }
+destinations:
+  kissmetrics: { settings: { api_key: k }, merges: { known_users: drop, blocked_ids: ["test-*"], quarantine: { then: approve } } }
+  vero: { settings: { auth_token: t } }
+merges: { known_users: observe, max_ids: 20, max_ids_per: 30d, memory: { max_age: 90d }, key_file: /etc/aka/key }
+ids: { device: ["anon-*"] }
+`, LoadOptions{})
+	own, vero := c.Destinations["kissmetrics"].MergeOptions, c.Destinations["vero"].MergeOptions
+	want := mergerules.DefaultOptions
+	want.KnownUsers, want.MaxIDs, want.MaxIDsPer, want.Memory.MaxAge = mergerules.Observe, 20, 30*24*time.Hour, 90*24*time.Hour
+	if !reflect.DeepEqual(vero, want) || c.Merges.KeyFile != "/etc/aka/key" {
+		t.Errorf("vero: got %+v, want %+v", vero, want)
+	}
+	want.KnownUsers, want.BlockedIDs, want.Quarantine.Then = mergerules.Drop, mergerules.Patterns{"test-*"}, mergerules.Approve
+	if !reflect.DeepEqual(own, want) {
+		t.Errorf("kissmetrics: got %+v, want %+v", own, want)
+	}
+	if kinds := c.Kinds(); !kinds.CountsAsUser("website", "jen@example.com", "") || kinds.CountsAsUser("website", "anon-1", "") {
+		t.Error("the patterns of ids do not count")
+	}
+}
+
+func TestTheSafeVerdictsAreTheDefaults(t *testing.T) {
+	for _, d := range load(t, "sources: { website: { write_key: dev } }\ndestinations: { kissmetrics: { settings: { api_key: k } } }\n", LoadOptions{}).Destinations {
+		r := d.MergeOptions.Rules
+		if r.KnownUsers != mergerules.Hold || r.DeviceOfAnotherUser != mergerules.Drop || r.Direction != mergerules.Drop || r.MaxIDsVerdict != mergerules.Hold {
+			t.Errorf("got %+v", r)
+		}
+	}
+}
+
 type mute struct{ adapter.Common }
 
 func (mute) Translate(*segment.Call) adapter.Outcome { return adapter.Drop(adapter.NothingToSend) }
+
+// Each of these vendors merges ids.
+func TestRememberMergesIsOnUnlessTheConfigSaysOtherwise(t *testing.T) {
+	for text, want := range map[string]bool{
+		"vero: { settings: { auth_token: t } }":                                      true,
+		"vero: { remember_merges: false, settings: { auth_token: t } }":              false,
+		"kissmetrics: { settings: { api_key: k } }":                                  true,
+		"kissmetrics: { remember_merges: false, settings: { api_key: k } }":          false,
+		"mixpanel: { settings: { token: t, id_merge: original } }":                   true,
+		"mixpanel: { remember_merges: ~, settings: { token: t, id_merge: legacy } }": true,
+	} {
+		for _, d := range load(t, "sources: { website: { write_key: dev } }\ndestinations:\n  "+text+"\n", LoadOptions{}).Destinations {
+			if *d.RememberMerges != want || d.Destination.RememberMerges != want {
+				t.Errorf("%s: %v, and built with %v", text, *d.RememberMerges, d.Destination.RememberMerges)
+			}
+		}
+	}
+}

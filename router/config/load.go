@@ -21,6 +21,7 @@ import (
 	"aka/destinations"
 	"aka/destinations/adapter"
 	"aka/router/delivery"
+	"aka/router/mergerules"
 	"aka/router/spelling"
 	"aka/router/strictyaml"
 	"aka/router/terminal"
@@ -77,7 +78,7 @@ func Load(path string, options LoadOptions) (*Config, error) {
 	if problems := l.decoder.Problems(); len(problems) > 0 {
 		return nil, &Mistakes{path, problems}
 	}
-	l.config.again = func() (*Config, error) { return Load(path, options) }
+	l.config.reload = func() (*Config, error) { return Load(path, options) }
 	l.config.file, l.config.line = path, l.decoder.Lines()
 	return l.config, nil
 }
@@ -231,13 +232,15 @@ func (l *loader) load(document *yaml.Node) {
 	if ok := l.decoder.Decode(document, "", l.config); !ok && document.Content[0].Kind != yaml.MappingNode {
 		return
 	}
-	l.config.Journal.DeadLetters = l.config.DeadLetters
+	l.config.Journal.DeadLetters, l.config.Journal.Dropped = l.config.DeadLetters, l.config.Dropped
 	if l.options.JournalDir != "" {
 		l.config.Journal.Dir = l.options.JournalDir
 	}
 	l.checkServer()
 	l.checkStorage()
 	l.config.Delivery.Check(l.below("delivery"))
+	l.config.Merges.Check(l.below("merges"))
+	l.config.IDs.Check(l.below("ids"))
 	for _, name := range slices.Sorted(maps.Keys(l.config.Destinations)) {
 		l.buildDestination(name)
 	}
@@ -251,6 +254,8 @@ func (l *loader) later(key string) any {
 	switch section {
 	case "delivery":
 		return &delivery.Options{}
+	case "merges":
+		return &mergerules.Options{}
 	case "settings":
 		vendorType := name
 		if given := valueAt(l.document.Content[0], "destinations", name, "type"); given != nil && given.Value != "" {
@@ -294,6 +299,7 @@ func (l *loader) buildDestination(name string) {
 	vendor, known := l.vendorOf(section, name, d)
 	l.checkWasType(section, d.WasType)
 	l.overrideDelivery(section, d, vendor.Order)
+	l.overrideMerges(section, d)
 	if known {
 		l.buildVendor(name, section, d)
 	}
@@ -324,13 +330,7 @@ func (l *loader) checkWasType(section, was string) {
 func (l *loader) overrideDelivery(section string, d *Destination, vendors adapter.Order) {
 	d.Delivery = l.config.Delivery
 	l.decoder.Decode(d.Overrides, section+".delivery", &d.Delivery)
-	inherited := map[string]bool{}
-	l.config.Delivery.Check(func(key, _ string, _ ...any) { inherited[key] = true })
-	d.Delivery.Check(func(key, format string, args ...any) {
-		if !inherited[key] {
-			l.decoder.Add(section+".delivery."+key, format, args...)
-		}
-	})
+	l.checkOverrides(section+".delivery.", l.config.Delivery.Check, d.Delivery.Check)
 	if d.Delivery.Order == "" {
 		d.Delivery.Order = vendors
 	}
@@ -338,6 +338,28 @@ func (l *loader) overrideDelivery(section string, d *Destination, vendors adapte
 		d.Delivery.AllowPrivate = true // that is where the simulated vendors are
 	}
 	d.Overrides = strictyaml.Node(d.Delivery)
+}
+
+// overrideMerges lays a destination's own keys over the defaults.
+func (l *loader) overrideMerges(section string, d *Destination) {
+	d.MergeOptions = l.config.Merges.Options
+	l.decoder.Decode(d.MergeOverrides, section+".merges", &d.MergeOptions)
+	l.checkOverrides(section+".merges.", l.config.Merges.Check, d.MergeOptions.Check)
+	d.MergeOverrides = strictyaml.Node(d.MergeOptions)
+}
+
+// check is a section's check: it reports every value that is out of its range.
+type check func(report func(key, format string, args ...any))
+
+// checkOverrides reports what is wrong with a section that overrides another, without what it has from that one.
+func (l *loader) checkOverrides(section string, defaults, own check) {
+	inherited := map[string]bool{}
+	defaults(func(key, _ string, _ ...any) { inherited[key] = true })
+	own(func(key, format string, args ...any) {
+		if !inherited[key] {
+			l.decoder.Add(section+key, format, args...)
+		}
+	})
 }
 
 func (l *loader) buildVendor(name, section string, d *Destination) {
@@ -359,8 +381,12 @@ func (l *loader) buildVendor(name, section string, d *Destination) {
 	l.checkEndpoint(settings.key+".endpoint", built.Adapter.Shared().Endpoint, d.Delivery.AllowPrivate)
 	built.Names = append(built.Names, d.IntegrationNames...)
 	built.Lenient = d.LenientNames
-	built.RememberMerges = d.RememberMerges
-	if _, ok := built.Merger(); d.RememberMerges && !ok {
+	if d.RememberMerges == nil {
+		vendors := built.RememberMerges
+		d.RememberMerges = &vendors
+	}
+	built.RememberMerges = *d.RememberMerges
+	if _, ok := built.Merger(); built.RememberMerges && !ok {
 		l.decoder.Add(section+".remember_merges", "the adapter of %s does not say what is merged there", d.Type)
 	}
 	built.Order = d.Delivery.Order

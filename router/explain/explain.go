@@ -14,6 +14,7 @@ import (
 
 	"aka/destinations/adapter"
 	"aka/router/config"
+	"aka/router/mergerules"
 	"aka/router/segment"
 )
 
@@ -26,6 +27,8 @@ type Options struct {
 	Type segment.Type
 	// ReceivedAt is when it would have arrived. Default: now.
 	ReceivedAt time.Time
+	// Device tells that a browser or a phone would have sent it, and not a server.
+	Device bool
 	// ShowSecrets shows tokens and keys as they would go out.
 	ShowSecrets bool
 }
@@ -43,14 +46,22 @@ type Call struct {
 	Index     int    `json:"index"`
 	Type      string `json:"type,omitempty"`
 	MessageID string `json:"message_id,omitempty"`
+	// Source is the name of the call's own source, where a call of a batch names another one by its write key.
+	Source string `json:"source,omitempty"`
 	// Rejected says why the call would be refused. It has no destinations then.
 	Rejected *Rejection `json:"rejected"`
-	// Diagnostics are oddities that are only counted, such as "type_mismatch".
-	Diagnostics  []string      `json:"diagnostics,omitempty"`
+	// Warnings are what the SDK's answer would list of a call that is accepted, such as a timestamp that cannot be read.
+	Warnings     []Warning     `json:"warnings,omitempty"`
 	Destinations []Destination `json:"destinations"`
 }
 
-// Rejection is why a call would be refused, as the SDK would be told.
+// Warning is about a call that is accepted, though something in it is not as it was probably meant.
+type Warning struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// Rejection is why a call would be refused, as the SDK would get it.
 type Rejection struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
@@ -74,9 +85,12 @@ type Destination struct {
 	Why string `json:"why,omitempty"`
 	// Error says what is wrong with a call that is rejected.
 	Error string `json:"error,omitempty"`
-	// Note says what cannot be known without sending.
+	// Rules are the rules of `merges` that fire for what the call alone says. The others need the destination's memory.
+	Rules []Rule `json:"rules,omitempty"`
+	// Note says what a rule does with the call, and what cannot be known without sending.
 	Note string `json:"note,omitempty"`
-	// Diagnostics are oddities in the call's `integrations`, such as a name that almost matches.
+	// Diagnostics are oddities in the call's `integrations`, such as a name that almost matches, and new_id_lost_in_browser. An
+	// option that makes no sense is "ignored_option: " and its path.
 	Diagnostics []string `json:"diagnostics,omitempty"`
 	// Requests would go out in this order.
 	Requests []adapter.Shown `json:"requests,omitempty"`
@@ -98,13 +112,15 @@ func Body(c *config.Config, body []byte, options Options) (*Explanation, error) 
 	if err != nil {
 		return nil, err
 	}
+	config := c.Sources[source]
+	parsed.RepairAliases(func(int) bool { return config.RepairsAliases() })
 	explanation := &Explanation{Source: source}
 	if refused != nil {
 		explanation.Calls = []Call{refusedCall(0, refused.Code, refused.Message)}
 	} else {
 		explanation.Calls = calls(c, parsed, source, options)
 	}
-	explanation.diagnose(parsed.Diagnostics)
+	explanation.warn(parsed.Warnings)
 	return explanation, nil
 }
 
@@ -116,7 +132,7 @@ const (
 
 // parse reads the body as a batch when it is one.
 func parse(c *config.Config, body []byte, options Options) (result *segment.Result, batch bool, err error) {
-	single := segment.Options{Type: options.Type, ReceivedAt: options.ReceivedAt, Limits: c.Limits.Segment(), Admit: admit(c, options.Source)}
+	single := segment.Options{Type: options.Type, ReceivedAt: options.ReceivedAt, Limits: c.Limits.Segment(), Device: options.Device, Admit: admit(c, options.Source)}
 	if array := bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))); bytes.HasPrefix(array, []byte("[")) {
 		// An envelope would shift the position that the error tells.
 		if _, err := segment.Parse(body, single); isRefused(err, notJSON) {
@@ -134,7 +150,7 @@ func parse(c *config.Config, body []byte, options Options) (result *segment.Resu
 	return result, false, err
 }
 
-// admit admits every body: whose it is, is told later. What its source does with addresses is done, though there is no client
+// admit admits every body: its source is found later. What its source does with addresses is done, though there is no client
 // whose address could be filled in.
 func admit(c *config.Config, named string) func(writeKey string) (segment.IPPolicy, bool) {
 	return func(writeKey string) (segment.IPPolicy, bool) {
@@ -157,10 +173,8 @@ func sourceOf(c *config.Config, writeKey, name string) (string, error) {
 		}
 		return name, nil
 	}
-	for _, name := range names {
-		if c.Sources[name].WriteKey.Reveal() == writeKey {
-			return name, nil
-		}
+	if name := sourceWith(c, writeKey); name != "" {
+		return name, nil
 	}
 	if len(names) > 1 {
 		return "", fmt.Errorf("the body holds no known write key: name one of the sources %s", strings.Join(names, ", "))
@@ -168,20 +182,43 @@ func sourceOf(c *config.Config, writeKey, name string) (string, error) {
 	return names[0], nil
 }
 
+// sourceWith returns the name of the source with a write key, "" for none.
+func sourceWith(c *config.Config, writeKey string) string {
+	for name, source := range c.Sources {
+		if source.WriteKey.Reveal() == writeKey {
+			return name
+		}
+	}
+	return ""
+}
+
 // calls puts the accepted and the refused calls of a body back into one row.
 func calls(c *config.Config, parsed *segment.Result, source string, options Options) []Call {
 	calls := make([]Call, 0, len(parsed.Messages)+len(parsed.Rejected))
-	messages, rejected := parsed.Messages, parsed.Rejected
+	messages, rejected, own := parsed.Messages, parsed.Rejected, ownSources(c, parsed)
 	for index := 0; len(messages)+len(rejected) > 0; index++ {
 		if len(rejected) > 0 && (rejected[0].Index == index || len(messages) == 0) {
 			calls = append(calls, refusedCall(index, rejected[0].Code, rejected[0].Message))
 			rejected = rejected[1:]
 			continue
 		}
-		calls = append(calls, call(c, index, &messages[0], source, options))
+		name := cmp.Or(own[len(parsed.Messages)-len(messages)], source)
+		calls = append(calls, call(c, index, &messages[0], name, options))
+		if name != source {
+			calls[len(calls)-1].Source = name
+		}
 		messages = messages[1:]
 	}
 	return calls
+}
+
+// ownSources returns the names of the sources that calls of a batch name by their own write keys, by the call's message.
+func ownSources(c *config.Config, parsed *segment.Result) map[int]string {
+	own := map[int]string{}
+	for _, other := range parsed.Others {
+		own[other.Message] = sourceWith(c, other.WriteKey)
+	}
+	return own
 }
 
 func refusedCall(index int, code, message string) Call {
@@ -195,21 +232,29 @@ func call(c *config.Config, index int, m *segment.Message, source string, option
 // Message says what each destination, by name, would be sent for a message from a source.
 func Message(c *config.Config, m *segment.Message, source string, showSecrets bool) []Destination {
 	var all []Destination
+	kinds := c.Kinds()
 	for _, name := range slices.Sorted(maps.Keys(c.Destinations)) {
-		all = append(all, at(c.Destinations[name], m, c.Sources[source].Destinations, showSecrets))
+		all = append(all, at(c.Destinations[name], m, from{source, c.Sources[source].Destinations, kinds}, showSecrets))
 	}
 	return all
 }
 
-func at(d *config.Destination, m *segment.Message, allowed []string, showSecrets bool) Destination {
-	explained := outcome(d, m, allowed, showSecrets)
+// from is where a call comes from: its source, the destinations that this may use, and what its ids are.
+type from struct {
+	source  string
+	allowed []string
+	kinds   *mergerules.Kinds
+}
+
+func at(d *config.Destination, m *segment.Message, from from, showSecrets bool) Destination {
+	explained := outcome(d, m, from, showSecrets)
 	explained.Why = explained.Reason.Explain()
 	return explained
 }
 
 // outcome goes the way that delivery goes, up to the sending.
-func outcome(d *config.Destination, m *segment.Message, allowed []string, showSecrets bool) Destination {
-	decision, reason := d.Filter(allowed, m)
+func outcome(d *config.Destination, m *segment.Message, from from, showSecrets bool) Destination {
+	decision, reason := d.Filter(from.allowed, m)
 	explained := Destination{Name: d.Name, Diagnostics: decision.Diagnostics}
 	if reason != "" {
 		explained.Outcome, explained.Reason = OutcomeDrop, reason
@@ -221,16 +266,32 @@ func outcome(d *config.Destination, m *segment.Message, allowed []string, showSe
 		return explained
 	}
 	call.Options = decision.Options
-	switch outcome := d.Translate(call); {
+	outcome := d.Translate(call)
+	if call.MayHideNewID() && (outcome.Dropped != "" || !d.LearnsLinks(call)) {
+		explained.Diagnostics = append(slices.Clone(explained.Diagnostics), segment.NewIDLost)
+	}
+	if outcome.Dropped == adapter.SameIDs && call.IsOverwritten() && !call.FromDevice {
+		explained.Note = noteServer
+	}
+	for _, path := range outcome.Ignored {
+		explained.Diagnostics = append(explained.Diagnostics, adapter.IgnoredOption+": "+path)
+	}
+	outcome = explained.judge(d, call, outcome, from.source, from.kinds)
+	switch {
 	case outcome.Dropped != "":
 		explained.Outcome, explained.Reason = OutcomeDrop, outcome.Dropped
 	case outcome.Rejected != nil:
 		explained.Outcome, explained.Reason = OutcomeReject, adapter.Rejected
 		explained.Error = d.Masker.Mask(outcome.Rejected.Error())
+	case outcome.Condition != nil:
+		explained.Outcome, explained.Reason, explained.Note = OutcomeDrop, outcome.Condition.Else, noteIfUsed
 	default:
 		explained.Outcome = OutcomeSend
-		if d.RememberMerges && call.Type == segment.Alias {
-			explained.Note = noteMemory
+		if d.Destination.RememberMerges && call.Type == segment.Alias {
+			explained.addNote(noteMemory)
+		}
+		if call.MayHideNewID() && d.LearnsLinks(call) {
+			explained.addNote(noteLinked)
 		}
 		explained.Requests = show(d, outcome.Requests, showSecrets)
 	}
@@ -239,7 +300,23 @@ func outcome(d *config.Destination, m *segment.Message, allowed []string, showSe
 
 // noteMemory stands at an alias that a memory of merges may drop. It holds what was delivered before its turn, and that is
 // still to come.
-const noteMemory = "remember_merges may drop it when its turn comes: already_merged, alias_taken, would_cycle or cluster_full"
+const noteMemory = "its turn decides: remember_merges may drop it, and the rules of merges that need its memory may hold or drop it"
+
+// noteServer stands at an alias of an id to itself that a browser may have sent.
+const noteServer = "from a browser or a phone its previousId would be its anonymousId; explain it as a device's"
+
+// noteLinked stands at a repaired alias where the memory says whether the link is news.
+const noteLinked = "where it is already_merged, a new id may have been lost: new_id_lost_in_browser"
+
+// noteIfUsed stands at a call that goes only where the memory knows its id.
+const noteIfUsed = "it is sent all the same where remember_merges knows of a call that came with the previousId as its userId"
+
+func (e *Destination) addNote(note string) {
+	if e.Note != "" {
+		e.Note += "; "
+	}
+	e.Note += note
+}
 
 func show(d *config.Destination, requests []adapter.Request, showSecrets bool) []adapter.Shown {
 	shown := make([]adapter.Shown, len(requests))
@@ -252,14 +329,14 @@ func show(d *config.Destination, requests []adapter.Request, showSecrets bool) [
 	return shown
 }
 
-// diagnose gives each oddity to its call; those of the envelope go to every one.
-func (e *Explanation) diagnose(diagnostics []segment.Diagnostic) {
-	slices.SortStableFunc(diagnostics, func(a, b segment.Diagnostic) int { return cmp.Compare(a.Index, b.Index) })
+// warn gives each warning to its call; those of the envelope go to every one.
+func (e *Explanation) warn(warnings []segment.Warning) {
+	slices.SortStableFunc(warnings, func(a, b segment.Warning) int { return cmp.Compare(a.Index, b.Index) })
 	for i := range e.Calls {
 		call := &e.Calls[i]
-		for _, d := range diagnostics {
-			if d.Index == call.Index || d.Index < 0 {
-				call.Diagnostics = append(call.Diagnostics, d.Code)
+		for _, w := range warnings {
+			if w.Index == call.Index || w.Index < 0 {
+				call.Warnings = append(call.Warnings, Warning{w.Code, w.Message})
 			}
 		}
 	}

@@ -66,11 +66,15 @@ func TestExplainShowsAnAliasAtEachDestination(t *testing.T) {
 	want := `{"source": "website", "calls": [{
 		"index": 0, "type": "alias", "message_id": "m1", "rejected": null,
 		"destinations": [
-			{"name": "kissmetrics", "outcome": "send", "requests": [{"method": "GET", "url": "https://trk.kissmetrics.io/a",
+			{"name": "kissmetrics", "outcome": "send",
+				"note": "its turn decides: remember_merges may drop it, and the rules of merges that need its memory may hold or drop it",
+				"requests": [{"method": "GET", "url": "https://trk.kissmetrics.io/a",
 				"query": {"_k": "<secret>", "_n": "507f191e81", "_p": "jen@email.com"}}]},
 			{"name": "mixpanel", "outcome": "drop", "reason": "alias_unsupported_by_simplified_id_merge",
 				"why": "Mixpanel cannot merge two users in a project with simplified id merge: send one userId per person; for a device, see the setting link_on_alias"},
-			{"name": "vero", "outcome": "send", "requests": [{"method": "PUT", "url": "https://api.getvero.com/api/v2/users/reidentify",
+			{"name": "vero", "outcome": "send",
+				"note": "its turn decides: remember_merges may drop it, and the rules of merges that need its memory may hold or drop it",
+				"requests": [{"method": "PUT", "url": "https://api.getvero.com/api/v2/users/reidentify",
 				"headers": {"Content-Type": "application/json"},
 				"json": {"auth_token": "<secret>", "id": "jen@email.com", "new_id": "507f191e81"}}]}
 		]}]}`
@@ -101,6 +105,7 @@ func TestExplainReadsForPeople(t *testing.T) {
                          query   _k = <secret>
                          query   _n = 507f191e81
                          query   _p = jen@email.com
+               note: its turn decides: remember_merges may drop it, and the rules of merges that need its memory may hold or drop it
   mixpanel     drop    alias_unsupported_by_simplified_id_merge: Mixpanel cannot merge two users in a project with simplified id merge: send one userId per person; for a device, see the setting link_on_alias
   vero         send    PUT https://api.getvero.com/api/v2/users/reidentify
                          header  Content-Type: application/json
@@ -109,6 +114,7 @@ func TestExplainReadsForPeople(t *testing.T) {
                                    "id": "jen@email.com",
                                    "new_id": "507f191e81"
                                  }
+               note: its turn decides: remember_merges may drop it, and the rules of merges that need its memory may hold or drop it
 
 call 1  -  message -
   refused  missing_event: event: expected the name of the event, a string that is not empty
@@ -127,9 +133,9 @@ func TestExplainSaysThatThereIsNoCall(t *testing.T) {
 }
 
 func TestExplainReadsWhatIsWrongWithACall(t *testing.T) {
-	got := explainText(t, `{"type":"identify","userId":"jane","integrations":{"Vero":{"tags":7}}}`, Options{Source: "app"})
-	want := "  vero         reject  rejected: the call cannot be translated for this vendor: correct what the error names\n" +
-		"                       integrations.Vero.tags: expected an object\n"
+	got := explainText(t, `{"type":"track","userId":"jane","event":"$merge"}`, website)
+	want := "  mixpanel     reject  rejected: the call cannot be translated for this vendor: correct what the error names\n" +
+		"                       event: $identify, $create_alias and $merge are Mixpanel's identity commands; send an alias or identify call\n"
 	if !strings.Contains(got, want) {
 		t.Errorf("got\n%s\nwant in it\n%s", got, want)
 	}
@@ -151,7 +157,7 @@ func TestExplainSaysWhyNothingWouldBeSent(t *testing.T) {
 		},
 		"malformed options": {
 			`{"type":"identify","userId":"jane","integrations":{"All":false,"Vero":{"tags":7}}}`, "website",
-			[]string{"kissmetrics=drop filtered_by_integrations", "mixpanel=drop filtered_by_integrations", "vero=reject rejected"},
+			[]string{"kissmetrics=drop filtered_by_integrations", "mixpanel=drop filtered_by_integrations", "vero=send"},
 		},
 		"refused calls between others": {
 			`{"batch":[{"type":"what"},{"type":"alias","previousId":"a","userId":"a"},7,{"type":"alias","previousId":"b","userId":"b"},{}]}`, "app",
@@ -197,8 +203,32 @@ func TestExplainTakesThePathsType(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := explanation.Calls[0]; got.Type != "alias" || !reflect.DeepEqual(got.Diagnostics, []string{"type_mismatch"}) {
+	if got := explanation.Calls[0]; got.Type != "alias" || len(got.Warnings) != 1 || got.Warnings[0].Code != "type_mismatch" {
 		t.Errorf("got %+v", got)
+	}
+}
+
+func TestExplainFilesACallUnderItsOwnWriteKey(t *testing.T) {
+	body := `{"writeKey":"website-key","batch":[{"type":"page","userId":"a"},{"type":"page","userId":"b","writeKey":"app-key"}]}`
+	explanation, err := Body(load(t, explained, config.LoadOptions{}), []byte(body), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := explanation.Calls[0], explanation.Calls[1]
+	if first.Source != "" || second.Source != "app" || second.Destinations[1].Reason != "filtered_by_source" || first.Destinations[1].Reason == "filtered_by_source" {
+		t.Errorf("%+v", explanation)
+	}
+	if text := explainText(t, body, website); !strings.Contains(text, "  source   app\n") {
+		t.Error(text)
+	}
+}
+
+func TestExplainShowsWarnings(t *testing.T) {
+	text := explainText(t, `{"type":"track","event":"E","userId":"b","timestamp":"yesterday","traits":"{}"}`, website)
+	for _, want := range []string{"  warning  unreadable_timestamp: timestamp: ", "  warning  invalid_traits: traits: "} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in %s", want, text)
+		}
 	}
 }
 
@@ -357,18 +387,15 @@ func checkExplained(t *testing.T, call Call) {
 }
 
 func TestExplainSaysThatAMemoryOfMergesMayDropAnAlias(t *testing.T) {
-	text := strings.Replace(explained, "  vero: {", "  vero: { remember_merges: true,", 1)
-	if text == explained {
-		t.Fatal("the config has no vero section to change")
-	}
-	for callType, want := range map[string]int{"alias": 1, "identify": 0} {
+	text := explained // Mixpanel's mode drops the alias
+	for callType, want := range map[string]int{"alias": 2, "identify": 0} {
 		body := fmt.Sprintf(`{"type":%q,"previousId":"a","userId":"b"}`, callType)
 		explanation, err := Body(load(t, text, config.LoadOptions{}), []byte(body), website)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, d := range explanation.Calls[0].Destinations {
-			if noted := d.Note == noteMemory; noted != (want == 1 && d.Name == "vero") {
+			if noted := d.Note == noteMemory; noted != (want > 0 && d.Name != "mixpanel") {
 				t.Errorf("%s at %s: %q", callType, d.Name, d.Note)
 			}
 		}
@@ -378,6 +405,91 @@ func TestExplainSaysThatAMemoryOfMergesMayDropAnAlias(t *testing.T) {
 		}
 		if got := strings.Count(text.String(), "note: "+noteMemory); got != want {
 			t.Errorf("%s: %d notes in\n%s", callType, got, text.String())
+		}
+	}
+}
+
+func TestExplainMarksTheRequestThatMerges(t *testing.T) {
+	text := strings.Replace(explained, "api_key: kissmetrics-key", "api_key: kissmetrics-key, alias_on_identify: true", 1)
+	body := `{"type":"identify","userId":"u-1","anonymousId":"a-1","integrations":{"All":false,"Kissmetrics":true}}`
+	explanation, err := Body(load(t, text, config.LoadOptions{}), []byte(body), website)
+	if err != nil {
+		t.Fatal(err)
+	}
+	requests := explanation.Calls[0].Destinations[0].Requests
+	if len(requests) != 2 || requests[0].Merges || !requests[1].Merges {
+		t.Errorf("got %+v", requests)
+	}
+	var shown strings.Builder
+	if err := explanation.WriteText(&shown); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(shown.String(), "the rules of merges may leave this request out"); got != 1 {
+		t.Errorf("%d marks in\n%s", got, shown.String())
+	}
+}
+
+// The rules that need no memory are asked: of what the call alone says.
+func TestExplainAsksTheRulesThatNeedNoMemory(t *testing.T) {
+	for name, c := range map[string]struct{ rules, body, want string }{
+		"a blocked id":       {"blocked_ids: [test-*]", `{"type":"alias","previousId":"test-1","userId":"jane"}`, "drop merge_blocked_pattern [{blocked_ids drop}] "},
+		"swapped ids":        {"direction: drop", `{"type":"alias","previousId":"jane","userId":"phone","anonymousId":"phone"}`, "drop merge_direction [{direction drop}] " + noteDirection},
+		"swapped by pattern": {"direction: hold", `{"type":"alias","previousId":"jane","userId":"anon-1"}`, "send  [{direction hold}] the rule direction holds it until an operator decides; " + noteMemory},
+		"only counted":       {"direction: observe", `{"type":"alias","previousId":"jane","userId":"anon-1"}`, "send  [{direction observe}] the rule direction fires and only counts it; " + noteMemory},
+		"in order":           {"blocked_ids: [test-*]", `{"type":"alias","previousId":"anon-1","userId":"jane"}`, "send  [] " + noteMemory},
+		"an identify":        {"blocked_ids: [test-*]", `{"type":"identify","userId":"test-1","anonymousId":"a"}`, "send  [{blocked_ids drop}] the rule blocked_ids leaves out the request that merges two ids"},
+	} {
+		text := strings.Replace(explained, "api_key: kissmetrics-key", "api_key: kissmetrics-key, alias_on_identify: true", 1) + "ids: { device: [anon-*] }\nmerges: { " + c.rules + " }\n"
+		explanation, err := Body(load(t, text, config.LoadOptions{}), []byte(c.body), website)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := explanation.Calls[0].Destinations[0]
+		if got := fmt.Sprint(d.Outcome, " ", d.Reason, " ", d.Rules, " ", d.Note); d.Name != "kissmetrics" || got != c.want {
+			t.Errorf("%s: got %s\nwant %s", name, got, c.want)
+		}
+		for _, r := range d.Requests {
+			if r.Merges {
+				t.Errorf("%s: a request that is left out is shown", name)
+			}
+		}
+	}
+}
+
+// A bad option keeps nothing from going. Explain shows its path, and none of what the sender wrote.
+func TestExplainNamesAnOptionThatMakesNoSense(t *testing.T) {
+	body := `{"type":"alias","previousId":"a","userId":"b","integrations":{"All":false,"Vero":{"tags":{"add":"vip","remove":["old"]}}}}`
+	explanation, err := Body(load(t, explained, config.LoadOptions{}), []byte(body), website)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vero := explanation.Calls[0].Destinations[2]
+	if vero.Outcome != OutcomeSend || len(vero.Requests) != 2 {
+		t.Errorf("got %+v", vero)
+	}
+	want := "ignored_option: integrations.Vero.tags.add"
+	if len(vero.Diagnostics) != 1 || vero.Diagnostics[0] != want {
+		t.Errorf("diagnostics %q", vero.Diagnostics)
+	}
+	if text := explainText(t, body, website); !strings.Contains(text, "note: "+want) || strings.Contains(text, "vip") {
+		t.Error(text)
+	}
+}
+
+// The memory decides when the call's turn comes, and explain has none.
+func TestExplainSaysThatAnAliasOfAUsedIDMayGo(t *testing.T) {
+	body := `{"type":"alias","anonymousId":"a-1","userId":"507f191e81","integrations":{"All":false,"Vero":true}}`
+	for text, want := range map[string]string{
+		explained: noteIfUsed,
+		strings.Replace(explained, "vero: { settings", "vero: { remember_merges: false, settings", 1): "",
+	} {
+		explanation, err := Body(load(t, text, config.LoadOptions{}), []byte(body), website)
+		if err != nil {
+			t.Fatal(err)
+		}
+		vero := explanation.Calls[0].Destinations[2]
+		if vero.Outcome != OutcomeDrop || vero.Reason != adapter.PreviousIDIsAnonymous || vero.Note != want || len(vero.Requests) > 0 {
+			t.Errorf("got %+v", vero)
 		}
 	}
 }

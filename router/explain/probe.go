@@ -39,7 +39,7 @@ type Probed struct {
 	Milliseconds int64 `json:"milliseconds,omitempty"`
 }
 
-// Failed tells whether nothing can be delivered there as it is.
+// Failed reports whether nothing can be delivered there as it is.
 func (p Probed) Failed() bool {
 	switch p.Finding {
 	case adapter.NotAccepted, adapter.Unreachable, adapter.SomebodyElse:
@@ -90,7 +90,7 @@ func probe(d *config.Destination) Probed {
 	return found
 }
 
-// isForeign tells whether somebody else than the vendor answers: with a success that the adapter does not believe, or with a web page
+// isForeign reports whether somebody else than the vendor answers: with a success that the adapter does not believe, or with a web page
 // where nothing else is known of the credentials.
 func isForeign(d *config.Destination, request adapter.Request, r httpclient.Response, finding adapter.Finding) bool {
 	if r.Err != nil {
@@ -134,7 +134,7 @@ func meaning(name string, probe adapter.Probe, found Probed) string {
 	case adapter.NotAccepted:
 		text, more = "the credentials are refused: see "+strings.Join(probe.Keys, ", ")+" in destinations."+name+".settings", probe.Advice
 	case adapter.Reachable:
-		text, more = "the vendor answers, but does not tell whether the credentials are right", probe.Unknown
+		text, more = "the vendor answers, but does not report whether the credentials are right", probe.Unknown
 		if probe.Control != nil && probe.Judge(found.ControlStatus, found.ControlStatus) == adapter.Unreachable {
 			text, more = "the vendor answers, but not when credentials are made up, so that nothing is known of these", ""
 		}

@@ -66,7 +66,7 @@ delivery: { allow_private: true }
 
 func TestAProbeWhoseControlWasNotAnsweredKnowsNothing(t *testing.T) {
 	probe := adapter.Probe{Control: &adapter.Request{}, Unknown: "Not said"}
-	for control, want := range map[int]string{0: "nothing is known", 503: "nothing is known", 200: "does not tell whether the credentials are right. Not said"} {
+	for control, want := range map[int]string{0: "nothing is known", 503: "nothing is known", 200: "does not report whether the credentials are right. Not said"} {
 		found := Probed{Finding: probe.Judge(200, control), Status: 200, ControlStatus: control}
 		if got := meaning("mine", probe, found); found.Finding != adapter.Reachable || !strings.Contains(got, want) {
 			t.Errorf("%d: %s, %s", control, found.Finding, got)

@@ -20,7 +20,7 @@ import (
 //	  kissmetrics  send  GET https://trk.kissmetrics.io/a
 //	                       query  _n = jane
 //	                       query  _p = anon-1
-//	  vero         drop  previous_id_is_anonymous: Vero was never told the anonymous id, so it has nobody to rename
+//	  vero         drop  same_ids: the alias joins an id with itself, which changes nothing
 func (e *Explanation) WriteText(w io.Writer) error {
 	t := &textWriter{width: e.nameWidth()}
 	if len(e.Calls) == 0 {
@@ -59,8 +59,11 @@ func (t *textWriter) line(format string, args ...any) {
 
 func (t *textWriter) call(c Call) {
 	t.line("call %d  %s  message %s", c.Index, cmp.Or(c.Type, "-"), cmp.Or(terminal.Plain(c.MessageID), "-"))
-	if len(c.Diagnostics) > 0 {
-		t.line("  note: %s", strings.Join(c.Diagnostics, ", "))
+	if c.Source != "" {
+		t.line("  source   %s", c.Source)
+	}
+	for _, w := range c.Warnings {
+		t.line("  warning  %s: %s", w.Code, w.Message)
 	}
 	if c.Rejected != nil {
 		t.line("  refused  %s: %s", c.Rejected.Code, c.Rejected.Message)
@@ -92,6 +95,9 @@ func (t *textWriter) destination(d Destination) {
 }
 
 func (t *textWriter) request(r adapter.Shown, indent string) {
+	if r.Merges {
+		t.line("%smerges two ids: the rules of merges may leave this request out", indent)
+	}
 	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
 		t.line("%sheader  %s: %s", indent, terminal.Plain(name), terminal.Plain(r.Header[name]))
 	}

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"aka/router/journal"
+	"aka/router/segment"
 )
 
 // State is where a call stands at one destination.
@@ -27,7 +28,9 @@ const (
 	Retrying State = "retrying"
 	// Parked is on disk, because it fails while others pass or is behind such a call.
 	Parked State = "parked"
-	// Held is a dead letter behind which others wait until it is replayed or discarded.
+	// Blocking is a dead letter behind which others wait until it is replayed or discarded.
+	Blocking State = "blocking"
+	// Held is an alias that a merge rule holds until it is approved or refused.
 	Held State = "held"
 	// Delivered, Dropped and Dead are ends.
 	Delivered State = "delivered"
@@ -36,10 +39,12 @@ const (
 )
 
 // States lists every state.
-var States = []State{Waiting, Queued, Sending, Retrying, Parked, Held, Delivered, Dropped, Dead}
+var States = []State{Waiting, Queued, Sending, Retrying, Parked, Blocking, Held, Delivered, Dropped, Dead}
 
-// isTrouble tells whether a call in the state is worth being taken up for it.
-func (s State) isTrouble() bool { return s == Retrying || s == Parked || s == Held || s == Dead }
+// isFailure reports whether a call in the state is worth being taken up for it.
+func (s State) isFailure() bool {
+	return s == Retrying || s == Parked || s == Blocking || s == Held || s == Dead
+}
 
 // Step is something that happened to a call at a destination, and the state that it is in since.
 type Step struct {
@@ -48,6 +53,8 @@ type Step struct {
 	At          time.Time `json:"at"`
 	// Reason is why it was dropped or is dead, one of the closed set of reasons; of a delivery, what the adapter noted.
 	Reason string `json:"reason,omitempty"`
+	// Note is beside the outcome: new_id_lost_in_browser where the call is a repaired alias that may hide a new id.
+	Note string `json:"note,omitempty"`
 	// Detail is what the vendor or the adapter said, bounded and with secrets masked.
 	Detail string `json:"detail,omitempty"`
 	// Status is that of the answer, 0 when there is none; Took is how long the exchange took, in seconds.
@@ -63,8 +70,8 @@ type Step struct {
 	Next *time.Time `json:"next,omitempty"`
 	// Behind is the call that it waits for; there may be more before that.
 	Behind *Other `json:"behind,omitempty"`
-	// Letter is the id of its dead letter.
-	Letter uint64 `json:"dead_letter,omitempty"`
+	// DeadLetter is the id of its dead letter.
+	DeadLetter uint64 `json:"dead_letter,omitempty"`
 }
 
 // Other names a call.
@@ -93,6 +100,9 @@ type Call struct {
 	// ReceivedAt is when it was accepted, Timestamp when it happened.
 	ReceivedAt time.Time `json:"received_at"`
 	Timestamp  time.Time `json:"timestamp"`
+	// Diagnostics are what was odd about it: previous_id_overwritten_by_sdk, and new_id_lost_in_browser where a destination notes
+	// that.
+	Diagnostics []string `json:"diagnostics,omitempty"`
 	// Destinations are the last steps, by destination. One that is not among them has not read the call yet, unless the call is
 	// Partial.
 	Destinations []Step `json:"destinations"`
@@ -193,13 +203,24 @@ func (c *record) shown() Call {
 	if e.Replayed != nil {
 		call.Replays = e.Replayed.Times
 	}
+	call.Diagnostics = c.diagnostics()
 	return call
+}
+
+func (c *record) diagnostics() (codes []string) {
+	if c.entry.PreviousIDRepaired {
+		codes = append(codes, segment.PreviousIDOverwritten)
+	}
+	if slices.ContainsFunc(c.last, func(s Step) bool { return s.Note == segment.NewIDLost }) {
+		codes = append(codes, segment.NewIDLost)
+	}
+	return codes
 }
 
 // findName decodes the call for its name, once.
 func (c *record) findName() string {
-	if known := c.name.Load(); known != nil {
-		return *known
+	if cached := c.name.Load(); cached != nil {
+		return *cached
 	}
 	name := ""
 	if c.hasJSON {

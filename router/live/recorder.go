@@ -1,6 +1,6 @@
-// Package live remembers what becomes of calls while somebody looks: the newest ones, bounded in count and bytes, and for each
-// the steps at every destination. Calls come out of the journal, steps from the deliveries; both go to whoever looks, who is
-// never waited for. While nobody does, nothing is kept and it costs one atomic load per step.
+// Package live remembers what becomes of calls while there are viewers: the newest ones, bounded in count and bytes, and for each
+// the steps at every destination. Calls come out of the journal, steps from the deliveries; both go to viewers, which are
+// never waited for. Without a viewer nothing is kept, and it costs one atomic load per step.
 package live
 
 import (
@@ -27,8 +27,8 @@ type Config struct {
 	Read func(from uint64) Frames
 	// Head returns how many calls were accepted so far, and the position after the last.
 	Head func() (calls uint64, next journal.Position)
-	// Began is called whenever somebody begins to look: it has the deliveries tell where the calls stand that they hold.
-	Began func(ctx context.Context)
+	// OnStart is called whenever somebody begins to look: it has the deliveries tell where the calls stand that they hold.
+	OnStart func(ctx context.Context)
 
 	// Calls is how many are remembered. Default 500.
 	Calls int
@@ -36,24 +36,24 @@ type Config struct {
 	Bytes int
 	// Viewers is how many may look at once. Default 8.
 	Viewers int
-	// Linger is how long is looked on after the last viewer has left. Default 30s.
-	Linger time.Duration
+	// IdleTimeout is how long is looked on after the last viewer has left. Default 30s.
+	IdleTimeout time.Duration
 }
 
 const (
-	usualCalls   = 500
-	usualBytes   = 8 << 20
-	usualViewers = 8
-	usualLinger  = 30 * time.Second
+	defaultCalls       = 500
+	defaultBytes       = 8 << 20
+	defaultViewers     = 8
+	defaultIdleTimeout = 30 * time.Second
 )
 
 // At a high rate not all calls can be shown. So many per second are taken of those that come in, of those that have trouble,
 // and of those that a viewer's filter names.
 const (
-	perSecond        = 25
-	troublePerSecond = 25
-	wantedPerSecond  = 200
-	burst            = 100
+	perSecond         = 25
+	failuresPerSecond = 25
+	wantedPerSecond   = 200
+	burst             = 100
 )
 
 // ErrTooManyViewers tells that as many look as may.
@@ -83,8 +83,8 @@ type Recorder struct {
 	bytes    int
 	revision uint64
 
-	usual, trouble, wanted *rate.Limiter
-	reading                sync.WaitGroup
+	usual, failures, wanted *rate.Limiter
+	reading                 sync.WaitGroup
 }
 
 // New returns a recorder that does not look yet.
@@ -94,32 +94,32 @@ func New(config Config) *Recorder {
 			*n = usual
 		}
 	}
-	set(&config.Calls, usualCalls)
-	set(&config.Bytes, usualBytes)
-	set(&config.Viewers, usualViewers)
-	if config.Linger == 0 {
-		config.Linger = usualLinger
+	set(&config.Calls, defaultCalls)
+	set(&config.Bytes, defaultBytes)
+	set(&config.Viewers, defaultViewers)
+	if config.IdleTimeout == 0 {
+		config.IdleTimeout = defaultIdleTimeout
 	}
 	return &Recorder{config: config, viewers: map[*Viewer]bool{}}
 }
 
-// On tells whether somebody looks. It is one atomic load: ask it before a Step is made.
-func (r *Recorder) On() bool { return r != nil && r.on.Load() }
+// Enabled reports whether somebody looks. It is one atomic load: ask it before a Step is made.
+func (r *Recorder) Enabled() bool { return r != nil && r.on.Load() }
 
-// Look has everything recorded until some time after the last viewer has left, or after this. It is for those who ask now and
+// Activate has everything recorded until some time after the last viewer has left, or after this. It is for those who ask now and
 // then.
-func (r *Recorder) Look() {
+func (r *Recorder) Activate() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.lookOn(time.Now())
+	r.activate(time.Now())
 }
 
-// lookOn begins to look, or to linger anew.
-func (r *Recorder) lookOn(now time.Time) {
+// activate begins to look, or to linger anew.
+func (r *Recorder) activate(now time.Time) {
 	if r.closed {
 		return
 	}
-	r.until = now.Add(r.config.Linger)
+	r.until = now.Add(r.config.IdleTimeout)
 	if r.on.Load() {
 		return
 	}
@@ -128,29 +128,29 @@ func (r *Recorder) lookOn(now time.Time) {
 	r.since, r.begin, r.reached, r.passed = now, head, head, head
 	r.taken, r.skipped = 0, 0
 	r.byPos = map[journal.Position]*record{}
-	r.usual, r.trouble, r.wanted = rate.NewLimiter(perSecond, burst), rate.NewLimiter(troublePerSecond, burst), rate.NewLimiter(wantedPerSecond, burst)
-	looking, stop := context.WithCancel(context.Background())
+	r.usual, r.failures, r.wanted = rate.NewLimiter(perSecond, burst), rate.NewLimiter(failuresPerSecond, burst), rate.NewLimiter(wantedPerSecond, burst)
+	running, stop := context.WithCancel(context.Background())
 	r.stop = stop
-	r.off = time.AfterFunc(r.config.Linger, r.maybeStop)
-	r.reading.Go(func() { r.read(looking, head.Seq) })
-	r.reading.Go(func() { r.config.Began(looking) })
+	r.off = time.AfterFunc(r.config.IdleTimeout, r.stopIfIdle)
+	r.reading.Go(func() { r.read(running, head.Seq) })
+	r.reading.Go(func() { r.config.OnStart(running) })
 }
 
-// maybeStop forgets everything, when nobody has looked for long enough.
-func (r *Recorder) maybeStop() {
+// stopIfIdle forgets everything after the idle timeout without a viewer.
+func (r *Recorder) stopIfIdle() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.on.Load() || r.closed {
 		return
 	}
 	if left := time.Until(r.until); len(r.viewers) > 0 || left > 0 {
-		r.off.Reset(max(left, r.config.Linger/4))
+		r.off.Reset(max(left, r.config.IdleTimeout/4))
 		return
 	}
-	r.stopLooking()
+	r.disable()
 }
 
-func (r *Recorder) stopLooking() {
+func (r *Recorder) disable() {
 	r.on.Store(false)
 	r.stop()
 	r.calls, r.byPos, r.bytes = nil, nil, 0
@@ -162,7 +162,7 @@ func (r *Recorder) Close() {
 	r.closed = true
 	if r.on.Load() {
 		r.off.Stop()
-		r.stopLooking()
+		r.disable()
 	}
 	r.mu.Unlock()
 	r.reading.Wait()
@@ -220,7 +220,7 @@ func (r *Recorder) takeIn(ctx context.Context, frame *journal.Frame) {
 	r.reached = journal.Position{Seq: frame.Seq + 1}
 }
 
-// pass goes on at the head of the log. Nobody has counted the calls in between, but the log has.
+// pass goes on at the head of the log. The calls in between are counted by the log.
 func (r *Recorder) pass(ctx context.Context, head journal.Position, last *journal.Frame) {
 	calls, _ := r.config.Head()
 	missed := calls - min(calls, last.Before+uint64(len(last.Entries)))
@@ -234,8 +234,8 @@ func (r *Recorder) pass(ctx context.Context, head journal.Position, last *journa
 	r.skipped += missed
 }
 
-// Saw records what happened to a call at a destination. The entry is copied; s must stay as it is.
-func (r *Recorder) Saw(pos journal.Position, e *journal.Entry, s Step) {
+// Observe records what happened to a call at a destination. The entry is copied; s must stay as it is.
+func (r *Recorder) Observe(pos journal.Position, e *journal.Entry, s Step) {
 	now := time.Now()
 	if s.At.IsZero() {
 		s.At = now
@@ -266,16 +266,16 @@ func (r *Recorder) leaveOut(pos journal.Position) {
 	}
 }
 
-// takesUp tells whether a call is taken up for what happened to it. One that came in meanwhile had its turn then.
+// takesUp reports whether a call is taken up for what happened to it. One that came in meanwhile had its turn then.
 func (r *Recorder) takesUp(pos journal.Position, e *journal.Entry, s *Step, now time.Time) bool {
-	if r.wants(e, s, now) || s.State.isTrouble() && r.trouble.AllowN(now, 1) {
+	if r.wants(e, s, now) || s.State.isFailure() && r.failures.AllowN(now, 1) {
 		return true
 	}
 	hadItsTurn := !pos.Before(r.begin) && pos.Before(r.reached)
 	return !hadItsTurn && r.usual.AllowN(now, 1)
 }
 
-// wants tells whether a viewer's filter names the call, or what just happened to it.
+// wants reports whether a viewer's filter names the call, or what just happened to it.
 func (r *Recorder) wants(e *journal.Entry, s *Step, now time.Time) bool {
 	for v := range r.viewers {
 		if v.filter != (Filter{}) && v.filter.matchesEntry(e) && v.filter.matchesStep(s) {

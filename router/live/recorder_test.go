@@ -15,18 +15,18 @@ import (
 	"aka/router/segment"
 )
 
-func TestNothingIsRecordedWhileNobodyLooks(t *testing.T) {
+func TestNothingIsRecordedWithoutViewers(t *testing.T) {
 	w := newWorld(t, Config{})
 	pos := w.accept(track("jane"))
-	if w.On() {
+	if w.Enabled() {
 		t.Fatal("somebody looks")
 	}
-	w.Saw(pos, track("jane"), Step{Destination: "vero", State: Delivered})
+	w.Observe(pos, track("jane"), Step{Destination: "vero", State: Delivered})
 	if calls := w.Calls(Filter{}, 100); len(calls) > 0 {
 		t.Fatalf("there are %v", calls)
 	}
 	var none *Recorder
-	if none.On() {
+	if none.Enabled() {
 		t.Fatal("a nil recorder looks")
 	}
 }
@@ -44,9 +44,9 @@ func TestACallIsSeenFromItsAcceptanceToItsEnd(t *testing.T) {
 		if again := v.Changed(); len(again) > 0 {
 			t.Fatalf("told twice: %+v", again)
 		}
-		w.Saw(pos, track("jane"), Step{Destination: "vero", State: Sending, Attempt: 1})
-		w.Saw(pos, track("jane"), Step{Destination: "vero", State: Delivered, Status: 200})
-		w.Saw(pos, track("jane"), Step{Destination: "mixpanel", State: Dropped, Reason: "same_ids"})
+		w.Observe(pos, track("jane"), Step{Destination: "vero", State: Sending, Attempt: 1})
+		w.Observe(pos, track("jane"), Step{Destination: "vero", State: Delivered, Status: 200})
+		w.Observe(pos, track("jane"), Step{Destination: "mixpanel", State: Dropped, Reason: "same_ids"})
 		calls = v.Changed()
 		if len(calls) != 1 || len(calls[0].Destinations) != 2 || calls[0].Destinations[0].State != Delivered {
 			t.Fatalf("got %+v", calls)
@@ -103,7 +103,7 @@ func TestOneCallTakesABoundedPartOfIt(t *testing.T) {
 		giant.JSON = make([]byte, maxJSON+1)
 		pos := w.accept(giant)
 		for i := range 1000 {
-			w.Saw(pos, giant, Step{Destination: "vero", State: Retrying, Attempt: i, Detail: strings.Repeat("d", 512)})
+			w.Observe(pos, giant, Step{Destination: "vero", State: Retrying, Attempt: i, Detail: strings.Repeat("d", 512)})
 		}
 		synctest.Wait()
 		calls := v.Changed()
@@ -122,7 +122,7 @@ func TestOneCallTakesABoundedPartOfIt(t *testing.T) {
 }
 
 // A viewer that does not look costs nothing and misses only what went by.
-func TestNobodyWaitsForASlowViewer(t *testing.T) {
+func TestASlowViewerDelaysNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Config{Calls: 5})
 		slow := w.watch(Filter{})
@@ -130,7 +130,7 @@ func TestNobodyWaitsForASlowViewer(t *testing.T) {
 		for i := range 50 {
 			last = w.accept(track(fmt.Sprintf("user-%d", i)))
 			synctest.Wait()
-			w.Saw(last, track("x"), Step{Destination: "vero", State: Delivered})
+			w.Observe(last, track("x"), Step{Destination: "vero", State: Delivered})
 			time.Sleep(time.Second)
 		}
 		calls := slow.Changed()
@@ -147,19 +147,19 @@ func TestSomeTimeAfterTheLastViewerHasLeftAllIsForgotten(t *testing.T) {
 		v := w.watch(Filter{})
 		w.accept(track("jane"))
 		time.Sleep(10 * time.Minute)
-		if !w.On() || w.Overview().Remembered != 1 {
+		if !w.Enabled() || w.Overview().Remembered != 1 {
 			t.Fatal("it is not looked although somebody does")
 		}
 		v.Close()
-		time.Sleep(usualLinger - time.Second)
-		if !w.On() {
+		time.Sleep(defaultIdleTimeout - time.Second)
+		if !w.Enabled() {
 			t.Fatal("who comes back finds nothing")
 		}
-		time.Sleep(usualLinger)
-		if w.On() || !w.isEmpty() {
+		time.Sleep(defaultIdleTimeout)
+		if w.Enabled() || !w.isEmpty() {
 			t.Fatal("it is looked although nobody does")
 		}
-		w.Look()
+		w.Activate()
 		w.accept(track("joe"))
 		synctest.Wait()
 		if calls := w.Calls(Filter{}, 10); len(calls) != 1 || calls[0].UserID != "joe" {
@@ -169,12 +169,12 @@ func TestSomeTimeAfterTheLastViewerHasLeftAllIsForgotten(t *testing.T) {
 	})
 }
 
-// Of a call that is recorded from its acceptance on, a destination without a step has not read it. Of another one, nobody knows.
+// Of a call that is recorded from its acceptance on, a destination without a step has not read it. Of another one, that is unknown.
 func TestACallIsPartialUnlessAllThatHappenedToItWasRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Config{Calls: 300})
 		held := w.accept(track("before"))
-		w.began = func() { w.Saw(held, track("before"), Step{Destination: "vero", State: Retrying}) }
+		w.began = func() { w.Observe(held, track("before"), Step{Destination: "vero", State: Retrying}) }
 		w.watch(Filter{})
 		synctest.Wait()
 		w.accept(track("after"))
@@ -194,7 +194,7 @@ func TestACallIsPartialUnlessAllThatHappenedToItWasRecorded(t *testing.T) {
 		}
 		passed := journal.Position{Seq: w.append(many...), Index: 2999}
 		synctest.Wait()
-		w.Saw(passed, &many[2999], Step{Destination: "vero", State: Dead, Reason: "refused"})
+		w.Observe(passed, &many[2999], Step{Destination: "vero", State: Dead, Reason: "refused"})
 		expect("user-0", false)
 		expect("user-2999", true)
 		w.Close()
@@ -214,7 +214,7 @@ func TestACallThatADeliveryShowsFirstIsPartialOnlyWhenAStepWasLeftOut(t *testing
 		}
 		frame := w.append(many...)
 		for i := range many {
-			w.Saw(journal.Position{Seq: frame, Index: i}, &many[i], Step{Destination: "vero", State: Delivered})
+			w.Observe(journal.Position{Seq: frame, Index: i}, &many[i], Step{Destination: "vero", State: Delivered})
 		}
 		time.Sleep(time.Second)
 		close(w.blocked)
@@ -256,11 +256,11 @@ func TestAtAHighRateSomeCallsAreTakenUpAndTheOthersCounted(t *testing.T) {
 			t.Fatalf("got %+v", o)
 		}
 		refused := journal.Position{Seq: frame, Index: 2999}
-		w.Saw(refused, &many[2999], Step{Destination: "vero", State: Delivered})
+		w.Observe(refused, &many[2999], Step{Destination: "vero", State: Delivered})
 		if n := w.Overview().Remembered; n != burst {
 			t.Fatalf("a delivery has a call taken up that was passed over: %d", n)
 		}
-		w.Saw(refused, &many[2999], Step{Destination: "vero", State: Dead, Reason: "refused"})
+		w.Observe(refused, &many[2999], Step{Destination: "vero", State: Dead, Reason: "refused"})
 		if calls := w.Calls(Filter{State: Dead}, 10); len(calls) != 1 || calls[0].UserID != "user-2999" {
 			t.Fatalf("the dead letter is missing: %+v", calls)
 		}
@@ -273,7 +273,7 @@ func TestWhatAFilterNamesIsTakenUpAtAnyRateAndStays(t *testing.T) {
 		w := newWorld(t, Config{Calls: 20})
 		w.watch(Filter{ID: "jane"})
 		w.watch(Filter{Destination: "vero", Reason: "same_ids"})
-		crowd := func() {
+		manyCalls := func() {
 			many := make([]journal.Entry, 1000)
 			for i := range many {
 				many[i] = *track(fmt.Sprintf("user-%d", i))
@@ -281,14 +281,14 @@ func TestWhatAFilterNamesIsTakenUpAtAnyRateAndStays(t *testing.T) {
 			w.append(many...)
 			synctest.Wait()
 		}
-		crowd()
+		manyCalls()
 		w.accept(track("jane"))
 		synctest.Wait()
 		dropped := w.accept(track("joe"))
 		synctest.Wait()
-		w.Saw(dropped, track("joe"), Step{Destination: "vero", State: Dropped, Reason: "same_ids"})
+		w.Observe(dropped, track("joe"), Step{Destination: "vero", State: Dropped, Reason: "same_ids"})
 		for range 5 {
-			crowd()
+			manyCalls()
 			time.Sleep(time.Second)
 		}
 		for _, f := range []Filter{{ID: "jane"}, {Reason: "same_ids"}, {Destination: "vero", State: Dropped}} {
@@ -305,11 +305,11 @@ func TestWhatAFilterNamesIsTakenUpAtAnyRateAndStays(t *testing.T) {
 	})
 }
 
-func TestWhoeverBeginsToLookIsToldWhatTheDestinationsHold(t *testing.T) {
+func TestANewViewerSeesWhatTheDestinationsHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Config{})
 		held := w.accept(track("jane"))
-		w.began = func() { w.Saw(held, track("jane"), Step{Destination: "vero", State: Retrying}) }
+		w.began = func() { w.Observe(held, track("jane"), Step{Destination: "vero", State: Retrying}) }
 		v := w.watch(Filter{})
 		synctest.Wait()
 		if calls := v.Changed(); len(calls) != 1 || calls[0].ID != held.String() || calls[0].Name != "Bought" {
@@ -349,7 +349,7 @@ func TestManyMayTellAndLookAtOnce(t *testing.T) {
 			for range 200 {
 				pos := w.accept(track(fmt.Sprintf("user-%d", i)))
 				for _, state := range []State{Waiting, Queued, Sending, Retrying, Delivered} {
-					w.Saw(pos, track("x"), Step{Destination: "vero", State: state})
+					w.Observe(pos, track("x"), Step{Destination: "vero", State: state})
 				}
 			}
 		})
@@ -368,18 +368,18 @@ func TestManyMayTellAndLookAtOnce(t *testing.T) {
 	w.Close()
 }
 
-func TestNobodyLooksForFree(t *testing.T) {
+func TestRecordingCostsNothingWithoutViewers(t *testing.T) {
 	r := New(Config{})
-	if n := testing.AllocsPerRun(1000, func() { r.On() }); n != 0 {
+	if n := testing.AllocsPerRun(1000, func() { r.Enabled() }); n != 0 {
 		t.Fatalf("%v allocations", n)
 	}
 }
 
-func BenchmarkNobodyLooks(b *testing.B) {
+func BenchmarkWithoutViewers(b *testing.B) {
 	r := New(Config{})
 	b.ReportAllocs()
 	for b.Loop() {
-		if r.On() {
+		if r.Enabled() {
 			b.Fatal("somebody looks")
 		}
 	}
@@ -387,15 +387,15 @@ func BenchmarkNobodyLooks(b *testing.B) {
 
 // What a pipeline pays for each step while somebody looks and the calls are too many to be taken up.
 func BenchmarkAStepOfACallThatIsNotTakenUp(b *testing.B) {
-	w := newWorld(b, Config{Linger: time.Hour})
-	w.Look()
+	w := newWorld(b, Config{IdleTimeout: time.Hour})
+	w.Activate()
 	e := track("jane")
 	for i := range 10 * burst {
-		w.Saw(journal.Position{Seq: 1, Index: i}, e, Step{Destination: "vero", State: Delivered})
+		w.Observe(journal.Position{Seq: 1, Index: i}, e, Step{Destination: "vero", State: Delivered})
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		w.Saw(journal.Position{Seq: 1, Index: 1 << 20}, e, Step{Destination: "vero", State: Delivered})
+		w.Observe(journal.Position{Seq: 1, Index: 1 << 20}, e, Step{Destination: "vero", State: Delivered})
 	}
 	w.Close()
 }
@@ -417,7 +417,7 @@ func newWorld(t testing.TB, config Config) *world {
 	w := &world{t: t, arrived: make(chan struct{})}
 	config.Head = w.head
 	config.Read = func(from uint64) Frames { return &reader{w, from} }
-	config.Began = func(context.Context) {
+	config.OnStart = func(context.Context) {
 		if w.began != nil {
 			w.began()
 		}

@@ -20,7 +20,7 @@ type Filter struct {
 	ID string
 }
 
-// matchesEntry tells whether the call is one of those, as far as the call itself says.
+// matchesEntry reports whether the call is one of those, as far as the call itself says.
 func (f *Filter) matchesEntry(e *journal.Entry) bool {
 	return (f.Type == "" || f.Type == e.Type.String()) && (f.Source == "" || f.Source == e.Source) &&
 		(f.ID == "" || f.ID == e.UserID || f.ID == e.AnonymousID || f.ID == e.PreviousID || f.ID == e.MessageID)
@@ -57,19 +57,19 @@ func (r *Recorder) Watch(filter Filter) (*Viewer, error) {
 	if len(r.viewers) >= r.config.Viewers || r.closed {
 		return nil, ErrTooManyViewers
 	}
-	r.lookOn(time.Now())
+	r.activate(time.Now())
 	v := &Viewer{r: r, filter: filter}
 	r.viewers[v] = true
 	return v, nil
 }
 
-// Close ends the looking. What was recorded stays for a while, for whoever comes back.
+// Close ends the looking. What was recorded stays for the idle timeout.
 func (v *Viewer) Close() {
 	v.r.mu.Lock()
 	defer v.r.mu.Unlock()
 	delete(v.r.viewers, v)
 	if !v.r.closed {
-		v.r.lookOn(time.Now())
+		v.r.activate(time.Now())
 	}
 }
 
@@ -85,7 +85,7 @@ type Overview struct {
 	MaxCalls   int `json:"max_calls"`
 }
 
-// Overview returns what is recorded at the moment. Since is zero when nobody looks.
+// Overview returns what is recorded at the moment. Since is zero without a viewer.
 func (r *Recorder) Overview() Overview {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -175,12 +175,12 @@ func (r *Recorder) detail(id string) (d Detail, c *record) {
 func (r *Recorder) IDs() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	known := map[string]bool{}
+	cached := map[string]bool{}
 	for _, c := range r.calls {
 		for _, id := range [...]string{c.entry.UserID, c.entry.AnonymousID, c.entry.PreviousID} {
-			known[id] = true
+			cached[id] = true
 		}
 	}
-	delete(known, "")
-	return slices.Collect(maps.Keys(known))
+	delete(cached, "")
+	return slices.Collect(maps.Keys(cached))
 }

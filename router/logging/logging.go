@@ -15,10 +15,10 @@ import (
 
 // Options is the section of the log, which goes to standard error.
 type Options struct {
-	// Level is the least important line that is written: debug, info, warn or error. `aka log level` changes it while aka runs.
+	// Level is the lowest level that is written: debug, info, warn or error. `aka log level` changes it while aka runs.
 	// Default info.
 	Level string `yaml:"level" words:"debug info warn error"`
-	// Format is how it is written: json, or console for people. Default json.
+	// Format is the form of a line: json, or console for people. Default json.
 	Format string `yaml:"format" words:"json console"`
 }
 
@@ -42,10 +42,10 @@ func New(o Options, to io.Writer) *zap.Logger {
 		level = zapcore.InfoLevel
 	}
 	writer := zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(to)), zapcore.DebugLevel)
-	steering := newSteering(writer, level)
-	log := zap.New(&core{Core: writer, Steering: steering})
+	control := newControl(writer, level)
+	log := zap.New(&core{Core: writer, Control: control})
 	if passing, ok := to.(*Writer); ok {
-		steering.passing = passing
+		control.passing = passing
 		passing.onDropped = func(lines int) {
 			log.Warn("log lines were dropped", zap.Int("count", lines), zap.String("hint", "the log's reader stood still, or its disk was full"))
 		}
@@ -54,9 +54,9 @@ func New(o Options, to io.Writer) *zap.Logger {
 }
 
 // Of returns what steers a log that New made, and nil of any other.
-func Of(log *zap.Logger) *Steering {
+func Of(log *zap.Logger) *Control {
 	if c, ok := log.Core().(*core); ok {
-		return c.Steering
+		return c.Control
 	}
 	return nil
 }
@@ -64,16 +64,16 @@ func Of(log *zap.Logger) *Steering {
 // core decides about each line before its writer has it.
 type core struct {
 	zapcore.Core
-	*Steering
+	*Control
 	about string // the destination that its lines are about
 }
 
-// Enabled tells whether lines of a level are written.
+// Enabled reports whether lines of a level are written.
 func (c *core) Enabled(level zapcore.Level) bool { return c.level.Enabled(level) }
 
 // With returns a core whose lines all have the fields.
 func (c *core) With(fields []zapcore.Field) zapcore.Core {
-	with := &core{c.Core.With(discreet(fields)), c.Steering, c.about}
+	with := &core{c.Core.With(redact(fields)), c.Control, c.about}
 	for _, f := range fields {
 		if f.Key == "destination" {
 			with.about = f.String
@@ -92,12 +92,12 @@ func (c *core) Check(entry zapcore.Entry, to *zapcore.CheckedEntry) *zapcore.Che
 
 // Write writes a line.
 func (c *core) Write(entry zapcore.Entry, fields []zapcore.Field) error {
-	return c.Core.Write(entry, discreet(fields))
+	return c.Core.Write(entry, redact(fields))
 }
 
 // Sync says what was left out, and has all written.
 func (c *core) Sync() error {
-	c.tell()
+	c.reportLeftOut()
 	return c.Core.Sync()
 }
 
@@ -105,24 +105,24 @@ func (c *core) Sync() error {
 const (
 	writtenFirst = 20
 	writtenEach  = 200
-	// tellInterval is how soon it is said what was left out.
-	tellInterval = 10 * time.Second
-	// maxLines bounds how many kinds of lines are told apart.
+	// reportInterval is how soon it is said what was left out.
+	reportInterval = 10 * time.Second
+	// maxLines bounds how many kinds of lines are counted.
 	maxLines = 10_000
 )
 
-// Steering is what can be seen and changed of a log that runs. It is safe for concurrent use.
-type Steering struct {
+// Control is what can be seen and changed of a log that runs. It is safe for concurrent use.
+type Control struct {
 	writer  zapcore.Core
 	passing *Writer // nil where who logs writes by itself
 	level   zap.AtomicLevel
 	usual   zapcore.Level
 
-	mu      sync.Mutex
-	until   time.Time   // when the level is the usual one again; zero is never
-	back    *time.Timer // makes it so
-	lines   map[line]*repeats
-	telling bool
+	mu        sync.Mutex
+	until     time.Time   // when the level is the usual one again; zero is never
+	back      *time.Timer // makes it so
+	lines     map[line]*repeats
+	reporting bool
 
 	leftOut *prometheus.CounterVec
 }
@@ -133,14 +133,14 @@ type line struct {
 	message, about string
 }
 
-// repeats counts a line: in one second, and those that were left out since that was told.
+// repeats counts a line: in one second, and those that were left out since the last report.
 type repeats struct {
 	second     int64
 	n, leftOut int
 }
 
-func newSteering(writer zapcore.Core, level zapcore.Level) *Steering {
-	s := &Steering{
+func newControl(writer zapcore.Core, level zapcore.Level) *Control {
+	s := &Control{
 		writer: writer, level: zap.NewAtomicLevelAt(level), usual: level, lines: map[line]*repeats{},
 		leftOut: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "aka", Subsystem: "log", Name: "lines_left_out_total",
 			Help: "Lines that were not written to the log because the same one came too often."}, []string{"level"}),
@@ -151,8 +151,8 @@ func newSteering(writer zapcore.Core, level zapcore.Level) *Steering {
 	return s
 }
 
-// takes tells whether a line is to be written.
-func (s *Steering) takes(entry zapcore.Entry, about string) bool {
+// takes reports whether a line is to be written.
+func (s *Control) takes(entry zapcore.Entry, about string) bool {
 	if s.level.Level() == zapcore.DebugLevel {
 		return true
 	}
@@ -176,21 +176,21 @@ func (s *Steering) takes(entry zapcore.Entry, about string) bool {
 	}
 	r.leftOut++
 	s.leftOut.WithLabelValues(entry.Level.String()).Inc()
-	if !s.telling {
-		s.telling = true
-		time.AfterFunc(tellInterval, s.tell)
+	if !s.reporting {
+		s.reporting = true
+		time.AfterFunc(reportInterval, s.reportLeftOut)
 	}
 	return false
 }
 
-// tell says which lines were left out, and how many.
-func (s *Steering) tell() {
+// reportLeftOut says which lines were left out, and how many.
+func (s *Control) reportLeftOut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.telling = false
+	s.reporting = false
 	for key, r := range s.lines {
 		if r.leftOut > 0 {
-			s.write(key.level, "lines were left out of the log, for the same came too often",
+			s.write(key.level, "repeated log lines were left out",
 				zap.String("line", key.message), zap.String("destination", key.about), zap.Int("count", r.leftOut))
 			r.leftOut = 0
 		}
@@ -198,7 +198,7 @@ func (s *Steering) tell() {
 }
 
 // write writes a line of the log's own, whatever the level is.
-func (s *Steering) write(level zapcore.Level, message string, fields ...zapcore.Field) {
+func (s *Control) write(level zapcore.Level, message string, fields ...zapcore.Field) {
 	_ = s.writer.Write(zapcore.Entry{Level: level, Time: time.Now(), Message: message}, fields)
 }
 
@@ -212,7 +212,7 @@ type State struct {
 }
 
 // State returns how the log is steered.
-func (s *Steering) State() State {
+func (s *Control) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	state := State{Level: s.level.Level().String(), Usual: s.usual.String()}
@@ -224,7 +224,7 @@ func (s *Steering) State() State {
 }
 
 // SetLevel changes the level, for some time or, with 0, until it is changed again. The level is one of Levels.
-func (s *Steering) SetLevel(word string, lasting time.Duration) error {
+func (s *Control) SetLevel(word string, lasting time.Duration) error {
 	level, err := zapcore.ParseLevel(word)
 	if err != nil {
 		return fmt.Errorf("level: %w", err)
@@ -239,7 +239,7 @@ func (s *Steering) SetLevel(word string, lasting time.Duration) error {
 	return nil
 }
 
-func (s *Steering) goBack() {
+func (s *Control) goBack() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.until.IsZero() && !time.Now().Before(s.until) {
@@ -247,17 +247,17 @@ func (s *Steering) goBack() {
 	}
 }
 
-func (s *Steering) change(level zapcore.Level) {
+func (s *Control) change(level zapcore.Level) {
 	if s.back != nil {
 		s.back.Stop()
 	}
 	s.back, s.until = nil, time.Time{}
-	s.write(zapcore.InfoLevel, "the log's level is set", zap.Stringer("from", s.level.Level()), zap.Stringer("to", level))
+	s.write(zapcore.InfoLevel, "log level changed", zap.Stringer("from", s.level.Level()), zap.Stringer("to", level))
 	s.level.SetLevel(level)
 }
 
 // Describe implements prometheus.Collector.
-func (s *Steering) Describe(ch chan<- *prometheus.Desc) {
+func (s *Control) Describe(ch chan<- *prometheus.Desc) {
 	s.leftOut.Describe(ch)
 	if s.passing != nil {
 		s.passing.dropped.Describe(ch)
@@ -265,7 +265,7 @@ func (s *Steering) Describe(ch chan<- *prometheus.Desc) {
 }
 
 // Collect implements prometheus.Collector.
-func (s *Steering) Collect(ch chan<- prometheus.Metric) {
+func (s *Control) Collect(ch chan<- prometheus.Metric) {
 	s.leftOut.Collect(ch)
 	if s.passing != nil {
 		s.passing.dropped.Collect(ch)

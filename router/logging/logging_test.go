@@ -62,7 +62,7 @@ func TestALineThatRepeatsIsLeftOutAndThatIsSaid(t *testing.T) {
 			t.Errorf("%d lines", got)
 		}
 		left := 1000 - writtenFirst - (1000-writtenFirst)/writtenEach
-		time.Sleep(tellInterval)
+		time.Sleep(reportInterval)
 		synctest.Wait()
 		got := lines(t, &out)
 		if len(got) != 1 || got[0]["line"] != "it failed" || got[0]["destination"] != "vero" || got[0]["count"] != float64(left) || got[0]["level"] != "warn" {
@@ -71,7 +71,7 @@ func TestALineThatRepeatsIsLeftOutAndThatIsSaid(t *testing.T) {
 		if n := testutil.ToFloat64(Of(log).leftOut.WithLabelValues("warn")); n != float64(left) {
 			t.Errorf("%v are counted, not %d", n, left)
 		}
-		time.Sleep(10 * tellInterval)
+		time.Sleep(10 * reportInterval)
 		if again := out.take(); again != "" {
 			t.Errorf("it is said again: %s", again)
 		}
@@ -126,7 +126,7 @@ func TestTheLevelChangesForAWhileOrForGood(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if got := lines(t, &out); len(got) != 1 || got[0]["msg"] != "the log's level is set" || got[0]["to"] != "warn" {
+		if got := lines(t, &out); len(got) != 1 || got[0]["msg"] != "log level changed" || got[0]["to"] != "warn" {
 			t.Errorf("got %v", got)
 		}
 		if written() || s.State() != (State{Level: "warn", Usual: "warn"}) {
@@ -183,7 +183,7 @@ func TestLinesThatAreNotWrittenCostNothing(t *testing.T) {
 	}
 }
 
-func TestOtherLogsAreNotSteered(t *testing.T) {
+func TestControl_ChangesNoOtherLog(t *testing.T) {
 	if Of(zap.NewNop()) != nil {
 		t.Error("there is something")
 	}

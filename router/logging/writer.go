@@ -27,20 +27,20 @@ var errReaderStandsStill = errors.New("the reader of the log takes nothing")
 type Writer struct {
 	to      io.Writer
 	dropped prometheus.Counter
-	// onDropped is told how many lines were dropped, once the reader takes some again. Nil is not told. It is set before the first
+	// onDropped is called with how many lines were dropped, once the reader takes some again. It may be nil. It is set before the first
 	// Write.
 	onDropped func(lines int)
 
 	wake chan struct{} // holds one when there is something to do
 
-	mu      sync.Mutex
-	waiting []byte // whole lines
-	spare   []byte // waiting takes turns with it
-	busy    bool   // lines are being written
-	untold  int    // lines that were dropped since that was told
-	closed  bool
-	syncs   []chan struct{} // each is closed when nothing waits
-	left    time.Duration   // of the patience
+	mu         sync.Mutex
+	waiting    []byte // whole lines
+	spare      []byte // waiting takes turns with it
+	busy       bool   // lines are being written
+	unreported int    // lines that were dropped since the last report
+	closed     bool
+	syncs      []chan struct{} // each is closed when nothing waits
+	left       time.Duration   // of the patience
 }
 
 // NewWriter returns a writer to a reader. Close ends it.
@@ -114,7 +114,7 @@ func (w *Writer) signal() {
 // drop counts the lines that are lost with some bytes.
 func (w *Writer) drop(lost []byte) {
 	lines := bytes.Count(lost, []byte{'\n'})
-	w.untold += lines
+	w.unreported += lines
 	w.dropped.Add(float64(lines))
 }
 
@@ -170,13 +170,13 @@ func (w *Writer) take() (lines []byte, ok bool) {
 func (w *Writer) written(lost []byte, err error) {
 	w.mu.Lock()
 	w.drop(lost)
-	untold := 0
+	unreported := 0
 	if err == nil {
 		w.left = patience
-		untold, w.untold = w.untold, 0
+		unreported, w.unreported = w.unreported, 0
 	}
 	w.mu.Unlock()
-	if untold > 0 && w.onDropped != nil {
-		w.onDropped(untold)
+	if unreported > 0 && w.onDropped != nil {
+		w.onDropped(unreported)
 	}
 }

@@ -67,7 +67,7 @@ func (r *reader) take() string {
 	return r.text.String()
 }
 
-func TestAReaderThatStandsStillHoldsNobody(t *testing.T) {
+func TestAReaderThatStandsStillDelaysNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReader(0)
 		w := NewWriter(r)
@@ -105,7 +105,7 @@ func TestAReaderThatStandsStillHoldsNobody(t *testing.T) {
 	})
 }
 
-func TestAReaderThatIsGoneHoldsNobody(t *testing.T) {
+func TestAReaderThatIsGoneDelaysNothing(t *testing.T) {
 	for name, gone := range map[string]error{"gone": syscall.EPIPE, "hung up": syscall.EIO, "full": syscall.ENOSPC} {
 		t.Run(name, func(t *testing.T) {
 			r := newReader(0)

@@ -61,7 +61,7 @@ var (
 	proseDefault   = regexp.MustCompile(`^Default: (.+)\.$`)
 )
 
-// readDefault tells whether a sentence says the default: "Default 10s." or "Default: the vendor's." None is no value.
+// readDefault reports whether a sentence says the default: "Default 10s." or "Default: the vendor's." None is no value.
 func (k *Key) readDefault(sentence string) bool {
 	if m := literalDefault.FindStringSubmatch(sentence); m != nil && m[1] == "none" {
 		k.Otherwise = m[1]

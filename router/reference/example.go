@@ -13,12 +13,12 @@ import (
 
 const exampleHead = `# yaml-language-server: $schema=%s
 #
-# The config of aka: every key, what it means, its unit and its default. A key that is commented out shows its default too.
+# The config of aka: every key, with its meaning, its unit and its default. A key in a comment shows its default too.
 #
-# Durations are written 500ms, 10s, 10m, 24h or 7d; sizes 64KiB, 32MiB or 10GiB. ${NAME} is an environment variable,
-# ${NAME:-text} one with a default, and $${ a plain ${. A secret may be read from a file instead, by its key with _file at
-# the end: write_key_file, token_file, api_key_file, auth_token_file. It is one line without space around it, and one newline
-# at the file's end is cut. Paths start at the working folder.
+# Durations are written 500ms, 10s, 10m, 24h or 7d. Sizes are written 64KiB, 32MiB or 10GiB. ${NAME} is an environment
+# variable, ${NAME:-text} has a default, and $${ is a plain ${. A secret can be in a file: add _file to its key, as in
+# write_key_file, token_file, api_key_file and auth_token_file. The file has one line without space around it, and aka cuts
+# one newline at its end. Paths start at the working folder.
 #
 `
 
@@ -103,7 +103,7 @@ func (r *Reference) vendorOf(name string) (*Vendor, error) {
 
 // inOrder puts first what a reader looks for first, and leaves the rest as it is in the code.
 func inOrder(keys []*Key) []*Key {
-	first := []string{"listen", "tls", "trusted_proxies", "static_dir", "sources", "destinations", "delivery", "journal", "dead_letters"}
+	first := []string{"listen", "tls", "trusted_proxies", "static_dir", "sources", "destinations", "delivery", "merges", "ids", "journal", "dead_letters", "dropped"}
 	rank := func(k *Key) int {
 		if at := slices.Index(first, k.Name); at >= 0 {
 			return at
@@ -161,7 +161,7 @@ func (e *example) destination(k *Key, v *Vendor) {
 	fmt.Fprintf(&e.out, "  %s:\n", v.Type)
 	for _, inner := range k.Keys {
 		if inner.Name != "settings" {
-			e.key(2, inner, v.Type, false)
+			e.key(2, vendors(inner), v.Type, false)
 		}
 	}
 	e.out.WriteString("    settings:\n")
@@ -169,6 +169,16 @@ func (e *example) destination(k *Key, v *Vendor) {
 		e.key(3, inner, v.Type, false)
 	}
 	e.comment(3, v.Meaning)
+}
+
+// vendors returns a destination's key with the default that vendors give it, where it is theirs.
+func vendors(k *Key) *Key {
+	if k.Name != "remember_merges" {
+		return k
+	}
+	own := *k
+	own.Default = "true"
+	return &own
 }
 
 // key writes a key after its meaning. Where every default is shown as a setting, one that says nothing is commented out;
@@ -219,7 +229,7 @@ func (k *Key) describeWithWords() string {
 	return fmt.Sprintf("%s It is one of %s.", k.describe(), strings.Join(missing, ", "))
 }
 
-// hasDefaults tells whether a section says something by itself.
+// hasDefaults reports whether a section says something by itself.
 func hasDefaults(keys []*Key) bool {
 	return slices.ContainsFunc(keys, func(k *Key) bool { return k.Default != "" && k.Default != "[]" || hasDefaults(k.Keys) })
 }
@@ -243,6 +253,8 @@ func (k *Key) shown(owner string) string {
 		return quoted(k.Example)
 	case k.Kind == Secret && k.Required:
 		return quoted("${" + strings.ToUpper(owner+"_"+k.Name) + "}")
+	case k.Kind == List && k.Default != "":
+		return k.Default
 	case k.Kind == List:
 		return "[]"
 	case k.Kind == Duration && k.Default == "":

@@ -15,6 +15,7 @@ import (
 	"aka/destinations/adapter"
 	"aka/router/config"
 	"aka/router/delivery"
+	"aka/router/mergerules"
 	"aka/router/strictyaml"
 )
 
@@ -32,6 +33,7 @@ const (
 	Duration Kind = "duration"
 	Size     Kind = "size"
 	AutoSize Kind = "size or `auto`"
+	Adaptive Kind = "`adaptive`, whole number or section"
 	List     Kind = "list"
 	Section  Kind = "section"
 	Named    Kind = "sections by name"
@@ -45,6 +47,8 @@ type Key struct {
 	Of *Key
 	// Keys are those of a section, or of each of the sections by name.
 	Keys []*Key
+	// Instead are the keys of the section that may be there instead of a value.
+	Instead []*Key
 	// Words are what a choice is between.
 	Words []Word
 	// Meaning is what the key means, in sentences. It says whether it is required.
@@ -52,7 +56,7 @@ type Key struct {
 	Required bool
 	// Default is the value of a config that says nothing, as YAML; "" is none. Otherwise says in words what goes then.
 	Default, Otherwise string
-	// Example is what stands for a value, or for a name, in an example.
+	// Example is used for a value, or for a name, in an example.
 	Example string
 	// Least and Most bound a number, where they are known.
 	Least, Most *int64
@@ -152,8 +156,11 @@ func (r *Reference) shape(k *Key, field reflect.StructField, value reflect.Value
 	kind := value.Type()
 	if kind == reflect.TypeFor[*yaml.Node]() {
 		k.Kind = Section
-		if k.Name == "delivery" {
-			k.Keys = undecided(r.keysOf(reflect.ValueOf(delivery.Options{})))
+		switch k.Name {
+		case "delivery":
+			k.Keys = undecided(r.keysOf(reflect.ValueOf(delivery.Options{})), k.Name)
+		case "merges":
+			k.Keys = undecided(r.keysOf(reflect.ValueOf(mergerules.Options{})), k.Name)
 		}
 		return
 	}
@@ -169,6 +176,11 @@ func (r *Reference) shape(k *Key, field reflect.StructField, value reflect.Value
 		k.Kind = Size
 	case kind == reflect.TypeFor[strictyaml.AutoSize]():
 		k.Kind = AutoSize
+	case kind == reflect.TypeFor[delivery.Concurrency]():
+		k.Kind, k.Instead = Adaptive, r.keysOf(value)
+		for _, bound := range k.Instead {
+			bound.Default = bound.stated
+		}
 	case reflect.PointerTo(kind).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
 		k.Kind = Text
 	case kind.Kind() == reflect.Struct:
@@ -194,14 +206,14 @@ func (r *Reference) shape(k *Key, field reflect.StructField, value reflect.Value
 	}
 }
 
-// overridden is what goes where an override says nothing.
-const overridden = "that of `delivery`"
+// overridden begins what goes where an override says nothing.
+const overridden = "that of "
 
 // undecided are the keys of a section that only overrides another one.
-func undecided(keys []*Key) []*Key {
+func undecided(keys []*Key, section string) []*Key {
 	for _, k := range keys {
-		k.Default, k.stated, k.Otherwise = "", "", overridden
-		undecided(k.Keys)
+		k.Default, k.stated, k.Otherwise = "", "", overridden+"`"+section+"`"
+		undecided(k.Keys, section)
 	}
 	return keys
 }
@@ -232,17 +244,26 @@ func (r *Reference) words(kind reflect.Type, field reflect.StructField) []Word {
 
 // defaultOf writes a value as the config would, or "" for one that says nothing.
 func defaultOf(value reflect.Value) string {
-	if value.Kind() == reflect.Map || value.Kind() == reflect.Struct && value.Type() != reflect.TypeFor[adapter.Secret]() {
+	if value.Kind() == reflect.Map {
 		return ""
 	}
 	node := strictyaml.Node(value.Interface())
 	switch {
-	case node == nil:
+	case node == nil, node.Kind == yaml.MappingNode:
 		return ""
 	case node.Kind == yaml.SequenceNode:
-		return "[]"
+		return listOf(node)
 	}
 	return node.Value
+}
+
+// listOf writes a list of words on one line.
+func listOf(node *yaml.Node) string {
+	items := make([]string, len(node.Content))
+	for i, item := range node.Content {
+		items[i] = quoted(item.Value)
+	}
+	return "[" + strings.Join(items, ", ") + "]"
 }
 
 func anyRequired(keys []*Key) bool {

@@ -7,21 +7,23 @@ import (
 
 const markdownHead = `# The config
 
-Every key of aka's config: what it means, what it may hold and its default. This page is written by ` + "`go generate ./router/reference`" + `
-from the comments in the code that reads the config. ` + "`config.example.yaml`" + ` is the same as a file to start from, ` + "`aka init --full`" + ` writes
-one for the vendors that you name, ` + "`aka init`" + ` a short one, ` + "`aka check`" + ` tells what is wrong with yours, or shows every value that it has.
+This page has every key of aka's config: its meaning, its values and its default. ` + "`go generate ./router/reference`" + ` writes it
+from the comments in the code that reads the config.
 
-The file is YAML. A key that is not known is a mistake, and so is one that is given twice; each is told with its line.
+* ` + "`config.example.yaml`" + ` has the same keys as a file to start from.
+* ` + "`aka init`" + ` writes a short config for the vendors that you name. ` + "`aka init --full`" + ` writes one with every key.
+* ` + "`aka check`" + ` lists the mistakes in your config, or shows every value that it has.
 
-* A **duration** is written ` + "`500ms`, `10s`, `10m`, `24h` or `7d`" + `; a **size** ` + "`64KiB`, `32MiB` or `10GiB`" + ` (or in KB, MB, GB).
-* ` + "`${NAME}`" + ` anywhere in a value is an environment variable, ` + "`${NAME:-text}`" + ` one with a default, and ` + "`$${`" + ` a plain ` + "`${`" + `.
-* A **secret** may be read from a file instead, by its key with ` + "`_file`" + ` at the end: ` + "`token_file: /run/secrets/mixpanel`" + `. Secrets are shown as
-  ` + "`<secret>`" + ` wherever aka shows the config. A secret with a line break, a space at either end, a byte order mark or a NUL is a mistake. One newline at
-  the end of a file is cut.
+The file is YAML. An unknown key is a mistake, and so is a key that appears twice. aka reports each with its line.
+
+* A **duration** is written ` + "`500ms`, `10s`, `10m`, `24h` or `7d`" + `. A **size** is written ` + "`64KiB`, `32MiB` or `10GiB`" + ` (or in KB, MB, GB).
+* ` + "`${NAME}`" + ` anywhere in a value is an environment variable. ` + "`${NAME:-text}`" + ` has a default. ` + "`$${`" + ` is a plain ` + "`${`" + `.
+* A **secret** can be in a file. Add ` + "`_file`" + ` to its key: ` + "`token_file: /run/secrets/mixpanel`" + `. aka cuts one newline at the end of the file.
+  A secret with a line break, a space at either end, a byte order mark or a NUL is a mistake. aka shows secrets as ` + "`<secret>`" + `.
 * Paths start at the working folder.
 
-Editors complete and check the file as you write, if they are told of its [JSON Schema](config.schema.json) by its first line; ` + "`aka schema`" + `
-prints that.
+Editors complete and check the file as you write, if its first line has its [JSON Schema](config.schema.json). ` + "`aka schema`" + ` prints the
+schema.
 
 ` + "```yaml\n# yaml-language-server: $schema=config.schema.json\n```\n"
 
@@ -66,8 +68,8 @@ func writeSection(out *strings.Builder, level int, path string, k *Key) {
 	}
 }
 
-// repeats tells of a section that is described elsewhere: the one that overrides `delivery`.
-func (k *Key) repeats() bool { return k.Keys[0].Otherwise == overridden }
+// repeats reports whether a section is described elsewhere, because it overrides another.
+func (k *Key) repeats() bool { return strings.HasPrefix(k.Keys[0].Otherwise, overridden) }
 
 func (r *Reference) writeVendors(out *strings.Builder) {
 	for _, v := range r.Vendors {

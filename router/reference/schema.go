@@ -40,7 +40,7 @@ type schema struct {
 }
 
 // Schema returns the JSON Schema of a config file. Whatever it refuses, aka refuses too; aka alone knows what files hold,
-// what variables stand for, and whether one key goes with another.
+// the values of variables, and whether one key goes with another.
 func (r *Reference) Schema() []byte {
 	root := section(r.Keys)
 	root.Schema = "http://json-schema.org/draft-07/schema#"
@@ -95,7 +95,7 @@ func (s *schema) addFile(k *Key) {
 }
 
 const (
-	// variable is what holds an environment variable, whose value nobody knows yet.
+	// variable is what holds an environment variable, whose value is not known yet.
 	variable        = `\$\{`
 	durationPattern = `^(?:0|\+?(?:[0-9]+d)?(?:[0-9]+(?:\.[0-9]*)?(?:ns|us|µs|ms|s|m|h))*)$`
 	sizePattern     = `^ *[0-9]+ *(?:[KMGT]i?)?B? *$`
@@ -136,6 +136,8 @@ func bare(k *Key) *schema {
 		return size(sizePattern, "Expected a size such as 512KiB, 64MiB or 10GiB.")
 	case AutoSize:
 		return size(autoPattern+"|"+sizePattern, "Expected auto, or a size such as 512KiB, 64MiB or 10GiB.")
+	case Adaptive:
+		return adaptive(k)
 	case List:
 		return &schema{Type: []string{"array", "null"}, Items: bare(k.Of)}
 	case Section:
@@ -151,6 +153,16 @@ func bare(k *Key) *schema {
 		return named(section(k.Keys))
 	}
 	return &schema{Type: []string{"string", "number", "boolean", "null"}} // YAML takes 12 for a number, aka for a text
+}
+
+// adaptive is the word, a number, or a section of both bounds.
+func adaptive(k *Key) *schema {
+	value := &schema{
+		Type: []string{"integer", "string", "null"}, Minimum: k.Instead[0].Least, Maximum: k.Instead[0].Most,
+		Pattern:             "^(?:adaptive|[+-]?[0-9]+)$|" + variable,
+		PatternErrorMessage: "Expected adaptive, a whole number, or { min, max }.",
+	}
+	return &schema{AnyOf: []*schema{value, section(k.Instead)}}
 }
 
 // size is a number of bytes, or a text that matches the pattern.
@@ -227,7 +239,7 @@ func (k *Key) value() any {
 		return nil
 	}
 	switch k.Kind {
-	case Text, Choice, Duration, Size, AutoSize:
+	case Text, Choice, Duration, Size, AutoSize, Adaptive:
 		return k.Default
 	}
 	var value any

@@ -45,7 +45,7 @@ func nodeOf(v reflect.Value) *yaml.Node {
 	if duration, ok := v.Interface().(time.Duration); ok {
 		return stringNode(FormatDuration(duration))
 	}
-	if text, ok := v.Interface().(encoding.TextMarshaler); ok {
+	if text, ok := v.Interface().(encoding.TextMarshaler); ok && !isSection(v) {
 		return textNode(text)
 	}
 	switch v.Kind() {
@@ -67,6 +67,16 @@ func nodeOf(v reflect.Value) *yaml.Node {
 		return &yaml.Node{Kind: yaml.ScalarNode, Value: strconv.FormatFloat(v.Float(), 'f', -1, 64)}
 	}
 	panic("strictyaml: unsupported field type " + v.Type().String())
+}
+
+// isSection reports whether a value is to be written as a section although it has a text.
+func isSection(v reflect.Value) bool {
+	if !reflect.PointerTo(v.Type()).Implements(reflect.TypeFor[ValueOrSection]()) {
+		return false
+	}
+	copied := reflect.New(v.Type())
+	copied.Elem().Set(v)
+	return copied.Interface().(ValueOrSection).IsSection()
 }
 
 func addFields(node *yaml.Node, of reflect.Value) {

@@ -41,7 +41,7 @@ func (p Problem) Error() string {
 // secretSetter is a type whose value is a secret: its key has a twin ending in _file.
 type secretSetter interface{ SetSecret(value string) }
 
-// Limits on what a config may cost to read. An alias counts each time for all that it stands for.
+// Limits on what a config may cost to read. An alias counts each time as all that it expands to.
 const (
 	maxValues = 100_000  // keys and values
 	maxBytes  = 10 << 20 // of values and of keys with their paths
@@ -49,7 +49,7 @@ const (
 	maxKey    = 255
 )
 
-// maxProblems is how many mistakes are kept: nobody reads more.
+// maxProblems is how many mistakes are kept: more would not be read.
 const maxProblems = 100
 
 const fileSuffix = "_file"
@@ -180,7 +180,11 @@ func (d *Decoder) value(node *yaml.Node, key string, into reflect.Value, depth i
 	}
 	_, isText := into.Addr().Interface().(encoding.TextUnmarshaler)
 	_, isSecret := into.Addr().Interface().(secretSetter)
+	_, maySection := into.Addr().Interface().(ValueOrSection)
 	switch {
+	case maySection && node.Kind == yaml.MappingNode:
+		into.SetZero()
+		d.mapping(node, key, into, depth)
 	case isSecret || isText:
 		d.scalar(node, key, into)
 	case into.Kind() == reflect.Struct:
@@ -192,6 +196,14 @@ func (d *Decoder) value(node *yaml.Node, key string, into reflect.Value, depth i
 	default:
 		d.scalar(node, key, into)
 	}
+}
+
+// ValueOrSection is a struct that a config writes as one value, which UnmarshalText reads, or as a section of its fields, which leaves
+// nothing of what it was before.
+type ValueOrSection interface {
+	encoding.TextUnmarshaler
+	// IsSection tells that it can be written as a section only.
+	IsSection() bool
 }
 
 // afford counts a key or a value against what a document may cost. That it is too much is reported once.
@@ -373,7 +385,7 @@ func (d *Decoder) setSecret(secret secretSetter, value string) {
 // variable is one of the environment, and what stands in its place.
 type variable struct{ name, value string }
 
-// expand replaces ${NAME} and ${NAME:-default}; $${ stands for ${ itself. It returns the first problem, such as a variable
+// expand replaces ${NAME} and ${NAME:-default}; $${ is ${ itself. It returns the first problem, such as a variable
 // that is neither set nor has a default, and the variables that it has replaced.
 func (d *Decoder) expand(text string) (expanded, problem string, variables []variable) {
 	var out strings.Builder

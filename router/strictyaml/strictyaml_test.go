@@ -360,7 +360,7 @@ func TestManyMistakesAreCut(t *testing.T) {
 	}
 }
 
-// Each of these is small and stands for billions of values, or for values without end.
+// Each of these is small and expands to billions of values, or for values without end.
 func TestDocumentsThatStandForTooMuchAreRefused(t *testing.T) {
 	for name, document := range bombs() {
 		t.Run(name, func(t *testing.T) {

@@ -12,14 +12,14 @@ import (
 
 // Options is the section of traces, which an OpenTelemetry collector takes.
 type Options struct {
-	// Endpoint is the collector's URL for OTLP over HTTP, such as http://localhost:4318; without a path, /v1/traces is meant.
-	// Without it nothing is traced. Default none.
+	// Endpoint is the collector's URL for OTLP over HTTP, such as http://localhost:4318. The default path is /v1/traces.
+	// Without an endpoint, aka traces nothing. Default none.
 	Endpoint string `yaml:"endpoint"`
-	// Headers go with each request to the collector, such as { name: authorization, value: "Bearer ${OTEL_TOKEN}" }. Default
-	// none.
+	// Headers are sent with each request to the collector, such as { name: authorization, value: "Bearer ${OTEL_TOKEN}" }.
+	// Default none.
 	Headers []Header `yaml:"headers"`
-	// SampleRatio is the share of calls that are traced. A call is traced everywhere or nowhere, after a restart too. 0 to 1.
-	// Default 0.01.
+	// SampleRatio is the share of calls that are traced. A call is traced at all destinations or at none, also after a restart.
+	// 0 to 1. Default 0.01.
 	SampleRatio float64 `yaml:"sample_ratio"`
 }
 

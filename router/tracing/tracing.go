@@ -70,7 +70,7 @@ func New(o Options, log *zap.Logger, registry prometheus.Registerer) (*Tracer, e
 		sdk.WithBatcher(out, sdk.WithMaxQueueSize(maxQueue), sdk.WithMaxExportBatchSize(maxBatch),
 			sdk.WithBatchTimeout(batchInterval), sdk.WithExportTimeout(exportTimeout)),
 		sdk.WithResource(resource.NewSchemaless(attribute.String("service.name", "aka"), attribute.String("service.version", version()))),
-		sdk.WithIDGenerator(knownIDs{}),
+		sdk.WithIDGenerator(contextIDs{}),
 		sdk.WithSampler(sdk.AlwaysSample()), // what is not traced makes no span
 	)
 	return &Tracer{
@@ -104,13 +104,13 @@ func (t *Tracer) Shutdown(ctx context.Context) {
 }
 
 // Accepted tells that a request's calls are in the journal, to which they were given at a time.
-func (t *Tracer) Accepted(source string, calls []segment.Message, given, done time.Time) {
+func (t *Tracer) Accepted(source string, calls []segment.Message, received, done time.Time) {
 	if t != nil {
-		t.accepted(source, calls, given, done)
+		t.accepted(source, calls, received, done)
 	}
 }
 
-func (t *Tracer) accepted(source string, calls []segment.Message, given, done time.Time) {
+func (t *Tracer) accepted(source string, calls []segment.Message, received, done time.Time) {
 	for i := range calls {
 		c := &calls[i]
 		of := idsOf(source, c.MessageID)
@@ -120,7 +120,7 @@ func (t *Tracer) accepted(source string, calls []segment.Message, given, done ti
 		about := []attribute.KeyValue{attribute.String("aka.source", source), attribute.String("aka.call.type", c.Type.String()), attribute.Int("aka.request.calls", len(calls))}
 		t.add(span{name: "accept " + c.Type.String(), kind: trace.SpanKindServer, of: of, id: of.root,
 			start: c.ReceivedAt, end: done, attributes: about})
-		t.add(span{name: "journal", kind: trace.SpanKindInternal, of: of, id: of.child("journal"), parent: of.root, start: given, end: done})
+		t.add(span{name: "journal", kind: trace.SpanKindInternal, of: of, id: of.child("journal"), parent: of.root, start: received, end: done})
 	}
 }
 
@@ -247,17 +247,17 @@ func (t *Tracer) add(s span) {
 // idKey is where a span's ids are in the context that it is started with: the library asks for them by nothing else.
 type idKey struct{}
 
-// knownIDs gives each span the ids that its context holds.
-type knownIDs struct{}
+// contextIDs gives each span the ids that its context holds.
+type contextIDs struct{}
 
 // NewIDs implements sdk.IDGenerator.
-func (knownIDs) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
-	known, _ := ctx.Value(idKey{}).(trace.SpanContextConfig)
-	return known.TraceID, known.SpanID
+func (contextIDs) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
+	ids, _ := ctx.Value(idKey{}).(trace.SpanContextConfig)
+	return ids.TraceID, ids.SpanID
 }
 
 // NewSpanID implements sdk.IDGenerator.
-func (k knownIDs) NewSpanID(ctx context.Context, _ trace.TraceID) trace.SpanID {
+func (k contextIDs) NewSpanID(ctx context.Context, _ trace.TraceID) trace.SpanID {
 	_, id := k.NewIDs(ctx)
 	return id
 }
@@ -310,7 +310,7 @@ type exporter struct {
 	failing      bool
 }
 
-// ExportSpans sends spans. Its failures end here: nobody waits for spans.
+// ExportSpans sends spans. Its failures end here: nothing waits for spans.
 func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
 	err := e.SpanExporter.ExportSpans(ctx, spans)
 	e.mu.Lock()
@@ -322,7 +322,7 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) er
 	}
 	e.failed.Add(float64(len(spans)))
 	if !e.failing {
-		e.log.Warn("traces could not be sent and are lost; deliveries are not concerned: does the collector at otel.endpoint take them?", zap.String("error", kindOf(err)))
+		e.log.Warn("failed to export traces, dropping them", zap.String("hint", "check the collector at otel.endpoint; deliveries are not affected"), zap.String("error", kindOf(err)))
 	}
 	e.failing = true
 	return nil

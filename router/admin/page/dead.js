@@ -19,9 +19,9 @@ export function dead(root, { filters }) {
   const bulk = el('div.buttons.bulk')
   const list = el('ul.letters', { 'aria-label': 'Dead letters, oldest first' })
   const empty = el('div')
-  const news = el('button.news', { type: 'button', hidden: true, onclick: () => load() }, 'More calls have died: look again')
+  const news = el('button.news', { type: 'button', hidden: true, onclick: () => load() }, 'There are new dead letters: show them')
   const more = el('button', { type: 'button', hidden: true, onclick: () => load(true) }, 'Show more')
-  root.append(el('h1', {}, 'Dead letters'), el('p.hint', {}, 'Calls that were given up on. A replay sends one to its destination again, with its messageId; a discard removes it for good.'), bar, summary, groups, bulk, news, empty, list, more)
+  root.append(el('h1', {}, 'Dead letters'), el('p.hint', {}, 'aka gave up on these calls. A replay sends a call to its destination again, with its messageId. A discard removes it for good.'), bar, summary, groups, bulk, news, empty, list, more)
 
   function build() {
     const w = store.words
@@ -86,7 +86,7 @@ export function dead(root, { filters }) {
     ]))
     fill(empty)
     if (shown === 0) {
-      fill(empty, el('div.empty', {}, el('p.empty-title', {}, 'No dead letters'), el('p', {}, Object.values(filter).some(Boolean) ? 'None matches these filters.' : 'Every call was delivered or dropped for a reason, or still waits.')))
+      fill(empty, el('div.empty', {}, el('p.empty-title', {}, 'No dead letters'), el('p', {}, Object.values(filter).some(Boolean) ? 'None matches these filters.' : 'Every call was delivered, was dropped with a reason, or still waits.')))
     }
   }
 
@@ -115,7 +115,8 @@ export function dead(root, { filters }) {
       el('div.letter-head', {},
         el('div', {},
           el('p.letter-line', {}, typeTag(letter.type), ' ', el('strong', {}, text(letter.destination)), ' ', el('span.badge.bad', {}, el('span.shape', { 'aria-hidden': 'true' }, '✕'), el('span.word', {}, letter.reason)),
-            letter.status ? el('span.hint', {}, ` answered ${letter.status}`) : '', letter.held && el('span.badge.warn', {}, el('span.shape', { 'aria-hidden': 'true' }, '■'), el('span.word', {}, 'calls wait behind it'))),
+            letter.status ? el('span.hint', {}, ` answered ${letter.status}`) : '', letter.blocking && el('span.badge.warn', {}, el('span.shape', { 'aria-hidden': 'true' }, '■'), el('span.word', {}, 'calls wait behind it'))),
+          idsOf(letter),
           letter.detail && el('p.said', {}, short(letter.detail, 200)),
           el('p.hint', {}, `${count(letter.attempts)} ${letter.attempts === 1 ? 'attempt' : 'attempts'}, last `, el('time', { datetime: letter.last, title: moment(letter.last) }, age(since(letter.last)) + (age(since(letter.last)) === 'now' ? '' : ' ago')),
             letter.replays ? ` · replayed ${letter.replays} times` : '', ' · ', text(letter.source), ' · ', short(letter.message_id, 24))),
@@ -143,7 +144,7 @@ export function dead(root, { filters }) {
   }
 
   async function decide(letter, what, box) {
-    if (what === 'discard' && !(await confirm({ title: `Discard this ${letter.type}?`, body: `${letter.destination} will never get it. This cannot be undone.`, yes: 'Discard', danger: true }))) return
+    if (what === 'discard' && !(await confirm({ title: `Discard this ${letter.type}?`, body: `${letter.destination} will never receive it. You cannot undo this.`, yes: 'Discard', danger: true }))) return
     try {
       await ask(`/dead-letters/${letter.id}${what === 'replay' ? '/replay' : ''}`, { method: what === 'replay' ? 'POST' : 'DELETE' })
       notify(what === 'replay' ? `Replayed to ${letter.destination}: watch it on the live page` : 'Discarded')
@@ -160,7 +161,7 @@ export function dead(root, { filters }) {
     const where = [filter.destination && `of ${filter.destination}`, filter.reason && `that are ${filter.reason}`].filter(Boolean).join(' ')
     const sure = await confirm({
       title: `${what === 'replay' ? 'Replay' : 'Discard'} ${n === 1 ? 'one dead letter' : typeof n === 'number' ? `${count(n)} dead letters` : 'all dead letters'}${where ? ' ' + where : ''}?`,
-      body: what === 'replay' ? 'They are sent again in the order in which they were accepted, as fast as dead_letters.replay_rate allows.' : 'Their destinations will never get them. This cannot be undone.',
+      body: what === 'replay' ? 'aka sends them again in the order in which it accepted them, as fast as dead_letters.replay_rate allows.' : 'Their destinations will never receive them. You cannot undo this.',
       yes: what === 'replay' ? 'Replay' : 'Discard', danger: what === 'discard',
     })
     if (!sure) return
@@ -200,6 +201,13 @@ export function dead(root, { filters }) {
   }
 }
 
+/** The ids of a dead letter's call. The server masks them for a token that only reads. */
+function idsOf(letter) {
+  const ids = [['previousId', letter.previous_id], ['userId', letter.user_id], ['anonymousId', letter.anonymous_id]].filter(([, id]) => id)
+  return ids.length > 0 && el('dl.letter-ids', { title: letter.masked ? 'Masked, because your token allows to read only' : undefined },
+    ids.map(([name, id]) => el('div', {}, el('dt', {}, name), ' ', el('dd', {}, short(id, 40)))))
+}
+
 /** How many calls have died, as far as the destinations have told. */
 const died = () => store.destinations.length === 0 ? undefined : store.destinations.reduce((sum, d) => sum + ended(d, 'dead'), 0)
 
@@ -209,7 +217,7 @@ async function foresee(letter) {
     const refused = explanation.calls.find((call) => call.rejected)
     if (refused) return el('p.refusal', {}, text(refused.rejected.message))
     const there = explanation.calls.flatMap((call) => call.destinations ?? []).filter((d) => d.name === letter.destination)
-    return there.length ? el('div', {}, there.map((d) => explained(d))) : el('p.hint', {}, 'Nothing: the destination is not configured any more.')
+    return there.length ? el('div', {}, there.map((d) => explained(d))) : el('p.hint', {}, 'Nothing, because the destination is no longer in the config.')
   } catch (error) {
     return el('p.hint', {}, error.message)
   }

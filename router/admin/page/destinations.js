@@ -1,7 +1,8 @@
 // How the destinations do: all of them, or one.
 import { confirm, el, morphChildren, notify, svg, text } from './dom.js'
-import { age, bytes, count, destinationBadge, destinationStates, inTrouble, moment, sentence, since, span, stateOf } from './format.js'
+import { age, bytes, count, destinationBadge, inTrouble, moment, sentence, since, span } from './format.js'
 import { ask } from './api.js'
+import { statePicture } from './states.js'
 import { ended, listen, rate, rates, store, tell } from './store.js'
 
 export function destinations(root, { argument }) {
@@ -21,7 +22,7 @@ function all() {
     el('div.cards', {}, inOrder(store.destinations).map((d) => el(inTrouble(d) ? 'a.card.destination.trouble' : 'a.card.destination', { href: `#/destinations/${encodeURIComponent(d.name)}`, id: `card-${d.name}` },
       el('div.card-head', {}, el('h2', {}, text(d.name)), destinationBadge(d)),
       el('p.hint', {}, d.vendor, d.not_before && since(d.not_before) < 0 ? ` · nothing goes out for ${span(-since(d.not_before))}` : ''),
-      d.held > 0 && el('p.hint.bad-text', {}, behindHeld(d)),
+      d.blocking > 0 && el('p.hint.bad-text', {}, behindBlocking(d)),
       sparkline(d.name),
       el('dl.numbers.small', {},
         figure('Delivered / s', perSecond(d.name)), figure('Backlog', count(d.backlog), d.backlog > 0 ? 'busy' : ''),
@@ -32,12 +33,12 @@ function all() {
 const inOrder = (all) => all.toSorted((a, b) => inTrouble(b) - inTrouble(a))
 
 function summary() {
-  const words = Map.groupBy(store.destinations, (d) => destinationStates[stateOf(d)]?.[1] ?? d.state)
-  const held = store.destinations.filter((d) => d.held > 0).length
-  return [...words].map(([word, those]) => `${count(those.length)} ${word}`).concat(held > 0 ? `${count(held)} with calls held` : []).join(' · ')
+  const words = Map.groupBy(store.destinations, (d) => d.state_name)
+  const blocked = store.destinations.filter((d) => d.blocking > 0).length
+  return [...words].map(([word, those]) => `${count(those.length)} ${word}`).concat(blocked > 0 ? `${count(blocked)} with blocked calls` : []).join(' · ')
 }
 
-const behindHeld = (d) => `Calls wait behind ${d.held === 1 ? 'a dead letter' : `${count(d.held)} dead letters`}`
+const behindBlocking = (d) => `Calls wait behind ${d.blocking === 1 ? 'a dead letter' : `${count(d.blocking)} dead letters`}`
 
 /** How far a drain has come. */
 function drainage() {
@@ -45,10 +46,10 @@ function drainage() {
   if (!draining) return false
   const left = Object.entries(waiting).sort(([a], [b]) => a.localeCompare(b))
   return el('div.banner', { id: 'drainage', role: 'status' },
-    el('p', {}, el('strong', {}, 'Draining: '), 'no calls are taken, and aka ends when all that were have been delivered. ',
+    el('p', {}, el('strong', {}, 'Draining: '), 'aka refuses new calls, and stops when it has delivered all others. ',
       done ? 'It is done.' : left.length ? `Waiting: ${left.map(([name, n]) => `${name} ${count(n)}`).join(', ')}.` : ''),
-    paused?.length > 0 && el('p', {}, `Paused, so that it will not end before they are resumed: ${paused.join(', ')}.`),
-    button('cancel-drain', 'Take calls again', 'plain', () => act('/drain', 'DELETE', 'Calls are taken again')))
+    paused?.length > 0 && el('p', {}, `aka does not stop before you resume the paused destinations: ${paused.join(', ')}.`),
+    button('cancel-drain', 'Accept calls again', 'plain', () => act('/drain', 'DELETE', 'aka accepts calls again')))
 }
 
 let reloaded // what the last reload from this page has brought, until it is put away
@@ -68,13 +69,12 @@ function tellReloaded(news) {
 function one(name) {
   const d = store.destinations.find((known) => known.name === name)
   if (!d) return [el('h1', {}, text(name)), el('p.empty', {}, store.destinations.length ? 'There is no such destination, or it is stopping.' : 'Waiting for it to say how it does.')]
-  const why = destinationStates[stateOf(d)]?.[3]
   return [
     el('p.crumbs', {}, el('a', { href: '#/destinations', id: 'back' }, '← Destinations')),
     el('div.title', {}, el('h1', {}, text(d.name)), destinationBadge(d), el('span.hint', {}, d.vendor),
       el('div.actions', {}, actions(d))),
-    why && el('p.why', {}, why, d.not_before && since(d.not_before) < 0 ? ` The next exchange may start in ${span(-since(d.not_before))}.` : ''),
-    d.held > 0 && el('p.why.bad-text', {}, behindHeld(d), ': ', el('a', { href: `#/dead?destination=${encodeURIComponent(d.name)}` }, 'replay or discard them'), '.'),
+    el('p.why', {}, d.state_means, d.state === 'refusing' ? [' To send them all the same: ', el('code', {}, 'aka destination resume --anyway'), '.'] : '', d.not_before && since(d.not_before) < 0 ? ` The next exchange may start in ${span(-since(d.not_before))}.` : ''),
+    d.blocking > 0 && el('p.why.bad-text', {}, behindBlocking(d), ': ', el('a', { href: `#/dead?destination=${encodeURIComponent(d.name)}` }, 'replay or discard them'), '.'),
     el('section', { 'aria-label': 'Numbers' },
       el('dl.numbers', {},
         figure('Delivered per second', perSecond(d.name)),
@@ -82,14 +82,16 @@ function one(name) {
         figure('Oldest waits for', d.oldest ? span(since(d.oldest)) : '–'),
         figure('Last delivery', d.last_delivery ? `${age(since(d.last_delivery))}${age(since(d.last_delivery)) === 'now' ? '' : ' ago'}` : '–'),
         figure('Its lag', d.last_delivery ? span(d.lag_seconds) : '–', '', 'From acceptance to delivery'),
-        figure('In flight', `${d.in_flight} of ${d.concurrency}`, '', 'HTTP exchanges'),
+        figure('In flight', `${d.in_flight} of ${d.pace.limit}`, '', pace(d.pace)),
         figure('In memory', count(d.window), '', `${bytes(d.bytes)} of ${bytes(d.max_bytes)}`),
         figure('Behind others', count(d.waiting), '', 'Calls that wait for another of the same person'),
         figure('Parked', count(d.parked), d.parked > 0 ? 'warn' : '', 'Calls on disk that fail while others pass, and those behind them'),
-        figure('Held', count(d.held), d.held > 0 ? 'bad' : '', 'Dead letters behind which calls wait'),
+        figure('Blocking', count(d.blocking), d.blocking > 0 ? 'bad' : '', 'Dead letters behind which calls wait'),
+        figure('Held', count(d.held), d.held > 0 ? 'warn' : '', 'Aliases that a merge rule holds until somebody decides'),
         figure('Retries', count(d.retries), '', 'Tries that failed and were repeated'),
         figure('Order', d.order, '', `on_dead: ${d.on_dead}${d.rate ? `, at most ${d.rate} calls a second` : ''}`))),
     el('section', {}, el('h2', {}, 'Deliveries per second'), sparkline(d.name, 640, 96), el('p.hint', {}, peak(d.name))),
+    el('section', {}, el('h2', {}, 'States of a destination'), statePicture(d)),
     el('section', {}, el('h2', {}, 'How calls ended'), outcomeTable(d)),
     reasonTable(d, 'dropped', 'Why calls were dropped', (reason) => `#/live?destination=${encodeURIComponent(d.name)}&reason=${reason}`),
     reasonTable(d, 'dead', 'Why calls are dead letters', (reason) => `#/dead?destination=${encodeURIComponent(d.name)}&reason=${reason}`),
@@ -98,12 +100,24 @@ function one(name) {
   ].filter(Boolean)
 }
 
+/** Why a destination gets as many exchanges as it does. */
+function pace(p) {
+  const whys = {
+    start: 'as at the start', growth: 'it took more', latency: 'its answers became slower with the load', errors: 'it failed', 429: 'it answered 429', idle: 'there was less to send',
+  }
+  const parts = [`HTTP exchanges. concurrency: ${p.concurrency}`, `last change ${age(since(p.changed))} ago: ${whys[p.why] ?? p.why}`]
+  if (p.latency_seconds > 0) parts.push(`answers in ${span(p.latency_seconds)} at a low load`)
+  if (p.learned_rate > 0) parts.push(`learned rate ${p.learned_rate.toFixed(1)} a second`)
+  if (p.quota_spent_until) parts.push(`its quota is spent for ${span(-since(p.quota_spent_until))}`)
+  return `${parts.join('; ')}.`
+}
+
 /** What steers a destination. */
 function actions(d) {
   if (d.state === 'removed') return button('forget', 'Forget it', 'danger', () => forget(d))
-  return d.paused
+  return d.state === 'paused'
     ? button('resume', 'Resume', 'primary', () => steer(d.name, 'resume', 'Resumed'))
-    : button('pause', 'Pause', 'plain', () => steer(d.name, 'pause', 'Paused: what is in flight ends, the rest waits'))
+    : button('pause', 'Pause', 'plain', () => steer(d.name, 'pause', 'Paused: exchanges in flight end, and other calls wait'))
 }
 
 const button = (id, label, tone, onclick) => el(`button.${tone}`, { type: 'button', id, onclick, disabled: store.access !== 'full', title: store.access !== 'full' ? 'Your token allows to read only' : undefined }, label)
@@ -132,7 +146,7 @@ async function reload() {
 }
 
 async function drain() {
-  const sure = await confirm({ title: 'Drain aka?', body: 'It takes no more calls, answers 503 to SDKs, delivers what waits everywhere, and ends. It can be called off until then. What is paused has to be resumed first.', yes: 'Drain', danger: true })
+  const sure = await confirm({ title: 'Drain aka?', body: 'aka answers new calls with 503, delivers all waiting calls, and stops. You can cancel it until then. Resume paused destinations first.', yes: 'Drain', danger: true })
   if (sure) act('/drain', 'POST', 'Draining')
 }
 
@@ -205,7 +219,7 @@ function reasonTable(d, outcome, title, link) {
       el('div', {}, el('a', { href: link(reason), id: `reason-${outcome}-${reason}` }, el('code', {}, reason)), el('p', {}, sentence(r.why)), el('p.hint', {}, r.types.join(', ')))))))
 }
 
-const kinds = { later: 'to be tried again', never: 'refused for good', operator: 'credentials refused', split: 'too large', not_the_vendor: 'not the vendor’s answer' }
+const kinds = { later: 'to be tried again', never: 'refused for good', operator: 'credentials refused', split: 'too large', isolate: 'refused as a batch', not_the_vendor: 'not the vendor’s answer' }
 
 function failures(d) {
   if (d.failures.length === 0) return el('p.hint', {}, 'None since the start.')

@@ -1,4 +1,4 @@
-// Elements, made of values that nobody trusts: every text goes in as text.
+// Elements, made of untrusted values: every text goes in as text.
 
 /** Makes an element. Properties are attributes, but for on… (listeners) and text. Children are nodes, texts, or nothing. */
 export function el(tag, properties = {}, ...children) {
@@ -21,7 +21,7 @@ export function fill(element, ...children) {
 }
 
 /**
- * Makes an element look like another, and keeps what can stay: whoever is about to click on it, or has the focus there, still is.
+ * Makes an element look like another, and keeps what can stay: a click that has begun and the focus stay.
  * Nodes stay where tag, id and data-key are the same; their listeners stay too, so those must do for both.
  */
 export function morph(old, next) {

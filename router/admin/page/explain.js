@@ -13,11 +13,12 @@ let written = '' // what the box held when the view was left
 
 export function explain(root) {
   let source = store.words.sources[0] ?? ''
+  let device = ''
   const box = el('textarea', { id: 'explain-body', spellcheck: 'false', rows: '12', 'aria-label': 'A call, a batch or an array of calls, as JSON', placeholder: '{ "type": "alias", "previousId": …, "userId": … }', value: written, dir: 'ltr' })
   const result = el('div.explanation', { 'aria-live': 'polite' })
   const run = async () => {
     try {
-      const explanation = await ask('/explain' + query({ source }), { method: 'POST', body: box.value })
+      const explanation = await ask('/explain' + query({ source, device }), { method: 'POST', body: box.value })
       fill(result, ...explanation.calls.map(oneCall))
       if (explanation.calls.length === 0) fill(result, el('p.empty', {}, 'It holds no call.'))
     } catch (error) {
@@ -34,6 +35,7 @@ export function explain(root) {
       box,
       el('div.bar', {},
         store.words.sources.length > 1 && select('Source', [...store.words.sources, ['', 'by the write key in it']], source, (value) => { source = value }),
+        select('Sent by', [['', 'a server'], ['true', 'a browser or a phone']], device, (value) => { device = value }),
         el('div.buttons', {}, el('button.primary', { type: 'submit' }, 'Explain'),
           Object.keys(examples).map((name) => el('button.quiet', { type: 'button', onclick: () => { box.value = JSON.stringify(examples[name], null, 2); run() } }, `An example ${name}`))))),
     result)
@@ -44,6 +46,6 @@ function oneCall(call) {
   return el('section.explained-call', {},
     el('h2', {}, call.type ? typeTag(call.type) : 'Call', ' ', el('span.hint', {}, `call ${call.index + 1}`), call.message_id && el('span.hint', {}, ' · ', text(call.message_id))),
     call.rejected && el('p.refusal', {}, el('strong', {}, 'It would be refused at the door: '), text(call.rejected.message)),
-    call.diagnostics?.length > 0 && el('p.hint', {}, 'Odd: ', call.diagnostics.join(', ')),
+    call.warnings?.map((warning) => el('p.hint', {}, el('strong', {}, `Warning ${warning.code}: `), text(warning.message))),
     el('div.cards.explained', {}, call.destinations.map((d) => explained(d))))
 }

@@ -56,7 +56,8 @@ export const states = {
   sending: ['→', 'sending', 'busy'],
   retrying: ['↻', 'retrying', 'warn'],
   parked: ['‖', 'parked', 'warn'],
-  held: ['■', 'held', 'bad'],
+  blocking: ['■', 'blocking', 'bad'],
+  held: ['◫', 'held', 'warn'],
   delivered: ['✓', 'delivered', 'good'],
   dropped: ['−', 'dropped', 'calm'],
   dead: ['✕', 'dead', 'bad'],
@@ -68,8 +69,15 @@ const unrecorded = ['·', 'not recorded', 'none', 'This call came before the rec
 export const sentence = (words) => words && prose(words[0].toUpperCase() + words.slice(1) + '.')
 export const prose = (words) => words.split('`').map((part, i) => (i % 2 ? el('code', {}, part) : part))
 
+/** What the notes beside an outcome mean. */
+export const notes = {
+  new_id_lost_in_browser: 'The SDK sent one id twice, so aka linked the device. The page may have named a new id, which the SDK did not send. Load aka.js in the page.',
+}
+
 /** What a step says in a few words. */
-export function inShort(step) {
+export const inShort = (step) => [result(step), step?.note].filter(Boolean).join(' · ')
+
+function result(step) {
   if (!step) return ''
   switch (step.state) {
     case 'delivered': return [step.status || '', step.took_seconds ? span(step.took_seconds) : ''].filter(Boolean).join(' · ')
@@ -79,6 +87,7 @@ export function inShort(step) {
     case 'parked': return nextTry(step)
     case 'waiting': return step.behind ? `behind ${step.behind.type}` : ''
     case 'sending': return step.batch > 1 ? `with ${step.batch - 1} more` : ''
+    case 'blocking':
     case 'held': return step.reason ?? ''
   }
   return ''
@@ -98,25 +107,24 @@ export function badge(step, call) {
 
 export const typeTag = (type) => el(`span.type.${type === 'alias' ? 'alias' : type === 'identify' || type === 'group' ? 'identity' : 'event'}`, {}, type)
 
-/** A destination's state, and what is to be done about it. */
-export const destinationStates = {
-  closed: ['✓', 'well', 'good', 'It takes calls.'],
-  half_open: ['?', 'being probed', 'warn', 'One call at a time goes out, to see whether it takes calls again.'],
-  open: ['✕', 'down', 'bad', 'Its exchanges fail, so calls wait in the journal. It is probed again and again, and goes on by itself.'],
-  held: ['■', 'refuses our credentials', 'bad', 'It answers 401 or 403. Put the right token into its settings and reload or restart; calls wait meanwhile.'],
-  refusing: ['■', 'refuses every call', 'bad', 'It answers 402, 404 or the like to everything. Check the account and the endpoint; calls wait meanwhile. To let them go all the same: aka destination resume --anyway.'],
-  removed: ['−', 'removed', 'warn', 'It is not in the config any more. What waits for it is kept until it is configured again or forgotten.'],
-  paused: ['‖', 'paused', 'warn', 'An operator has paused it. Nothing is sent until it is resumed; calls wait in the journal.'],
+/** A destination's state as a shape and a colour; its words come with it. */
+const destinationStates = {
+  ok: ['✓', 'good'],
+  probing: ['?', 'warn'],
+  down: ['✕', 'bad'],
+  auth_failed: ['■', 'bad'],
+  refusing: ['■', 'bad'],
+  paused: ['‖', 'warn'],
+  filling: ['▲', 'bad'],
+  removed: ['−', 'warn'],
 }
 
 /** Whether somebody has to look after it. */
-export const inTrouble = (destination) => ['open', 'held', 'refusing'].includes(stateOf(destination)) || destination.held > 0
-
-export function stateOf(destination) { return destination.paused ? 'paused' : destination.state }
+export const inTrouble = (destination) => destinationStates[destination.state]?.[1] === 'bad' || destination.blocking > 0
 
 export function destinationBadge(destination) {
-  const [shape, word, tone] = destinationStates[stateOf(destination)] ?? ['?', destination.state, 'warn']
-  return el(`span.badge.${tone}`, {}, el('span.shape', { 'aria-hidden': 'true' }, shape), el('span.word', {}, word))
+  const [shape, tone] = destinationStates[destination.state] ?? ['?', 'warn']
+  return el(`span.badge.${tone}`, {}, el('span.shape', { 'aria-hidden': 'true' }, shape), el('span.word', {}, destination.state_name))
 }
 
 const pretty = (value) => JSON.stringify(value, null, 2)
@@ -147,6 +155,6 @@ export function explained(d, heading = 'h3') {
     d.reason && el('p', {}, el('code', {}, d.reason), d.why ? [': ', prose(d.why + '.')] : ''),
     d.error && el('p.bad-text', {}, text(d.error)),
     d.note && el('p.hint', {}, d.note),
-    d.diagnostics?.length > 0 && el('p.hint', {}, 'Odd in its integrations: ', d.diagnostics.join(', ')),
+    d.diagnostics?.length > 0 && el('p.hint', {}, 'Odd: ', d.diagnostics.join(', ')),
     (d.requests ?? []).map(request))
 }

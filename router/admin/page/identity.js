@@ -20,7 +20,7 @@ export function identity(root, { filters }) {
   }
   root.append(
     el('h1', {}, 'Identity'),
-    el('p.hint', {}, 'Whom an id was merged with, where remember_merges is on, and the calls that touched it since this page was opened.'),
+    el('p.hint', {}, 'The ids that an id was merged with, where remember_merges is on, and the calls that touched it since this page was opened.'),
     el('form.bar', { role: 'search', onsubmit: (event) => { event.preventDefault(); look() } },
       input('Id', id, (value) => { id = value.trim() }, { id: 'identity-id', type: 'search', dir: 'auto' }),
       el('div.bar-end.near', {}, el('button.primary', { type: 'submit' }, 'Look'))),

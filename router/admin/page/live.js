@@ -1,6 +1,6 @@
 // The calls as they come in, and what happens to each at every destination.
 import { $, el, fill, input, morph, morphChildren, select, short, text } from './dom.js'
-import { age, badge, clock, explained, inShort, json, moment, sentence, since, span, states, typeTag } from './format.js'
+import { age, badge, clock, explained, inShort, json, moment, notes, sentence, since, span, states, typeTag } from './format.js'
 import { follow, inOrder, listen, store } from './store.js'
 import { ask, query } from './api.js'
 
@@ -247,7 +247,7 @@ function debounce(then) {
   }
 }
 
-const urgent = ['dead', 'held', 'parked', 'retrying', 'waiting', 'sending', 'queued', '', 'dropped', 'delivered']
+const urgent = ['dead', 'blocking', 'held', 'parked', 'retrying', 'waiting', 'sending', 'queued', '', 'dropped', 'delivered']
 
 const closer = (close) => el('button.quiet.close', { type: 'button', onclick: close, 'aria-label': 'Close' }, '✕')
 
@@ -256,6 +256,7 @@ function detail(call, close) {
   const facts = [
     ['User id', call.user_id], ['Previous id', call.previous_id], ['Anonymous id', call.anonymous_id], ['Group id', call.group_id], ['Name', call.name],
     ['Message id', call.message_id], ['Source', call.source], ['Accepted', moment(call.received_at)], ['Happened', moment(call.timestamp)], ['Place in the journal', call.id],
+    ['Odd', call.diagnostics?.join(', ')],
     ['Replay', call.replays ? `${call.replays}, for ${call.target} only` : ''],
   ].filter(([, value]) => value)
   const names = [...new Set([...(call.explained ?? []).map((d) => d.name), ...call.steps.map((s) => s.destination)])]
@@ -273,12 +274,14 @@ function atDestination(call, name) {
   const steps = call.steps.filter((s) => s.destination === name)
   const last = call.destinations.find((s) => s.destination === name)
   const foreseen = (call.explained ?? []).find((d) => d.name === name)
-  const sent = ['delivered', 'dead', 'held', 'retrying', 'parked'].includes(last?.state)
+  const sent = ['delivered', 'dead', 'blocking', 'retrying', 'parked'].includes(last?.state)
   return el('section.at-destination', {},
     el('h3', {}, el('a', { href: `#/destinations/${encodeURIComponent(name)}` }, text(name)), ' ', badge(last, call), ' ', el('span.hint', {}, inShort(last))),
     !last && call.partial && el('p.why', {}, 'What happened to it here was not recorded: it came before the recording began, or was passed over at first. It may have ended here, or not been read yet.'),
     last?.reason && store.words.reasons[last.reason] && el('p.why', {}, sentence(store.words.reasons[last.reason])),
+    last?.note && el('p.why', {}, el('code', {}, last.note), notes[last.note] && [': ', notes[last.note]]),
     last?.detail && el('p.said', {}, 'It said: ', text(last.detail)),
+    foreseen?.diagnostics?.length > 0 && el('p.hint', {}, 'Odd in its integrations: ', foreseen.diagnostics.join(', ')),
     last?.dead_letter && el('p', {}, el('a', { href: `#/dead?id=${encodeURIComponent(call.user_id ?? call.anonymous_id ?? call.previous_id ?? '')}&destination=${encodeURIComponent(name)}` }, `Dead letter ${last.dead_letter}`)),
     steps.length > 0 && el('ol.steps', {}, steps.map((s) => stepLine(call, s))),
     call.omitted > 0 && el('p.hint', {}, `${call.omitted} steps in between are not kept.`),

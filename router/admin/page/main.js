@@ -8,9 +8,10 @@ import { destinations } from './destinations.js'
 import { dead } from './dead.js'
 import { explain } from './explain.js'
 import { identity } from './identity.js'
+import { merges } from './merges.js'
 
-const views = { live, destinations, dead, explain, identity }
-const titles = { live: 'Live', destinations: 'Destinations', dead: 'Dead letters', explain: 'Explain', identity: 'Identity' }
+const views = { live, destinations, dead, explain, identity, merges }
+const titles = { live: 'Live', destinations: 'Destinations', dead: 'Dead letters', explain: 'Explain', identity: 'Identity', merges: 'Merges' }
 let leave
 let keys = {}
 let title = 'aka'
@@ -43,7 +44,7 @@ function alarm() {
   document.title = `${store.connection === 'lost' ? '✕ ' : troubled ? `(${troubled}) ` : ''}${title}`
   const link = $('nav').querySelector('[data-view=destinations]')
   link.querySelector('.alarm')?.remove()
-  if (troubled) link.append(el('span.alarm', { title: 'Down, refusing our credentials, or with calls held' }, String(troubled), el('span.visually-hidden', {}, ' in trouble')))
+  if (troubled) link.append(el('span.alarm', { title: 'Down, credentials refused, refusing every call, backlog filling, or calls blocked' }, String(troubled), el('span.visually-hidden', {}, ' in trouble')))
 }
 
 /** A part of the address; as it stands where it is not encoded well. */
@@ -63,7 +64,7 @@ function connection() {
   fill(box, el('span.shape', { 'aria-hidden': 'true' }, shape), el('span.word', {}, word))
   box.title = store.refusal || (store.connection === 'lost' ? 'The connection to aka is lost' : '')
   if (store.connection === 'lost' && store.refusal) notify(store.refusal, true)
-  else if (store.connection === 'live' && store.overview.since) box.title = `Recording since ${age(since(store.overview.since))} ago. While nobody looks, nothing is recorded.`
+  else if (store.connection === 'live' && store.overview.since) box.title = `Recording since ${age(since(store.overview.since))} ago. Nothing is recorded without an open page.`
 }
 
 function access() {
@@ -71,7 +72,7 @@ function access() {
   const end = document.querySelector('.top-end')
   end.querySelector('.sign-out')?.remove()
   end.querySelector('.reader')?.remove()
-  if (store.access === 'read') end.prepend(el('span.reader', { title: 'Your token allows to read only: whoever has the full one can change something' }, 'read only'))
+  if (store.access === 'read') end.prepend(el('span.reader', { title: 'Your token allows to read only: the full one may change something' }, 'read only'))
   if (store.signedIn) {
     end.append(el('button.quiet.sign-out', { type: 'button', onclick: signOut }, 'Sign out'))
   }
@@ -83,7 +84,7 @@ async function signOut() {
 }
 
 const shortcuts = [
-  [['1', '2', '3', '4', '5'], 'go to a view'],
+  [['1', '2', '3', '4', '5', '6'], 'go to a view'],
   [['j', '↓'], 'the next call or letter'],
   [['k', '↑'], 'the one before'],
   [['Enter'], 'open it'],

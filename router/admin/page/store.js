@@ -80,7 +80,7 @@ async function lost() {
 }
 
 function refused(status, { message }) {
-  // A link may name a destination that there is no more. What is told is filtered here too.
+  // A link may name a destination that there is no more. What arrives is filtered here too.
   if (status === 400) filter = {}
   else if (store.refusal !== message) {
     store.refusal = message
@@ -103,7 +103,7 @@ export function takeWords(words) {
   tell('words')
 }
 
-/** Where the recording has begun anew, nobody will tell how those go on that had not ended. */
+/** Where the recording has begun anew, the calls that had not ended get no more steps. */
 function takeOverview(overview) {
   const anew = store.overview.since && overview.since !== store.overview.since
   store.overview = overview
@@ -154,7 +154,7 @@ function takeDestinations(destinations) {
 /** How many calls have ended in one way. */
 export const ended = (d, outcome) => d.outcomes.filter((o) => o.outcome === outcome).reduce((sum, o) => sum + o.count, 0)
 
-/** Deliveries per second, over the last ten seconds; undefined while nobody can tell. */
+/** Deliveries per second, over the last ten seconds; undefined while that is unknown. */
 export function rate(name) {
   const samples = (store.samples.get(name) ?? []).slice(-11)
   if (samples.length < 2) return undefined

@@ -12,8 +12,8 @@ import (
 // messageIDKey is the one field whose value a sender chose.
 const messageIDKey = "message_id"
 
-// discreet returns the fields without what senders chose.
-func discreet(fields []zapcore.Field) []zapcore.Field {
+// redact returns the fields without what senders chose.
+func redact(fields []zapcore.Field) []zapcore.Field {
 	for i, f := range fields {
 		if f.Key == messageIDKey {
 			masked := append([]zapcore.Field{}, fields...)
@@ -24,7 +24,7 @@ func discreet(fields []zapcore.Field) []zapcore.Field {
 	return fields
 }
 
-// random is what libraries make of random numbers and digests: nobody's name.
+// random is what libraries make of random numbers and digests. It names no person.
 var random = regexp.MustCompile(`(?i)(?:^|[^0-9a-z])([0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})$`)
 
 // MessageID returns what the log shows of a messageId: the random number at its end, such as a UUID, or else the first bytes

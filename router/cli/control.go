@@ -20,16 +20,17 @@ import (
 	"aka/router"
 	"aka/router/admin"
 	"aka/router/delivery"
+	"aka/router/deststate"
 )
 
 func newReload() *cobra.Command {
 	flags := &adminFlags{}
 	command := &cobra.Command{
 		Use:   "reload",
-		Short: "Have a running aka go by its config file as it is now",
-		Long: `Reload does what SIGHUP does, and says what that changed: destinations, sources, rates and secrets, while calls come in. A file
-that is not a config changes nothing, and its mistakes are listed. What counts only after a restart is named: addresses, the
-journal, limits.`,
+		Short: "Load the changed config into a running aka",
+		Long: `Reload loads the changed config into a running aka, as SIGHUP does, while calls arrive. It lists what changed: destinations,
+sources, rates and secrets. If the file has mistakes, nothing changes, and reload lists them. It also lists changed keys that
+need a restart: addresses, the journal, limits.`,
 		Example: `  aka check && aka reload`,
 		Args:    noArguments,
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -67,12 +68,13 @@ func newDrain() *cobra.Command {
 	cancel, leave := false, false
 	command := &cobra.Command{
 		Use:   "drain",
-		Short: "Have a running aka take no more calls, deliver all that it has, and end",
-		Long: `Drain has a running aka refuse calls with 503, which SDKs send again later, deliver everything that it has taken, and end. It
-says what waits, and returns when all is delivered. To interrupt it ends only the watching; --cancel takes calls again.
+		Short: "Deliver all calls of a running aka, then stop it",
+		Long: `Drain makes a running aka refuse new calls with 503, deliver all that it has, and stop. SDKs send refused calls again later.
+Drain shows how many calls wait, and returns when all are delivered. If you interrupt it, aka still drains; --cancel accepts
+calls again.
 
-A destination that is paused, down, or refuses its credentials keeps the drain from ending. What waits there is safe on disk,
-and delivered after the next start.`,
+A destination that is paused, down or refuses the credentials keeps aka from stopping. Its calls are safe on disk, and are
+delivered after the next start.`,
 		Example: `  aka drain
   aka drain --no-wait
   aka drain --cancel`,
@@ -97,7 +99,7 @@ and delivered after the next start.`,
 		},
 	}
 	flags.addTo(command)
-	command.Flags().BoolVar(&cancel, "cancel", false, "take calls again")
+	command.Flags().BoolVar(&cancel, "cancel", false, "accept calls again")
 	command.Flags().BoolVar(&leave, "no-wait", false, "do not wait until all is delivered")
 	return command
 }
@@ -145,7 +147,7 @@ func drainingText(state *admin.Draining) string {
 func newDestination() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "destination",
-		Short: "See how a running aka's destinations do, pause, resume or forget one",
+		Short: "Show, pause, resume or forget destinations of a running aka",
 		Args:  cobra.NoArgs,
 		RunE:  func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
@@ -158,14 +160,15 @@ func newDestinationStatus() *cobra.Command {
 	output := choice{value: "table", words: []string{"table", "json"}}
 	command := &cobra.Command{
 		Use:   "status [NAME]",
-		Short: "Show how destinations do: state, backlog, lag, and what failed last",
+		Short: "Show destinations: state, backlog, lag and last failures",
 		Long: `Status shows each destination, and behind those that are configured the ones that are not any more and keep what they had. The
-states: closed is well, open counts as down, half_open is being probed, held refuses our credentials, refusing refuses every
-call, paused was told to wait, removed is not configured any more.
+states:
 
-A failure is shown as the vendor's status and the start of its words, secrets masked, or as the reason why there was no answer. The
-status of one destination lists the last kinds of failure, the newest first. In JSON, "kind" says how aka judged the answer: later
-(to be tried again), never (refused for good), operator (credentials refused), split (too large) or not_the_vendor; without an
+` + stateTable() + `
+
+A failure has the vendor's status and the start of its answer, with secrets masked, or the reason why there was no answer. The
+status of one destination lists the last kinds of failure, the newest first. In JSON, "kind" is the class of the answer: later
+(aka tries again), never (refused for good), operator (credentials refused), split (too large) or not_the_vendor. Without an
 answer it is the kind of error, such as timeout.`,
 		Example: `  aka destination status
   aka destination status vero --output json`,
@@ -204,9 +207,23 @@ answer it is the kind of error, such as timeout.`,
 	return command
 }
 
+// stateTable lists the states of a destination: the name, the value in JSON and metrics, the sentence.
+func stateTable() string {
+	var text strings.Builder
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	for _, s := range deststate.All() {
+		_, _ = fmt.Fprintf(table, "  %s\t%s\t%s\n", s.Name(), s, s.Sentence())
+	}
+	_ = table.Flush()
+	return text.String()
+}
+
 // writeStatus shows one destination, and all that is remembered of its failures.
 func writeStatus(out io.Writer, s *delivery.Status, now time.Time) {
 	writeStatuses(out, []delivery.Status{*s}, now)
+	if s.Pace.Limit > 0 {
+		_, _ = fmt.Fprintf(out, "\n%s\n", paceText(&s.Pace, now))
+	}
 	if len(s.Failures) == 0 {
 		return
 	}
@@ -216,22 +233,35 @@ func writeStatus(out io.Writer, s *delivery.Status, now time.Time) {
 	}
 }
 
+// paceText says how many requests a destination gets, and why.
+func paceText(p *delivery.Pace, now time.Time) string {
+	ago := max(now.Sub(p.Changed), 0).Truncate(time.Second)
+	text := fmt.Sprintf("in flight: up to %d requests (concurrency: %s); last change %s ago: %s", p.Limit, p.Concurrency, ago, p.Why)
+	if p.Latency > 0 {
+		text += fmt.Sprintf("; answers at a low load take %s", time.Duration(p.Latency*float64(time.Second)).Round(time.Millisecond))
+	}
+	if p.LearnedRate > 0 {
+		text += fmt.Sprintf("; learned rate: %.1f requests per second", p.LearnedRate)
+	}
+	if p.QuotaSpent != nil {
+		text += fmt.Sprintf("; its quota is spent for %s", max(p.QuotaSpent.Sub(now), 0).Round(time.Second))
+	}
+	return text
+}
+
 func writeStatuses(out io.Writer, all []delivery.Status, now time.Time) {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "DESTINATION\tVENDOR\tSTATE\tBACKLOG\tOLDEST\tASIDE\tIN FLIGHT\tLAST FAILURE")
+	_, _ = fmt.Fprintln(table, "DESTINATION\tVENDOR\tSTATE\tBACKLOG\tOLDEST\tPARKED\tIN FLIGHT\tLAST FAILURE")
 	for i := range all {
 		s := &all[i]
-		state, oldest, failure := s.State, "-", "-"
-		if s.Paused {
-			state = "paused"
-		}
+		oldest, failure := "-", "-"
 		if s.Oldest != nil {
 			oldest = max(now.Sub(*s.Oldest), 0).Truncate(time.Second).String()
 		}
 		if len(s.Failures) > 0 {
 			failure = lastFailure(&s.Failures[0], now)
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%d\t%d\t%s\n", s.Name, cmp.Or(s.Vendor, "-"), state, s.Backlog, oldest, s.Parked+s.Held, s.InFlight, failure)
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%d\t%d\t%s\n", s.Name, cmp.Or(s.Vendor, "-"), s.StateName, s.Backlog, oldest, s.Parked+s.Blocking, s.InFlight, failure)
 	}
 	_ = table.Flush()
 }
@@ -239,9 +269,9 @@ func writeStatuses(out io.Writer, all []delivery.Status, now time.Time) {
 func newDestinationPause() *cobra.Command {
 	return destinationCommand(&cobra.Command{
 		Use:   "pause NAME",
-		Short: "Send a destination nothing until it is resumed",
-		Long: `Pause lets what is in flight end, and starts nothing more: calls wait in the journal, over restarts too, and other destinations
-notice nothing. What waits for longer than delivery.max_backlog_age becomes a dead letter.`,
+		Short: "Stop sending to a destination until you resume it",
+		Long: `Pause lets exchanges in flight end, and sends nothing more, also after a restart. Calls wait in the journal, and other
+destinations are not affected. A call that waits for longer than delivery.max_backlog_age becomes a dead letter.`,
 		Example: `  aka destination pause vero`,
 	}, func(ctx context.Context, client *adminClient, name string) (string, error) {
 		err := client.do(ctx, http.MethodPost, "/destinations/"+name+"/pause", nil, &admin.Paused{})
@@ -253,9 +283,9 @@ func newDestinationResume() *cobra.Command {
 	anyway := false
 	command := destinationCommand(&cobra.Command{
 		Use:   "resume NAME",
-		Short: "Go on with a destination that was paused",
-		Long: `Resume ends a pause. With --anyway it ends the state "refusing": the vendor answers 402, 404 or the like to every call, and the calls
-wait. They are sent, and those that are refused become dead letters, until the vendor takes a call again.`,
+		Short: "Continue sending to a paused destination",
+		Long: `Resume ends a pause. With --anyway it also ends the state "refusing", in which the vendor answers 402, 404 or the like to every
+call. aka then sends the waiting calls. Refused ones become dead letters, until the vendor accepts a call again.`,
 		Example: `  aka destination resume vero
   aka destination resume --anyway vero`,
 	}, func(ctx context.Context, client *adminClient, name string) (string, error) {
@@ -265,7 +295,7 @@ wait. They are sent, and those that are refused become dead letters, until the v
 		err := client.do(ctx, http.MethodPost, "/destinations/"+name+"/resume", nil, &admin.Paused{})
 		return name + " goes on\n", err
 	})
-	command.Flags().BoolVar(&anyway, "anyway", false, "send the calls that wait although the vendor refuses every call")
+	command.Flags().BoolVar(&anyway, "anyway", false, "send the waiting calls although the vendor refuses every call")
 	return command
 }
 
@@ -283,14 +313,15 @@ func resumeAnyway(ctx context.Context, client *adminClient, name string) (string
 func newDestinationForget() *cobra.Command {
 	return destinationCommand(&cobra.Command{
 		Use:   "forget NAME",
-		Short: "Let go of what waits for a destination that is not in the config any more",
-		Long: `A destination that is taken out of the config keeps what it had waiting, until it is in the config again or is forgotten. Forget
-lets go of that for good, and of its memory of merges; its dead letters stay. A destination of that name is a new one then.`,
+		Short: "Delete the waiting calls of a destination that left the config",
+		Long: `Forget deletes all waiting calls of a destination that is no longer in the config, and its memory of merges. Its dead letters
+stay. Without forget, the calls wait until the destination is in the config again. A destination that you add under that name
+later is a new one.`,
 		Example: `  aka destination forget vero`,
 	}, func(ctx context.Context, client *adminClient, name string) (string, error) {
 		var done admin.Forgotten
 		err := client.do(ctx, http.MethodDelete, "/destinations/"+name, nil, &done)
-		return fmt.Sprintf("%s is forgotten, and the %d calls that waited for it are let go\n", name, done.Calls), err
+		return fmt.Sprintf("%s is forgotten, and the %d calls that waited for it are dropped\n", name, done.Calls), err
 	})
 }
 

@@ -19,43 +19,43 @@ const (
 	endedDead      = "dead"
 )
 
-// witness is a log that remembers how each call ended where, and what the log warned of.
-type witness struct {
+// logObserver is a log that remembers how each call ended where, and what the log warned of.
+type logObserver struct {
 	zapcore.LevelEnabler
 	fields []zapcore.Field
-	seen   *testimony
+	seen   *observations
 }
 
-type testimony struct {
+type observations struct {
 	mu       sync.Mutex
 	endings  map[string]map[string]ending // by messageId and destination
 	warnings []string
 	changed  chan struct{} // closed and replaced whenever a call has ended
 }
 
-func newWitness() witness {
-	return witness{
+func newLogObserver() logObserver {
+	return logObserver{
 		LevelEnabler: zapcore.DebugLevel,
-		seen:         &testimony{endings: map[string]map[string]ending{}, changed: make(chan struct{})},
+		seen:         &observations{endings: map[string]map[string]ending{}, changed: make(chan struct{})},
 	}
 }
 
 // With implements zapcore.Core.
-func (w witness) With(fields []zapcore.Field) zapcore.Core {
+func (w logObserver) With(fields []zapcore.Field) zapcore.Core {
 	w.fields = append(w.fields[:len(w.fields):len(w.fields)], fields...)
 	return w
 }
 
 // Check implements zapcore.Core.
-func (w witness) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+func (w logObserver) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	return checked.AddCore(entry, w)
 }
 
 // Sync implements zapcore.Core.
-func (w witness) Sync() error { return nil }
+func (w logObserver) Sync() error { return nil }
 
 // Write implements zapcore.Core. What has an outcome is the end of a call.
-func (w witness) Write(entry zapcore.Entry, fields []zapcore.Field) error {
+func (w logObserver) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	all := zapcore.NewMapObjectEncoder()
 	for _, field := range append(w.fields[:len(w.fields):len(w.fields)], fields...) {
 		field.AddTo(all)
@@ -65,13 +65,13 @@ func (w witness) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	defer w.seen.mu.Unlock()
 	if outcome := text("outcome"); outcome != "" {
 		w.seen.end(text("message_id"), text("destination"), ending{outcome, text("reason")})
-	} else if entry.Level >= zapcore.WarnLevel {
+	} else if entry.Level >= zapcore.WarnLevel && entry.Message != acceptedWithWarnings {
 		w.seen.warnings = append(w.seen.warnings, fmt.Sprint(entry.Message, " ", all.Fields))
 	}
 	return nil
 }
 
-func (t *testimony) end(messageID, destination string, e ending) {
+func (t *observations) end(messageID, destination string, e ending) {
 	if t.endings[messageID] == nil {
 		t.endings[messageID] = map[string]ending{}
 	}
@@ -81,9 +81,9 @@ func (t *testimony) end(messageID, destination string, e ending) {
 }
 
 // wait returns how a call ended, by destination, once it has ended at so many.
-func (w witness) wait(ctx context.Context, messageID string, destinations int) (map[string]ending, error) {
+func (w logObserver) wait(ctx context.Context, messageID string, destinations int) (map[string]ending, error) {
 	for {
-		endings, changed := w.look(messageID)
+		endings, changed := w.endingsOf(messageID)
 		if len(endings) == destinations {
 			return endings, nil
 		}
@@ -95,16 +95,19 @@ func (w witness) wait(ctx context.Context, messageID string, destinations int) (
 	}
 }
 
-// look returns how the call has ended so far, and what tells that more is known.
-func (w witness) look(messageID string) (map[string]ending, <-chan struct{}) {
+// endingsOf returns how the call has ended so far, and what tells that more is known.
+func (w logObserver) endingsOf(messageID string) (map[string]ending, <-chan struct{}) {
 	w.seen.mu.Lock()
 	defer w.seen.mu.Unlock()
 	return maps.Clone(w.seen.endings[messageID]), w.seen.changed
 }
 
 // warned returns what the log warned of.
-func (w witness) warned() []string {
+func (w logObserver) warned() []string {
 	w.seen.mu.Lock()
 	defer w.seen.mu.Unlock()
 	return slices.Clone(w.seen.warnings)
 }
+
+// acceptedWithWarnings is the message about calls that are dropped everywhere: the story has one.
+const acceptedWithWarnings = "calls accepted with warnings"
