@@ -22,9 +22,9 @@ func (r *Router) Pause(name string, paused bool) error {
 		return err
 	}
 	if paused {
-		r.log.Warn("a destination was paused; its calls wait until it is resumed", zap.String("destination", name))
+		r.log.Warn("destination paused, its calls wait", zap.String("destination", name))
 	} else {
-		r.log.Info("a destination was resumed", zap.String("destination", name))
+		r.log.Info("destination resumed", zap.String("destination", name))
 	}
 	return nil
 }
@@ -40,12 +40,12 @@ func (r *Router) ResumeAnyway(ctx context.Context, name string) (refusing bool, 
 		return false, fmt.Errorf("%w: %s", admin.ErrNoDestination, name)
 	}
 	if refusing, err = p.ResumeAnyway(ctx); refusing {
-		r.log.Warn("refusing destination was resumed", zap.String("destination", name))
+		r.log.Warn("refusing destination resumed", zap.String("destination", name))
 	}
 	return refusing, err
 }
 
-// Forget lets go of what a destination that is not configured any more had waiting, and returns how many calls that were. Its
+// Forget drops the calls that wait for a removed destination, and returns how many there were. Its
 // dead letters stay.
 func (r *Router) Forget(ctx context.Context, name string) (calls uint64, err error) {
 	r.fleet.changing.Lock()
@@ -60,7 +60,7 @@ func (r *Router) Forget(ctx context.Context, name string) (calls uint64, err err
 	if err != nil {
 		return 0, err
 	}
-	r.log.Warn("a destination that is not configured any more was forgotten, and what waited for it let go", zap.String("destination", name), zap.Uint64("calls", calls))
+	r.log.Warn("removed destination forgotten, its calls dropped", zap.String("destination", name), zap.Uint64("calls", calls))
 	return calls, nil
 }
 
@@ -75,7 +75,7 @@ func (r *Router) Drain() error {
 		return nil
 	}
 	r.ingress.Drain(true)
-	r.log.Warn("draining: no more calls are taken, and the process ends when all have been delivered")
+	r.log.Warn("draining, new calls are refused", zap.String("hint", "the process ends when all calls have ended"))
 	r.background.Go(r.drain)
 	return nil
 }
@@ -89,7 +89,7 @@ func (r *Router) CancelDrain() error {
 	}
 	if r.draining.Swap(false) {
 		r.ingress.Drain(false)
-		r.log.Info("not draining any more: calls are taken again")
+		r.log.Info("drain cancelled, calls are accepted again")
 	}
 	return nil
 }
@@ -115,7 +115,7 @@ func (r *Router) drain() {
 	defer cancel()
 	r.stopIngress(ctx)
 	if r.waitUntilNothingWaits() {
-		r.log.Info("drained: every call that was taken has ended")
+		r.log.Info("drained, every accepted call has ended")
 		close(r.drainedSignal)
 	}
 }
@@ -140,11 +140,11 @@ func (r *Router) waitUntilNothingWaits() bool {
 	return false
 }
 
-// steering is the router as its operator's server sees it.
-type steering struct{ *Router }
+// operations is the router as its operator's server sees it.
+type operations struct{ *Router }
 
-// Reload implements admin.Steering.
-func (s steering) Reload() (any, error) {
+// Reload implements admin.Operations.
+func (s operations) Reload() (any, error) {
 	done, err := s.Router.Reload()
 	if mistakes := (*config.Mistakes)(nil); errors.As(err, &mistakes) {
 		return nil, fmt.Errorf("%w:\n%w", admin.ErrBadConfig, err)

@@ -31,7 +31,7 @@ func fitConnections(c *config.Config, log *zap.Logger) (connections int) {
 func connectionsWithin(c *config.Config, files uint64) int {
 	others := uint64(ownFiles)
 	for _, d := range c.Destinations {
-		others += uint64(d.Delivery.Concurrency)
+		others += uint64(d.Delivery.MostInFlight(d.Destination))
 	}
 	return c.Limits.ConnectionsWithin(files - min(others, files/2))
 }

@@ -15,10 +15,13 @@ import (
 	"aka/destinations"
 	"aka/router/admin"
 	"aka/router/config"
+	"aka/router/cpu"
 	"aka/router/delivery"
+	"aka/router/devices"
 	"aka/router/httpclient"
 	"aka/router/journal"
 	"aka/router/live"
+	"aka/router/merges"
 	"aka/router/tracing"
 )
 
@@ -28,9 +31,13 @@ type fleet struct {
 	journal   *journal.Journal
 	metrics   *delivery.Metrics
 	live      *live.Recorder
+	mergeKey  []byte // of the digests of ids
+	devices   *devices.Filter
+	cpu       cpu.Meter
 	trace     *tracing.Tracer // nil where nothing is traced
 	allowed   func(source string) []string
 	forgotten prometheus.Counter
+	keptDrops []string // the reasons of the drops that are kept, as at the start
 
 	mu        sync.RWMutex
 	pipelines map[string]*delivery.Pipeline
@@ -52,12 +59,13 @@ func newFleet(log *zap.Logger, allowed func(source string) []string) *fleet {
 // start goes on with every destination where the run before stopped, and with what those have left that are not
 // configured any more.
 func (f *fleet) start(ctx context.Context, config *config.Config) error {
+	f.keptDrops = config.Dropped.Reasons
 	for _, name := range slices.Sorted(maps.Keys(config.Destinations)) {
 		if err := f.begin(ctx, config, config.Destinations[name]); err != nil {
 			return err
 		}
 	}
-	for _, name := range f.journal.Known() {
+	for _, name := range f.journal.Destinations() {
 		if config.Destinations[name] != nil {
 			continue
 		}
@@ -73,6 +81,7 @@ func (f *fleet) begin(ctx context.Context, config *config.Config, d *config.Dest
 	if err := f.journal.SetType(ctx, d.Name, d.Type); err != nil {
 		return err
 	}
+	f.journal.SetLedgerLimits(d.Name, journal.LedgerLimits{MaxAge: d.MergeOptions.Ledger.MaxAge, MaxBytes: uint64(d.MergeOptions.Ledger.MaxBytes)})
 	p := f.pipeline(config, d)
 	if err := p.Start(ctx); err != nil {
 		return err
@@ -84,17 +93,23 @@ func (f *fleet) begin(ctx context.Context, config *config.Config, d *config.Dest
 // pipeline makes a destination's pipeline.
 func (f *fleet) pipeline(config *config.Config, d *config.Destination) *delivery.Pipeline {
 	p := delivery.New(delivery.Config{
-		Destination: d.Destination,
-		Options:     d.Delivery,
-		Journal:     f.journal,
-		Read:        func(from uint64) delivery.Frames { return f.journal.ReadFrom(from) },
-		Allowed:     f.allowed,
-		Sender:      httpclient.New(d.Delivery.HTTP()),
-		MaxBytes:    share(config),
-		Logger:      f.log,
-		Metrics:     f.metrics,
-		Watch:       f.live,
-		Trace:       f.trace,
+		Destination:    d.Destination,
+		Options:        d.Delivery,
+		Merges:         d.MergeOptions,
+		Kinds:          config.Kinds(),
+		Devices:        f.devices,
+		Journal:        f.journal,
+		Read:           func(from uint64) delivery.Frames { return f.journal.ReadFrom(from) },
+		Allowed:        f.allowed,
+		Sender:         httpclient.New(d.Delivery.HTTP()),
+		KeptDrops:      f.keptDrops,
+		CPUIsSaturated: f.cpu.IsSaturated,
+		MaxBytes:       share(config),
+		Logger:         f.log,
+		Metrics:        f.metrics,
+		Memory:         merges.Options{Key: f.mergeKey, MaxAge: d.MergeOptions.Memory.MaxAge, MaxBytes: int64(d.MergeOptions.Memory.MaxBytes)},
+		Watch:          f.live,
+		Trace:          f.trace,
 	})
 	p.Pause(f.journal.Paused(d.Name))
 	return p
@@ -116,7 +131,7 @@ func (f *fleet) set(name string, p *delivery.Pipeline) {
 
 // remove looks after what a destination has left, whose pipeline has stopped.
 func (f *fleet) remove(ctx context.Context, config *config.Config, name string) error {
-	o, err := f.keep(ctx, name, config.Delivery.MaxBacklogAge)
+	o, err := f.addOrphan(ctx, name, config.Delivery.MaxBacklogAge)
 	if err != nil {
 		return err
 	}
@@ -180,7 +195,8 @@ func changeOf(before, after *config.Destination) change {
 		return removed
 	case before == nil:
 		return added
-	case before.Delivery == after.Delivery && areEqual(*before.Destination, *after.Destination):
+	case before.Delivery == after.Delivery && reflect.DeepEqual(before.MergeOptions, after.MergeOptions) &&
+		areEqual(*before.Destination, *after.Destination):
 		return unchanged
 	}
 	return replaced
@@ -210,8 +226,12 @@ func (f *fleet) change(ctx context.Context, before, after *config.Config) map[st
 			}
 		}
 	}
+	newKinds := !reflect.DeepEqual(before.Kinds(), after.Kinds())
 	for name := range names {
 		c := changeOf(before.Destinations[name], after.Destinations[name])
+		if c == unchanged && newKinds {
+			c = replaced
+		}
 		if c == unchanged {
 			continue
 		}
@@ -262,7 +282,7 @@ func (f *fleet) changeOne(ctx context.Context, config *config.Config, name strin
 		if err == nil {
 			return true
 		}
-		f.log.Error("the destination could not be changed; trying again, its calls wait meanwhile: is the disk full?", zap.String("destination", name), zap.Error(err))
+		f.log.Error("failed to change destination, retrying", zap.String("hint", "check whether the disk is full; its calls wait meanwhile"), zap.String("destination", name), zap.Error(err))
 		pause(ctx, time.Second)
 	}
 	return false
@@ -300,7 +320,7 @@ func (f *fleet) pause(name string, paused bool) error {
 	return nil
 }
 
-// forget lets go of what a removed destination had waiting, and returns how many calls that were. The caller holds changing.
+// forget drops the calls that wait for a removed destination, and returns how many there were. The caller holds changing.
 func (f *fleet) forget(ctx context.Context, name string) (calls uint64, err error) {
 	f.mu.RLock()
 	o := f.orphans[name]

@@ -62,7 +62,7 @@ destinations:
 		}
 		text += fmt.Sprintf("  %s: { type: %s, settings: { %s, endpoint: %q } }\n", d.name, d.vendor, d.settings, endpoint)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	s := &strange{&model{t: t, ctx: ctx, log: zap.NewNop()}, sim, load(t, text, config.LoadOptions{})}
 	s.start(s.config)
@@ -175,13 +175,13 @@ func TestAWebPageInAVendorsPlaceDeliversNothing(t *testing.T) {
 	s.clear()
 	s.wantOnePerson()
 	for _, d := range strangeDestinations {
-		if foreign, doubts := s.count("aka_exchanges_total", d.name, "not_the_vendor"), s.count("aka_ambiguous_total", d.name); doubts < foreign {
-			t.Errorf("%s: of %v pages %v are in doubt", d.name, foreign, doubts)
+		if foreign, doubts := s.count("aka_exchanges_total", d.name, "not_the_vendor"), s.count("aka_possibly_delivered_total", d.name); doubts < foreign {
+			t.Errorf("%s: of %v pages %v are possibly delivered", d.name, foreign, doubts)
 		}
 	}
 }
 
-// The alias was taken, and a page is seen in place of the answer: its next try finds nobody to rename at Vero.
+// The alias was taken, and a page is seen in place of the answer: its next try finds no profile to rename at Vero.
 func TestAnAliasThatAPageHidesIsMadeOnce(t *testing.T) {
 	s := newStrange(t, "30s")
 	s.fault(simulator.Fault{Page: true, When: simulator.After, Times: 2}, true)
@@ -229,7 +229,7 @@ func TestAnAnswerThatStallsIsWhatItsStatusSays(t *testing.T) {
 	s := newStrange(t, "1s")
 	s.fault(simulator.Fault{Endless: true, Drip: time.Hour}, true)
 	s.tell()
-	s.until("the alias is in doubt where only the body tells", func() bool { return s.count("aka_ambiguous_total", "legacy") >= 1 })
+	s.until("the alias is possibly delivered where only the body tells", func() bool { return s.count("aka_possibly_delivered_total", "legacy") >= 1 })
 	if n := s.count("aka_outcomes_total", "legacy", "alias"); n != 0 {
 		t.Errorf("%v aliases have ended", n)
 	}
@@ -248,7 +248,7 @@ func (s *strange) wantNoRepeats(names ...string) {
 			}
 			seen[x.Digest] = true
 		}
-		if n := s.count("aka_retries_total", name) + s.count("aka_ambiguous_total", name); n != 0 {
+		if n := s.count("aka_retries_total", name) + s.count("aka_possibly_delivered_total", name); n != 0 {
 			s.t.Errorf("%s: %v tries failed", name, n)
 		}
 	}

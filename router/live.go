@@ -22,16 +22,16 @@ func (r *Router) recorder() *live.Recorder {
 	return live.New(live.Config{
 		Read: func(from uint64) live.Frames { return r.journal.ReadFrom(from) },
 		Head: r.journal.Head,
-		Began: func(ctx context.Context) {
+		OnStart: func(ctx context.Context) {
 			if r.started.Load() {
-				r.fleet.tellPlaces(ctx)
+				r.fleet.snapshot(ctx)
 			}
 		},
 	})
 }
 
-// tellPlaces has every destination tell where the calls stand that it holds.
-func (f *fleet) tellPlaces(ctx context.Context) {
+// snapshot has every destination tell where the calls stand that it holds.
+func (f *fleet) snapshot(ctx context.Context) {
 	for _, p := range f.all() {
 		if err := p.Snapshot(ctx); err != nil {
 			f.log.Debug("a destination has not told what it holds", zap.Error(err))
@@ -91,7 +91,7 @@ func (f *fleet) mergesOf(ctx context.Context, id string, named []string) []admin
 			continue
 		}
 		if found == nil {
-			found = []merges.Known{}
+			found = []merges.Remembered{}
 		}
 		all = append(all, admin.MergesAt{Destination: name, Remembers: remembers, Merges: found, More: more})
 	}

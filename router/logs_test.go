@@ -41,7 +41,7 @@ func (b *lockedBuffer) String() string {
 }
 
 // Whatever senders, vendors and operators' clients say stays out of the log, at every level.
-func TestTheLogNamesNobody(t *testing.T) {
+func TestTheLogHasNoNames(t *testing.T) {
 	const canary = "c4n4ry"
 	var asked atomic.Int64
 	vendor := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -134,7 +134,7 @@ destinations:
 	}
 	ask("POST", operator+"/explain?source=test", `{"type":"track","userId":"c4n4ry","event":"c4n4ry"}`, with...)
 	ask("POST", operator+"/explain?source=c4n4ry", `{"c4n4ry`, with...)
-	soon, cancel := context.WithTimeout(t.Context(), time.Minute)
+	soon, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	(&model{t: t, ctx: soon}).until("every call has ended", func() bool {
 		return strings.Count(out.String(), `"msg":"call ended"`) >= 3*12*4
@@ -159,7 +159,7 @@ destinations:
 	for _, match := range regexp.MustCompile(`"msg":"([^"]+)"`).FindAllStringSubmatch(text, -1) {
 		messages[match[1]] = true
 	}
-	for _, want := range []string{"call ended", "exchange failed, will retry", "call became a dead letter", "dead letters replayed", "dead letters discarded", "a wrong token was refused: if nobody mistyped it, see to it who reaches admin.listen"} {
+	for _, want := range []string{"call ended", "exchange failed, will retry", "call became a dead letter", "dead letters replayed", "dead letters discarded", "wrong admin token refused"} {
 		if !messages[want] {
 			t.Errorf("the log does not say %q: was there no such traffic? It says %v", want, messages)
 		}

@@ -46,13 +46,13 @@ destinations:
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	m := &model{t: t, ctx: ctx, router: r}
 	gauge := func(name string, labels ...string) float64 { return sumOf(t, r, name, labels...) }
 	m.until("every window has calls to try with", func() bool { return gauge("aka_window_bytes") >= 5*share/5 })
 	m.until("all count as down", func() bool {
-		return gauge("aka_destination_state", "open")+gauge("aka_destination_state", "half_open") == 5
+		return gauge("aka_destination_state", "down")+gauge("aka_destination_state", "probing") == 5
 	})
 	for _, name := range slices.Sorted(maps.Keys(config.Destinations)) {
 		if n := gauge("aka_window_bytes", name); n < share/5 || n > share+10<<10 {

@@ -10,7 +10,7 @@ import (
 // call is a call as an SDK sends it.
 type call = map[string]any
 
-// junkIDs stand for nobody, whoever sends them.
+// junkIDs identify no person in any call.
 var junkIDs = map[string]bool{"null": true, "undefined": true, "anonymous": true, "0": true}
 
 // household is people who share devices. What one of its people does, another may have to do with; no other household has.
@@ -21,6 +21,8 @@ type household struct {
 	devices []*device
 	calls   []call
 	ids     int
+	// careless people swap the arguments of aliases, and share an e-mail. Some of them have ids that are no e-mails.
+	careless bool
 }
 
 // character is somebody in a story.
@@ -30,15 +32,19 @@ type character struct {
 	oldNames []string
 }
 
-// device is a browser or a phone, with whoever is logged in.
+// device is a browser or a phone, with the user who is logged in.
 type device struct {
 	anonymousID string
 	user        *character
 }
 
-func newHousehold(number int, dice *rand.Rand) *household {
-	h := &household{name: fmt.Sprintf("h%d", number), dice: rand.New(rand.NewPCG(dice.Uint64(), 0))}
-	for i := range 1 + h.dice.IntN(2) {
+func newHousehold(number int, dice *rand.Rand, careless bool) *household {
+	h := &household{name: fmt.Sprintf("h%d", number), dice: rand.New(rand.NewPCG(dice.Uint64(), 0)), careless: careless}
+	people := 1 + h.dice.IntN(2)
+	if careless {
+		people += h.dice.IntN(4)
+	}
+	for i := range people {
 		h.people = append(h.people, &character{number: i, userID: h.newUserID()})
 	}
 	for range 1 + h.dice.IntN(3) {
@@ -59,6 +65,8 @@ func (h *household) story(length int) []call {
 func (h *household) step() {
 	d := h.devices[h.dice.IntN(len(h.devices))]
 	switch roll := h.dice.IntN(20); {
+	case h.careless && h.dice.IntN(5) == 0:
+		h.mistake(d)
 	case roll < 2:
 		h.junk(d)
 	case d.user == nil && roll < 10:
@@ -112,7 +120,7 @@ func (h *household) logIn(d *device) {
 	h.identify(d)
 }
 
-// identify tells of traits that are the character's own. Whom a vendor takes for one person may still have two names that
+// identify tells of traits that are the character's own. What a vendor takes for one person may still have two names that
 // share no call, and nothing orders what is said under the one and under the other.
 func (h *household) identify(d *device) {
 	c := h.from(d, "identify")
@@ -187,7 +195,29 @@ func (h *household) junk(d *device) {
 	h.add(c)
 }
 
-// from is a call from a device, by whoever is logged in there.
+// mistake is an alias that makes one person of two, as pages with a mistake send it.
+func (h *household) mistake(d *device) {
+	who, shared := h.people[h.dice.IntN(len(h.people))], "family-"+h.name+"@example.com"
+	c := h.call("alias")
+	switch h.dice.IntN(5) {
+	case 0: // swapped arguments
+		c["previousId"], c["userId"] = who.userID, d.anonymousID
+	case 1: // the device of the one who was there before
+		c["previousId"], c["userId"] = d.anonymousID, who.userID
+	case 2: // an e-mail that everybody gives
+		c["previousId"], c["userId"] = who.userID, shared
+	case 3:
+		c["previousId"], c["userId"] = shared, who.userID
+	case 4:
+		c["previousId"], c["userId"] = who.userID, h.people[h.dice.IntN(len(h.people))].userID
+	}
+	if c["previousId"] == c["userId"] {
+		c["userId"] = h.newUserID()
+	}
+	h.add(c)
+}
+
+// from is a call from a device, by the user who is logged in there.
 func (h *household) from(d *device, callType string) call {
 	c := h.call(callType)
 	if d.user != nil {
@@ -216,6 +246,9 @@ func (h *household) add(c call) { h.calls = append(h.calls, c) }
 
 func (h *household) newUserID() string {
 	h.ids++
+	if h.careless && h.dice.IntN(3) > 0 {
+		return fmt.Sprintf("user-%s-%d", h.name, h.ids)
+	}
 	return fmt.Sprintf("user-%s-%d@example.com", h.name, h.ids)
 }
 

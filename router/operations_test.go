@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// Whoever finds a line in the log finds it in the book, too.
+// Each line that warns has a row in the guide.
 func TestEveryLineThatWarnsIsInTheOperationsGuide(t *testing.T) {
 	guide, err := os.ReadFile("../docs/operations.md")
 	if err != nil {

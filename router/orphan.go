@@ -15,18 +15,18 @@ import (
 )
 
 // orphan looks after what a destination had waiting when it left the config. That stays in the journal until the destination
-// is back or is forgotten; but like any backlog it becomes dead letters when it is too old, so that a destination which
-// nobody thinks of never fills the journal for the others.
+// is back or is forgotten; but like any backlog it becomes dead letters when it is too old, so that a forgotten
+// destination never fills the journal for the others.
 type orphan struct {
 	name     string
 	journal  *journal.Journal
 	log      *zap.Logger
-	maxAge   time.Duration // 0 for ever
+	maxAge   time.Duration // 0 is no limit
 	progress *journal.Progress
-	aside    uint64 // calls that are parked: they have ended in the progress, and wait all the same
+	parked   uint64 // calls that are parked: they have ended in the progress, and wait all the same
 	calls    uint64 // the log's calls when it was removed, and the first frame after them
 	end      uint64
-	metrics  *delivery.Kept
+	metrics  *delivery.Orphan
 	// floor is what it needs of the log still; waiting how many calls.
 	floor   atomic.Uint64
 	waiting atomic.Uint64
@@ -34,21 +34,21 @@ type orphan struct {
 	stopped chan struct{}
 }
 
-// keep begins to look after a destination that is not configured any more.
-func (f *fleet) keep(ctx context.Context, name string, maxAge time.Duration) (*orphan, error) {
+// addOrphan begins to look after a destination that is not configured any more.
+func (f *fleet) addOrphan(ctx context.Context, name string, maxAge time.Duration) (*orphan, error) {
 	calls, end, err := f.journal.Remove(name)
 	if err != nil {
 		return nil, fmt.Errorf("remove destination %s: %w", name, err)
 	}
-	progress, err := f.journal.Kept(ctx, name)
+	progress, err := f.journal.RemovedProgress(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	o := &orphan{
 		name: name, journal: f.journal, log: f.log.With(zap.String("destination", name)), maxAge: maxAge,
-		progress: progress, calls: calls, end: end.Seq, metrics: f.metrics.Keep(name, calls), stopped: make(chan struct{}),
+		progress: progress, calls: calls, end: end.Seq, metrics: f.metrics.AddOrphan(name, calls), stopped: make(chan struct{}),
 	}
-	if o.aside, err = f.parkedCalls(ctx, name, func(p *journal.Parked) bool { return p.Dead == "" }); err != nil {
+	if o.parked, err = f.parkedCalls(ctx, name, func(p *journal.Parked) bool { return p.Dead == "" }); err != nil {
 		return nil, err
 	}
 	o.publish()
@@ -56,7 +56,7 @@ func (f *fleet) keep(ctx context.Context, name string, maxAge time.Duration) (*o
 	o.stop = stop
 	go o.run(running)
 	if o.waiting.Load() > 0 {
-		o.log.Warn("a destination is not configured any more; what it had waiting is kept: configure it again, or let go of it with aka destination forget",
+		o.log.Warn("removed destination still has calls waiting", zap.String("hint", "configure it again, or drop them: aka destination forget"),
 			zap.Uint64("waiting", o.waiting.Load()))
 	}
 	return o, nil
@@ -85,22 +85,22 @@ func (o *orphan) Floor() uint64 { return o.floor.Load() }
 func (o *orphan) status() delivery.Status { return delivery.RemovedStatus(o.name, o.waiting.Load()) }
 
 func (o *orphan) publish() {
-	floor := o.progress.Floor()
-	if floor >= o.end {
+	floor := o.progress.Needed()
+	if o.progress.Floor() >= o.end {
 		floor = ^uint64(0)
 	}
 	o.floor.Store(floor)
 	o.setEnded(min(o.progress.Ended(), o.calls))
 }
 
-// endAll lets go of the log.
+// endAll releases the log.
 func (o *orphan) endAll() {
 	o.floor.Store(^uint64(0))
 	o.setEnded(o.calls)
 }
 
 func (o *orphan) setEnded(calls uint64) {
-	calls -= min(calls, o.aside)
+	calls -= min(calls, o.parked)
 	o.waiting.Store(o.calls - calls)
 	o.metrics.Ended(calls)
 }
@@ -108,8 +108,8 @@ func (o *orphan) setEnded(calls uint64) {
 const (
 	// keepInterval is how often it is looked whether something has become too old.
 	keepInterval = time.Minute
-	// buriedAtOnce bounds how many dead letters are stored by one write.
-	buriedAtOnce = 256
+	// maxStoredAtOnce bounds how many dead letters are stored by one write.
+	maxStoredAtOnce = 256
 )
 
 // run goes through what is kept, as it becomes too old.
@@ -131,25 +131,25 @@ func (o *orphan) run(ctx context.Context) {
 			return
 		}
 		o.progress.Begin(frame)
-		if !o.buryInTime(ctx, frame) {
+		if !o.expireInTime(ctx, frame) {
 			return
 		}
 	}
 }
 
-// buryInTime waits until a frame's calls are too old, and returns true once they are dead letters.
-func (o *orphan) buryInTime(ctx context.Context, f *journal.Frame) bool {
+// expireInTime waits until a frame's calls are too old, and returns true once they are dead letters.
+func (o *orphan) expireInTime(ctx context.Context, f *journal.Frame) bool {
 	for !o.isTooOld(f) {
 		if !pause(ctx, keepInterval) {
 			return false
 		}
 	}
 	for {
-		err := o.bury(ctx, f)
+		err := o.storeDeadLetters(ctx, f)
 		if err == nil {
 			return true
 		}
-		o.log.Warn("dead letters could not be stored; trying again: is the disk full?", zap.Error(err))
+		o.log.Warn("failed to store dead letters, retrying", zap.String("hint", "check whether the disk is full"), zap.Error(err))
 		if !pause(ctx, time.Second) {
 			return false
 		}
@@ -165,33 +165,36 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// isTooOld goes by the frame's last call, which is the youngest.
+// isTooOld compares the frame's last call, which is the youngest.
 func (o *orphan) isTooOld(f *journal.Frame) bool {
 	return len(f.Entries) == 0 || time.Since(f.Entries[len(f.Entries)-1].ReceivedAt) > o.maxAge
 }
 
-// bury makes dead letters of a frame's calls, those that have not ended.
-func (o *orphan) bury(ctx context.Context, f *journal.Frame) error {
+// storeDeadLetters makes dead letters of a frame's calls, those that have not ended.
+func (o *orphan) storeDeadLetters(ctx context.Context, f *journal.Frame) error {
 	now := time.Now()
-	var letters []*journal.DeadLetter
+	var deadLetters []*journal.DeadLetter
 	for i := range f.Entries {
 		pos := journal.Position{Seq: f.Seq, Index: i}
 		if e := &f.Entries[i]; (e.Target == "" || e.Target == o.name) && !o.progress.HasEnded(pos) {
-			letters = append(letters, &journal.DeadLetter{
+			deadLetters = append(deadLetters, &journal.DeadLetter{
 				Destination: o.name, Reason: string(adapter.TooOld), First: now, Last: now, Position: pos, Entry: *e,
 			})
 		}
 	}
-	for batch := range slices.Chunk(letters, buriedAtOnce) {
-		if err := o.journal.Bury(ctx, batch); err != nil {
+	for batch := range slices.Chunk(deadLetters, maxStoredAtOnce) {
+		if err := o.journal.StoreDeadLetters(ctx, batch); err != nil {
 			return err
 		}
 	}
 	for i := range f.Entries {
 		o.progress.End(journal.Position{Seq: f.Seq, Index: i})
 	}
-	err := o.journal.SaveProgress(ctx, o.name, o.progress.Encode(!o.progress.Crashed()))
-	for _, l := range letters {
+	if o.progress.Floor() > o.progress.Order().Frame {
+		o.progress.ForgetOrder() // or the log would be kept from there on
+	}
+	err := o.journal.SaveProgress(ctx, o.name, o.progress.Encode(!o.progress.Crashed()), nil, nil)
+	for _, l := range deadLetters {
 		o.metrics.TooOld(l.Entry.Type)
 	}
 	o.publish()

@@ -21,8 +21,8 @@ func (s *strange) storyOf(people int) {
 	s.postBatch(items)
 }
 
-// letters returns how many dead letters there are.
-func (s *strange) letters() (n int) {
+// deadLetters returns how many dead letters there are.
+func (s *strange) deadLetters() (n int) {
 	err := s.router.journal.DeadLetters(s.ctx, journal.DeadFilter{}, 0, func(*journal.DeadLetter) bool { n++; return true })
 	if err != nil {
 		s.t.Fatal(err)
@@ -42,7 +42,7 @@ func TestAVendorThatRefusesEverythingCostsNoCall(t *testing.T) {
 			for _, d := range strangeDestinations {
 				s.until(d.name+" counts as refusing", func() bool { return s.gauge("aka_destination_state", d.name, "refusing") == 1 })
 			}
-			s.until("their dead letters are withdrawn", func() bool { return s.letters() == 0 })
+			s.until("their dead letters are withdrawn", func() bool { return s.deadLetters() == 0 })
 			s.clear()
 			s.waitUntilAllEnded()
 			for _, d := range strangeDestinations {
@@ -57,11 +57,11 @@ func TestAVendorThatRefusesEverythingCostsNoCall(t *testing.T) {
 					t.Errorf("%s knows %d people, %d of them whole, of %d", d.name, len(graph), whole, people)
 				}
 				died := s.count("aka_outcomes_total", d.name, "dead")
-				if withdrawn := s.count("aka_withdrawn_total", d.name); withdrawn != died || s.count("aka_outcomes_total", d.name, "delivered") != 3*people {
+				if withdrawn := s.count("aka_dead_letters_withdrawn_total", d.name); withdrawn != died || s.count("aka_outcomes_total", d.name, "delivered") != 3*people {
 					t.Errorf("%s: %v died, %v were withdrawn", d.name, died, withdrawn)
 				}
 			}
-			if n := s.letters(); n != 0 {
+			if n := s.deadLetters(); n != 0 {
 				t.Errorf("%d dead letters are left", n)
 			}
 		})
@@ -72,7 +72,7 @@ func TestAVendorThatRefusesEverythingCostsNoCall(t *testing.T) {
 func TestOnePersonsFailingCallsWaitOnDisk(t *testing.T) {
 	s := newStrangeWith(t, "30s", "window: 60")
 	s.fault(simulator.Fault{Status: 503, ID: "jane@email.com"}, false)
-	const behind = 600
+	const behind = 200
 	items := []string{`{"type":"identify","messageId":"jane","userId":"jane@email.com","traits":{"plan":"free"}}`}
 	for n := range behind {
 		items = append(items, fmt.Sprintf(`{"type":"identify","messageId":"j%d","userId":"jane@email.com","traits":{"n":%d}}`, n, n))

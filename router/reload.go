@@ -22,9 +22,9 @@ type Reloaded struct {
 	NeedsRestart []string `json:"needs_restart"`
 }
 
-// Reload reads the config's file again, and goes by it: destinations, sources, rates, secrets and their files. No connection
+// Reload reads the config file again, and applies it: destinations, sources, rates, secrets and their files. No connection
 // is dropped and no order is lost. A file that does not load, whose error is *Mistakes, changes nothing. It returns once
-// everything goes by the new one. Several reloads go one after the other.
+// everything uses the new one. Several reloads go one after the other.
 func (r *Router) Reload() (*Reloaded, error) {
 	r.reloading.Lock()
 	defer r.reloading.Unlock()
@@ -32,7 +32,7 @@ func (r *Router) Reload() (*Reloaded, error) {
 		return nil, errNotRunning
 	}
 	before := r.Config()
-	next, err := before.Again()
+	next, err := before.Reload()
 	if err != nil {
 		return nil, r.notReloaded(err)
 	}
@@ -49,15 +49,15 @@ func (r *Router) Reload() (*Reloaded, error) {
 	if err != nil {
 		return nil, r.notReloaded(err)
 	}
-	r.log.Info("reloaded the config", zap.Strings("added", done.Added), zap.Strings("replaced", done.Replaced), zap.Strings("removed", done.Removed))
+	r.log.Info("config reloaded", zap.Strings("added", done.Added), zap.Strings("replaced", done.Replaced), zap.Strings("removed", done.Removed))
 	if len(done.NeedsRestart) > 0 {
-		r.log.Warn("the config has changes that count only after a restart: restart aka", zap.Strings("keys", done.NeedsRestart))
+		r.log.Warn("some config changes need a restart", zap.String("hint", "restart aka"), zap.Strings("keys", done.NeedsRestart))
 	}
 	return done, nil
 }
 
 func (r *Router) notReloaded(err error) error {
-	r.log.Error("the config was not reloaded, and the old one stays: correct it and reload again", zap.Error(err))
+	r.log.Error("config was not reloaded, the old one stays", zap.String("hint", "correct it and reload again"), zap.Error(err))
 	return err
 }
 
@@ -103,19 +103,21 @@ func formerSources(before *current, next *config.Config) map[string][]string {
 	return former
 }
 
-// needsRestart returns the keys, sorted, whose new values a running process cannot go by.
+// needsRestart returns the keys, sorted, whose new values a running process cannot apply.
 func needsRestart(running, next *config.Config) []string {
 	keys := []string{}
 	for key, values := range map[string][2]any{
-		"admin":        {running.Admin, next.Admin},
-		"dead_letters": {running.DeadLetters, next.DeadLetters},
-		"journal":      {running.Journal, next.Journal},
-		"limits":       {running.Limits, next.Limits},
-		"listen":       {running.Listen, next.Listen},
-		"log.format":   {running.Log.Format, next.Log.Format},
-		"otel":         {running.Otel, next.Otel},
-		"static_dir":   {running.StaticDir, next.StaticDir},
-		"tls":          {running.TLS, next.TLS},
+		"admin":           {running.Admin, next.Admin},
+		"dead_letters":    {running.DeadLetters, next.DeadLetters},
+		"dropped":         {running.Dropped, next.Dropped},
+		"journal":         {running.Journal, next.Journal},
+		"limits":          {running.Limits, next.Limits},
+		"listen":          {running.Listen, next.Listen},
+		"log.format":      {running.Log.Format, next.Log.Format},
+		"otel":            {running.Otel, next.Otel},
+		"static_dir":      {running.StaticDir, next.StaticDir},
+		"tls":             {running.TLS, next.TLS},
+		"merges.key_file": {running.Merges.KeyFile, next.Merges.KeyFile},
 	} {
 		if !reflect.DeepEqual(values[0], values[1]) {
 			keys = append(keys, key)

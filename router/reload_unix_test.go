@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A pipe that nobody writes to kept the reload, every later one and the end of the process waiting.
+// A pipe without a writer kept the reload, every later one and the end of the process waiting.
 func TestAPipeWithoutAWriterKeepsNoReloadWaiting(t *testing.T) {
 	w := newReloadWorld(t, "vero")
 	w.write("", "vero")

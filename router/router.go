@@ -20,11 +20,13 @@ import (
 	"aka/router/admin"
 	"aka/router/config"
 	"aka/router/delivery"
+	"aka/router/devices"
 	"aka/router/explain"
 	"aka/router/ingress"
 	"aka/router/journal"
 	"aka/router/live"
 	"aka/router/logging"
+	"aka/router/merges"
 	"aka/router/tracing"
 )
 
@@ -43,7 +45,7 @@ type Router struct {
 	ingress  *ingress.Server
 	admin    *admin.Server
 
-	reloading sync.Mutex      // held from reading a config until everything goes by it
+	reloading sync.Mutex      // held from reading a config until everything uses it
 	running   context.Context // until Stop
 	stop      context.CancelFunc
 
@@ -58,7 +60,7 @@ type Router struct {
 	failed                  chan error
 }
 
-// current is what the router goes by at the moment.
+// current is what the router uses at the moment.
 type current struct {
 	*config.Config
 	// former are the destinations of sources that were configured when this process began, or later, and are not any more.
@@ -69,8 +71,8 @@ type current struct {
 func New(config *config.Config, log *zap.Logger) *Router {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	if steering := logging.Of(log); steering != nil {
-		registry.MustRegister(steering)
+	if operations := logging.Of(log); operations != nil {
+		registry.MustRegister(operations)
 	}
 	r := &Router{
 		atStart: config, log: log, registry: registry, failed: make(chan error, 3),
@@ -83,11 +85,11 @@ func New(config *config.Config, log *zap.Logger) *Router {
 	return r
 }
 
-// OnReload has do called by each reload once the router goes by the next config, for what belongs to the process. Call it before
+// OnReload has do called by each reload once the router uses the next config, for what belongs to the process. Call it before
 // Start.
 func (r *Router) OnReload(do func(before, next *config.Config)) { r.onReload = do }
 
-// Config returns the config that the router goes by at the moment.
+// Config returns the config that the router uses at the moment.
 func (r *Router) Config() *config.Config { return r.current.Load().Config }
 
 // allowed returns the destinations that a source may use; none is all. What a source has sent that is not configured any more
@@ -117,6 +119,19 @@ func (r *Router) start(ctx context.Context) (err error) {
 	}
 	r.background.Go(r.watchJournal)
 	r.fleet.journal = r.journal
+	if r.fleet.mergeKey, err = merges.LoadKey(config.Journal.Dir, config.Merges.KeyFile); err != nil {
+		return err
+	}
+	r.fleet.devices = devices.New(devices.Options{Key: r.fleet.mergeKey, Dir: config.Journal.Dir, OnError: func(err error) {
+		r.log.Warn("devices seen are not kept", zap.Error(err), zap.String("hint", "is the disk full? some rules of merges know less"))
+	}})
+	r.background.Go(func() { r.fleet.devices.Run(r.running) })
+	select {
+	case <-r.fleet.devices.Loaded(): // or a call that waits would be judged as if no device were known
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	r.background.Go(func() { r.fleet.cpu.Run(r.running) })
 	if err := r.fleet.checkTypes(ctx, config); err != nil {
 		return err
 	}
@@ -173,9 +188,11 @@ func (r *Router) startAdmin() (err error) {
 		Tokens:       r.Config().Admin.Tokens,
 		Destinations: func() []string { return slices.Sorted(maps.Keys(r.Config().Destinations)) },
 		Types:        r.typesOf,
-		Steering:     steering{r},
+		Operations:   operations{r},
 		Journal:      r.journal,
-		Held:         heldLetters{r},
+		Blocking:     blockingDeadLetters{r},
+		Held:         heldAliases{r},
+		Digest:       func(id string) journal.Digest { return journal.Digest(merges.Digester(r.fleet.mergeKey)(id)) },
 		ReplayRate:   r.Config().DeadLetters.ReplayRate,
 		Started: func() error {
 			switch {
@@ -186,8 +203,8 @@ func (r *Router) startAdmin() (err error) {
 			}
 			return nil
 		},
-		Explain: func(body []byte, source string) (any, error) {
-			return explain.Body(r.Config(), body, explain.Options{Source: source})
+		Explain: func(body []byte, source string, device bool) (any, error) {
+			return explain.Body(r.Config(), body, explain.Options{Source: source, Device: device})
 		},
 		Live: r.live,
 		Status: func(ctx context.Context) []delivery.Status {
@@ -245,7 +262,7 @@ func (r *Router) AdminAddr() string { return r.adminListener.Addr().String() }
 func (r *Router) Stop(ctx context.Context) {
 	r.started.Store(false)
 	r.stop()
-	r.fleet.changing.Lock() // whoever changes something has seen it; who is still reading a config changes nothing
+	r.fleet.changing.Lock() // a change that has begun has ended; one that still reads a config changes nothing
 	defer r.fleet.changing.Unlock()
 	r.stopIngress(ctx)
 	r.fleet.stop(ctx)
@@ -274,7 +291,7 @@ func (r *Router) stopIngress(ctx context.Context) {
 	})
 }
 
-// purgeInterval is how often the journal lets go of what every destination has ended.
+// purgeInterval is how often the journal drops what every destination has ended.
 const purgeInterval = 5 * time.Second
 
 func (r *Router) purge(ctx context.Context) {

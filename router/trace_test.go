@@ -78,7 +78,7 @@ otel: { endpoint: %[3]q, sample_ratio: 1 }
 		t.Fatal(answer, err)
 	}
 	_ = answer.Body.Close()
-	soon, cancel := context.WithTimeout(t.Context(), time.Minute)
+	soon, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	(&model{t: t, ctx: soon}).until("both have it", func() bool { return delivered(t, router) == 2 })
 	router.Stop(t.Context())

@@ -60,8 +60,8 @@ func (f *fleet) waitingFor(ctx context.Context, name string) (calls uint64, err 
 			return len(allowed) == 0 || slices.Contains(allowed, name)
 		})
 	}
-	held, err := f.parkedCalls(ctx, name, func(p *journal.Parked) bool { return p.Dead != "" })
-	return calls + held, err
+	blocking, err := f.parkedCalls(ctx, name, func(p *journal.Parked) bool { return p.Dead != "" })
+	return calls + blocking, err
 }
 
 // typesOf returns the type of a configured destination, and the one that it had before by the config.

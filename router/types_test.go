@@ -163,6 +163,10 @@ func TestATakenOutDestinationComesBackAsAnotherTypeOnceItIsForgotten(t *testing.
 			w := newTypesWorld(t)
 			w.pause("crm", true)
 			w.send("before 1", "before 2")
+			w.until("both are taken in", func() bool {
+				status, err := w.router.fleet.all()["crm"].Status(t.Context())
+				return err == nil && status.Window == 2
+			})
 			w.write("", "spare")
 			w.mustReload(Reloaded{Added: []string{"spare"}, Removed: []string{"crm"}})
 			w.send("meanwhile")
@@ -183,8 +187,8 @@ func TestATakenOutDestinationComesBackAsAnotherTypeOnceItIsForgotten(t *testing.
 	}
 }
 
-// Calls that are kept aside have ended in the log, and wait all the same; so does a dead letter that others wait for.
-func TestWhatIsKeptAsideKeepsTheTypeToo(t *testing.T) {
+// Calls that are parked have ended in the log, and wait all the same; so does a dead letter that others wait for.
+func TestParkedCallsKeepTheTypeToo(t *testing.T) {
 	for _, dead := range []string{"", "refused"} {
 		for _, by := range []string{"reload", "restart"} {
 			t.Run(strings.TrimSpace(by+" "+dead), func(t *testing.T) {
@@ -197,11 +201,11 @@ func TestWhatIsKeptAsideKeepsTheTypeToo(t *testing.T) {
 					t.Fatal(err)
 				}
 				w.pause("crm", true)
-				letter := &journal.DeadLetter{Destination: "crm", Reason: "refused", Position: journal.Position{Seq: 1}, Entry: frame.Entries[0]}
-				if err := w.router.journal.Bury(t.Context(), []*journal.DeadLetter{letter}); err != nil {
+				deadLetter := &journal.DeadLetter{Destination: "crm", Reason: "refused", Position: journal.Position{Seq: 1}, Entry: frame.Entries[0]}
+				if err := w.router.journal.StoreDeadLetters(t.Context(), []*journal.DeadLetter{deadLetter}); err != nil {
 					t.Fatal(err)
 				}
-				parked := &journal.Parked{Queue: 1, Position: journal.Position{Seq: 1}, Dead: dead, Letter: letter.ID, Entry: frame.Entries[0]}
+				parked := &journal.Parked{Queue: 1, Position: journal.Position{Seq: 1}, Dead: dead, DeadLetterID: deadLetter.ID, Entry: frame.Entries[0]}
 				if err := w.router.journal.Park(t.Context(), "crm", []*journal.Parked{parked}); err != nil {
 					t.Fatal(err)
 				}
@@ -221,10 +225,10 @@ func TestADeadLetterIsReplayedToAnotherTypeOnlyWhenTheConfigSaysSo(t *testing.T)
 		t.Fatal(err)
 	}
 	w.send("refused")
-	w.until("it is a dead letter", func() bool { return len(w.letters()) == 1 && w.backlog("crm") == 0 })
+	w.until("it is a dead letter", func() bool { return len(w.deadLetters()) == 1 && w.backlog("crm") == 0 })
 	w.writeCRM("kissmetrics", "")
 	w.mustReload(Reloaded{Replaced: []string{"crm"}})
-	const refused = "dead letter 1 died when the type of crm was vero, and that is kissmetrics now: add was_type: vero to its config to send it there, or discard it"
+	const refused = "dead letter 1 was stored when the type of crm was vero, and that is kissmetrics now: add was_type: vero to its config to send it there, or discard it"
 	for path, want := range map[string]string{
 		"/dead-letters/1/replay": refused, "/dead-letters/replay": `"count":0,"skipped":1`,
 	} {
@@ -232,8 +236,8 @@ func TestADeadLetterIsReplayedToAnotherTypeOnlyWhenTheConfigSaysSo(t *testing.T)
 			t.Errorf("%s: %s", path, got)
 		}
 	}
-	if len(w.letters()) != 1 || len(w.events("kissmetrics")) > 0 {
-		t.Errorf("%v are left, and the other vendor got %v", w.letters(), w.events("kissmetrics"))
+	if len(w.deadLetters()) != 1 || len(w.events("kissmetrics")) > 0 {
+		t.Errorf("%v are left, and the other vendor got %v", w.deadLetters(), w.events("kissmetrics"))
 	}
 	w.writeCRM("kissmetrics", "was_type: vero")
 	w.mustReload(Reloaded{})
@@ -263,7 +267,7 @@ func (w *reloadWorld) admin(path string) string {
 	return string(body)
 }
 
-func (w *reloadWorld) letters() (all []uint64) {
+func (w *reloadWorld) deadLetters() (all []uint64) {
 	w.t.Helper()
 	err := w.router.journal.DeadLetters(w.t.Context(), journal.DeadFilter{}, 0, func(d *journal.DeadLetter) bool {
 		all = append(all, d.ID)

@@ -29,36 +29,36 @@ func TestAnOperatorFreesWhatWaitsBehindADeadLetter(t *testing.T) {
 		"by discarding it": {"DELETE", "/dead-letters/%d", []string{"second", "third"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newHeldWorld(t)
+			w := newBlockingWorld(t)
 			w.send("first")
-			w.until("it is a dead letter that holds up others", func() bool { l := w.letters(); return len(l) == 1 && l[0].Held })
+			w.until("it is a dead letter that holds up others", func() bool { l := w.deadLetters(); return len(l) == 1 && l[0].Blocking })
 			w.send("second")
 			w.router.Stop(t.Context())
 			w.start()
 			w.send("third")
-			letters := w.letters()
-			if events := w.events(); len(letters) != 1 || !letters[0].Held || len(events) > 0 {
-				t.Fatalf("%v passed the dead letter, or it is not held: %+v", events, letters)
+			deadLetters := w.deadLetters()
+			if events := w.events(); len(deadLetters) != 1 || !deadLetters[0].Blocking || len(events) > 0 {
+				t.Fatalf("%v passed the dead letter, or it does not block: %+v", events, deadLetters)
 			}
-			w.ask(c.method, fmt.Sprintf(c.path, letters[0].ID), &admin.Done{})
+			w.ask(c.method, fmt.Sprintf(c.path, deadLetters[0].ID), &admin.Done{})
 			w.until("the others have passed", func() bool { return len(w.events()) >= len(c.want) })
-			if got := w.events(); !slices.Equal(got, c.want) || len(w.letters()) > 0 {
-				t.Errorf("the vendor got %v, want %v, and %d dead letters are left", got, c.want, len(w.letters()))
+			if got := w.events(); !slices.Equal(got, c.want) || len(w.deadLetters()) > 0 {
+				t.Errorf("the vendor got %v, want %v, and %d dead letters are left", got, c.want, len(w.deadLetters()))
 			}
 			w.router.Stop(t.Context())
 		})
 	}
 }
 
-// heldWorld is a router whose only vendor refuses the first call.
-type heldWorld struct {
+// blockingWorld is a router whose only vendor refuses the first call.
+type blockingWorld struct {
 	t       *testing.T
 	account *simulator.Account
 	config  string
 	router  *Router
 }
 
-func newHeldWorld(t *testing.T) *heldWorld {
+func newBlockingWorld(t *testing.T) *blockingWorld {
 	sim, err := simulator.Start("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func newHeldWorld(t *testing.T) *heldWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &heldWorld{t: t, account: sim.Account("vero")}
+	w := &blockingWorld{t: t, account: sim.Account("vero")}
 	if err := w.account.AddFaults(simulator.Fault{Status: http.StatusBadRequest, Times: 1}); err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ destinations: { vero: { settings: { auth_token: t, endpoint: %q } } }
 	return w
 }
 
-func (w *heldWorld) start() {
+func (w *blockingWorld) start() {
 	w.t.Helper()
 	config, err := config.Load(w.config, config.LoadOptions{})
 	if err != nil {
@@ -96,7 +96,7 @@ func (w *heldWorld) start() {
 	}
 }
 
-func (w *heldWorld) send(event string) {
+func (w *blockingWorld) send(event string) {
 	w.t.Helper()
 	body := fmt.Sprintf(`{"userId":"jane","event":%q,"messageId":%q}`, event, event)
 	request, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, "http://"+w.router.Addr()+"/v1/track", strings.NewReader(body))
@@ -108,7 +108,7 @@ func (w *heldWorld) send(event string) {
 }
 
 // ask asks the operator's server.
-func (w *heldWorld) ask(method, path string, into any) {
+func (w *blockingWorld) ask(method, path string, into any) {
 	w.t.Helper()
 	request, err := http.NewRequestWithContext(w.t.Context(), method, "http://"+w.router.AdminAddr()+path, nil)
 	if err != nil {
@@ -118,7 +118,7 @@ func (w *heldWorld) ask(method, path string, into any) {
 	w.do(request, into)
 }
 
-func (w *heldWorld) do(request *http.Request, into any) {
+func (w *blockingWorld) do(request *http.Request, into any) {
 	w.t.Helper()
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
@@ -137,7 +137,7 @@ func (w *heldWorld) do(request *http.Request, into any) {
 	}
 }
 
-func (w *heldWorld) letters() []admin.DeadLetter {
+func (w *blockingWorld) deadLetters() []admin.DeadLetter {
 	w.t.Helper()
 	var page admin.DeadLetters
 	w.ask("GET", "/dead-letters", &page)
@@ -145,7 +145,7 @@ func (w *heldWorld) letters() []admin.DeadLetter {
 }
 
 // events are what the vendor took, in order.
-func (w *heldWorld) events() (events []string) {
+func (w *blockingWorld) events() (events []string) {
 	for _, r := range w.account.Records() {
 		if r.Event != "" {
 			events = append(events, r.Event)
@@ -154,7 +154,7 @@ func (w *heldWorld) events() (events []string) {
 	return events
 }
 
-func (w *heldWorld) until(what string, done func() bool) {
+func (w *blockingWorld) until(what string, done func() bool) {
 	w.t.Helper()
 	m := &model{t: w.t, ctx: w.t.Context()}
 	m.until(what, done)
