@@ -24,7 +24,7 @@ func accept(works ...work) func(*bench) {
 	return func(b *bench) {
 		w := startWorld(b, setup{destinations: 1})
 		for _, work := range works {
-			b.race(work, w.contender(work.name, toNobody))
+			b.race(work, w.contender(work.name, toNoVendor))
 		}
 		w.Stop()
 	}
@@ -35,7 +35,7 @@ func acceptTen(b *bench) {
 	var contenders []*contender
 	for _, n := range []int{1, 10} {
 		w := startWorld(b, setup{destinations: n})
-		contenders = append(contenders, w.contender(fmt.Sprintf("alias, 256 connections, %d destinations", n), toNobody))
+		contenders = append(contenders, w.contender(fmt.Sprintf("alias, 256 connections, %d destinations", n), toNoVendor))
 	}
 	b.race(work{"", aliases, 256}, contenders...)
 }
@@ -86,7 +86,7 @@ func (c *contender) turn(b *bench, of work) {
 		}
 		harness.Check(b, err)
 		c.sum.Join(m)
-		if c.world != nil && c.integrations == toNobody {
+		if c.world != nil && c.integrations == toNoVendor {
 			c.world.untilEnded()
 		}
 	})

@@ -25,7 +25,7 @@ type failingPeople struct {
 }
 
 var (
-	nobodyFails = func(*bench) failingPeople { return failingPeople{} }
+	withoutFailures = func(*bench) failingPeople { return failingPeople{} }
 	// onePerson has one call that fails, and a twentieth of the backlog behind it.
 	onePerson = func(b *bench) failingPeople {
 		return failingPeople{people: 1, calls: b.calls/20/batchCalls*batchCalls + 1}
@@ -93,16 +93,16 @@ func (w *world) sendFailing(f failingPeople) {
 	}
 	switch {
 	case f.people == 1:
-		send(1, 1, chainBatches(w.base, 0, f.calls, 1))
-		send(f.calls-1, 1, chainBatches(w.base, 0, f.calls, batchCalls))
+		send(1, 1, chainBatches(w.base, "failing", 0, f.calls, 1))
+		send(f.calls-1, 1, chainBatches(w.base, "failing", 0, f.calls, batchCalls))
 	case f.apart > 0:
 		var each []harness.Traffic
 		for person := range f.people {
-			each = append(each, chainBatches(w.base, person, f.calls, f.calls))
+			each = append(each, chainBatches(w.base, "failing", person, f.calls, f.calls))
 		}
 		send(f.people*f.calls, f.people, each...)
 	case f.people > 0:
-		send(f.people*f.calls, 1, chainBatches(w.base, 0, f.calls, f.people*f.calls))
+		send(f.people*f.calls, 1, chainBatches(w.base, "failing", 0, f.calls, f.people*f.calls))
 	}
 }
 

@@ -41,11 +41,11 @@ func (c *chains) add(number int) {
 	c.Delivered++
 }
 
-// chainBatches are calls of failing people, so many of each, from one of these people on. They are identifies, so many in a request.
-func chainBatches(base *url.URL, person, length, calls int) harness.Traffic {
+// chainBatches are calls of people of one name, so many of each, from one of these people on. They are identifies, so many in a request.
+func chainBatches(base *url.URL, name string, person, length, calls int) harness.Traffic {
 	w := &harness.Workload{Kinds: []string{"identify"}, Ranks: []int{0}, Call: func(number, step int) string {
-		return fmt.Sprintf(`{"type":"identify","messageId":"%s","userId":"failing-%d","traits":{"step":%q,"plan":"pro"},"context":%s}`,
-			harness.MessageID(number, step), person+number/length, harness.Mark(number, step), contextJSON)
+		return fmt.Sprintf(`{"type":"identify","messageId":"%s","userId":"%s-%d","traits":{"step":%q,"plan":"pro"},"context":%s}`,
+			harness.MessageID(number, step), name, person+number/length, harness.Mark(number, step), contextJSON)
 	}}
 	return w.Batches(base, calls)
 }

@@ -19,7 +19,7 @@ func TestFailingPeoplesCallsMustComeInOrderAndOnce(t *testing.T) {
 func TestASinkRefusesFailingPeopleUntilItRecovers(t *testing.T) {
 	a := newAccount(mixedWorkload(""))
 	a.chains, a.isRefusing = newChains(7), true
-	made := chainBatches(somewhere, 2, 7, 7).Requests[0]
+	made := chainBatches(somewhere, "failing", 2, 7, 7).Requests[0]
 	others := mixedWorkload("").Singles(somewhere).Requests[0]
 	if !a.refuses(made.Body(failing)) || a.refuses(others.Body(0)) {
 		t.Error("it must refuse failing people and no other")

@@ -24,8 +24,13 @@ type bareJob struct {
 	Connections int
 }
 
+// bareResult is what the job took.
+type bareResult struct {
+	CPU, Took time.Duration
+}
+
 // runClient is the role of what no sender can be cheaper than: fasthttp's own client, sending exchanges that aka has sent. It
-// prints the processor's time that they took.
+// prints what they took.
 func runClient(args []string) error {
 	flags := flag.NewFlagSet("client", flag.ContinueOnError)
 	if err := flags.Parse(args); err != nil {
@@ -39,12 +44,11 @@ func runClient(args []string) error {
 	if err := json.Unmarshal(text, &job); err != nil {
 		return err
 	}
-	before := harness.ProcessorTime()
+	before, begin := harness.ProcessorTime(), time.Now()
 	if err := job.run(); err != nil {
 		return err
 	}
-	fmt.Println(harness.ProcessorTime() - before)
-	return nil
+	return json.NewEncoder(os.Stdout).Encode(bareResult{harness.ProcessorTime() - before, time.Since(begin)})
 }
 
 // run sends the exchanges in turn.
@@ -83,15 +87,14 @@ func (job *bareJob) send(client *fasthttp.Client, x *exchange) error {
 	return nil
 }
 
-// start does the job in another process, and returns what it took of the processors.
-func (job *bareJob) start(w *world) time.Duration {
+// start does the job in another process.
+func (job *bareJob) start(w *world) (result bareResult) {
 	text, err := json.Marshal(job)
 	harness.Check(w, err)
 	path := filepath.Join(w.Dir, "bare.json")
 	harness.Check(w, os.WriteFile(path, text, 0o600))
 	c := startChild(w, "client", path)
 	c.stop()
-	took, err := time.ParseDuration(c.said)
-	harness.Check(w, err)
-	return took
+	harness.Check(w, json.Unmarshal([]byte(c.said), &result))
+	return result
 }

@@ -10,7 +10,7 @@ import (
 const (
 	// elsewhere numbers people who are of no interest to the sink.
 	elsewhere = 500_000_000
-	// concurrency is each destination's default.
+	// concurrency is a destination's limit where that is fixed, and the bare client's connections for each.
 	concurrency = 16
 	// floodConnections is as many as batches need to keep aka busy.
 	floodConnections = 8
@@ -25,9 +25,12 @@ func deliver(name string, s setup) func(*bench) {
 		if s.mixed {
 			batches = mixedBatches
 		}
+		if s.device {
+			batches = deviceBatches
+		}
 		calls := max(b.deliveries/s.destinations/batchCalls, 1) * batchCalls
 		w.People.Store(elsewhere)
-		kept := w.flood(batches(w.base, toNobody), calls, 0)
+		kept := w.flood(batches(w.base, toNoVendor), calls, 0)
 		w.People.Store(0)
 		var sent flood
 		w.profiled("deliver "+name, func() { sent = w.flood(batches(w.base, ""), calls, calls*s.destinations) })
@@ -72,21 +75,21 @@ func (w *world) reportDeliver(name string, kept, sent flood) {
 		SinkCPU: per100k(sent.sink, deliveries), RSS: w.memory().Now >> 20,
 	}
 	if !w.setup.mixed {
-		bare := w.bareCPU(all, deliveries)
-		row.BareCPU, row.OfBare = per100k(bare, deliveries), float64(sent.aka-kept.aka)/float64(bare)
+		bare := w.runBare(all, deliveries, min(concurrency*len(all), 64))
+		row.BareCPU, row.OfBare = per100k(bare.CPU, deliveries), float64(sent.aka-kept.aka)/float64(bare.CPU)
 	}
 	w.b.report.Deliver = append(w.b.report.Deliver, row)
 }
 
-// bareCPU has another process send what each account got first, so many times in all, and returns what that took of the
-// processors. It goes to the sink's account "bare".
-func (w *world) bareCPU(all []accountReport, times int) time.Duration {
-	job := bareJob{URL: w.sink.said, Times: times, Connections: min(concurrency*len(all), 64)}
+// runBare has another process send what each account got first, so many times in all, over so many connections. It goes to the sink's
+// account of the bare client.
+func (w *world) runBare(all []accountReport, times, connections int) bareResult {
+	job := bareJob{URL: w.sink.said, Times: times, Connections: connections}
 	for _, a := range all {
 		if a.First == nil {
 			w.Fatalf("a destination got nothing")
 		}
-		a.First.URI = "/bare" + a.First.URI
+		a.First.URI = "/" + bareAccount + a.First.URI
 		job.Exchanges = append(job.Exchanges, *a.First)
 	}
 	return job.start(w)
@@ -115,8 +118,8 @@ func (w *world) late(name string, callsPerSecond int, untilEnded func()) {
 	for i, a := range w.verify(w.People.Load()) {
 		lags := lagsOf(m, a.Stamps)
 		row := Lag{Name: name, Destination: w.Destinations[i].Name, Rate: m.CallRate(), P50: ms(lags.Quantile(.5)), P99: ms(lags.Quantile(.99))}
-		if i < len(w.setup.delays) {
-			row.Delay = ms(w.setup.delays[i])
+		if i < len(w.setup.shapes) {
+			row.Delay = ms(w.setup.shapes[i].latency)
 		}
 		w.b.report.Lag = append(w.b.report.Lag, row)
 	}

@@ -3,6 +3,7 @@
 //	go run ./bench                              everything; see docs/performance.md
 //	go run ./bench -only accept -for 10s
 //	go run ./bench -only deliver-3 -aka ./aka -profile /tmp/profiles
+//	go run ./bench -only latency -latency 20ms,100ms,300ms -chart latency.svg
 //	go run ./bench -beside ./older/aka
 //
 // Aka, the vendors that it sends to, and what it is compared with are processes of their own, on loopback; the calls come from
@@ -36,22 +37,40 @@ var scenarios = []scenario{
 	{Name: "deliver-3", Does: "aliases to three destinations", Run: deliver("alias, 3 destinations", setup{destinations: 3})},
 	{Name: "deliver-10", Does: "aliases to ten destinations", Run: deliver("alias, 10 destinations", setup{destinations: 10})},
 	{Name: "deliver-mixed", Does: "mixed traffic to three destinations, one of which takes batches", Run: deliver("mixed, 3 destinations", setup{destinations: 3, mixed: true})},
+	{Name: "deliver-device", Does: "the same from browsers, in the order of their clocks", Run: deliver("browsers, 3 destinations", setup{destinations: 3, mixed: true, device: true}), LongOnly: true},
+	{Name: "deliver-device-off", Does: "the same with reorder_window: 0s", Run: deliver("browsers, no reordering", setup{destinations: 3, mixed: true, device: true, source: "reorder_window: 0s"}), LongOnly: true},
 	{Name: "lag", Does: "from being accepted to being at the vendor, none of them slow", Run: lag("all fast", 1000, setup{destinations: 3, mixed: true})},
 	{Name: "lag-slow", Does: "the same where one vendor takes a while and another long", Run: lag("some slow", 200,
-		setup{destinations: 3, mixed: true, delays: []time.Duration{0, 20 * time.Millisecond, 500 * time.Millisecond}})},
+		setup{destinations: 3, mixed: true, shapes: []shape{{}, {latency: 20 * time.Millisecond}, {latency: 500 * time.Millisecond}}})},
+	{Name: "latency-adaptive", Does: "aliases to three vendors that answer after a while, with concurrency: adaptive", Run: latency(adaptive)},
+	{Name: "latency-16", Does: "the same with concurrency: 16", Run: latency(fixed), LongOnly: true},
+	{Name: "latency-destinations", Does: "to one, three and ten vendors that answer after 100 ms", Run: latencyDestinations, LongOnly: true},
+	{Name: "cap-second", Does: "vendors that answer 429 above 50 a second, by the second", Run: caps(shape{perSecond: 50, bySecond: true}), LongOnly: true},
+	{Name: "cap-bucket-0", Does: "vendors that answer 429 above 50 a second, and allow no bursts", Run: caps(shape{perSecond: 50}), LongOnly: true},
+	{Name: "cap-bucket-10", Does: "vendors that answer 429 above 50 a second, and allow bursts of 10", Run: caps(shape{perSecond: 50, bucket: 10}), LongOnly: true},
+	{Name: "cliff", Does: "vendors that answer 503 above 8 and 40 in flight", Run: cliffs, LongOnly: true},
+	{Name: "workers", Does: "vendors of 8 and 40 workers, whose latency grows with the load", Run: workers, LongOnly: true},
 	{Name: "start", Does: "an aka that has nothing", Run: start},
 	{Name: "backlog-small", Does: "a hundredth of the backlog", Run: backlog(func(b *bench) int { return b.calls / 100 })},
 	{Name: "backlog-medium", Does: "a tenth of it", Run: backlog(func(b *bench) int { return b.calls / 10 })},
 	{Name: "backlog-large", Does: "calls that wait for vendors that are away", Run: backlog(func(b *bench) int { return b.calls })},
 	{Name: "start-large", Does: "an aka that has ten times the backlog", Run: startLarge, ShortOnly: true},
 	{Name: "disk", Does: "what is written to the disk until calls are delivered, and what stays there", Run: disk},
-	{Name: "blocked-none-200", Does: "others' calls where no one fails, window 200", Run: blocked(200, nobodyFails)},
+	{Name: "blocked-none-200", Does: "others' calls where no one fails, window 200", Run: blocked(200, withoutFailures)},
 	{Name: "blocked-one-200", Does: "one person's call fails, with 50,000 behind it, window 200", Run: blocked(200, onePerson)},
 	{Name: "blocked-30-200", Does: "thirty people's calls fail, window 200", Run: blocked(200, thirtyPeople)},
-	{Name: "blocked-at-once", Does: "thirty people's calls fail that come in one batch, window 200", Run: blocked(200, thirtyAtOnce), LongOnly: true},
-	{Name: "blocked-none-10000", Does: "others' calls where no one fails, window 10,000", Run: blocked(10_000, nobodyFails)},
+	{Name: "blocked-at-once-200", Does: "thirty people's calls fail that come in one batch, window 200", Run: blocked(200, thirtyAtOnce)},
+	{Name: "blocked-none-10000", Does: "others' calls where no one fails, window 10,000", Run: blocked(10_000, withoutFailures)},
 	{Name: "blocked-one-10000", Does: "one person's call fails, with 50,000 behind it, window 10,000", Run: blocked(10_000, onePerson)},
 	{Name: "blocked-30-10000", Does: "thirty people's calls fail, window 10,000", Run: blocked(10_000, thirtyPeople)},
+	{Name: "blocked-at-once-10000", Does: "thirty people's calls fail that come in one batch, window 10,000", Run: blocked(10_000, thirtyAtOnce), LongOnly: true},
+	{Name: "held-none", Does: "others' calls where no alias is held", Run: held(noneHeld)},
+	{Name: "held-one", Does: "one held alias with a twentieth of the backlog behind it, which is then refused", Run: held(oneHeld)},
+	{Name: "held-one-large", Does: "one held alias with the whole backlog behind it", Run: held(oneHeldLarge), ShortOnly: true},
+	{Name: "held-bound", Does: "fifty held aliases, and more calls behind them than max_calls", Run: held(heldOverBound)},
+	{Name: "held-many", Does: "ten thousand held aliases, with calls behind each, which are then refused", Run: held(manyHeld)},
+	{Name: "memory-identities", Does: "identifies and aliases with the memory of merges on, in turn with it off", Run: memoryBesideNone("identities")},
+	{Name: "memory-tracks", Does: "tracks with it on and off", Run: memoryBesideNone("tracks")},
 }
 
 var singleAliases = []work{
@@ -61,7 +80,8 @@ var singleAliases = []work{
 // options are the flags.
 type options struct {
 	harness.Program
-	profile, dir                 string
+	profile, dir, chart          string
+	latencies                    durations
 	target, writeKey, sink       string
 	beside                       string
 	duration, drain              time.Duration
@@ -99,6 +119,9 @@ func run() int {
 	flag.IntVar(&o.calls, "calls", 1_000_000, "how many calls are the largest backlog")
 	flag.IntVar(&o.mebibytes, "mib", 1024, "how many MiB of calls the scenario disk sends in batches")
 	flag.DurationVar(&o.drain, "drain", 30*time.Second, "how long a backlog is delivered at most; 0 is until the end")
+	o.latencies = durations{20 * time.Millisecond, 100 * time.Millisecond, 300 * time.Millisecond}
+	flag.Var(&o.latencies, "latency", "how long the vendors of the scenarios latency take to answer, with commas between")
+	flag.StringVar(&o.chart, "chart", "", "a file for a chart of the scenarios latency, as SVG")
 	flag.StringVar(&o.profile, "profile", "", "a folder for profiles of aka, which cost it some 10 %; an -aka must have been built with -tags profile")
 	flag.StringVar(&o.dir, "dir", "", "where the data goes, in a folder that is removed afterwards (default: the system's temporary folder)")
 	flag.StringVar(&o.target, "target", "", "measure the server at this http URL, which runs already, and no aka")
@@ -107,6 +130,7 @@ func run() int {
 	flag.Parse()
 	if o.Short {
 		o.duration, o.deliveries, o.calls, o.mebibytes = shortDuration, shortDeliveries, shortCalls, shortMebibytes
+		o.latencies = o.latencies[:1]
 	}
 	chosen, err := o.choose()
 	if err != nil || flag.NArg() > 0 || o.duration <= 0 || o.deliveries < 1 || o.calls < 1 || o.mebibytes < 1 {
@@ -122,7 +146,7 @@ func run() int {
 		r := newReport()
 		o.measure(chosen, r)
 		r.write(os.Stdout)
-		return len(r.Wrong) == 0, o.WriteJSON(r)
+		return len(r.Wrong) == 0, errors.Join(o.WriteJSON(r), r.writeChart(o.chart))
 	})
 }
 

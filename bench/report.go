@@ -1,6 +1,9 @@
 package main
 
-import "runtime"
+import (
+	"fmt"
+	"runtime"
+)
 
 // Report is everything that was measured. Times are in milliseconds, processors' time in seconds per 100,000 calls or
 // deliveries, memory in MiB.
@@ -9,9 +12,11 @@ type Report struct {
 	Accept  []Accept  `json:"accept,omitempty"`
 	Deliver []Deliver `json:"deliver,omitempty"`
 	Lag     []Lag     `json:"lag,omitempty"`
+	Latency []Latency `json:"latency,omitempty"`
 	Backlog []Backlog `json:"backlog,omitempty"`
 	Disk    []Disk    `json:"disk,omitempty"`
 	Blocked []Blocked `json:"blocked,omitempty"`
+	Memory  []Memory  `json:"memory,omitempty"`
 	// Lost, Swapped and Repeated are sums over everything, and must be 0.
 	Lost     int      `json:"lost"`
 	Swapped  int      `json:"swapped"`
@@ -73,6 +78,56 @@ type Lag struct {
 	Rate        float64 `json:"calls_per_s"`
 	P50         float64 `json:"p50_ms"`
 	P99         float64 `json:"p99_ms"`
+}
+
+// Latency is how calls were delivered to vendors that take a while to answer, or that refuse some calls.
+type Latency struct {
+	Name string `json:"name"`
+	// Concurrency is what the config says, for each of so many destinations. Answer is the vendors' latency without load.
+	Concurrency  string  `json:"concurrency"`
+	Destinations int     `json:"destinations"`
+	Answer       float64 `json:"answer_ms"`
+	// Settle is the time before the measurement, which took Measured.
+	Settle   float64 `json:"settle_s"`
+	Measured float64 `json:"measured_s"`
+	// Rate is the deliveries per second to all destinations. Goal is the least that it should be; 0 is none.
+	Rate float64 `json:"deliveries_per_s"`
+	Goal float64 `json:"goal_per_s"`
+	// Throttled and Overloaded are the shares of exchanges that were answered 429 and 503. The goals are what these should be at most.
+	Throttled      float64 `json:"share_of_429"`
+	ThrottledGoal  float64 `json:"share_of_429_goal"`
+	Overloaded     float64 `json:"share_of_503"`
+	OverloadedGoal float64 `json:"share_of_503_goal"`
+	// Mean is how long a vendor took for what it took, and MeanGoal what that should be at most.
+	Mean     float64 `json:"mean_ms"`
+	MeanGoal float64 `json:"mean_ms_goal"`
+	// Low and High are the lowest and the highest limit of exchanges in flight at the end, of all destinations.
+	Low  int `json:"lowest_limit"`
+	High int `json:"highest_limit"`
+	sum  int // of all
+	// Learned is the exchanges per second that aka learned from 429, of all destinations; 0 is none.
+	Learned float64 `json:"learned_per_s"`
+	// CPU is that of aka, which also accepted the calls; 0 where several rows share an aka. Bare is the rate of a bare client with as
+	// many connections as the limits allow, and BareCPU what that took.
+	CPU     float64 `json:"cpu_s_per_100k_deliveries"`
+	Bare    float64 `json:"bare_per_s"`
+	BareCPU float64 `json:"bare_cpu_s_per_100k_deliveries"`
+	// Left calls were not waited for.
+	Left int `json:"left"`
+}
+
+// missed are the goals that were not reached.
+func (l *Latency) missed() (all []string) {
+	miss := func(is bool, format string, figure, goal float64) {
+		if is {
+			all = append(all, fmt.Sprintf("%s, concurrency %s: "+format, l.Name, l.Concurrency, figure, goal))
+		}
+	}
+	miss(l.Rate < l.Goal, "%.0f deliveries/s, at least %.0f", l.Rate, l.Goal)
+	miss(l.ThrottledGoal > 0 && l.Throttled >= l.ThrottledGoal, "%.1f %% of 429, less than %.1f %%", 100*l.Throttled, 100*l.ThrottledGoal)
+	miss(l.OverloadedGoal > 0 && l.Overloaded >= l.OverloadedGoal, "%.1f %% of 503, less than %.1f %%", 100*l.Overloaded, 100*l.OverloadedGoal)
+	miss(l.MeanGoal > 0 && l.Mean > l.MeanGoal, "%.0f ms to answer, at most %.0f", l.Mean, l.MeanGoal)
+	return all
 }
 
 // Backlog is how calls waited for vendors that were away.
@@ -137,9 +192,25 @@ type Blocked struct {
 	DrainWritten int64 `json:"drain_written_bytes"`
 	RSS          int64 `json:"rss_mib"`
 	PeakRSS      int64 `json:"peak_mib"`
-	// First is the seconds from the recovery to the first call of a failing person, Drain from there to the last.
+	// First is the seconds from the recovery, or the refusal of what is held, to the first call of a failing person, Drain from there to the last.
 	First float64 `json:"first_s"`
 	Drain float64 `json:"drain_s"`
+	// Left calls were not waited for.
+	Left int `json:"left"`
+}
+
+// Memory is how calls were delivered with the memory of merges on, in turn with the same calls with it off.
+type Memory struct {
+	Name       string `json:"name"`
+	Deliveries int    `json:"deliveries"` // of each
+	// On and Off are the deliveries a second once all calls were accepted, Ratio is On by Off. The processors' time is that of all.
+	On     float64 `json:"on_per_s"`
+	Off    float64 `json:"off_per_s"`
+	Ratio  float64 `json:"ratio"`
+	OnCPU  float64 `json:"on_cpu_s_per_100k_deliveries"`
+	OffCPU float64 `json:"off_cpu_s_per_100k_deliveries"`
+	OnRSS  int64   `json:"on_rss_mib"`
+	OffRSS int64   `json:"off_rss_mib"`
 }
 
 func newReport() *Report { return &Report{Cores: runtime.NumCPU()} }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"strings"
@@ -20,15 +21,16 @@ type sink struct{ accounts map[string]*account }
 
 // account is one vendor.
 type account struct {
-	delay    time.Duration
 	workload *harness.Workload
 
 	mu      sync.Mutex
+	vendor  vendor
 	checker *harness.OrderChecker
 	// chains are the failing people's calls. While isRefusing, they are answered 503.
 	chains     *chains
 	isRefusing bool
 	exchanges  int
+	answered   answers
 	first      *exchange
 	stamps     []stamp
 }
@@ -38,6 +40,12 @@ type exchange struct {
 	Method, URI string
 	Header      map[string]string
 	Body        []byte
+}
+
+// answers count those of a vendor's shape: 429, 503, and the time that the others took in all.
+type answers struct {
+	Throttled, Overloaded, Taken int
+	Waited                       time.Duration
 }
 
 // stamp is when a call was somewhere, in nanoseconds of Unix time.
@@ -54,6 +62,7 @@ type accountReport struct {
 	Delivered, Swapped, Repeated, Unknown, Lost, Exchanges int
 	// Failing is what has come of the failing people's calls.
 	Failing chainCounts
+	Answers answers
 
 	First  *exchange
 	Stamps []stamp
@@ -62,29 +71,32 @@ type accountReport struct {
 // maxPeople bounds what a sink keeps.
 const maxPeople = 50_000_000
 
-// serveSink is the role of the vendors. The arguments are their names, each with a delay where it has one: slow=500ms.
+var errFlag = errors.New("unknown")
+
+// serveSink is the role of the vendors. The arguments are their names, each with a shape where it has one: slow=500ms.
 func serveSink(args []string) error {
 	flags := flag.NewFlagSet("sink", flag.ContinueOnError)
 	listen := flags.String("listen", "127.0.0.1:0", "where")
-	isMixed := flags.Bool("mixed", false, "people do what they do in mixed traffic")
+	workloadName := flags.String("workload", "alias", "what each person does: alias, mixed, identities or tracks")
 	chain := flags.Int("chain", 0, "how many calls each failing person has; they are answered 503 until /recover")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	workload := aliasWorkload("")
-	if *isMixed {
-		workload = mixedWorkload("")
+	workloadOf, ok := workloads[*workloadName]
+	if !ok {
+		return fmt.Errorf("%w: workload %q", errFlag, *workloadName)
 	}
+	workload := workloadOf("")
 	s := &sink{accounts: map[string]*account{}}
 	for _, argument := range flags.Args() {
-		name, delay, _ := strings.Cut(argument, "=")
+		name, shape, _ := strings.Cut(argument, "=")
 		a := newAccount(workload)
 		if *chain > 0 {
 			a.chains, a.isRefusing = newChains(*chain), true
 		}
-		if delay != "" {
+		if shape != "" {
 			var err error
-			if a.delay, err = time.ParseDuration(delay); err != nil {
+			if a.vendor.shape, err = parseShape(shape); err != nil {
 				return err
 			}
 		}
@@ -112,18 +124,25 @@ func (s *sink) handle(ctx *fasthttp.RequestCtx) {
 	}
 }
 
-// recover has every vendor take the calls of failing people from now on.
+// bareAccount is the vendor of the bare client.
+const bareAccount = "bare"
+
+// recover has every vendor but that one take everything at once from now on, also the calls of failing people.
 func (s *sink) recover() {
-	for _, a := range s.accounts {
+	for name, a := range s.accounts {
+		if name == bareAccount {
+			continue
+		}
 		a.mu.Lock()
 		a.isRefusing = false
+		a.vendor.shape = shape{}
 		a.mu.Unlock()
 	}
 }
 
-// take counts an exchange when it comes, and answers it after the delay.
+// take counts an exchange when it comes, and answers it as the vendor's shape has it.
 func (a *account) take(ctx *fasthttp.RequestCtx) {
-	now, body := time.Now().UnixNano(), ctx.PostBody()
+	now, body := time.Now(), ctx.PostBody()
 	if len(ctx.Request.Header.ContentEncoding()) > 0 {
 		var err error
 		if body, err = ctx.Request.BodyGunzip(); err != nil {
@@ -140,14 +159,46 @@ func (a *account) take(ctx *fasthttp.RequestCtx) {
 		ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
 		return
 	}
-	add := func(step harness.Step) { a.add(step, now) }
+	answer := a.vendor.take(now)
+	a.answered.add(answer)
+	if answer.status != statusOK {
+		retryAfter := a.vendor.retryAfter
+		a.mu.Unlock()
+		a.wait(answer)
+		ctx.SetStatusCode(answer.status)
+		if answer.status == statusThrottled && retryAfter {
+			ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, "1")
+		}
+		return
+	}
+	add := func(step harness.Step) { a.add(step, now.UnixNano()) }
 	if !a.workload.Find(body, add) && !a.workload.Find(ctx.RequestURI(), add) {
 		a.checker.Unknown++
 	}
 	a.mu.Unlock()
-	time.Sleep(a.delay)
+	a.wait(answer)
 	ctx.SetContentType("application/json")
 	ctx.SetBodyString(`{"status":1}`)
+}
+
+// wait waits until the answer is due.
+func (a *account) wait(answer answer) {
+	time.Sleep(answer.after)
+	a.mu.Lock()
+	a.vendor.left()
+	a.mu.Unlock()
+}
+
+func (a *answers) add(answer answer) {
+	switch answer.status {
+	case statusThrottled:
+		a.Throttled++
+	case statusOverloaded:
+		a.Overloaded++
+	default:
+		a.Taken++
+		a.Waited += answer.after
+	}
 }
 
 // refuses reports whether an exchange has a call of a failing person who is refused.
@@ -181,7 +232,7 @@ func (a *account) add(step harness.Step, now int64) {
 	}
 }
 
-// report tells about ?account: everything, when it is told how many ?people there are.
+// report tells about ?account: everything, given how many ?people there are.
 func (s *sink) report(ctx *fasthttp.RequestCtx) {
 	a := s.accounts[string(ctx.QueryArgs().Peek("account"))]
 	if a == nil {
@@ -191,7 +242,7 @@ func (s *sink) report(ctx *fasthttp.RequestCtx) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	c := a.checker
-	report := accountReport{Delivered: c.Delivered, Swapped: c.Swapped, Repeated: c.Repeated, Unknown: c.Unknown, Exchanges: a.exchanges}
+	report := accountReport{Delivered: c.Delivered, Swapped: c.Swapped, Repeated: c.Repeated, Unknown: c.Unknown, Exchanges: a.exchanges, Answers: a.answered}
 	if a.chains != nil {
 		report.Failing = a.chains.chainCounts
 	}

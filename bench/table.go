@@ -43,6 +43,25 @@ func known(value float64) figure {
 	return hundredths(value)
 }
 
+// share shows a small one.
+func share(of float64) figure { return figure{100 * of, "%.1f %%"} }
+
+// bound shows a figure in a format, or a dash where there is none.
+func bound(format string, value float64) figure {
+	if value == 0 {
+		return figure{0, "-"}
+	}
+	return figure{value, format}
+}
+
+// limit shows the lowest and the highest where they differ.
+func (l *Latency) limit() figure {
+	if l.Low == l.High {
+		return whole(float64(l.High))
+	}
+	return figure{float64(l.High), fmt.Sprintf("%d to %%.0f", l.Low)}
+}
+
 func (f figure) String() string {
 	if !strings.Contains(f.format, "%") {
 		return f.format
@@ -70,6 +89,11 @@ func (r *Report) sections() []section {
 	for _, l := range r.Lag {
 		lag.add([]string{l.Name, l.Destination}, whole(l.Delay), whole(l.Rate), tenths(l.P50), tenths(l.P99))
 	}
+	latency := section{head: "latency\tconcurrency\tafter s\tfor s\tdeliveries/s\tgoal\t429\tgoal\t503\tgoal\tanswered in ms\tgoal\tlimit\tlearned/s\tCPU s/100k\tbare client's/s\tCPU s/100k"}
+	for _, l := range r.Latency {
+		latency.add([]string{l.Name, l.Concurrency}, whole(l.Settle), whole(l.Measured), whole(l.Rate), bound(">= %.0f", l.Goal), share(l.Throttled), bound("< %.0f %%", 100*l.ThrottledGoal),
+			share(l.Overloaded), bound("< %.0f %%", 100*l.OverloadedGoal), whole(l.Mean), bound("<= %.0f", l.MeanGoal), l.limit(), bound("%.0f", l.Learned), known(l.CPU), bound("%.0f", l.Bare), known(l.BareCPU))
+	}
 	backlog := section{head: "backlog\taccepted/s\tCPU s/100k\tMiB\tpeak\tdisk MiB/1M\tstart s\tafter crash\tMiB\tdrained/s\tCPU s/100k\tleft\tpeak MiB"}
 	for _, b := range r.Backlog {
 		backlog.add([]string{b.Name}, whole(b.AcceptRate), hundredths(b.AcceptCPU), whole(float64(b.RSS)), whole(float64(b.Peak)), whole(b.DiskPerMillion), hundredths(b.Start),
@@ -79,12 +103,16 @@ func (r *Report) sections() []section {
 	for _, d := range r.Disk {
 		disk.add([]string{d.Name}, whole(float64(d.Calls)), mebibytes(d.Bytes), mebibytes(d.Written), known(d.PerByte), mebibytes(d.Largest), mebibytes(d.Folder), tenths(d.Wait))
 	}
-	blocked := section{head: "blocked\twindow\tothers' calls/s\tdelivered/s\tshare\tworst second\tp50 ms\tp99\tparked\tids\twritten MiB\tMiB\tfirst after s\tall after s\twritten MiB\tpeak MiB"}
+	blocked := section{head: "blocked\twindow\tothers' calls/s\tdelivered/s\tshare\tworst second\tp50 ms\tp99\tparked\tids\twritten MiB\tMiB\tfirst after s\tall after s\twritten MiB\tleft\tpeak MiB"}
 	for _, b := range r.Blocked {
 		blocked.add([]string{b.Name, strconv.Itoa(b.Window)}, whole(b.Accepted), whole(b.Delivered), percent(b.Share), percent(b.Worst), tenths(b.P50), tenths(b.P99),
-			whole(float64(b.Parked)), whole(float64(b.IDs)), mebibytes(b.Written), whole(float64(b.RSS)), tenths(b.First), tenths(b.Drain), mebibytes(b.DrainWritten), whole(float64(b.PeakRSS)))
+			whole(float64(b.Parked)), whole(float64(b.IDs)), mebibytes(b.Written), whole(float64(b.RSS)), tenths(b.First), tenths(b.Drain), mebibytes(b.DrainWritten), whole(float64(b.Left)), whole(float64(b.PeakRSS)))
 	}
-	return []section{accept, deliver, lag, backlog, disk, blocked}
+	memory := section{head: "memory of merges\tdeliveries/s\toff\tratio\tCPU s/100k\toff\tMiB\toff"}
+	for _, m := range r.Memory {
+		memory.add([]string{m.Name}, whole(m.On), whole(m.Off), hundredths(m.Ratio), hundredths(m.OnCPU), hundredths(m.OffCPU), whole(float64(m.OnRSS)), whole(float64(m.OffRSS)))
+	}
+	return []section{accept, deliver, lag, latency, backlog, disk, blocked, memory}
 }
 
 func (s *section) add(names []string, figures ...figure) {
@@ -117,6 +145,11 @@ func (r *Report) beside() string {
 
 func (r *Report) writeWrong(to io.Writer, of string) {
 	fmt.Fprintf(to, "\n%slost %d, out of order %d, delivered twice %d\n", of, r.Lost, r.Swapped, r.Repeated)
+	for _, l := range r.Latency {
+		for _, text := range l.missed() {
+			fmt.Fprintf(to, "%sgoal missed: %s\n", of, text)
+		}
+	}
 	for _, text := range r.Wrong {
 		fmt.Fprintf(to, "%sWRONG: %s\n", of, text)
 	}

@@ -12,8 +12,8 @@ import (
 	"aka/e2e/harness"
 )
 
-// vendors are the types in the order in which destinations get them. All take an alias.
-var vendors = []harness.Destination{
+// vendorTypes are the types in the order in which destinations get them. All take an alias.
+var vendorTypes = []harness.Destination{
 	{Vendor: "vero", Settings: "auth_token: bench"},
 	{Vendor: "kissmetrics", Settings: "api_key: bench"},
 	{Vendor: "mixpanel", Settings: "token: bench, id_merge: original, alias_strategy: create_alias"},
@@ -34,21 +34,28 @@ type world struct {
 // setup is what a world is like.
 type setup struct {
 	destinations int
-	// delays are how long the first of them take to answer; the others take no time.
-	delays []time.Duration
+	// shapes are how the first of them behave, and bare how the sink does to the bare client. The others answer at once.
+	shapes []shape
+	bare   shape
 	// mixed says that people do what they do in mixed traffic, and not an alias alone.
 	mixed bool
-	// chain is how many calls each failing person has, whom the vendors refuse until they recover; 0 is for none.
+	// workload is what each person does where that is neither.
+	workload string
+	// chain is how many calls each failing person has. The vendors refuse them until they recover; 0 is for none.
 	chain int
-	// delivery and journal are more of the config's sections, as YAML's key: value.
-	delivery, journal string
+	// device says that the calls of mixed traffic are those of browsers.
+	device bool
+	// delivery, journal and source are more of the config's sections, as YAML's key: value. More is more of the config, and of each
+	// destination, with a comma behind.
+	delivery, journal, source, more, destination string
 }
 
 // newWorld starts the sink and writes a config.
 func newWorld(b *bench, s setup) *world {
 	var all []harness.Destination
 	for i := range s.destinations {
-		d := vendors[i%len(vendors)]
+		d := vendorTypes[i%len(vendorTypes)]
+		d.More = s.destination
 		d.Name = fmt.Sprintf("%s-%d", d.Vendor, i)
 		all = append(all, d)
 	}
@@ -62,7 +69,7 @@ func newWorldOf(b *bench, s setup, all []harness.Destination, address string) *w
 	for i := range all {
 		all[i].Endpoint = w.sink.said + "/" + all[i].Name
 	}
-	w.World = harness.NewWorld(b, harness.Setup{Binary: b.binary, Destinations: all, Delivery: s.delivery, Journal: s.journal})
+	w.World = harness.NewWorld(b, harness.Setup{Binary: b.binary, Destinations: all, Delivery: s.delivery, Journal: s.journal, Source: s.source, More: s.more})
 	w.Poll = 20 * time.Millisecond
 	return w
 }
@@ -77,20 +84,23 @@ func startWorld(b *bench, s setup) *world {
 // startSink starts the vendors, with an account "bare" beside the destinations' own.
 func (w *world) startSink(all []harness.Destination) {
 	args := []string{"-listen", w.address}
-	if w.setup.mixed {
-		args = append(args, "-mixed")
+	switch {
+	case w.setup.workload != "":
+		args = append(args, "-workload", w.setup.workload)
+	case w.setup.mixed:
+		args = append(args, "-workload", "mixed")
 	}
 	if w.setup.chain > 0 {
 		args = append(args, "-chain", strconv.Itoa(w.setup.chain))
 	}
 	for i, d := range all {
 		name := d.Name
-		if i < len(w.setup.delays) {
-			name += "=" + w.setup.delays[i].String()
+		if i < len(w.setup.shapes) {
+			name += "=" + w.setup.shapes[i].String()
 		}
 		args = append(args, name)
 	}
-	w.sink = startChild(w.b, "sink", append(args, "bare")...)
+	w.sink = startChild(w.b, "sink", append(args, bareAccount+"="+w.setup.bare.String())...)
 	w.address = strings.TrimPrefix(w.sink.said, "http://")
 }
 
@@ -188,7 +198,7 @@ func (w *world) verify(people int64) []accountReport {
 		r.Swapped += a.Swapped
 		r.Repeated += a.Repeated
 		if a.Lost+a.Swapped+a.Repeated+a.Unknown > 0 {
-			w.Errorf("%s: %d lost, %d out of order, %d delivered twice, %d of nobody", w.Destinations[i].Name, a.Lost, a.Swapped, a.Repeated, a.Unknown)
+			w.Errorf("%s: %d lost, %d out of order, %d delivered twice, %d of no sent call", w.Destinations[i].Name, a.Lost, a.Swapped, a.Repeated, a.Unknown)
 		}
 	}
 	return all
