@@ -154,7 +154,7 @@ func TestThePathDecidesThatACallIsAnAlias(t *testing.T) {
 	w.UntilAllEnded()
 	expectSteps(t, w.Account("kissmetrics"), [][]string{{"alias jen@email.com 507f191e81"}})
 	expectSteps(t, w.Account("original"), [][]string{{"create_alias jen@email.com 507f191e81"}})
-	if got := w.Metric("aka_ingress_diagnostics_total", `code="type_mismatch"`); got != 1 {
+	if got := w.Metric("aka_ingress_warnings_total", `code="type_mismatch"`); got != 1 {
 		t.Errorf("%v mismatches of type are counted", got)
 	}
 	w.Stop()
@@ -193,8 +193,8 @@ func TestADeadLetterIsListedReplayedAndDelivered(t *testing.T) {
 			t.Errorf("the list does not say %q:\n%s", part, listed)
 		}
 	}
-	letter := deadLetters(t, w)[0]
-	aka(t, "", slices.Concat([]string{"dead", "replay", letter.ID.String()}, admin)...)
+	deadLetter := deadLetters(t, w)[0]
+	aka(t, "", slices.Concat([]string{"dead", "replay", deadLetter.ID.String()}, admin)...)
 	w.UntilAllEnded()
 	expectSteps(t, vero, [][]string{{"event jane Bought"}})
 	expectSteps(t, w.Account("kissmetrics"), [][]string{{"event jane Bought"}})

@@ -37,7 +37,7 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// isRaceBuild tells whether the tests themselves run with -race.
+// isRaceBuild reports whether the tests themselves run with -race.
 func isRaceBuild() bool {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -126,7 +126,7 @@ func expectEvents(w *world, calls ...call) {
 	}
 }
 
-// The source's own rate turns calls away with the seconds to wait, which a page may read, and the SDK goes by them.
+// The source's own rate turns calls away with the seconds to wait, which a page may read, and the SDK waits for those.
 func TestAPageIsHeldToASourcesRateAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, harness.Setup{Source: "rate: 1"})

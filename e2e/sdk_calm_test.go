@@ -69,7 +69,7 @@ func TestJitsusCallsReachEveryVendorOnceAndInOrder(t *testing.T) {
 		{"event " + device + " Visited"}, {"identify " + device + " " + user},
 		{"profile " + user}, {"event " + device + " " + user + " Loaded a Page"},
 	})
-	// Vero knows nobody without a userId.
+	// Vero has no profiles without a userId.
 	expectSteps(t, w.Account("vero"), [][]string{
 		{"profile " + user}, {"event " + user + " Viewed Prices Page"}, {"profile " + user}, {"event " + user + " Opened"},
 	})
@@ -142,7 +142,7 @@ func expectNothingOdd(w *world, calls int) {
 	if got := w.Metric("aka_ingress_calls_received_total"); got != float64(calls) {
 		w.t.Errorf("%v calls are received, want %d", got, calls)
 	}
-	for _, name := range []string{"aka_ingress_calls_rejected_total", "aka_ingress_diagnostics_total", "aka_ingress_duplicates_total"} {
+	for _, name := range []string{"aka_ingress_calls_rejected_total", "aka_ingress_warnings_total", "aka_ingress_duplicates_total"} {
 		if got := w.Metric(name); got != 0 {
 			w.t.Errorf("%s is %v", name, got)
 		}

@@ -18,7 +18,7 @@ type sdk struct {
 
 	// tries is how often it sends a batch before it gives it up.
 	tries int
-	// waits are the answers whose Retry-After it goes by.
+	// waits are the answers whose Retry-After it follows.
 	waits []int
 }
 
@@ -54,7 +54,7 @@ var sdks = []sdk{
 // jitsu lacks what it takes to be one of sdks.
 var jitsu = sdk{"jitsu-js", "@jitsu/js/1.11.0", driver("jitsu-js.mjs"), 1, nil}
 
-// outlasts tells whether the SDK goes on trying for longer than it takes aka to be started again. The others try four times
+// outlasts reports whether the SDK goes on trying for longer than it takes aka to be started again. The others try four times
 // within two seconds.
 func (s *sdk) outlasts() bool { return s.tries >= 10 }
 

@@ -64,7 +64,7 @@ func TestEachSDKGetsOverFailures(t *testing.T) {
 	}
 }
 
-// expectPatience checks that the SDK tried until it got through, and waited as long as it was told to where it goes by that.
+// expectPatience checks that the SDK tried until it got through, and waited for the Retry-After where it follows that.
 func expectPatience(t *testing.T, s sdk, how failing, requests []time.Time) {
 	t.Helper()
 	if len(requests) != how.times+1 {

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// front stands between SDKs and an aka, as a load balancer does, and fails when it is told to.
+// front stands between SDKs and an aka, as a load balancer does, and fails on request.
 type front struct {
 	url   string
 	proxy httputil.ReverseProxy

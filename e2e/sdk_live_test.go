@@ -138,7 +138,7 @@ func TestACallAppearsOnTheLivePageWithinASecond(t *testing.T) {
 	p.close()
 }
 
-// A call that a destination holds is shown. What it came to at the others, before the page was opened, nobody recorded.
+// A call that a destination holds is shown. What became of it at the others, before the page was opened, was not recorded.
 func TestTheLivePageTellsWhatWasNotRecordedFromWhatWasNotRead(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, harness.Setup{})
@@ -275,7 +275,7 @@ func TestDeadLettersAreGroupedByReasonOnThePage(t *testing.T) {
 	p.close()
 }
 
-// Whoever has a write key decides what stands in ids and names.
+// A sender with a write key decides what is in ids and names.
 func TestHostileIDsAreTextOnThePage(t *testing.T) {
 	t.Parallel()
 	p := openLive(t, harness.Setup{})
@@ -353,21 +353,23 @@ func TestThePageTellsHowADestinationDoes(t *testing.T) {
 	p.track("jane", "Bought")
 	p.w.send("/v1/alias", `{"previousId":"x","userId":"x"}`)
 	p.show("#/destinations")
-	p.untilShown(".card", "refuses our credentials")
+	p.untilShown(".card", "credentials refused")
 	p.click(".card", "vero")
-	p.untilShown(".title .badge", "refuses our credentials")
+	p.untilShown(".title .badge", "credentials refused")
 	p.untilShown(".reasons", "same_ids")
 	p.untilShown(".failures", "who is <secret>?")
 	p.w.Account("vero").ClearFaults()
-	p.untilShown(".title .badge", "well")
+	p.untilShown(".title .badge", "ok")
 	p.w.UntilAllEnded()
+	p.untilShown(".figure", "In flight 0 of 16")
+	p.untilShown(".figure .hint", "concurrency: adaptive")
 	p.untilShown("table", "track 1 0 0")
 	p.click("#pause", "Pause")
 	p.untilShown(".title .badge", "paused")
 	p.track("joe", "Later")
 	p.untilShown(".figure.busy", "Backlog 1")
 	p.click("#resume", "Resume")
-	p.untilShown(".title .badge", "well")
+	p.untilShown(".title .badge", "ok")
 	p.w.UntilAllEnded()
 	p.click(".reasons a", "same_ids")
 	p.untilTrue("it leads to those calls", `location.hash.includes('reason=same_ids') && document.querySelectorAll('.call').length === 1`)
@@ -405,7 +407,7 @@ func TestThePageFitsAPhoneAndGoesByTheKeyboard(t *testing.T) {
 	p.b.carryOut(p.id, "resize", []int{390, 844}, nil)
 	p.track(strings.Repeat("W", 250), strings.Repeat("M", 250))
 	p.untilShown(".call", "WWW")
-	for key, view := range map[string]string{"2": "destinations", "3": "dead", "4": "explain", "5": "identity", "1": "live"} {
+	for key, view := range map[string]string{"2": "destinations", "3": "dead", "4": "explain", "5": "identity", "6": "merges", "1": "live"} {
 		p.press(key)
 		p.untilTrue(view+" is shown", fmt.Sprintf(`document.getElementById('main').className.includes('view-%s')`, view))
 		if !p.isTrue(`document.documentElement.scrollWidth <= document.documentElement.clientWidth`) {

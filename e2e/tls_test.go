@@ -147,7 +147,7 @@ func sendOne(w *world, a *authority, event string) {
 	}
 }
 
-// The SDK is told 429, and sends again until everything is taken.
+// The SDK gets 429, and sends again until everything is taken.
 func TestWhatComesAboveTheRateArrivesLater(t *testing.T) {
 	const batch = 100
 	w := newWorld(t, harness.Setup{Source: "rate: 50"})
@@ -163,7 +163,7 @@ func TestWhatComesAboveTheRateArrivesLater(t *testing.T) {
 		return w.Metric("aka_ingress_calls_rejected_total", `source="test"`, `code="rate_limited"`)
 	}
 	sent := 0
-	// Each batch takes two seconds of the rate, and is sent at once, or is waited for by nobody.
+	// Each batch takes two seconds of the rate, and is sent at once, or by a client that does not wait.
 	for refused() == 0 {
 		for range batch {
 			if err := sdk.Enqueue(analytics.Track{UserId: "jane", Event: "Bought"}); err != nil {

@@ -125,7 +125,7 @@ func watch(c *harness.OrderChecker) simulator.Fault {
 func verifyChecker(t harness.T, name string, c *harness.OrderChecker, people int) harness.Counts {
 	lost := c.Lost(people)
 	if lost+c.Swapped+c.Repeated+c.Unknown > 0 {
-		t.Errorf("%s: %d calls were lost, %d out of order, %d delivered again without a reason, and %d are nobody's", name, lost, c.Swapped, c.Repeated, c.Unknown)
+		t.Errorf("%s: %d calls were lost, %d out of order, %d delivered again without a reason, and %d were never sent", name, lost, c.Swapped, c.Repeated, c.Unknown)
 	}
 	return harness.Counts{Lost: lost, Swapped: c.Swapped, Repeated: c.Repeated}
 }

@@ -57,7 +57,7 @@ func (f *fixture) start() {
 	f.settled()
 }
 
-// settled notes that aka goes by the config as it is written.
+// settled notes that aka uses the config as it is written.
 func (f *fixture) settled() { f.membership.begin(f.included(), time.Now()) }
 
 // reload writes the config and has aka go by it. In between it is not known whether the temporary destination is there, if that
@@ -187,7 +187,7 @@ func (f *fixture) verifyTemporary(l *harness.Load, e harness.Expectation) {
 	f.t.Repeated += repeated
 }
 
-// withoutRefused leaves out of the expected steps those that the vendor may refuse: dead letters, and the alias of a person of whom nothing
+// withoutRefused leaves out of the expected steps those that the vendor may refuse: dead letters, and the alias of a person of which nothing
 // before it was delivered. To the vendor there is no such person.
 func withoutRefused(expected []harness.Step, all []harness.Delivery, dead harness.StepSet) []harness.Step {
 	known := map[int]bool{}

@@ -38,16 +38,18 @@ func TestWhatComesBeforeRetryAfterIsFound(t *testing.T) {
 	exchange := func(status int, at time.Duration) simulator.Exchange {
 		return simulator.Exchange{Status: status, At: start.Add(at)}
 	}
-	date := start.Add(3 * time.Second)
-	forms := []string{"1", date.UTC().Format(http.TimeFormat)}
+	date := start.Add(8 * time.Second)
+	forms := []string{"3", date.UTC().Format(http.TimeFormat), "1"}
 	for _, c := range []struct {
 		name string
 		all  []simulator.Exchange
 		fine bool
 	}{
-		{"in time", []simulator.Exchange{exchange(429, 0), exchange(429, time.Second), exchange(200, 3*time.Second)}, true},
-		{"before a second", []simulator.Exchange{exchange(429, 0), exchange(429, time.Second/2), exchange(200, 3*time.Second)}, false},
-		{"before the date", []simulator.Exchange{exchange(429, 0), exchange(429, time.Second), exchange(200, 2*time.Second)}, false},
+		{"in time", []simulator.Exchange{exchange(429, 0), exchange(429, 3*time.Second), exchange(200, 8*time.Second)}, true},
+		{"before three seconds", []simulator.Exchange{exchange(429, 0), exchange(429, 2*time.Second), exchange(200, 8*time.Second)}, false},
+		{"before the date", []simulator.Exchange{exchange(429, 0), exchange(429, 3*time.Second), exchange(200, 7*time.Second)}, false},
+		{"a short wait is another call's", []simulator.Exchange{exchange(429, 0), exchange(429, 3*time.Second), exchange(429, 8*time.Second), exchange(200, 8*time.Second)}, true},
+		{"so is a date that is near", []simulator.Exchange{exchange(429, 0), exchange(429, 7*time.Second), exchange(200, 7*time.Second)}, true},
 	} {
 		r := &harness.Case{}
 		checkRetryAfter(r, c.all, forms, date)

@@ -45,8 +45,13 @@ func writeTable(to io.Writer, o options, results []*Result) {
 			r.Scenario, r.Runs, r.Accepted, r.Lost, r.Swapped, r.Repeated, r.Dead, r.Seconds, r.verdict())
 	}
 	_ = table.Flush()
-	for _, r := range results {
-		writeDetails(to, r)
+	// What went wrong comes last: of a long output, the end is what is read.
+	for _, failed := range []bool{false, true} {
+		for _, r := range results {
+			if r.failed() == failed {
+				writeDetails(to, r)
+			}
+		}
 	}
 }
 

@@ -63,9 +63,9 @@ func (w *World) Verify(l *Load, e Expectation) (c Counts) {
 	if len(e.Crashes) == 0 && !e.Restarted {
 		w.verifyCounters(dead)
 	}
-	inDoubt := map[string]float64{}
+	possiblyDelivered := map[string]float64{}
 	for _, d := range w.Destinations {
-		inDoubt[d.Name] = w.Metric("aka_delivery_in_doubt_total", Of(d.Name))
+		possiblyDelivered[d.Name] = w.Metric("aka_possibly_delivered_after_crash_total", Of(d.Name))
 	}
 	w.Stop()
 	if odd := l.Unexpected.Load(); odd > 0 {
@@ -74,7 +74,7 @@ func (w *World) Verify(l *Load, e Expectation) (c Counts) {
 	acks := l.Acks()
 	c.Accepted = len(acks)
 	for _, d := range w.Destinations {
-		c.Add(w.verifyVendor(d, acks, dead[d.Name], inDoubt[d.Name], e))
+		c.Add(w.verifyVendor(d, acks, dead[d.Name], possiblyDelivered[d.Name], e))
 	}
 	if c.Dead > 0 && !e.Dead {
 		w.Errorf("nothing was refused, and there are %d dead letters", c.Dead)
@@ -88,7 +88,7 @@ func (w *World) verifyCounters(dead map[string]StepSet) {
 	w.Helper()
 	accepted := w.Metric("aka_journal_calls_total")
 	for _, d := range w.Destinations {
-		withdrawn := w.Metric("aka_withdrawn_total", Of(d.Name))
+		withdrawn := w.Metric("aka_dead_letters_withdrawn_total", Of(d.Name))
 		if ended := w.Metric("aka_outcomes_total", Of(d.Name)) - withdrawn; ended != accepted {
 			w.Errorf("%s: %v calls were accepted, and %v delivered, dropped or dead", d.Name, accepted, ended)
 		}
@@ -114,13 +114,13 @@ func (w *World) DeadLetters() map[string]StepSet {
 	}
 	Check(w, json.Unmarshal(out, &list))
 	all := map[string]StepSet{}
-	for _, letter := range list.DeadLetters {
-		step, err := ParseStep(letter.MessageID)
+	for _, deadLetter := range list.DeadLetters {
+		step, err := ParseStep(deadLetter.MessageID)
 		Check(w, err)
-		if all[letter.Destination] == nil {
-			all[letter.Destination] = StepSet{}
+		if all[deadLetter.Destination] == nil {
+			all[deadLetter.Destination] = StepSet{}
 		}
-		all[letter.Destination][step] = true
+		all[deadLetter.Destination][step] = true
 	}
 	return all
 }
@@ -134,7 +134,7 @@ func (w *World) Deliveries(name string, e Expectation) []Delivery {
 }
 
 // verifyVendor checks what one vendor got.
-func (w *World) verifyVendor(d Destination, acks []Ack, dead StepSet, inDoubt float64, e Expectation) (c Counts) {
+func (w *World) verifyVendor(d Destination, acks []Ack, dead StepSet, possiblyDelivered float64, e Expectation) (c Counts) {
 	w.Helper()
 	all := w.Deliveries(d.Name, e)
 	expected, people := d.expected(acks, dead)
@@ -151,8 +151,8 @@ func (w *World) verifyVendor(d Destination, acks []Ack, dead StepSet, inDoubt fl
 	}
 	repeated, again := w.VerifyRepeats(d.Name, Repeats(all), e)
 	c.Repeated = repeated
-	if n := again[len(e.Crashes)]; n > int(inDoubt) {
-		w.Errorf("%s: %d calls were delivered again after the last crash, and aka says that only %v were in doubt", d.Name, n, inDoubt)
+	if n := again[len(e.Crashes)]; n > int(possiblyDelivered) {
+		w.Errorf("%s: %d calls were delivered again after the last crash, and aka says that only %v were possibly delivered", d.Name, n, possiblyDelivered)
 	}
 	return c
 }

@@ -128,8 +128,17 @@ var Basic = &Workload{
 			"alias":    fmt.Sprintf(`"previousId":"%s","userId":"%s"`, OldID(person), NewID(person)),
 		}
 		kind := basicKinds[step]
-		return fmt.Sprintf(`{"type":"%s","messageId":"%s",%s}`, kind, MessageID(person, step), own[kind])
+		return fmt.Sprintf(`{"type":"%s","messageId":"%s",%s,%s}`, kind, MessageID(person, step), own[kind], DeviceContext(step))
 	},
+}
+
+// firstClock is the clock of a device at its first step, in microseconds since 1970.
+const firstClock = 1_800_000_000_000_000
+
+// DeviceContext is the context of a call by which its device's clock orders it, as aka.js writes it. Of a server's call it says
+// nothing. Every device makes a step each millisecond.
+func DeviceContext(step int) string {
+	return fmt.Sprintf(`"context":{"aka":{"seq":%d}}`, firstClock+1000*int64(step))
 }
 
 // Traffic is the requests of a person, or of several people together. Each is sent when the one before is answered.
@@ -161,6 +170,15 @@ func (w *Workload) Singles(base *url.URL) Traffic {
 // Batches has the calls of so many people in each request. Each of the parts, which are steps, is a request; without parts, all
 // steps are one request.
 func (w *Workload) Batches(base *url.URL, people int, parts ...[]int) Traffic {
+	return w.batches(base, "/v1/batch", people, parts)
+}
+
+// DeviceBatches are Batches that browsers send: aka puts the calls of each in the order of its clock.
+func (w *Workload) DeviceBatches(base *url.URL, people int, parts ...[]int) Traffic {
+	return w.batches(base, "/v1/b", people, parts)
+}
+
+func (w *Workload) batches(base *url.URL, path string, people int, parts [][]int) Traffic {
 	if len(parts) == 0 {
 		parts = [][]int{make([]int, w.Steps())}
 		for step := range parts[0] {
@@ -176,7 +194,7 @@ func (w *Workload) Batches(base *url.URL, people int, parts ...[]int) Traffic {
 				calls, steps = append(calls, w.Call(person, step)), append(steps, Step{person, step})
 			}
 		}
-		t.Requests = append(t.Requests, newRequest(base, "/v1/batch", `{"batch":[`+strings.Join(calls, ",")+`]}`, steps...))
+		t.Requests = append(t.Requests, newRequest(base, path, `{"batch":[`+strings.Join(calls, ",")+`]}`, steps...))
 	}
 	return t
 }

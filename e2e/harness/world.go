@@ -301,11 +301,11 @@ func (w *World) API() *url.URL {
 const maxPeople = 5000
 
 // StartPaced starts a load of so many calls a second, whether aka answers or not, until End. One person in four sends the calls in two
-// batches.
+// batches, from a browser.
 func (w *World) StartPaced(callsPerSecond float64) *Load {
 	w.Helper()
 	singles := Basic.Singles(w.API())
-	batches := Basic.Batches(w.API(), 1, []int{0, 1, 2, 3}, []int{4, 5, 6})
+	batches := Basic.DeviceBatches(w.API(), 1, []int{0, 1, 2, 3}, []int{4, 5, 6})
 	every := time.Duration(float64(time.Second) * float64(Basic.Steps()) / callsPerSecond)
 	return w.StartLoad(&Load{Traffic: []Traffic{singles, singles, singles, batches}, Connections: maxPeople, Every: every})
 }

@@ -17,7 +17,7 @@ async function tellOne(analytics, { type, integrations, ...call }) {
     case 'track':
       return analytics.track(call.event, call.properties, options)
     case 'alias':
-      // Segment's SDK takes the user that it knows for the alias's userId, whatever it is told. So it must know none.
+      // Segment's SDK takes the user that it knows for the alias's userId, whatever the page says. So it must know none.
       await analytics.reset()
       return analytics.alias(call.userId, call.previousId, options)
     default:

@@ -80,7 +80,7 @@ func TestAConfigWithMistakesIsRefusedOnThePageWithEachOfThem(t *testing.T) {
 	p.show("#/destinations")
 	p.click("#reload", "Reload")
 	p.untilShown("#reloaded[role=alert]", "destinations.kissmetrics.typ: unknown key")
-	p.untilShown("#card-kissmetrics .badge", "well")
+	p.untilShown("#card-kissmetrics .badge", "ok")
 	p.close()
 }
 
@@ -99,7 +99,7 @@ func TestADrainIsBegunAndCalledOffOnThePage(t *testing.T) {
 	if err != nil || status != http.StatusServiceUnavailable {
 		t.Errorf("while it drains a call is answered %d %v", status, err)
 	}
-	p.click("#cancel-drain", "Take calls again")
+	p.click("#cancel-drain", "Accept calls again")
 	p.untilTrue("it is called off", `!document.getElementById('drainage')`)
 	p.track("joe", "Sold")
 	p.w.Account("vero").ClearFaults()
