@@ -195,7 +195,7 @@ func (k keys) below(all []*reference.Key, name string) (found []*reference.Key) 
 	return found
 }
 
-// resolve tells whether a path leads to a key.
+// resolve reports whether a path leads to a key.
 func (k keys) resolve(names []string) bool {
 	at := k.below(append(slices.Clone(k.top), &reference.Key{Name: "settings"}), names[0])
 	for i := 1; i < len(names) && len(at) > 0; i++ {

@@ -92,7 +92,7 @@ func freePort(t *testing.T) string {
 	return fmt.Sprintf(":%d", l.Addr().(*net.TCPAddr).Port)
 }
 
-// patience is how long what was sent may take to arrive. Where the page is written anew, nobody knows what to wait for.
+// patience is how long what was sent may take to arrive. Where the page is written anew, what to wait for is unknown.
 func patience() time.Duration {
 	if *update {
 		return time.Second
@@ -154,7 +154,7 @@ func (r *reader) edit() {
 	})
 }
 
-// moveConfig has the config listen where nobody else does. The page's lines keep their numbers: what is added stands below.
+// moveConfig has the config listen at free addresses. The page's lines keep their numbers: what is added stands below.
 func (r *reader) moveConfig() {
 	if _, err := os.Stat(filepath.Join(r.dir, "config.yaml")); err != nil {
 		return // there is none yet

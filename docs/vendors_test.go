@@ -118,7 +118,7 @@ func TestThePagesOfVendorsNameWhateverIsDroppedOrRejectedThere(t *testing.T) {
 // general are the reasons that any call may be dropped for, whatever the vendor.
 var general = []adapter.Reason{
 	adapter.MissingUserID, adapter.MissingPreviousID, adapter.SameIDs, adapter.BlockedID, adapter.IDTooLong,
-	adapter.FilteredByIntegrations, adapter.FilteredBySource,
+	adapter.FilteredByIntegrations, adapter.FilteredBySource, adapter.ReversedInBrowser,
 }
 
 // reasonTable is a table of reasons on a page: those that it names, or all for which a call is dropped or dies.
@@ -142,7 +142,7 @@ func TestThePagesExplainEveryReason(t *testing.T) {
 			return "<!-- reasons: " + named + " -->\n\n| reason | what it means, and what to do |\n|---|---|\n" + rows + "\n<!-- end of reasons -->\n"
 		}))
 	}
-	everywhere := slices.Concat(general, adapter.DeadReasons, adapter.RetryReasons)
+	everywhere := slices.Concat(general, adapter.MergeReasons, adapter.DeadReasons, adapter.RetryReasons)
 	for _, reason := range slices.Concat(adapter.DropReasons, adapter.DeadReasons, adapter.RetryReasons) {
 		inREADME := slices.Contains(everywhere, reason)
 		somewhere := slices.ContainsFunc(destinations.StableTypes(), func(vendor string) bool { return said[vendor+" "+string(reason)] })
@@ -168,6 +168,8 @@ func reasonsNamed(text string) (all []adapter.Reason) {
 	switch text {
 	case "of every destination":
 		return general
+	case "of the rules of merges":
+		return adapter.MergeReasons
 	case "of dead letters":
 		return adapter.DeadReasons
 	case "of retries":

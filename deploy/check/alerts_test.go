@@ -44,7 +44,7 @@ func TestEachAlertSaysHowUrgentItIsAndWhatToDo(t *testing.T) {
 	}
 }
 
-// Both ways: a runbook of an alert that is gone is read by nobody.
+// Both ways: a runbook of an alert that is gone has no reader.
 func TestEachAlertHasItsRunbookAndAStoryInWhichItFires(t *testing.T) {
 	_, runbooks, _ := strings.Cut(read(t, "docs/operations.md"), "\n## When an alert fires\n")
 	runbooks, _, _ = strings.Cut(runbooks, "\n## ")

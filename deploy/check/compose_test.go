@@ -115,7 +115,7 @@ func TestComposeBuildsEachImageOnce(t *testing.T) {
 	}
 }
 
-// What a config takes from the environment must come from whoever starts it.
+// What a config takes from the environment must come from its operator.
 func TestComposeHandsOnWhatTheConfigReads(t *testing.T) {
 	names := regexp.MustCompile(`\$\{(\w+)`).FindAllStringSubmatch(read(t, "deploy/compose/aka.yaml"), -1)
 	if len(names) == 0 {

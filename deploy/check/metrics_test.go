@@ -314,6 +314,7 @@ func TestTheDashboardAndTheAlertsNameAkasOwnMetrics(t *testing.T) {
 
 // closer are the metrics for those who look for a cause.
 var closer = []string{
-	"aka_delivery_in_doubt_total", "aka_forgotten_calls_total", "aka_held_retries_total", "aka_merges_forgotten_total",
-	"aka_merges_remembered", "aka_routing_diagnostics_total", "aka_window_calls", "aka_withdrawn_total",
+	"aka_possibly_delivered_after_crash_total", "aka_forgotten_calls_total", "aka_blocking_dead_letter_retries_total", "aka_merges_forgotten_total", "aka_merges_ledger_lost_total",
+	"aka_merges_remembered", "aka_options_ignored_total", "aka_routing_diagnostics_total", "aka_window_calls", "aka_dead_letters_withdrawn_total",
+	"aka_dropped_kept", "aka_dropped_kept_bytes", "aka_dropped_kept_max_bytes", "aka_dropped_kept_oldest_seconds", "aka_dropped_not_kept_total", "aka_dropped_removed_total",
 }
