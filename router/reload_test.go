@@ -624,6 +624,12 @@ func (w *reloadWorld) wantEvents(name string, want ...string) {
 	}
 }
 
+// ended waits until a destination has nothing left: what a vendor has got may be in flight still.
+func (w *reloadWorld) ended(name string) {
+	w.t.Helper()
+	w.until(name+" has nothing left", func() bool { return w.backlog(name) == 0 })
+}
+
 func (w *reloadWorld) backlog(name string) float64 { return w.metric("aka_backlog_calls", name) }
 
 func (w *reloadWorld) metric(family, destination string) float64 {
