@@ -2,7 +2,7 @@
 // it learns from their results. The rule is AIMD as in Vector's ARC, with latency as in Netflix's gradient2, against a latency that
 // is measured at a lower load, as in Envoy's minRTT.
 //
-// The limit begins at 16 and doubles each round trip until the first sign of harm. Then it grows in steps, and slowly near where
+// The limit begins at 16 and grows by half each round trip until the first sign of harm. Then it grows in steps, and slowly near where
 // there was harm. Errors, timeouts and 429 lower it by a tenth, or by up to half where most exchanges fail. Latency is judged by the
 // median of a window. Where that is 1.5 times the base, the limit is halved for a window. If latency falls with it, load is the reason,
 // and the limit becomes what the base allows. If not, that latency is the new base. From time to time the base is measured so without
@@ -99,7 +99,7 @@ func (l *Limiter) start(now time.Duration) {
 	l.limit = l.clamp(Initial)
 	l.proven = l.limit
 	l.base, l.baseMeasured, l.measuring, l.failures = 0, false, measuring{}, failures{}
-	l.growth = growth{doubleBelow: math.MaxInt}
+	l.growth = growth{quickBelow: math.MaxInt}
 	l.busy, l.failures.ignored = now, now-1
 	l.measuring.due = now + measureInterval
 	l.window.restart(now, l.inFlight)
@@ -229,14 +229,22 @@ func (l *Limiter) judge(now, latency time.Duration) {
 	switch {
 	case !l.window.saturated && (l.harmful(latency) || now >= l.measuring.due):
 		l.measure(now, latency)
-	case 4*latency <= 5*l.base:
+	case !l.rose(latency):
 		l.grow(now)
 	}
 }
 
+// minRise is by how much latency must rise to say anything of the destination: less is this machine's own.
+const minRise = 5 * time.Millisecond
+
 // harmful reports whether a latency is so much above the base that three exchanges or more wait at the vendor.
 func (l *Limiter) harmful(latency time.Duration) bool {
-	return 2*latency > 3*l.base && time.Duration(l.limit)*(latency-l.base) >= 3*latency
+	return 2*latency > 3*l.base && latency-l.base >= minRise && time.Duration(l.limit)*(latency-l.base) >= 3*latency
+}
+
+// rose reports whether a latency is above the base.
+func (l *Limiter) rose(latency time.Duration) bool {
+	return 4*latency > 5*l.base && latency-l.base >= minRise
 }
 
 // clamp keeps a limit within the options.
@@ -254,7 +262,7 @@ func (l *Limiter) set(now time.Duration, limit int, why Why) {
 // idleAfter is how long less than half of the limit must be in flight for the limit to be lowered.
 const idleAfter = time.Minute
 
-// idle halves a limit that was not used, once for each time: it says nothing any more. It may double back to about what it was.
+// idle halves a limit that was not used, once for each time: it says nothing any more. It may quickly grow back to about what it was.
 func (l *Limiter) idle(now time.Duration) {
 	l.abandonMeasuring()
 	limit := l.limit
@@ -266,6 +274,6 @@ func (l *Limiter) idle(now time.Duration) {
 	if limit >= l.limit {
 		return
 	}
-	l.growth.doubleBelow = max(l.growth.doubleBelow, 3*l.limit/4)
+	l.growth.quickBelow = max(l.growth.quickBelow, 3*l.limit/4)
 	l.set(now, limit, Idle)
 }

@@ -65,17 +65,17 @@ func TestNew_BeginsAtSixteenWithinTheBounds(t *testing.T) {
 	}
 }
 
-func TestGrow_DoublesEachRoundTripUpToMax(t *testing.T) {
+func TestGrow_ByHalfEachRoundTripUpToMax(t *testing.T) {
 	h := newHarness(t, Options{Min: 1, Max: 100})
-	for _, want := range []int{16, 32, 64, 100, 100} {
+	for _, want := range []int{16, 24, 36, 54, 81, 100, 100} {
 		if h.limit() != want {
 			t.Fatalf("limit %d, want %d", h.limit(), want)
 		}
 		h.rounds(1, -1, 100*ms, OK)
 	}
 	h.want(100, Growth)
-	if got := h.limiter.Status(h.at()).Counts[Growth]; got != 3 {
-		t.Errorf("grew %d times, want 3", got)
+	if got := h.limiter.Status(h.at()).Counts[Growth]; got != 5 {
+		t.Errorf("grew %d times, want 5", got)
 	}
 }
 
@@ -98,13 +98,13 @@ func TestGrow_NotByA4xx(t *testing.T) {
 func TestFailed_LowersOncePerRoundTrip(t *testing.T) {
 	for outcome, why := range map[Outcome]Why{Failed: Errors, Throttled: Throttling} {
 		h := newHarness(t, Options{Min: 1, Max: 1024, FixedRate: true})
-		h.rounds(2, -1, 100*ms, OK)
-		tickets := h.begin(64)
+		h.rounds(4, -1, 100*ms, OK)
+		tickets := h.begin(-1)
 		h.now += 100 * ms
 		h.end(tickets[:20], Result{Outcome: OK, Latency: 100 * ms})
 		h.end(tickets[20:25], Result{Outcome: outcome})
 		h.end(tickets[25:], Result{Outcome: OK, Latency: 100 * ms})
-		h.want(58, why)
+		h.want(73, why)
 	}
 }
 
@@ -112,9 +112,9 @@ func TestFailed_HalvesWhenAllFail(t *testing.T) {
 	h := newHarness(t, Options{Min: 1, Max: 1024})
 	h.rounds(2, -1, 100*ms, OK)
 	h.rounds(1, -1, 10*time.Second, TimedOut)
-	h.want(32, Errors)
+	h.want(18, Errors)
 	h.rounds(1, -1, 10*time.Second, TimedOut)
-	h.want(16, Errors)
+	h.want(9, Errors)
 	h.rounds(20, -1, 10*time.Second, TimedOut)
 	if h.limit() > 2 {
 		t.Errorf("limit %d after 20 rounds without an answer", h.limit())
@@ -128,6 +128,35 @@ func TestFailed_AStrayTimeoutIsNoHarm(t *testing.T) {
 		stray := h.begin(1)
 		h.rounds(100, -1, 100*ms, OK)
 		h.end(stray, Result{Outcome: TimedOut})
+	}
+	h.want(64, Growth)
+}
+
+// Two exchanges that come closer to each other than they left are a bucket's 429, whatever the rate.
+func TestThrottled_OneAloneAmongManyLowersNothing(t *testing.T) {
+	h := newHarness(t, Options{Min: 1, Max: 256})
+	throttle(h)
+	h.rounds(500, 1, 20*ms, OK)
+	before := h.limiter.Status(h.at()).Rate
+	h.rounds(1, 1, 100*ms, Throttled)
+	if rate := h.limiter.Status(h.at()).Rate; rate != before {
+		t.Errorf("one 429 among 500 makes %.1f/s of %.1f/s", rate, before)
+	}
+	h.rounds(50, 1, 20*ms, OK)
+	h.rounds(1, 1, 100*ms, Throttled)
+	if rate := h.limiter.Status(h.at()).Rate; rate >= before {
+		t.Errorf("a second one a second later: %.1f/s as before", rate)
+	}
+}
+
+func TestLatency_ThatRisesByMillisecondsIsThisMachines(t *testing.T) {
+	h := newHarness(t, Options{Min: 1, Max: 64})
+	for range 100 {
+		tickets := h.begin(-1)
+		latency := time.Duration(len(tickets)) * 60 * time.Microsecond
+		h.now += latency
+		h.end(tickets, Result{Outcome: OK, Latency: latency})
+		h.now += 10 * ms
 	}
 	h.want(64, Growth)
 }
@@ -146,7 +175,7 @@ func TestThrottled_DoesNotLowerTheLimitBelowWhatTheRateNeeds(t *testing.T) {
 
 func TestLatency_ThatIsHighIsNoHarm(t *testing.T) {
 	h := newHarness(t, Options{Min: 1, Max: 256})
-	h.rounds(6, -1, 3*time.Second, OK)
+	h.rounds(7, -1, 3*time.Second, OK)
 	h.want(256, Growth)
 }
 
@@ -189,9 +218,9 @@ func TestSaturated_LatencyDoesNotCount(t *testing.T) {
 	h.rounds(2, -1, 100*ms, OK)
 	h.limiter.SetSaturated(true)
 	h.rounds(5, -1, time.Second, OK)
-	h.want(64, Growth)
+	h.want(36, Growth)
 	h.rounds(1, -1, 110*ms, OK)
-	h.want(128, Growth) // that the vendor is as fast as ever is true all the same
+	h.want(54, Growth) // that the vendor is as fast as ever is true all the same
 	h.limiter.SetSaturated(false)
 	if s := h.limiter.Status(h.at()); s.Base != 100*ms {
 		t.Errorf("base %v", s.Base)
@@ -200,19 +229,19 @@ func TestSaturated_LatencyDoesNotCount(t *testing.T) {
 
 func TestIdle_HalvesALimitThatIsNotUsed(t *testing.T) {
 	h := newHarness(t, Options{Min: 1, Max: 256})
-	h.rounds(5, -1, 100*ms, OK)
+	h.rounds(8, -1, 100*ms, OK)
 	h.rounds(700, 1, 100*ms, OK)
 	h.want(128, Idle)
 	h.now += time.Hour
 	h.rounds(1, 1, 100*ms, OK)
 	h.want(16, Idle)
-	h.rounds(4, -1, 100*ms, OK)
+	h.rounds(7, -1, 100*ms, OK)
 	h.want(256, Growth)
 }
 
 func TestReset_BeginsAnewAndKeepsWhatIsInFlight(t *testing.T) {
 	h := newHarness(t, Options{Min: 1, Max: 256})
-	h.rounds(5, -1, 100*ms, OK)
+	h.rounds(8, -1, 100*ms, OK)
 	tickets := h.begin(-1)
 	h.now += ms
 	h.limiter.Reset(h.at())
@@ -225,7 +254,7 @@ func TestReset_BeginsAnewAndKeepsWhatIsInFlight(t *testing.T) {
 	h.end(tickets, Result{Outcome: Failed})
 	h.want(16, Start)
 	h.rounds(1, -1, 100*ms, OK)
-	h.want(32, Growth)
+	h.want(24, Growth)
 }
 
 // throttle makes a limiter learn a rate.
@@ -372,8 +401,8 @@ func TestIsBeyond_IsWhatIsMoreAtOnceThanHasGoneWell(t *testing.T) {
 	h.now += 100 * ms
 	h.end(tickets, Result{Outcome: OK, Latency: 100 * ms})
 	tickets = h.begin(-1)
-	if n := beyond(tickets); len(tickets) != 32 || n != 16 {
-		t.Errorf("after doubling %d of %d are", n, len(tickets))
+	if n := beyond(tickets); len(tickets) != 24 || n != 8 {
+		t.Errorf("after growing %d of %d are", n, len(tickets))
 	}
 	h.end(tickets, Result{Outcome: Neutral})
 	h.limiter.Reset(h.at())

@@ -4,8 +4,8 @@ import "time"
 
 // growth is how the limit grows.
 type growth struct {
-	doubleBelow int // 0 once there was harm
-	step        int // by which it grew last
+	quickBelow int // 0 once there was harm
+	step       int // by which it grew last
 	// ceiling is the limit at which there was harm last. Near it the limit grows by one step per pace, which is at least how long the
 	// failures took that told of the harm, and doubles when there is harm again.
 	ceiling int
@@ -18,12 +18,13 @@ const (
 	maxPace = time.Minute
 )
 
-// grow doubles the limit where there was no harm yet. Else each step is one more than the one before, up to an eighth of the limit.
+// grow adds half of the limit where there was no harm yet: to double it would send a vendor that counts by the second more than it can
+// take before its first 429 is back. Else each step is one more than the one before, up to an eighth of the limit.
 func (l *Limiter) grow(now time.Duration) {
 	g := &l.growth
 	switch {
-	case l.limit < g.doubleBelow:
-		g.step = l.limit
+	case l.limit < g.quickBelow:
+		g.step = l.limit / 2
 	case !g.near(l.limit):
 		g.step = min(g.step+1, max(1, l.limit/8))
 	case now-g.at < g.pace:
@@ -185,7 +186,7 @@ func (l *Limiter) measured(now, latency time.Duration) {
 		m.due = now + max(measureInterval, measureTrips*latency)
 	}
 	l.abandonMeasuring()
-	if 4*m.before > 5*l.base {
+	if l.rose(m.before) {
 		l.growth.harm(now, m.from)
 		l.lower(now, int(int64(m.from)*int64(l.base)/int64(m.before)), Latency)
 	}

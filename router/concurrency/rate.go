@@ -7,7 +7,7 @@ import (
 
 // rate is how many exchanges may begin per second. There is none until the first 429.
 //
-// On a 429 it becomes a little less than what passes. Then it grows by 1% after 30s, by 2% after 30s more, and so on, as long as it is
+// On a 429 it becomes a little less than what passes, unless that is one alone among many. Then it grows by 1% after 30s, by 2% after 30s more, and so on, as long as it is
 // what holds exchanges back. A first 429 may come before there is anything to measure: a vendor that allows no bursts says 429 to the
 // first exchanges, whatever its rate. Then the rate is searched for: doubled until the next 429, and between the two from then on.
 //
@@ -25,9 +25,13 @@ type rate struct {
 	cut       float64       // the part by which it was lowered last for want of a measurement
 	trip      time.Duration // about a round trip
 	count     int           // of what passed before the first 429
-	began     time.Duration // when an exchange began last
+	last      time.Duration // when an exchange began last
+	began     time.Duration // the same, since there is a rate
 	low, high float64       // in a search: what passed, and what did not
 	successes successes
+	// throttledAt is when the last 429 came, and pauses whether nothing began for a while after one: each costs that much.
+	throttledAt time.Duration
+	pauses      bool
 
 	left  int // what remains of a quota
 	until time.Duration
@@ -59,6 +63,8 @@ const (
 	searchFrom = 4
 	searched   = 1.06
 	maxLag     = 2 * time.Millisecond
+	// enoughForStray is how many must have passed in five seconds for one 429 among them to say nothing.
+	enoughForStray = 150
 )
 
 // ready reports whether an exchange may begin.
@@ -92,6 +98,8 @@ func (r *rate) opens(now time.Duration) time.Duration {
 func (r *rate) begin(now time.Duration) {
 	r.left--
 	r.successes.start(now)
+	r.pauses = r.pauses || r.perSecond > 0 && now-r.last > shortWait && r.throttledAt >= r.last
+	r.last = now
 	if r.perSecond == 0 {
 		return
 	}
@@ -153,7 +161,8 @@ func (r *rate) throttled(now, began, trip time.Duration) {
 	if began < r.lowered || r.state == waiting {
 		return // it belongs to a burst that was counted
 	}
-	r.trip, r.percent = trip, 0
+	last := r.throttledAt
+	r.trip, r.percent, r.throttledAt = trip, 0, now
 	switch r.state {
 	case none:
 		r.wait(now)
@@ -161,17 +170,35 @@ func (r *rate) throttled(now, began, trip time.Duration) {
 	case doubling, narrowing:
 		r.search(now, began)
 	default:
-		r.reduce(now)
+		if !r.isStray(now, last) {
+			r.reduce(now)
+		}
 	}
 	r.next = max(r.next, now+r.interval())
 }
 
-// reduce lowers a rate to what passed since it was guessed. Where that is too short a time, each cut is twice the one before.
+// isStray reports whether a 429 is the only one in five seconds in which many passed, last being when the one before came: a timer
+// or the network was late, and two exchanges came too soon after each other for a vendor that allows no bursts. It puts off the next
+// growth. No 429 is one where the vendor asks for a long pause each time.
+func (r *rate) isStray(now, last time.Duration) bool {
+	if r.pauses || now-last < horizon || now-r.since < horizon || r.successes.sum(now, horizon) < enoughForStray {
+		return false
+	}
+	r.changed, r.used = now, false
+	return true
+}
+
+// reduce lowers a rate to what passed since it was guessed. Where that is too short a time, each cut is twice the one before, but
+// a second cut within a second is down to what passed in it: a vendor that counts by the second says 429 until that is over.
 func (r *rate) reduce(now time.Duration) {
 	known := now - r.since - r.trip // what passed in the first round trip began before
 	if known < second {
 		r.cut = min(max(1-margin, 2*r.cut), maxCut)
-		r.set(now, r.perSecond*(1-r.cut))
+		cut := r.perSecond * (1 - r.cut)
+		if now-r.lowered < second {
+			cut = max(cut, margin*min(r.perSecond, r.successes.perSecond(now, second)))
+		}
+		r.set(now, cut)
 		return
 	}
 	if known >= horizon {

@@ -164,16 +164,16 @@ func changing() []shape {
 	}
 }
 
-// caps are vendors that take 50 a second. What is in flight when the first 429 comes is lost: up to 64 exchanges where the vendor
-// counts by the second, which are more than 1% of those of two minutes. Where it allows no bursts, the search takes the first
-// seconds. A short Retry-After is the exchange's, so it changes nothing here.
+// caps are vendors that take 50 a second. What is in flight when the first 429 comes is refused: up to 36 exchanges where the vendor
+// counts by the second, less than 1% of those of two minutes. Where it allows no bursts, the search takes the first seconds. A short
+// Retry-After is the exchange's, so it changes nothing here.
 func caps() []shape {
 	kinds := []struct {
 		name   string
 		vendor capped
 		whole  bounds // two minutes, with the beginning
 	}{
-		{"by the second", capped{windows: true}, bounds{perSecond: 0.95 * 50, throttled: 0.015}},
+		{"by the second", capped{windows: true}, bounds{perSecond: 0.95 * 50, throttled: 0.01}},
 		{"bucket of 0", capped{}, bounds{perSecond: 0.94 * 50, throttled: 0.01}},
 		{"bucket of 10", capped{burst: 10}, bounds{perSecond: 0.95 * 50, throttled: 0.01}},
 	}
