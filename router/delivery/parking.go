@@ -167,7 +167,7 @@ func (k *parking) sweepSoon(now time.Time) {
 	}
 }
 
-// tick is called every saveInterval.
+// tick is called with the pipeline's ticks.
 func (k *parking) tick(now time.Time) {
 	k.sweep(now)
 	k.parkStragglers(now)

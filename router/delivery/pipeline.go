@@ -300,7 +300,7 @@ func (p *Pipeline) Floor() uint64 { return p.checkpoint.floor.Load() }
 func (p *Pipeline) loop(ctx context.Context) {
 	defer close(p.stopped)
 	defer close(p.dispatcher.work)
-	tick := time.NewTicker(saveInterval)
+	tick := newTicker()
 	defer tick.Stop()
 	alarm := alarm{timer: time.NewTimer(time.Hour)}
 	defer alarm.timer.Stop()
@@ -316,6 +316,7 @@ func (p *Pipeline) loop(ctx context.Context) {
 		if len(p.intake.current) > 0 {
 			incoming = nil // the window is full
 		}
+		happened := true
 		select {
 		case next := <-incoming:
 			p.intake.begin(next)
@@ -332,10 +333,15 @@ func (p *Pipeline) loop(ctx context.Context) {
 		case <-p.nudged:
 			p.showState()
 		case <-alarm.timer.C:
-			alarm.at = time.Time{}
+			alarm.at, happened = time.Time{}, false
 		case <-tick.C:
 			p.tick(time.Now())
+			tick.ticked()
+			happened = false
 		case <-ctx.Done():
+		}
+		if happened || p.checkpoint.unsaved {
+			tick.happened()
 		}
 	}
 	p.finishInFlight()
@@ -343,7 +349,7 @@ func (p *Pipeline) loop(ctx context.Context) {
 	p.checkpoint.saveLast(!p.leavesPossiblyDelivered())
 }
 
-// tick does what is due every saveInterval.
+// tick does what is due every saveInterval, and less often while nothing happens.
 func (p *Pipeline) tick(now time.Time) {
 	p.checkpoint.saveSoon()
 	p.metrics.pace.show(p.dispatcher.adaptive.Status(now))

@@ -57,3 +57,28 @@ func (a *alarm) set(at, now time.Time) {
 	a.at = at
 	a.timer.Reset(max(at.Sub(now), 0))
 }
+
+// maxTickGap is the longest time between two ticks.
+const maxTickGap = 4 * time.Second
+
+// ticker ticks every saveInterval. While nothing happens it takes its time, up to maxTickGap: what is left then, such as calls
+// that are getting too old, has no hurry.
+type ticker struct {
+	*time.Ticker
+	gap time.Duration
+}
+
+func newTicker() *ticker { return &ticker{time.NewTicker(saveInterval), saveInterval} }
+
+// ticked doubles the time until the next tick.
+func (t *ticker) ticked() { t.set(min(2*t.gap, maxTickGap)) }
+
+// happened has the next tick come within saveInterval.
+func (t *ticker) happened() { t.set(saveInterval) }
+
+func (t *ticker) set(gap time.Duration) {
+	if gap != t.gap {
+		t.gap = gap
+		t.Reset(gap)
+	}
+}
