@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -21,13 +22,7 @@ const (
 func deliver(name string, s setup) func(*bench) {
 	return func(b *bench) {
 		w := startWorld(b, s)
-		batches := aliasBatches
-		if s.mixed {
-			batches = mixedBatches
-		}
-		if s.device {
-			batches = deviceBatches
-		}
+		batches := s.batches()
 		calls := max(b.deliveries/s.destinations/batchCalls, 1) * batchCalls
 		w.People.Store(elsewhere)
 		kept := w.flood(batches(w.base, toNoVendor), calls, 0)
@@ -36,6 +31,29 @@ func deliver(name string, s setup) func(*bench) {
 		w.profiled("deliver "+name, func() { sent = w.flood(batches(w.base, ""), calls, calls*s.destinations) })
 		w.reportDeliver(name, kept, sent)
 		w.Stop()
+	}
+}
+
+// batches makes the calls of a world.
+func (s *setup) batches() trafficMaker {
+	switch {
+	case s.device:
+		return deviceBatches
+	case s.mixed:
+		return mixedBatches
+	case s.workload != "":
+		return workloadBatches(workloads[s.workload])
+	}
+	return aliasBatches
+}
+
+// deliverBatches measures tracks of 400 bytes and of a kilobyte to vendors that take many in one request.
+func deliverBatches(destinations int) func(*bench) {
+	return func(b *bench) {
+		for _, size := range []struct{ name, workload string }{{"400 B", "small-tracks"}, {"1 KB", "tracks"}} {
+			name := fmt.Sprintf("batches of %s, %d Mixpanel", size.name, destinations)
+			deliver(name, setup{destinations: destinations, workload: size.workload, of: &importing})(b)
+		}
 	}
 }
 
@@ -74,7 +92,7 @@ func (w *world) reportDeliver(name string, kept, sent flood) {
 		CPU: per100k(sent.aka-kept.aka, deliveries), KeepCPU: per100k(kept.aka, kept.accept.Calls),
 		SinkCPU: per100k(sent.sink, deliveries), RSS: w.memory().Now >> 20,
 	}
-	if !w.setup.mixed {
+	if !w.setup.mixed && w.setup.of == nil {
 		bare := w.runBare(all, deliveries, min(concurrency*len(all), 64))
 		row.BareCPU, row.OfBare = per100k(bare.CPU, deliveries), float64(sent.aka-kept.aka)/float64(bare.CPU)
 	}

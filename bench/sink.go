@@ -77,7 +77,7 @@ var errFlag = errors.New("unknown")
 func serveSink(args []string) error {
 	flags := flag.NewFlagSet("sink", flag.ContinueOnError)
 	listen := flags.String("listen", "127.0.0.1:0", "where")
-	workloadName := flags.String("workload", "alias", "what each person does: alias, mixed, identities or tracks")
+	workloadName := flags.String("workload", "alias", "what each person does: alias, mixed, identities, tracks or small-tracks")
 	chain := flags.Int("chain", 0, "how many calls each failing person has; they are answered 503 until /recover")
 	if err := flags.Parse(args); err != nil {
 		return err

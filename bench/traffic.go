@@ -97,9 +97,17 @@ func tracksWorkload(integrations string) *harness.Workload {
 	}}
 }
 
+// smallTracksWorkload is the same by calls of some 400 bytes.
+func smallTracksWorkload(integrations string) *harness.Workload {
+	return &harness.Workload{Kinds: []string{"track", "track", "track", "track"}, Ranks: []int{0, 0, 0, 0}, Call: func(person, step int) string {
+		return fmt.Sprintf(`{"type":"track","messageId":"%s","userId":"%s","event":"Order Viewed","properties":{"step":%q,"total":27.5},"context":%s%s}`,
+			harness.MessageID(person, step), harness.NewID(person), harness.Mark(person, step), contextJSON, integrations)
+	}}
+}
+
 // workloads are what people do, by the names that a sink knows.
 var workloads = map[string]func(integrations string) *harness.Workload{
-	"alias": aliasWorkload, "mixed": mixedWorkload, "identities": identitiesWorkload, "tracks": tracksWorkload,
+	"alias": aliasWorkload, "mixed": mixedWorkload, "identities": identitiesWorkload, "tracks": tracksWorkload, "small-tracks": smallTracksWorkload,
 }
 
 // wideContext is what browsers send.
@@ -115,6 +123,14 @@ func mixed(base *url.URL, integrations string) harness.Traffic {
 // mixedBatches is ten people's calls per request.
 func mixedBatches(base *url.URL, integrations string) harness.Traffic {
 	return mixedWorkload(integrations).Batches(base, batchCalls/len(mixedKinds))
+}
+
+// workloadBatches is a hundred calls of a workload per request.
+func workloadBatches(of func(integrations string) *harness.Workload) trafficMaker {
+	return func(base *url.URL, integrations string) harness.Traffic {
+		w := of(integrations)
+		return w.Batches(base, batchCalls/w.Steps())
+	}
 }
 
 // deviceBatches is the same as browsers send it, with the clocks of their pages.

@@ -19,6 +19,9 @@ var vendorTypes = []harness.Destination{
 	{Vendor: "mixpanel", Settings: "token: bench, id_merge: original, alias_strategy: create_alias"},
 }
 
+// importing is a destination that sends tracks in batches.
+var importing = vendorTypes[2]
+
 // world is an aka with its journal, and the sink that it sends to; or another server, and its sink.
 type world struct {
 	*harness.World
@@ -34,6 +37,8 @@ type world struct {
 // setup is what a world is like.
 type setup struct {
 	destinations int
+	// of is what all of them are; nil is each type in turn.
+	of *harness.Destination
 	// shapes are how the first of them behave, and bare how the sink does to the bare client. The others answer at once.
 	shapes []shape
 	bare   shape
@@ -55,6 +60,9 @@ func newWorld(b *bench, s setup) *world {
 	var all []harness.Destination
 	for i := range s.destinations {
 		d := vendorTypes[i%len(vendorTypes)]
+		if s.of != nil {
+			d = *s.of
+		}
 		d.More = s.destination
 		d.Name = fmt.Sprintf("%s-%d", d.Vendor, i)
 		all = append(all, d)
