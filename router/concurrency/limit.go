@@ -169,7 +169,7 @@ func (l *Limiter) measure(now, latency time.Duration) {
 }
 
 // measured goes on while halving the limit makes the latency fall. The last latency is the base, and by Little's law the limit is
-// what is in flight when it is all that an exchange takes.
+// what is in flight when that and minRise is all that an exchange takes.
 func (l *Limiter) measured(now, latency time.Duration) {
 	m := &l.measuring
 	// A base that was measured need not be measured again to know that load was the reason.
@@ -188,7 +188,7 @@ func (l *Limiter) measured(now, latency time.Duration) {
 	l.abandonMeasuring()
 	if l.rose(m.before) {
 		l.growth.harm(now, m.from)
-		l.lower(now, int(int64(m.from)*int64(l.base)/int64(m.before)), Latency)
+		l.lower(now, int(int64(m.from)*int64(l.base+minRise)/int64(m.before)), Latency)
 	}
 }
 

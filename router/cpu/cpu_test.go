@@ -23,7 +23,7 @@ func TestWhatCountsAsSaturated(t *testing.T) {
 		"a machine that began anew":   {0, usage{1, 2}, false},
 		"no time of the machine went": {0, start.machine, false},
 	} {
-		now := sample{start.at.Add(time.Second), start.process + c.process, 2, c.machine}
+		now := sample{start.at.Add(time.Second), start.process + c.process, 2, c.machine, waits{}}
 		if got := now.isSaturatedSince(start); got != c.want {
 			t.Errorf("%s: %t", name, got)
 		}
