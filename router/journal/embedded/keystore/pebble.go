@@ -15,7 +15,7 @@ import (
 // What a store may use. The records of a journal are few and small; most writes change the same keys again and again.
 const (
 	cacheBytes       = 8 << 20
-	memTableBytes    = 2 << 20 // a WAL grows to about as much
+	memTableBytes    = 4 << 20 // a WAL grows to about as much
 	manifestMaxBytes = 1 << 20
 	maxOpenFiles     = 256
 )
@@ -37,7 +37,7 @@ func (o Options) pebble(fs vfs.FS) *pebble.Options {
 		MaxManifestFileSize:   manifestMaxBytes,
 		MaxOpenFiles:          maxOpenFiles,
 		L0CompactionThreshold: 2,
-		LBaseMaxBytes:         1 << 20, // so that deletes soon meet what they delete
+		LBaseMaxBytes:         2 << 20, // so that deletes soon meet what they delete
 	}
 	p.Experimental.FileCacheShards = 1
 	p.Experimental.EnableColumnarBlocks = func() bool { return true }
