@@ -17,6 +17,9 @@ type work struct {
 	name        string
 	traffic     trafficMaker
 	connections int
+	// ofEmpty is the goal of the share of the empty handler's requests, and overSync that of the p50 in milliseconds, beyond one write
+	// and fsync. 0 is none.
+	ofEmpty, overSync float64
 }
 
 // accept measures taking calls that no destination wants: what it costs to keep and to read them.
@@ -37,7 +40,7 @@ func acceptTen(b *bench) {
 		w := startWorld(b, setup{destinations: n})
 		contenders = append(contenders, w.contender(fmt.Sprintf("alias, 256 connections, %d destinations", n), toNoVendor))
 	}
-	b.race(work{"", aliases, 256}, contenders...)
+	b.race(work{traffic: aliases, connections: 256}, contenders...)
 }
 
 // contender is a server that takes calls in turn with others.
@@ -70,7 +73,7 @@ func (b *bench) race(of work, contenders ...*contender) {
 		}
 	}
 	for _, c := range contenders {
-		c.report(b, empty)
+		c.report(b, of, empty)
 	}
 }
 
@@ -106,7 +109,7 @@ func (c *contender) journaled() (j journaled) {
 	return j
 }
 
-func (c *contender) report(b *bench, empty *contender) {
+func (c *contender) report(b *bench, of work, empty *contender) {
 	row := Accept{
 		Name: c.name, Requests: c.sum.Rate(), Calls: c.sum.CallRate(), OfEmpty: c.sum.Rate() / empty.sum.Rate(), EmptyRequests: empty.sum.Rate(), Refused: c.sum.Refused,
 		P50: ms(c.sum.Quantile(.5)), P99: ms(c.sum.Quantile(.99)), P999: ms(c.sum.Quantile(.999)),
@@ -118,6 +121,10 @@ func (c *contender) report(b *bench, empty *contender) {
 		}
 		row.RSS = c.world.memory().Now >> 20
 		row.compareDisk(c, empty)
+		row.OfEmptyGoal = b.goal(of.ofEmpty)
+		if of.overSync > 0 {
+			row.P50Goal = b.goal(row.Sync + of.overSync)
+		}
 	}
 	b.report.Accept = append(b.report.Accept, row)
 }

@@ -26,6 +26,7 @@ func backlog(calls func(*bench) int) func(*bench) {
 		w, row := newBacklog(b, calls(b))
 		w.takeAway(row)
 		if row.Calls >= b.calls {
+			row.RSSGoal = b.goalBehind(row.Calls)
 			w.acceptBehind()
 			row.Calls = int(w.People.Load())
 		}
@@ -57,7 +58,7 @@ func (w *world) acceptBehind() {
 	// What fills the memory of a destination that is away is taken before.
 	none, row := newBacklog(w.b, min(awayCalls, w.b.calls))
 	none.fill(aliasBatches(none.base, ""), row.Calls)
-	w.b.race(work{"", aliases, 256},
+	w.b.race(work{traffic: aliases, connections: 256},
 		none.contender(fmt.Sprintf("alias, 256 connections, %d calls behind", none.People.Load()), ""),
 		w.contender(fmt.Sprintf("alias, 256 connections, %d calls behind", w.People.Load()), ""))
 	none.close()
@@ -113,6 +114,6 @@ func start(b *bench) {
 	w := newWorld(b, setup{destinations: backlogDestinations})
 	took := w.start()
 	b.report.Backlog = append(b.report.Backlog, Backlog{
-		Name: "an empty journal", Destinations: backlogDestinations, Start: took.Seconds(), RSSAfterStart: w.memory().Now >> 20,
+		Name: "an empty journal", Destinations: backlogDestinations, Start: took.Seconds(), RSSAfterStart: w.memory().Now >> 20, RSSAfterStartGoal: b.goal(idleGoal),
 	})
 }

@@ -93,6 +93,7 @@ func (w *world) reportDeliver(name string, kept, sent flood) {
 		SinkCPU: per100k(sent.sink, deliveries), RSS: w.memory().Now >> 20,
 	}
 	if !w.setup.mixed && w.setup.of == nil {
+		row.OfBareGoal = w.b.goal(w.setup.ofBare)
 		bare := w.runBare(all, deliveries, min(concurrency*len(all), 64))
 		row.BareCPU, row.OfBare = per100k(bare.CPU, deliveries), float64(sent.aka-kept.aka)/float64(bare.CPU)
 	}

@@ -15,6 +15,8 @@ type heldPeople struct {
 	people, calls int // of each
 	// mayLeave has them delivered for so long only as a backlog is.
 	mayLeave bool
+	// memory is the goal of the memory in MiB, 0 for none.
+	memory float64
 	// maxCalls is max_calls of the quarantine, 0 for the default.
 	maxCalls int
 }
@@ -22,8 +24,10 @@ type heldPeople struct {
 var (
 	noneHeld     = func(*bench) heldPeople { return heldPeople{} }
 	oneHeld      = func(b *bench) heldPeople { return heldPeople{people: 1, calls: wholeBatches(b.calls / 20)} }
-	oneHeldLarge = func(b *bench) heldPeople { return heldPeople{people: 1, calls: wholeBatches(b.calls), mayLeave: true} }
-	manyHeld     = func(b *bench) heldPeople { return heldPeople{people: max(b.calls/100, 10), calls: manyBehind} }
+	oneHeldLarge = func(b *bench) heldPeople {
+		return heldPeople{people: 1, calls: wholeBatches(b.calls), mayLeave: true, memory: b.goalBehind(b.calls)}
+	}
+	manyHeld = func(b *bench) heldPeople { return heldPeople{people: max(b.calls/100, 10), calls: manyBehind} }
 	// heldOverBound has twice as many calls as may wait.
 	heldOverBound = func(b *bench) heldPeople {
 		each := wholeBatches(b.calls / 20 / 50)
@@ -60,7 +64,7 @@ func held(of func(*bench) heldPeople) func(*bench) {
 			more = fmt.Sprintf("merges: { new_user_grace: 0s, quarantine: { max_calls: %d } }", h.maxCalls)
 		}
 		w := startWorld(b, setup{destinations: 1, mixed: true, chain: max(h.calls, 1), more: more})
-		row := Blocked{Name: h.String(), Window: defaultWindow}
+		row := Blocked{Name: h.String(), Window: defaultWindow, RSSGoal: h.memory}
 		_, err := fetch(w.Ctx, w.sink.said+"/recover") // it refuses nothing
 		harness.Check(w, err)
 		w.introduce(h)

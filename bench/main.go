@@ -28,14 +28,15 @@ type scenario = harness.Scenario[*bench]
 // scenarios are all there are, in the order in which they run.
 var scenarios = []scenario{
 	{Name: "accept-single", Does: "single aliases that no destination wants, kept and read", Run: accept(singleAliases...)},
-	{Name: "accept-mixed", Does: "mixed traffic, one call per request", Run: accept(work{"mixed, 256 connections", mixed, 256})},
+	{Name: "accept-mixed", Does: "mixed traffic, one call per request", Run: accept(work{name: "mixed, 256 connections", traffic: mixed, connections: 256})},
 	{Name: "accept-batch", Does: "batches of a hundred calls", Run: accept(
-		work{"alias batches, 32 connections", aliasBatches, 32}, work{"mixed batches, 32 connections", mixedBatches, 32},
-		work{"mixed batches, gzip, 32 connections", zippedBatches, 32})},
+		work{name: "alias batches, 32 connections", traffic: aliasBatches, connections: 32},
+		work{name: "mixed batches, 32 connections", traffic: mixedBatches, connections: 32},
+		work{name: "mixed batches, gzip, 32 connections", traffic: zippedBatches, connections: 32})},
 	{Name: "accept-10", Does: "aliases that one destination reads, and that ten do", Run: acceptTen},
 	{Name: "deliver-1", Does: "aliases to one destination that takes one call per request", Run: deliver("alias, 1 destination", setup{destinations: 1})},
-	{Name: "deliver-3", Does: "aliases to three destinations", Run: deliver("alias, 3 destinations", setup{destinations: 3})},
-	{Name: "deliver-10", Does: "aliases to ten destinations", Run: deliver("alias, 10 destinations", setup{destinations: 10})},
+	{Name: "deliver-3", Does: "aliases to three destinations", Run: deliver("alias, 3 destinations", setup{destinations: 3, ofBare: bareGoal})},
+	{Name: "deliver-10", Does: "aliases to ten destinations", Run: deliver("alias, 10 destinations", setup{destinations: 10, ofBare: bareGoal})},
 	{Name: "deliver-mixed", Does: "mixed traffic to three destinations, one of which takes batches", Run: deliver("mixed, 3 destinations", setup{destinations: 3, mixed: true})},
 	{Name: "batch-1", Does: "tracks to one Mixpanel that takes up to 2,000 in one gzipped request", Run: deliverBatches(1)},
 	{Name: "batch-3", Does: "the same to three", Run: deliverBatches(3)},
@@ -76,7 +77,9 @@ var scenarios = []scenario{
 }
 
 var singleAliases = []work{
-	{"alias, 1 connection", aliases, 1}, {"alias, 32 connections", aliases, 32}, {"alias, 256 connections", aliases, 256},
+	{name: "alias, 1 connection", traffic: aliases, connections: 1, overSync: overSync},
+	{name: "alias, 32 connections", traffic: aliases, connections: 32, ofEmpty: ofEmptyAt32},
+	{name: "alias, 256 connections", traffic: aliases, connections: 256, ofEmpty: ofEmptyAt256},
 }
 
 // options are the flags.

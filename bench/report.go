@@ -35,11 +35,14 @@ type Accept struct {
 	Calls    float64 `json:"calls_per_s"`
 	// OfEmpty is the share of EmptyRequests, which an empty handler took in the same run, per second.
 	OfEmpty       float64 `json:"of_empty"`
+	OfEmptyGoal   float64 `json:"of_empty_goal"`
 	EmptyRequests float64 `json:"empty_requests_per_s"`
 	Refused       int     `json:"refused"`
 	P50           float64 `json:"p50_ms"`
-	P99           float64 `json:"p99_ms"`
-	P999          float64 `json:"p999_ms"`
+	// P50Goal is Sync and a little; 0 is no goal, as with all of them.
+	P50Goal float64 `json:"p50_ms_goal"`
+	P99     float64 `json:"p99_ms"`
+	P999    float64 `json:"p999_ms"`
 	// Limit is 4 times the empty handler's p99 and one write and fsync of such a frame.
 	Limit    float64 `json:"p99_limit_ms"`
 	CPU      float64 `json:"cpu_s_per_100k_calls"`
@@ -53,6 +56,13 @@ type Accept struct {
 	RSS           int64   `json:"rss_mib"`
 }
 
+func (a *Accept) missed() []string {
+	m := misses{row: a.Name}
+	m.atLeast("%.0f %% of the empty handler's requests, at least %.0f %%", 100*a.OfEmpty, 100*a.OfEmptyGoal)
+	m.atMost("p50 %.2f ms, at most %.2f", a.P50, a.P50Goal)
+	return m.all
+}
+
 // Deliver is how calls were delivered.
 type Deliver struct {
 	Name       string `json:"name"`
@@ -64,10 +74,17 @@ type Deliver struct {
 	CPU     float64 `json:"cpu_s_per_100k_deliveries"`
 	BareCPU float64 `json:"bare_cpu_s_per_100k_deliveries"`
 	// OfBare is CPU by BareCPU.
-	OfBare  float64 `json:"of_bare"`
-	KeepCPU float64 `json:"keep_cpu_s_per_100k_calls"`
-	SinkCPU float64 `json:"sink_cpu_s_per_100k_deliveries"`
-	RSS     int64   `json:"rss_mib"`
+	OfBare     float64 `json:"of_bare"`
+	OfBareGoal float64 `json:"of_bare_goal"`
+	KeepCPU    float64 `json:"keep_cpu_s_per_100k_calls"`
+	SinkCPU    float64 `json:"sink_cpu_s_per_100k_deliveries"`
+	RSS        int64   `json:"rss_mib"`
+}
+
+func (d *Deliver) missed() []string {
+	m := misses{row: d.Name}
+	m.atMost("%.2f times the bare client's processors' time, at most %.2f", d.OfBare, d.OfBareGoal)
+	return m.all
 }
 
 // Lag is how long after being accepted calls were at a vendor.
@@ -117,17 +134,13 @@ type Latency struct {
 }
 
 // missed are the goals that were not reached.
-func (l *Latency) missed() (all []string) {
-	miss := func(is bool, format string, figure, goal float64) {
-		if is {
-			all = append(all, fmt.Sprintf("%s, concurrency %s: "+format, l.Name, l.Concurrency, figure, goal))
-		}
-	}
-	miss(l.Rate < l.Goal, "%.0f deliveries/s, at least %.0f", l.Rate, l.Goal)
-	miss(l.ThrottledGoal > 0 && l.Throttled >= l.ThrottledGoal, "%.1f %% of 429, less than %.1f %%", 100*l.Throttled, 100*l.ThrottledGoal)
-	miss(l.OverloadedGoal > 0 && l.Overloaded >= l.OverloadedGoal, "%.1f %% of 503, less than %.1f %%", 100*l.Overloaded, 100*l.OverloadedGoal)
-	miss(l.MeanGoal > 0 && l.Mean > l.MeanGoal, "%.0f ms to answer, at most %.0f", l.Mean, l.MeanGoal)
-	return all
+func (l *Latency) missed() []string {
+	m := misses{row: fmt.Sprintf("%s, concurrency %s", l.Name, l.Concurrency)}
+	m.atLeast("%.0f deliveries/s, at least %.0f", l.Rate, l.Goal)
+	m.miss(l.ThrottledGoal > 0 && l.Throttled >= l.ThrottledGoal, "%.1f %% of 429, less than %.1f %%", 100*l.Throttled, 100*l.ThrottledGoal)
+	m.miss(l.OverloadedGoal > 0 && l.Overloaded >= l.OverloadedGoal, "%.1f %% of 503, less than %.1f %%", 100*l.Overloaded, 100*l.OverloadedGoal)
+	m.atMost("%.0f ms to answer, at most %.0f", l.Mean, l.MeanGoal)
+	return m.all
 }
 
 // Backlog is how calls waited for vendors that were away.
@@ -140,12 +153,14 @@ type Backlog struct {
 	AcceptCPU  float64 `json:"accept_cpu_s_per_100k_calls"`
 	// RSS is the memory with all of them behind, Peak the most until then. DiskPerMillion is in MiB.
 	RSS            int64   `json:"rss_mib"`
+	RSSGoal        float64 `json:"rss_mib_goal"`
 	Peak           int64   `json:"peak_mib"`
 	DiskPerMillion float64 `json:"disk_mib_per_million_calls"`
 	// Start and StartAfterCrash are the seconds until aka was ready again, after being stopped and being killed.
-	Start           float64 `json:"start_s"`
-	StartAfterCrash float64 `json:"start_after_crash_s"`
-	RSSAfterStart   int64   `json:"rss_after_start_mib"`
+	Start             float64 `json:"start_s"`
+	StartAfterCrash   float64 `json:"start_after_crash_s"`
+	RSSAfterStart     int64   `json:"rss_after_start_mib"`
+	RSSAfterStartGoal float64 `json:"rss_after_start_mib_goal"`
 	// DrainRate is the deliveries a second when the vendors were back, DrainCPU what they took, PeakAfterStart the most
 	// memory until the last was made.
 	DrainRate float64 `json:"drained_per_s"`
@@ -154,6 +169,13 @@ type Backlog struct {
 	Drained        int   `json:"drained"`
 	Left           int   `json:"left"`
 	PeakAfterStart int64 `json:"peak_after_start_mib"`
+}
+
+func (b *Backlog) missed() []string {
+	m := misses{row: b.Name}
+	m.atMost("%.0f MiB with the calls behind, at most %.0f", float64(b.RSS), b.RSSGoal)
+	m.atMost("%.0f MiB after the start, at most %.0f", float64(b.RSSAfterStart), b.RSSAfterStartGoal)
+	return m.all
 }
 
 // Disk is what calls cost the disk from being accepted until they are delivered and removed.
@@ -188,15 +210,22 @@ type Blocked struct {
 	Parked int `json:"parked_calls"`
 	IDs    int `json:"blocked_ids"`
 	// Written bytes are those of all calls until then, with parking; DrainWritten those from the vendor's recovery on.
-	Written      int64 `json:"written_bytes"`
-	DrainWritten int64 `json:"drain_written_bytes"`
-	RSS          int64 `json:"rss_mib"`
-	PeakRSS      int64 `json:"peak_mib"`
+	Written      int64   `json:"written_bytes"`
+	DrainWritten int64   `json:"drain_written_bytes"`
+	RSS          int64   `json:"rss_mib"`
+	RSSGoal      float64 `json:"rss_mib_goal"`
+	PeakRSS      int64   `json:"peak_mib"`
 	// First is the seconds from the recovery, or the refusal of what is held, to the first call of a failing person, Drain from there to the last.
 	First float64 `json:"first_s"`
 	Drain float64 `json:"drain_s"`
 	// Left calls were not waited for.
 	Left int `json:"left"`
+}
+
+func (b *Blocked) missed() []string {
+	m := misses{row: b.Name}
+	m.atMost("%.0f MiB, at most %.0f", float64(b.RSS), b.RSSGoal)
+	return m.all
 }
 
 // Memory is how calls were delivered with the memory of merges on, in turn with the same calls with it off.

@@ -74,16 +74,16 @@ func mebibytes(bytes int64) figure { return tenths(float64(bytes) / (1 << 20)) }
 
 // sections are all tables, also those without rows, always in the same order.
 func (r *Report) sections() []section {
-	accept := section{head: "accept\trequests/s\tcalls/s\tempty's/s\tof empty\tp50 ms\tp99\tp99.9\tlimit\tCPU s/100k\tempty's\tload's\tcalls/frame\tsync ms\tdisk calls/s\tMiB"}
+	accept := section{head: "accept\trequests/s\tcalls/s\tempty's/s\tof empty\tgoal\tp50 ms\tgoal\tp99\tp99.9\tlimit\tCPU s/100k\tempty's\tload's\tcalls/frame\tsync ms\tdisk calls/s\tMiB"}
 	for _, a := range r.Accept {
-		accept.add([]string{a.Name}, whole(a.Requests), whole(a.Calls), whole(a.EmptyRequests), percent(a.OfEmpty), hundredths(a.P50), hundredths(a.P99),
-			hundredths(a.P999), hundredths(a.Limit), hundredths(a.CPU), hundredths(a.EmptyCPU), hundredths(a.LoadCPU), whole(a.CallsPerFrame), hundredths(a.Sync),
+		accept.add([]string{a.Name}, whole(a.Requests), whole(a.Calls), whole(a.EmptyRequests), percent(a.OfEmpty), bound(">= %.0f %%", 100*a.OfEmptyGoal), hundredths(a.P50),
+			bound("<= %.2f", a.P50Goal), hundredths(a.P99), hundredths(a.P999), hundredths(a.Limit), hundredths(a.CPU), hundredths(a.EmptyCPU), hundredths(a.LoadCPU), whole(a.CallsPerFrame), hundredths(a.Sync),
 			whole(a.DiskCalls), whole(float64(a.RSS)))
 	}
-	deliver := section{head: "deliver\tdeliveries/s\taccepted/s\tCPU s/100k\tbare client's\tratio\tkeeping's\tsink's\tMiB"}
+	deliver := section{head: "deliver\tdeliveries/s\taccepted/s\tCPU s/100k\tbare client's\tratio\tgoal\tkeeping's\tsink's\tMiB"}
 	for _, d := range r.Deliver {
-		deliver.add([]string{d.Name}, whole(d.Rate), whole(d.AcceptRate), hundredths(d.CPU), known(d.BareCPU), known(d.OfBare), hundredths(d.KeepCPU), hundredths(d.SinkCPU),
-			whole(float64(d.RSS)))
+		deliver.add([]string{d.Name}, whole(d.Rate), whole(d.AcceptRate), hundredths(d.CPU), known(d.BareCPU), known(d.OfBare), bound("<= %.2f", d.OfBareGoal),
+			hundredths(d.KeepCPU), hundredths(d.SinkCPU), whole(float64(d.RSS)))
 	}
 	lag := section{head: "lag\tdestination\tanswers after ms\tcalls/s\tp50 ms\tp99"}
 	for _, l := range r.Lag {
@@ -94,19 +94,21 @@ func (r *Report) sections() []section {
 		latency.add([]string{l.Name, l.Concurrency}, whole(l.Settle), whole(l.Measured), whole(l.Rate), bound(">= %.0f", l.Goal), share(l.Throttled), bound("< %.0f %%", 100*l.ThrottledGoal),
 			share(l.Overloaded), bound("< %.0f %%", 100*l.OverloadedGoal), whole(l.Mean), bound("<= %.0f", l.MeanGoal), l.limit(), bound("%.0f", l.Learned), known(l.CPU), bound("%.0f", l.Bare), known(l.BareCPU))
 	}
-	backlog := section{head: "backlog\taccepted/s\tCPU s/100k\tMiB\tpeak\tdisk MiB/1M\tstart s\tafter crash\tMiB\tdrained/s\tCPU s/100k\tleft\tpeak MiB"}
+	backlog := section{head: "backlog\taccepted/s\tCPU s/100k\tMiB\tgoal\tpeak\tdisk MiB/1M\tstart s\tafter crash\tMiB\tgoal\tdrained/s\tCPU s/100k\tleft\tpeak MiB"}
 	for _, b := range r.Backlog {
-		backlog.add([]string{b.Name}, whole(b.AcceptRate), hundredths(b.AcceptCPU), whole(float64(b.RSS)), whole(float64(b.Peak)), whole(b.DiskPerMillion), hundredths(b.Start),
-			hundredths(b.StartAfterCrash), whole(float64(b.RSSAfterStart)), whole(b.DrainRate), hundredths(b.DrainCPU), whole(float64(b.Left)), whole(float64(b.PeakAfterStart)))
+		backlog.add([]string{b.Name}, whole(b.AcceptRate), hundredths(b.AcceptCPU), whole(float64(b.RSS)), bound("<= %.0f", b.RSSGoal), whole(float64(b.Peak)), whole(b.DiskPerMillion),
+			hundredths(b.Start), hundredths(b.StartAfterCrash), whole(float64(b.RSSAfterStart)), bound("<= %.0f", b.RSSAfterStartGoal),
+			whole(b.DrainRate), hundredths(b.DrainCPU), whole(float64(b.Left)), whole(float64(b.PeakAfterStart)))
 	}
 	disk := section{head: "disk\tcalls\tMiB of calls\twritten MiB\tper byte\tlargest folder MiB\tfolder MiB\tafter s"}
 	for _, d := range r.Disk {
 		disk.add([]string{d.Name}, whole(float64(d.Calls)), mebibytes(d.Bytes), mebibytes(d.Written), known(d.PerByte), mebibytes(d.Largest), mebibytes(d.Folder), tenths(d.Wait))
 	}
-	blocked := section{head: "blocked\twindow\tothers' calls/s\tdelivered/s\tshare\tworst second\tp50 ms\tp99\tparked\tids\twritten MiB\tMiB\tfirst after s\tall after s\twritten MiB\tleft\tpeak MiB"}
+	blocked := section{head: "blocked\twindow\tothers' calls/s\tdelivered/s\tshare\tworst second\tp50 ms\tp99\tparked\tids\twritten MiB\tMiB\tgoal\tfirst after s\tall after s\twritten MiB\tleft\tpeak MiB"}
 	for _, b := range r.Blocked {
 		blocked.add([]string{b.Name, strconv.Itoa(b.Window)}, whole(b.Accepted), whole(b.Delivered), percent(b.Share), percent(b.Worst), tenths(b.P50), tenths(b.P99),
-			whole(float64(b.Parked)), whole(float64(b.IDs)), mebibytes(b.Written), whole(float64(b.RSS)), tenths(b.First), tenths(b.Drain), mebibytes(b.DrainWritten), whole(float64(b.Left)), whole(float64(b.PeakRSS)))
+			whole(float64(b.Parked)), whole(float64(b.IDs)), mebibytes(b.Written), whole(float64(b.RSS)), bound("<= %.0f", b.RSSGoal),
+			tenths(b.First), tenths(b.Drain), mebibytes(b.DrainWritten), whole(float64(b.Left)), whole(float64(b.PeakRSS)))
 	}
 	memory := section{head: "memory of merges\tdeliveries/s\toff\tratio\tCPU s/100k\toff\tMiB\toff"}
 	for _, m := range r.Memory {
@@ -145,10 +147,8 @@ func (r *Report) beside() string {
 
 func (r *Report) writeWrong(to io.Writer, of string) {
 	fmt.Fprintf(to, "\n%slost %d, out of order %d, delivered twice %d\n", of, r.Lost, r.Swapped, r.Repeated)
-	for _, l := range r.Latency {
-		for _, text := range l.missed() {
-			fmt.Fprintf(to, "%sgoal missed: %s\n", of, text)
-		}
+	for _, text := range r.missed() {
+		fmt.Fprintf(to, "%sgoal missed: %s\n", of, text)
 	}
 	for _, text := range r.Wrong {
 		fmt.Fprintf(to, "%sWRONG: %s\n", of, text)

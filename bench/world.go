@@ -48,6 +48,8 @@ type setup struct {
 	workload string
 	// chain is how many calls each failing person has. The vendors refuse them until they recover; 0 is for none.
 	chain int
+	// ofBare is the goal of a delivery's processors' time by the bare client's; 0 is none.
+	ofBare float64
 	// device says that the calls of mixed traffic are those of browsers.
 	device bool
 	// delivery, journal and source are more of the config's sections, as YAML's key: value. More is more of the config, and of each
