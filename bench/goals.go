@@ -59,6 +59,7 @@ func (m *misses) atMost(format string, figure, goal float64) {
 func (r *Report) missed() (all []string) {
 	all = missedIn(all, r.Accept, (*Accept).missed)
 	all = missedIn(all, r.Deliver, (*Deliver).missed)
+	all = missedIn(all, r.TLS, (*TLS).missed)
 	all = missedIn(all, r.Latency, (*Latency).missed)
 	all = missedIn(all, r.Backlog, (*Backlog).missed)
 	return missedIn(all, r.Blocked, (*Blocked).missed)

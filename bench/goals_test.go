@@ -25,12 +25,15 @@ func TestEachTableNamesTheGoalsThatAreMissed(t *testing.T) {
 	r := newReport()
 	r.Accept = []Accept{{Name: "reached", OfEmpty: .6, OfEmptyGoal: .6, P50: .3, P50Goal: .3}, {Name: "missed", OfEmpty: .3, OfEmptyGoal: .35, P50: .4, P50Goal: .35}, {Name: "no goal", P50: 9}}
 	r.Deliver = []Deliver{{Name: "reached", OfBare: 1.5, OfBareGoal: 1.5}, {Name: "missed", OfBare: 1.6, OfBareGoal: 1.5}, {Name: "no goal", OfBare: 9}}
+	r.TLS = []TLS{{Name: "reached", Full: 3, Resumed: 3, HasGoal: true}, {Name: "missed", Full: 4, LateFull: 1, Settle: 5, Measured: 40, HasGoal: true}, {Name: "no goal", LateFull: 9}}
 	r.Backlog = []Backlog{{Name: "reached", RSS: 150, RSSGoal: 150}, {Name: "missed", RSS: 151, RSSGoal: 150, RSSAfterStart: 33, RSSAfterStartGoal: 30}, {Name: "no goal", RSS: 999}}
 	r.Blocked = []Blocked{{Name: "missed", RSS: 160, RSSGoal: 150}, {Name: "no goal", RSS: 999}}
 	want := []string{
 		"missed: 30 % of the empty handler's requests, at least 35 %",
 		"missed: p50 0.40 ms, at most 0.35",
 		"missed: 1.60 times the bare client's processors' time, at most 1.50",
+		"missed: 1 full handshakes after the first 5 s, expected none",
+		"missed: 0 resumed handshakes in 40 s, expected some",
 		"missed: 151 MiB with the calls behind, at most 150",
 		"missed: 33 MiB after the start, at most 30",
 		"missed: 160 MiB, at most 150",

@@ -42,6 +42,7 @@ var scenarios = []scenario{
 	{Name: "batch-3", Does: "the same to three", Run: deliverBatches(3)},
 	{Name: "deliver-device", Does: "mixed traffic from browsers, in the order of their clocks", Run: deliver("browsers, 3 destinations", setup{destinations: 3, mixed: true, device: true}), LongOnly: true},
 	{Name: "deliver-device-off", Does: "the same with reorder_window: 0s", Run: deliver("browsers, no reordering", setup{destinations: 3, mixed: true, device: true, source: "reorder_window: 0s"}), LongOnly: true},
+	{Name: "tls", Does: "aliases to three destinations over http, and over https", Run: overTLS},
 	{Name: "lag", Does: "from being accepted to being at the vendor, none of them slow", Run: lag("all fast", 1000, setup{destinations: 3, mixed: true})},
 	{Name: "lag-slow", Does: "the same where one vendor takes a while and another long", Run: lag("some slow", 200,
 		setup{destinations: 3, mixed: true, shapes: []shape{{}, {latency: 20 * time.Millisecond}, {latency: 500 * time.Millisecond}}})},

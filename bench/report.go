@@ -11,6 +11,7 @@ type Report struct {
 	Cores   int       `json:"cores"`
 	Accept  []Accept  `json:"accept,omitempty"`
 	Deliver []Deliver `json:"deliver,omitempty"`
+	TLS     []TLS     `json:"tls,omitempty"`
 	Lag     []Lag     `json:"lag,omitempty"`
 	Latency []Latency `json:"latency,omitempty"`
 	Backlog []Backlog `json:"backlog,omitempty"`
@@ -84,6 +85,34 @@ type Deliver struct {
 func (d *Deliver) missed() []string {
 	m := misses{row: d.Name}
 	m.atMost("%.2f times the bare client's processors' time, at most %.2f", d.OfBare, d.OfBareGoal)
+	return m.all
+}
+
+// TLS is how calls were delivered over http or https.
+type TLS struct {
+	Name string `json:"name"`
+	// Measured is how long the measurement took, after Settle seconds.
+	Settle   float64 `json:"settle_s"`
+	Measured float64 `json:"measured_s"`
+	Rate     float64 `json:"deliveries_per_s"`
+	// CPU is that of aka, which also accepted the calls.
+	CPU float64 `json:"cpu_s_per_100k_deliveries"`
+	// Connections were opened to the vendors in all, with so many handshakes: in full, and of a session from before.
+	Connections int `json:"connections"`
+	Full        int `json:"full_handshakes"`
+	Resumed     int `json:"resumed_handshakes"`
+	// LateFull are the full handshakes while it was measured: there is a session to resume. Where HasGoal is, there should be none.
+	LateFull int  `json:"late_full_handshakes"`
+	HasGoal  bool `json:"has_goal"`
+	// Left calls were not waited for.
+	Left int   `json:"left"`
+	RSS  int64 `json:"rss_mib"`
+}
+
+func (t *TLS) missed() []string {
+	m := misses{row: t.Name}
+	m.miss(t.HasGoal && t.LateFull > 0, "%.0f full handshakes after the first %.0f s, expected none", float64(t.LateFull), t.Settle)
+	m.miss(t.HasGoal && t.Resumed == 0, "%.0f resumed handshakes in %.0f s, expected some", float64(t.Resumed), t.Measured)
 	return m.all
 }
 

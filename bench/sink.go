@@ -17,7 +17,10 @@ import (
 
 // sink is vendors that take everything at once, or after a while, and keep count of it. It is not the simulator, which decodes and
 // keeps each record: on two cores aka delivers a sixth of the calls to that, and the simulator would be what is measured.
-type sink struct{ accounts map[string]*account }
+type sink struct {
+	accounts map[string]*account
+	entrance *entrance // nil where there is none
+}
 
 // account is one vendor.
 type account struct {
@@ -79,6 +82,8 @@ func serveSink(args []string) error {
 	listen := flags.String("listen", "127.0.0.1:0", "where")
 	workloadName := flags.String("workload", "alias", "what each person does: alias, mixed, identities, tracks or small-tracks")
 	chain := flags.Int("chain", 0, "how many calls each failing person has; they are answered 503 until /recover")
+	scheme := flags.String("entrance", "", "http or https: one more address, at which connections are counted")
+	trust := flags.String("trust", "", "a file to write the certificate of https to")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -102,6 +107,12 @@ func serveSink(args []string) error {
 		}
 		s.accounts[name] = a
 	}
+	if *scheme != "" {
+		var err error
+		if s.entrance, err = openEntrance(*scheme, *trust, s.handle); err != nil {
+			return err
+		}
+	}
 	return serveChild(*listen, s.handle)
 }
 
@@ -115,6 +126,8 @@ func (s *sink) handle(ctx *fasthttp.RequestCtx) {
 	switch {
 	case name == "report":
 		s.report(ctx)
+	case name == "entrance" && s.entrance != nil:
+		s.entrance.report(ctx)
 	case name == "recover":
 		s.recover()
 	case a == nil:

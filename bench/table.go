@@ -54,6 +54,14 @@ func bound(format string, value float64) figure {
 	return figure{value, format}
 }
 
+// goal shows that there should be none, or a dash.
+func (t *TLS) goal() figure {
+	if t.HasGoal {
+		return whole(0)
+	}
+	return figure{0, "-"}
+}
+
 // limit shows the lowest and the highest where they differ.
 func (l *Latency) limit() figure {
 	if l.Low == l.High {
@@ -85,6 +93,11 @@ func (r *Report) sections() []section {
 		deliver.add([]string{d.Name}, whole(d.Rate), whole(d.AcceptRate), hundredths(d.CPU), known(d.BareCPU), known(d.OfBare), bound("<= %.2f", d.OfBareGoal),
 			hundredths(d.KeepCPU), hundredths(d.SinkCPU), whole(float64(d.RSS)))
 	}
+	overTLS := section{head: "tls\tafter s\tfor s\tdeliveries/s\tCPU s/100k\tconnections\tfull handshakes\tresumed\tfull later\tgoal\tleft\tMiB"}
+	for _, t := range r.TLS {
+		overTLS.add([]string{t.Name}, whole(t.Settle), whole(t.Measured), whole(t.Rate), hundredths(t.CPU), whole(float64(t.Connections)), whole(float64(t.Full)),
+			whole(float64(t.Resumed)), whole(float64(t.LateFull)), t.goal(), whole(float64(t.Left)), whole(float64(t.RSS)))
+	}
 	lag := section{head: "lag\tdestination\tanswers after ms\tcalls/s\tp50 ms\tp99"}
 	for _, l := range r.Lag {
 		lag.add([]string{l.Name, l.Destination}, whole(l.Delay), whole(l.Rate), tenths(l.P50), tenths(l.P99))
@@ -114,7 +127,7 @@ func (r *Report) sections() []section {
 	for _, m := range r.Memory {
 		memory.add([]string{m.Name}, whole(m.On), whole(m.Off), hundredths(m.Ratio), hundredths(m.OnCPU), hundredths(m.OffCPU), whole(float64(m.OnRSS)), whole(float64(m.OffRSS)))
 	}
-	return []section{accept, deliver, lag, latency, backlog, disk, blocked, memory}
+	return []section{accept, deliver, overTLS, lag, latency, backlog, disk, blocked, memory}
 }
 
 func (s *section) add(names []string, figures ...figure) {

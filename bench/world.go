@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +33,7 @@ type world struct {
 	address string
 	base    *url.URL // of the server
 	pprof   string
+	trust   string // a file with the certificate of vendors that speak https, or ""
 }
 
 // setup is what a world is like.
@@ -48,6 +50,8 @@ type setup struct {
 	workload string
 	// chain is how many calls each failing person has. The vendors refuse them until they recover; 0 is for none.
 	chain int
+	// scheme has vendors be reached at an entrance that speaks http or https; "" is none.
+	scheme string
 	// ofBare is the goal of a delivery's processors' time by the bare client's; 0 is none.
 	ofBare float64
 	// device says that the calls of mixed traffic are those of browsers.
@@ -76,10 +80,14 @@ func newWorld(b *bench, s setup) *world {
 func newWorldOf(b *bench, s setup, all []harness.Destination, address string) *world {
 	w := &world{b: b, setup: s, address: address}
 	w.startSink(all)
-	for i := range all {
-		all[i].Endpoint = w.sink.said + "/" + all[i].Name
+	vendors := w.sink.said
+	if s.scheme != "" {
+		vendors = w.entrance().URL
 	}
-	w.World = harness.NewWorld(b, harness.Setup{Binary: b.binary, Destinations: all, Delivery: s.delivery, Journal: s.journal, Source: s.source, More: s.more})
+	for i := range all {
+		all[i].Endpoint = vendors + "/" + all[i].Name
+	}
+	w.World = harness.NewWorld(b, harness.Setup{Binary: b.binary, Env: w.env(), Destinations: all, Delivery: s.delivery, Journal: s.journal, Source: s.source, More: s.more})
 	w.Poll = 20 * time.Millisecond
 	return w
 }
@@ -99,6 +107,10 @@ func (w *world) startSink(all []harness.Destination) {
 		args = append(args, "-workload", w.setup.workload)
 	case w.setup.mixed:
 		args = append(args, "-workload", "mixed")
+	}
+	if w.setup.scheme != "" {
+		w.trust = filepath.Join(w.b.TempDir(), "vendors.pem")
+		args = append(args, "-entrance", w.setup.scheme, "-trust", w.trust)
 	}
 	if w.setup.chain > 0 {
 		args = append(args, "-chain", strconv.Itoa(w.setup.chain))
@@ -126,11 +138,27 @@ func (w *world) start() (took time.Duration) {
 	if w.b.profile != "" {
 		address, err := freeAddress()
 		harness.Check(w, err)
-		w.pprof, w.Env = address, []string{"AKA_PROFILE=" + address}
+		w.pprof, w.Env = address, append(w.env(), "AKA_PROFILE="+address)
 	}
 	took = w.Start()
 	w.base = w.API()
 	return took
+}
+
+// env is what aka needs to trust the vendors.
+func (w *world) env() []string {
+	if w.trust == "" {
+		return nil
+	}
+	return []string{"SSL_CERT_FILE=" + w.trust, "SSL_CERT_DIR=" + filepath.Dir(w.trust)}
+}
+
+// entrance asks the sink what was opened at its entrance.
+func (w *world) entrance() (report entranceReport) {
+	text, err := fetch(w.b.Context(), w.sink.said+"/entrance")
+	harness.Check(w.b, err)
+	harness.Check(w.b, json.Unmarshal(text, &report))
+	return report
 }
 
 func (w *world) cpu() time.Duration { return cpu(w, w.Process.PID()) }
