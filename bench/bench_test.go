@@ -64,7 +64,7 @@ func TestASinkLeavesOutPeopleOfNoInterest(t *testing.T) {
 func TestResultsAreWrittenAsJSON(t *testing.T) {
 	r := newReport()
 	r.Accept, r.Deliver, r.Lag, r.Disk, r.Blocked = []Accept{{Name: "a"}}, []Deliver{{Name: "d"}}, []Lag{{Name: "l"}}, []Disk{{Name: "k"}}, []Blocked{{Name: "b"}}
-	r.TLS = []TLS{{Name: "t"}}
+	r.TLS, r.Facts = []TLS{{Name: "t"}}, []Facts{{Name: "f"}}
 	p := harness.Program{JSON: t.TempDir() + "/results.json"}
 	if err := p.WriteJSON(r); err != nil {
 		t.Fatal(err)
@@ -112,7 +112,7 @@ func TestAScenarioThatTakesMinutesRunsWhenItIsNamedAndInTheShortForm(t *testing.
 		want    int
 		large   bool
 	}{
-		"nothing is said":  {of("", false), len(scenarios) - 2, false},
+		"nothing is said":  {of("", false), len(scenarios) - 3, false},
 		"the short form":   {of("", true), len(scenarios) - 10, true},
 		"its name":         {of("start-large", false), 1, true},
 		"another name":     {of("start", false), 1, false},

@@ -62,7 +62,8 @@ func (r *Report) missed() (all []string) {
 	all = missedIn(all, r.TLS, (*TLS).missed)
 	all = missedIn(all, r.Latency, (*Latency).missed)
 	all = missedIn(all, r.Backlog, (*Backlog).missed)
-	return missedIn(all, r.Blocked, (*Blocked).missed)
+	all = missedIn(all, r.Blocked, (*Blocked).missed)
+	return missedIn(all, r.Facts, (*Facts).missed)
 }
 
 func missedIn[Row any](all []string, rows []Row, missed func(*Row) []string) []string {

@@ -28,6 +28,7 @@ func TestEachTableNamesTheGoalsThatAreMissed(t *testing.T) {
 	r.TLS = []TLS{{Name: "reached", Full: 3, Resumed: 3, HasGoal: true}, {Name: "missed", Full: 4, LateFull: 1, Settle: 5, Measured: 40, HasGoal: true}, {Name: "no goal", LateFull: 9}}
 	r.Backlog = []Backlog{{Name: "reached", RSS: 150, RSSGoal: 150}, {Name: "missed", RSS: 151, RSSGoal: 150, RSSAfterStart: 33, RSSAfterStartGoal: 30}, {Name: "no goal", RSS: 999}}
 	r.Blocked = []Blocked{{Name: "missed", RSS: 160, RSSGoal: 150}, {Name: "no goal", RSS: 999}}
+	r.Facts = []Facts{{Name: "reached", Start: 1, StartGoal: 1, LoadRSS: 120, LoadRSSGoal: 120}, {Name: "missed", Start: 1.25, StartGoal: 1, LoadRSS: 130, LoadRSSGoal: 120}}
 	want := []string{
 		"missed: 30 % of the empty handler's requests, at least 35 %",
 		"missed: p50 0.40 ms, at most 0.35",
@@ -37,6 +38,8 @@ func TestEachTableNamesTheGoalsThatAreMissed(t *testing.T) {
 		"missed: 151 MiB with the calls behind, at most 150",
 		"missed: 33 MiB after the start, at most 30",
 		"missed: 160 MiB, at most 150",
+		"missed: 1.25 s to start, at most 1.00",
+		"missed: 130 MiB at the load, at most 120",
 	}
 	if got, table := missedGoals(r); !slices.Equal(got, want) || len(r.Wrong) > 0 {
 		t.Errorf("%q\nthe table is\n%s", got, table)

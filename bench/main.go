@@ -75,6 +75,7 @@ var scenarios = []scenario{
 	{Name: "held-many", Does: "ten thousand held aliases, with calls behind each, which are then refused", Run: held(manyHeld)},
 	{Name: "memory-identities", Does: "identifies and aliases with the memory of merges on, in turn with it off", Run: memoryBesideNone("identities")},
 	{Name: "memory-tracks", Does: "tracks with it on and off", Run: memoryBesideNone("tracks")},
+	{Name: "facts", Does: "an aka that remembers many merges: its start, and its memory with deliveries", Run: facts, ShortOnly: true},
 }
 
 var singleAliases = []work{
@@ -92,6 +93,7 @@ type options struct {
 	beside                       string
 	duration, drain              time.Duration
 	deliveries, calls, mebibytes int
+	facts                        int // of each destination
 }
 
 // The short form goes through everything, in little.
@@ -100,6 +102,7 @@ const (
 	shortDeliveries = 5_000
 	shortCalls      = 10_000
 	shortMebibytes  = 4
+	shortFacts      = 2_000
 )
 
 // roles are the processes that a benchmark starts from its own program.
@@ -124,6 +127,7 @@ func run() int {
 	flag.IntVar(&o.deliveries, "deliveries", 100_000, "how many deliveries are measured, over all destinations")
 	flag.IntVar(&o.calls, "calls", 1_000_000, "how many calls are the largest backlog")
 	flag.IntVar(&o.mebibytes, "mib", 1024, "how many MiB of calls the scenario disk sends in batches")
+	flag.IntVar(&o.facts, "facts", 1_000_000, "how many ids each destination of the scenario facts remembers")
 	flag.DurationVar(&o.drain, "drain", 30*time.Second, "how long a backlog is delivered at most; 0 is until the end")
 	o.latencies = durations{20 * time.Millisecond, 100 * time.Millisecond, 300 * time.Millisecond}
 	flag.Var(&o.latencies, "latency", "how long the vendors of the scenarios latency take to answer, with commas between")
@@ -135,11 +139,11 @@ func run() int {
 	flag.StringVar(&o.sink, "sink", "127.0.0.1:9910", "where the -target must deliver to: this address, and the path /"+targetAccount)
 	flag.Parse()
 	if o.Short {
-		o.duration, o.deliveries, o.calls, o.mebibytes = shortDuration, shortDeliveries, shortCalls, shortMebibytes
+		o.duration, o.deliveries, o.calls, o.mebibytes, o.facts = shortDuration, shortDeliveries, shortCalls, shortMebibytes, shortFacts
 		o.latencies = o.latencies[:1]
 	}
 	chosen, err := o.choose()
-	if err != nil || flag.NArg() > 0 || o.duration <= 0 || o.deliveries < 1 || o.calls < 1 || o.mebibytes < 1 {
+	if err != nil || flag.NArg() > 0 || o.duration <= 0 || o.deliveries < 1 || o.calls < 1 || o.mebibytes < 1 || o.facts < 2 {
 		fmt.Fprintln(os.Stderr, "bench:", errors.Join(err, errors.New("see -help")))
 		return 2
 	}

@@ -18,6 +18,7 @@ type Report struct {
 	Disk    []Disk    `json:"disk,omitempty"`
 	Blocked []Blocked `json:"blocked,omitempty"`
 	Memory  []Memory  `json:"memory,omitempty"`
+	Facts   []Facts   `json:"facts,omitempty"`
 	// Lost, Swapped and Repeated are sums over everything, and must be 0.
 	Lost     int      `json:"lost"`
 	Swapped  int      `json:"swapped"`
@@ -269,6 +270,32 @@ type Memory struct {
 	OffCPU float64 `json:"off_cpu_s_per_100k_deliveries"`
 	OnRSS  int64   `json:"on_rss_mib"`
 	OffRSS int64   `json:"off_rss_mib"`
+}
+
+// Facts is what it takes to remember many merges.
+type Facts struct {
+	Name string `json:"name"`
+	// Facts is how many ids the destinations remember in all, and Import how long it took to make them known.
+	Facts  int     `json:"facts"`
+	Import float64 `json:"import_s"`
+	// Bytes is the size of the journal's folder, with the ledger of these merges.
+	Bytes int64 `json:"folder_bytes"`
+	// Start is the seconds until aka was ready again, RSS its memory when it has done nothing since, LoadRSS that when calls were
+	// delivered at Rate per second, and Peak the most until then.
+	Start       float64 `json:"start_s"`
+	StartGoal   float64 `json:"start_s_goal"`
+	RSS         int64   `json:"rss_mib"`
+	Rate        float64 `json:"deliveries_per_s"`
+	LoadRSS     int64   `json:"load_rss_mib"`
+	LoadRSSGoal float64 `json:"load_rss_mib_goal"`
+	Peak        int64   `json:"peak_mib"`
+}
+
+func (f *Facts) missed() []string {
+	m := misses{row: f.Name}
+	m.atMost("%.2f s to start, at most %.2f", f.Start, f.StartGoal)
+	m.atMost("%.0f MiB at the load, at most %.0f", float64(f.LoadRSS), f.LoadRSSGoal)
+	return m.all
 }
 
 func newReport() *Report { return &Report{Cores: runtime.NumCPU()} }

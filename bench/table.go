@@ -127,7 +127,12 @@ func (r *Report) sections() []section {
 	for _, m := range r.Memory {
 		memory.add([]string{m.Name}, whole(m.On), whole(m.Off), hundredths(m.Ratio), hundredths(m.OnCPU), hundredths(m.OffCPU), whole(float64(m.OnRSS)), whole(float64(m.OffRSS)))
 	}
-	return []section{accept, deliver, overTLS, lag, latency, backlog, disk, blocked, memory}
+	facts := section{head: "facts\tfacts\timported in s\tfolder MiB\tstart s\tgoal\tMiB idle\tdeliveries/s\tMiB\tgoal\tpeak"}
+	for _, f := range r.Facts {
+		facts.add([]string{f.Name}, whole(float64(f.Facts)), tenths(f.Import), mebibytes(f.Bytes), hundredths(f.Start), bound("<= %.0f", f.StartGoal), whole(float64(f.RSS)),
+			whole(f.Rate), whole(float64(f.LoadRSS)), bound("<= %.0f", f.LoadRSSGoal), whole(float64(f.Peak)))
+	}
+	return []section{accept, deliver, overTLS, lag, latency, backlog, disk, blocked, memory, facts}
 }
 
 func (s *section) add(names []string, figures ...figure) {
