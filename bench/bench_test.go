@@ -64,7 +64,7 @@ func TestASinkLeavesOutPeopleOfNoInterest(t *testing.T) {
 func TestResultsAreWrittenAsJSON(t *testing.T) {
 	r := newReport()
 	r.Accept, r.Deliver, r.Lag, r.Disk, r.Blocked = []Accept{{Name: "a"}}, []Deliver{{Name: "d"}}, []Lag{{Name: "l"}}, []Disk{{Name: "k"}}, []Blocked{{Name: "b"}}
-	r.TLS, r.Facts = []TLS{{Name: "t"}}, []Facts{{Name: "f"}}
+	r.TLS, r.Facts, r.Commands = []TLS{{Name: "t"}}, []Facts{{Name: "f"}}, []Command{{Name: "c"}}
 	p := harness.Program{JSON: t.TempDir() + "/results.json"}
 	if err := p.WriteJSON(r); err != nil {
 		t.Fatal(err)

@@ -63,7 +63,8 @@ func (r *Report) missed() (all []string) {
 	all = missedIn(all, r.Latency, (*Latency).missed)
 	all = missedIn(all, r.Backlog, (*Backlog).missed)
 	all = missedIn(all, r.Blocked, (*Blocked).missed)
-	return missedIn(all, r.Facts, (*Facts).missed)
+	all = missedIn(all, r.Facts, (*Facts).missed)
+	return missedIn(all, r.Commands, (*Command).missed)
 }
 
 func missedIn[Row any](all []string, rows []Row, missed func(*Row) []string) []string {

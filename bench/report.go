@@ -8,17 +8,18 @@ import (
 // Report is everything that was measured. Times are in milliseconds, processors' time in seconds per 100,000 calls or
 // deliveries, memory in MiB.
 type Report struct {
-	Cores   int       `json:"cores"`
-	Accept  []Accept  `json:"accept,omitempty"`
-	Deliver []Deliver `json:"deliver,omitempty"`
-	TLS     []TLS     `json:"tls,omitempty"`
-	Lag     []Lag     `json:"lag,omitempty"`
-	Latency []Latency `json:"latency,omitempty"`
-	Backlog []Backlog `json:"backlog,omitempty"`
-	Disk    []Disk    `json:"disk,omitempty"`
-	Blocked []Blocked `json:"blocked,omitempty"`
-	Memory  []Memory  `json:"memory,omitempty"`
-	Facts   []Facts   `json:"facts,omitempty"`
+	Cores    int       `json:"cores"`
+	Accept   []Accept  `json:"accept,omitempty"`
+	Deliver  []Deliver `json:"deliver,omitempty"`
+	TLS      []TLS     `json:"tls,omitempty"`
+	Lag      []Lag     `json:"lag,omitempty"`
+	Latency  []Latency `json:"latency,omitempty"`
+	Backlog  []Backlog `json:"backlog,omitempty"`
+	Disk     []Disk    `json:"disk,omitempty"`
+	Blocked  []Blocked `json:"blocked,omitempty"`
+	Memory   []Memory  `json:"memory,omitempty"`
+	Facts    []Facts   `json:"facts,omitempty"`
+	Commands []Command `json:"commands,omitempty"`
 	// Lost, Swapped and Repeated are sums over everything, and must be 0.
 	Lost     int      `json:"lost"`
 	Swapped  int      `json:"swapped"`
@@ -295,6 +296,22 @@ func (f *Facts) missed() []string {
 	m := misses{row: f.Name}
 	m.atMost("%.2f s to start, at most %.2f", f.Start, f.StartGoal)
 	m.atMost("%.0f MiB at the load, at most %.0f", float64(f.LoadRSS), f.LoadRSSGoal)
+	return m.all
+}
+
+// Command is how long a command took that ends by itself.
+type Command struct {
+	Name string `json:"name"`
+	Runs int    `json:"runs"`
+	// Median and Largest are wall time. The goal is of the median.
+	Median  float64 `json:"median_ms"`
+	Goal    float64 `json:"median_ms_goal"`
+	Largest float64 `json:"largest_ms"`
+}
+
+func (c *Command) missed() []string {
+	m := misses{row: c.Name}
+	m.atMost("%.1f ms, at most %.0f", c.Median, c.Goal)
 	return m.all
 }
 

@@ -132,7 +132,11 @@ func (r *Report) sections() []section {
 		facts.add([]string{f.Name}, whole(float64(f.Facts)), tenths(f.Import), mebibytes(f.Bytes), hundredths(f.Start), bound("<= %.0f", f.StartGoal), whole(float64(f.RSS)),
 			whole(f.Rate), whole(float64(f.LoadRSS)), bound("<= %.0f", f.LoadRSSGoal), whole(float64(f.Peak)))
 	}
-	return []section{accept, deliver, overTLS, lag, latency, backlog, disk, blocked, memory, facts}
+	commands := section{head: "commands\truns\tmedian ms\tgoal\tlargest"}
+	for _, c := range r.Commands {
+		commands.add([]string{c.Name}, whole(float64(c.Runs)), tenths(c.Median), bound("<= %.0f", c.Goal), tenths(c.Largest))
+	}
+	return []section{accept, deliver, overTLS, lag, latency, backlog, disk, blocked, memory, facts, commands}
 }
 
 func (s *section) add(names []string, figures ...figure) {
