@@ -340,7 +340,7 @@ func (p *Pipeline) loop(ctx context.Context) {
 			happened = false
 		case <-ctx.Done():
 		}
-		if happened || p.checkpoint.unsaved {
+		if happened || !p.checkpoint.isSaved() {
 			tick.happened()
 		}
 	}
