@@ -19,8 +19,9 @@ type mergeLedger struct {
 	checkpoint *checkpoint
 	// digest is by what an id is known.
 	digest func(id string) [16]byte
-	// pending are the entries that the next save writes, oldest first.
+	// pending are the entries that the next save writes, oldest first, about as many as the last took.
 	pending []journal.LedgerEntry
+	last    int
 }
 
 // maxPendingEntries bounds how many entries wait to be written. Beyond that the oldest are lost, as on a disk that stays full: the
@@ -98,18 +99,24 @@ func (l *mergeLedger) add(e journal.LedgerEntry) {
 		l.pending = l.pending[1:]
 		l.checkpoint.metrics.ledgerLost.Inc()
 	}
+	if l.pending == nil {
+		l.pending = make([]journal.LedgerEntry, 0, l.last)
+	}
 	l.pending = append(l.pending, e)
 	l.checkpoint.unsaved = true
 }
 
 // saved forgets the entries that a save has taken over.
-func (l *mergeLedger) saved() { l.pending = nil }
+func (l *mergeLedger) saved() { l.pending, l.last = nil, len(l.pending) }
 
 // maxCarriedEntries bounds the entries of saves that failed, which the next save writes.
 const maxCarriedEntries = 2 * maxPendingEntries
 
 // carry adds the entries of a save to those of the failed ones before it, and returns how many are lost for want of room.
 func carry(before, entries []journal.LedgerEntry) (all []journal.LedgerEntry, lost int) {
+	if len(before) == 0 {
+		return entries[max(len(entries)-maxCarriedEntries, 0):], max(len(entries)-maxCarriedEntries, 0)
+	}
 	all = append(before, entries...)
 	lost = max(len(all)-maxCarriedEntries, 0)
 	return all[lost:], lost

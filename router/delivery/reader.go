@@ -164,6 +164,9 @@ func (b *pieceBuilder) begin() {
 }
 
 func (b *pieceBuilder) add(ctx context.Context, placed reorder.Placed) {
+	if b.piece.arrivals == nil && b.frame != nil {
+		b.piece.arrivals = make([]arrival, 0, min(max(len(b.frame.Entries)-b.placed, 1), pieceCalls))
+	}
 	if placed.Held {
 		a := b.reader.arrive(b.reader.held.take(ctx, placed.Position.Seq), placed)
 		if a.job != nil { // its frame may be large, and the other calls of it gone

@@ -30,13 +30,18 @@ func (m *Memory) Changes() *Changes {
 	}
 	m.change++
 	c.Facts = make([]Fact, 0, m.waiting()+2)
+	block := make([]byte, 0, len(m.unsaved)*usualFact)
 	for id, n := range m.unsaved {
-		var value []byte
+		begin := len(block)
+		block = append(m.appendPrefix(block), id[:]...)
+		fact := Fact{Key: block[begin:len(block):len(block)]}
 		if n.exists {
-			value = n.record.append(make([]byte, 0, 64))
+			begin = len(block)
+			block = n.record.append(block)
+			fact.Value = block[begin:len(block):len(block)]
 		}
-		m.count(n, value)
-		c.Facts = append(c.Facts, Fact{Key: m.key(id), Value: value})
+		m.count(n, fact.Value)
+		c.Facts = append(c.Facts, fact)
 	}
 	for key := range m.strangers {
 		c.Facts = append(c.Facts, Fact{Key: []byte(key)})
@@ -53,6 +58,9 @@ func (m *Memory) Changes() *Changes {
 	c.Facts = append(c.Facts, Fact{Key: []byte{keyMeta}, Value: m.meta.encode()})
 	return c
 }
+
+// usualFact is about how long the key and the value of a fact are together.
+const usualFact = 96
 
 // waiting is how many facts wait to be saved, beside the meta record.
 func (m *Memory) waiting() int { return len(m.unsaved) + len(m.strangers) + len(m.underWay) }

@@ -162,8 +162,10 @@ func (m *Memory) BeganAnew() bool { return m.beganNew }
 func (m *Memory) key(id digest) []byte { return append(m.prefix(), id[:]...) }
 
 // prefix is what the keys of all ids begin with.
-func (m *Memory) prefix() []byte {
-	return binary.BigEndian.AppendUint32(append(make([]byte, 0, keyBytes), keyID), m.meta.generation)
+func (m *Memory) prefix() []byte { return m.appendPrefix(make([]byte, 0, keyBytes)) }
+
+func (m *Memory) appendPrefix(key []byte) []byte {
+	return binary.BigEndian.AppendUint32(append(key, keyID), m.meta.generation)
 }
 
 // keyBytes is the length of an id's key; recordBytes is what the store adds to a record, about.

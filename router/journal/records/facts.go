@@ -54,11 +54,20 @@ func (f *facts) EachFact(ctx context.Context, destination string, from []byte, v
 
 // setFacts puts facts into a change.
 func (c *change) setFacts(facts []Fact) {
+	bytes := 0
 	for _, f := range facts {
+		bytes += 1 + len(f.Key)
+	}
+	c.grow(len(facts))
+	keys := make([]byte, 0, bytes)
+	for _, f := range facts {
+		begin := len(keys)
+		keys = append(append(keys, keyFact), f.Key...)
+		key := keys[begin:len(keys):len(keys)]
 		if f.Value == nil {
-			c.remove(factKey(f.Key))
+			c.remove(key)
 			continue
 		}
-		c.set(factKey(f.Key), f.Value)
+		c.set(key, f.Value)
 	}
 }

@@ -192,6 +192,7 @@ func (t *table) ledgerWrites(ctx context.Context, destination string, b *recordS
 		return err
 	}
 	state := b.ledger.state
+	c.grow(3*len(entries) + 1)
 	for i := range entries {
 		e := ledger.Bounded(entries[i])
 		if e.Time.IsZero() {
@@ -257,7 +258,8 @@ func ledgerIndexKey(digest ledger.Digest, number uint64) []byte {
 }
 
 func ledgerIndexPrefix(digest ledger.Digest) []byte {
-	return append([]byte{keyLedgerIndex}, digest[:]...)
+	key := make([]byte, 0, 1+len(digest)+8) // with room for a number
+	return append(append(key, keyLedgerIndex), digest[:]...)
 }
 
 // loadRecent reads what the newest entries are known by, once.

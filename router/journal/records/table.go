@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"aka/router/journal/codec"
@@ -249,6 +250,9 @@ type change struct {
 	// then is called once it is stored.
 	then []func()
 }
+
+// grow makes room for n changes more.
+func (c *change) grow(n int) { c.list = slices.Grow(c.list, n) }
 
 func (c *change) set(key, value []byte) {
 	c.list = append(c.list, engine.Change{Key: key, Value: value})

@@ -16,10 +16,16 @@ type waitFile struct {
 	offset   int64
 }
 
+// maxBuffer bounds a buffer of what is not synced that is kept for another file.
+const maxBuffer = 2 * memTableBytes
+
 // Write writes all of p. Where the disk becomes full midway it waits, and goes on with the rest.
 func (f *waitFile) Write(p []byte) (n int, err error) {
 	kept := len(f.unsynced)
 	if critical(f.path) {
+		if f.unsynced == nil {
+			f.unsynced, _ = f.fs.buffers.Get().([]byte)
+		}
 		f.unsynced = append(f.unsynced, p...) // before the write, which may change p
 	}
 	err = f.fs.try(f.path, func() error {
@@ -108,6 +114,9 @@ func (f *waitFile) syncTable(op func() error) error {
 
 // Close closes the file. There is no second try.
 func (f *waitFile) Close() error {
+	if cap(f.unsynced) > 0 && cap(f.unsynced) <= maxBuffer {
+		f.fs.buffers.Put(f.unsynced[:0]) // for the next WAL
+	}
 	f.unsynced = nil
 	err := f.fs.once(f.path, f.File.Close)
 	if err != nil && critical(f.path) && f.fs.current() != opening {
