@@ -229,6 +229,7 @@ func (l *Limiter) judge(now, latency time.Duration) {
 	switch {
 	case !l.window.saturated && (l.harmful(latency) || now >= l.measuring.due):
 		l.measure(now, latency)
+	case l.window.saturated && 4*latency > 5*l.base: // more at once would only wait here
 	case !l.rose(latency):
 		l.grow(now)
 	}

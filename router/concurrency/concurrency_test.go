@@ -227,6 +227,19 @@ func TestSaturated_LatencyDoesNotCount(t *testing.T) {
 	}
 }
 
+func TestSaturated_TheLimitGrowsOnlyAtTheBase(t *testing.T) {
+	for _, saturated := range []bool{false, true} {
+		h := newHarness(t, Options{Min: 1, Max: 256})
+		h.rounds(20, -1, 2*ms, OK)
+		before := h.limit()
+		h.limiter.SetSaturated(saturated)
+		h.rounds(20, -1, 5*ms, OK)
+		if grew := h.limit() > before; grew == saturated {
+			t.Errorf("saturated %t: grew %t, %d", saturated, grew, h.limit())
+		}
+	}
+}
+
 func TestIdle_HalvesALimitThatIsNotUsed(t *testing.T) {
 	h := newHarness(t, Options{Min: 1, Max: 256})
 	h.rounds(8, -1, 100*ms, OK)
