@@ -17,6 +17,8 @@ type intake struct {
 	next    journal.Rank
 	// order is where the order can go on once they are taken in; zero where that is not known.
 	order journal.Order
+	// unsent is the job of a call that is not sent, which ends at once: most of a log may be such calls.
+	unsent *job
 }
 
 // begin takes up the next piece of the log.
@@ -47,7 +49,7 @@ func (n *intake) admit(now time.Time) {
 			if a.namesUser() {
 				n.p.merges.learnIDs(a.entry)
 			}
-			n.drop(&job{pos: a.pos, rank: a.rank, entry: a.entry, newIDLost: a.newIDLost}, a.dropped)
+			n.drop(&a)
 		default:
 			n.enter(a.job, now)
 		}
@@ -65,10 +67,18 @@ func (a *arrival) namesUser() bool {
 }
 
 // drop ends a call that is not sent, once it is kept where that is wanted.
-func (n *intake) drop(j *job, reason adapter.Reason) {
-	if !n.p.drops.keep(drop{job: j, reason: reason}) {
-		n.p.order.end(j, settled, outcomeDropped, string(reason))
+func (n *intake) drop(a *arrival) {
+	if n.unsent == nil {
+		n.unsent = new(job)
 	}
+	j := n.unsent
+	*j = job{pos: a.pos, rank: a.rank, entry: a.entry, newIDLost: a.newIDLost}
+	if n.p.drops.keep(drop{job: j, reason: a.dropped}) {
+		n.unsent = nil // it is in use
+		return
+	}
+	n.p.order.end(j, settled, outcomeDropped, string(a.dropped))
+	j.entry = nil
 }
 
 // downShare is what part of its memory a destination that is not well takes up: its backlog costs disk.
