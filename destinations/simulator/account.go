@@ -17,6 +17,8 @@ type Options struct {
 	// APISecret is a Mixpanel project's secret, and ServiceUser, ServiceSecret and ProjectID are its service account:
 	// other credentials for /import. Where neither these nor Token are set, any will do.
 	APISecret, ServiceUser, ServiceSecret, ProjectID string
+	// CustomerIO is how a Customer.io workspace is set. Unused elsewhere.
+	CustomerIO CustomerIO
 	// Now is the clock of time rules and dedupe windows. Default: time.Now.
 	Now func() time.Time
 	// Seed starts the dice of faults with a probability.
@@ -59,6 +61,12 @@ type vendor interface {
 	handle(*request) answer
 }
 
+// ownPeople is a vendor that keeps its people itself, not in the book's graph. What does not fit it counts in the graph's cut.
+type ownPeople interface {
+	// graph returns the people. The account is locked.
+	graph(now time.Time) Graph
+}
+
 // kind is how one vendor is simulated.
 type kind struct {
 	open func(*book, Options) vendor
@@ -70,6 +78,7 @@ type kind struct {
 
 // kinds is the table: a vendor's type in the config, and its simulation. Any other vendor is plain.
 var kinds = map[string]kind{
+	"customerio":  {open: newCustomerIO, check: checkCustomerIO},
 	"kissmetrics": {open: newKissmetrics},
 	"mixpanel":    {open: newMixpanel, check: checkIDMerge},
 	"vero":        {open: newVero, base: veroBase},
@@ -150,6 +159,9 @@ func (a *Account) Refusals() []Refusal {
 func (a *Account) Graph() Graph {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if own, ok := a.vendor.(ownPeople); ok {
+		return own.graph(a.options.Now())
+	}
 	return a.book.graph.people()
 }
 

@@ -8,7 +8,8 @@ type Record struct {
 	At   time.Time `json:"at"`
 	Time time.Time `json:"time"`
 	// Kind says what it is: "event", "profile", "group", or what the vendor calls what changes an identity: "identify",
-	// "create_alias", "merge", "alias", "reidentify"; at Vero also "edit", "tags", "unsubscribe", "resubscribe", "delete".
+	// "create_alias", "merge", "alias", "reidentify"; at Vero also "edit", "tags", "unsubscribe", "resubscribe", "delete";
+	// at Customer.io also its other actions, such as "page" and "suppress".
 	Kind string `json:"kind"`
 	// IDs are the ids as sent. Where an identity changes the old one is first.
 	IDs []string `json:"ids,omitempty"`

@@ -19,6 +19,8 @@ type Person struct {
 	IDs []string `json:"ids,omitempty"`
 	// Stranded is set instead of IDs where data arrived under an id that leads elsewhere since: nothing joins it again.
 	Stranded string `json:"stranded,omitempty"`
+	// Unjoined is set instead of IDs where events came under an anonymous id that is somebody's, too late to be that person's.
+	Unjoined string `json:"unjoined,omitempty"`
 	// Events are the names of the events credited to the person, sorted, one entry per event.
 	Events []string `json:"events,omitempty"`
 	// Properties are the profile's, as decoded; where several ids of a person say different things, the last id's.
@@ -46,8 +48,11 @@ func (g Graph) String() string {
 	var lines strings.Builder
 	for i, person := range g {
 		verdict := "one person"
-		if person.Stranded != "" {
+		switch {
+		case person.Stranded != "":
 			verdict = "always apart"
+		case person.Unjoined != "":
+			verdict = "not joined"
 		}
 		fmt.Fprintf(&lines, "%-*s  ->  %s, %s\n", width, names[i], verdict, countOf(len(person.Events), "event"))
 	}
@@ -57,6 +62,9 @@ func (g Graph) String() string {
 func (p Person) name() string {
 	if p.Stranded != "" {
 		return printable(p.Stranded) + " before its alias"
+	}
+	if p.Unjoined != "" {
+		return printable(p.Unjoined) + " after its identify"
 	}
 	ids := make([]string, len(p.IDs))
 	for i, id := range p.IDs {
