@@ -126,10 +126,10 @@ func (p *cioPeople) identify(call *cioCall) (string, *cioProblem) {
 	}
 	person, good, failed := p.settle(call, claims)
 	switch {
-	case failed && p.set.Conflict == "nothing":
-		return cioUpdateFailure, nil
 	case person == nil && call.who.kind == "cio_id":
 		return cioUnknownCIOID, nil
+	case failed && p.set.Conflict == "nothing":
+		return cioUpdateFailure, nil
 	case person == nil && call.attributes["_update"] == true:
 		return cioUpdateOfNobody, nil
 	case person == nil:

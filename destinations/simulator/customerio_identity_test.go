@@ -94,6 +94,11 @@ var cioStories = map[string]cioStory{
 		people:   []string{"b -> one person, 1 event"},
 		refusals: []string{"unknown_cio_id", "unknown_cio_id"},
 	},
+	"an identify by an unknown cio_id is dropped, whatever else it names": {
+		items:    []object{identified(byEmail("jen@example.com"), nil), identified(object{"cio_id": "03000009"}, object{"email": "jen@example.com", "id": "jane"})},
+		people:   []string{"jen@example.com -> one person, 0 events"},
+		refusals: []string{"unknown_cio_id"},
+	},
 	"ids have case": {
 		items:  []object{identified(byID("Jane"), nil), identified(byID("jane"), nil)},
 		people: []string{"Jane -> one person, 0 events", "jane -> one person, 0 events"},
@@ -120,11 +125,11 @@ var cioStories = map[string]cioStory{
 		people: []string{"a-1 + jane -> one person, 1 event"},
 	},
 	"and what comes within five minutes": {
-		items:  []object{identified(byID("jane"), object{"anonymous_id": "a-1"}), after(4 * time.Minute), happened(ofAnonymous("a-1"), "A")},
+		items:  []object{identified(byID("jane"), object{"anonymous_id": "a-1"}), after(5*time.Minute - 2*time.Second), happened(ofAnonymous("a-1"), "A")},
 		people: []string{"a-1 + jane -> one person, 1 event"},
 	},
 	"but not what comes later": {
-		items:  []object{identified(byID("jane"), object{"anonymous_id": "a-1"}), after(5 * time.Minute), happened(ofAnonymous("a-1"), "A")},
+		items:  []object{identified(byID("jane"), object{"anonymous_id": "a-1"}), after(5*time.Minute - 2*time.Second + 1), happened(ofAnonymous("a-1"), "A")},
 		people: []string{"a-1 + jane -> one person, 0 events", "a-1 after its identify -> not joined, 1 event"},
 	},
 	"an event joins nothing": {
@@ -228,6 +233,12 @@ var cioStories = map[string]cioStory{
 		people:   []string{"bob -> one person, 0 events"},
 		refusals: []string{"suppressed", "suppressed", "suppressed", "suppressed", "suppressed", "suppressed", "suppressed", "suppressed"},
 	},
+	"an event that was ignored is not known when it comes again": {
+		items: []object{person("suppress", byID("jane"), nil), person("event", byID("jane"), object{"name": "A", "id": aULID}),
+			person("unsuppress", byID("jane"), nil), person("event", byID("jane"), object{"name": "A", "id": aULID})},
+		people:   []string{"jane -> one person, 1 event"},
+		refusals: []string{"suppressed"},
+	},
 	"somebody who is not there can be suppressed": {
 		items:    []object{person("suppress", byID("jane"), nil), happened(byID("jane"), "A")},
 		refusals: []string{"suppressed"},
@@ -261,6 +272,7 @@ func TestCustomerIOMergeKeepsThePrimarysAttributes(t *testing.T) {
 		identified(byID("jane"), object{"plan": "paid", "city": "", "team": nil}),
 		identified(byEmail("jen@example.com"), object{"plan": "free", "city": "Bern", "team": "red", "age": 7}),
 		merged(byID("jane"), byEmail("jen@example.com")),
+		person("identify", byID("jane"), object{"timestamp": noon.Add(-time.Hour).Unix(), "attributes": object{"age": 6}}), // late
 	)
 	c.wantGraph(Graph{{IDs: []string{"jane", "jen@example.com"}, Properties: object{"plan": "paid", "city": "Bern", "team": "red", "age": jsonSeven}}})
 }

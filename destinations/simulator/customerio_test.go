@@ -298,6 +298,12 @@ func TestCustomerIOCredentials(t *testing.T) {
 			wantStatus(t, c.do(r), try.status)
 		}
 	}
+	anybody := openCustomerIO(t, CustomerIO{})
+	for _, try := range [][2]string{{"", "key"}, {"site", ""}} {
+		r := anybody.newRequest("GET", cioRegionPath, nil)
+		r.SetBasicAuth(try[0], try[1])
+		wantStatus(t, anybody.do(r), http.StatusUnauthorized)
+	}
 }
 
 func TestCustomerIORegions(t *testing.T) {
