@@ -10,8 +10,8 @@ import (
 const (
 	cioSuppressed        = "suppressed"
 	cioUnknownCIOID      = "unknown_cio_id"
-	cioNobody            = "nobody"
-	cioUpdateOfNobody    = "update_of_nobody"
+	cioUnknownPerson     = "unknown_person"
+	cioUpdateOfUnknown   = "update_of_unknown_person"
 	cioUpdateFailure     = "attribute_update_failure"
 	cioNoPrimary         = "merge_without_primary"
 	cioNoSecondary       = "merge_without_secondary"
@@ -24,13 +24,13 @@ const (
 
 func cioIDOf(n int) string { return fmt.Sprintf("%08d", 3_000_000+n) }
 
-// find is for what makes nobody.
+// find is for an item that makes no person.
 func (p *cioPeople) find(call *cioCall) (string, *cioProblem) {
 	switch {
 	case p.isSuppressed(call.who):
 		return cioSuppressed, nil
 	case p.person(call.who) == nil:
-		return cioNobody, nil
+		return cioUnknownPerson, nil
 	}
 	return "", nil
 }
@@ -41,7 +41,7 @@ func (p *cioPeople) touch(call *cioCall) (string, *cioProblem) {
 	return reason, nil
 }
 
-// ensure returns who has the identifier. Anybody unknown is made, but by a cio_id.
+// ensure returns the person with the identifier. It makes an unknown person, except by a cio_id.
 func (p *cioPeople) ensure(ref cioRef, now time.Time) (*cioPerson, string) {
 	if p.isSuppressed(ref) {
 		return nil, cioSuppressed
@@ -73,7 +73,7 @@ func (p *cioPeople) credit(call *cioCall) (string, *cioProblem) {
 	return reason, nil
 }
 
-// creditAnonymous keeps the event for an identify to come, or gives it to the person who was identified just now.
+// creditAnonymous keeps the event until an identify joins it. Shortly after an identify it is that person's at once.
 func (p *cioPeople) creditAnonymous(id string, event cioEvent, now time.Time) string {
 	anonymous := p.anonymousID(id)
 	switch {
@@ -107,7 +107,7 @@ func (p *cioPeople) forgetStale(anonymous *cioAnonymous, now time.Time) {
 	p.events -= before - len(anonymous.events)
 }
 
-// relate makes the people whom an object is related to.
+// relate makes the people that an object is related to.
 func (p *cioPeople) relate(call *cioCall) (string, *cioProblem) {
 	makes := call.action == "identify" || call.action == "add_relationships"
 	for _, ref := range call.related {
@@ -131,7 +131,7 @@ func (p *cioPeople) identify(call *cioCall) (string, *cioProblem) {
 	case failed && p.set.Conflict == "nothing":
 		return cioUpdateFailure, nil
 	case person == nil && call.attributes["_update"] == true:
-		return cioUpdateOfNobody, nil
+		return cioUpdateOfUnknown, nil
 	case person == nil:
 		if person = p.makePerson(call.At); person == nil {
 			return cioFull, nil
@@ -157,8 +157,8 @@ func (p *cioPeople) claims(call *cioCall) (claims []cioRef) {
 	return claims
 }
 
-// settle says whom an identify is of, which of its claims hold, and whether others fail. The person is nil where there is none
-// yet. It changes nothing.
+// settle returns the person of an identify, the claims that hold, and whether others fail. The person is nil if there is none yet.
+// It changes nothing.
 func (p *cioPeople) settle(call *cioCall, claims []cioRef) (person *cioPerson, good []cioRef, failed bool) {
 	person = p.person(call.who)
 	for _, claim := range claims {
@@ -199,8 +199,8 @@ func (p *cioPeople) autoMerges(person, other *cioPerson, by, claim cioRef) bool 
 	return pair && !p.set.NoAutoMerge && person.identifiers[claim.kind] == "" && other.identifiers[by.kind] == ""
 }
 
-// giveAll gives the person the identifiers of an identify, and returns whom the person is then: another when the two were
-// merged and the other is older.
+// giveAll gives the person the identifiers of an identify. It returns the person who has them then: an older one, if the two were
+// merged.
 func (p *cioPeople) giveAll(person *cioPerson, by cioRef, claims []cioRef, now time.Time) *cioPerson {
 	for _, ref := range append([]cioRef{by}, claims...) {
 		other := p.person(ref)
@@ -336,7 +336,7 @@ func (p *cioPeople) delete(call *cioCall) (string, *cioProblem) {
 	return "", nil
 }
 
-// suppress deletes a person, if there is one, and has all that comes under its identifiers ignored.
+// suppress deletes the person, if there is one. Later items with its identifiers are ignored.
 func (p *cioPeople) suppress(call *cioCall) (string, *cioProblem) {
 	if p.isSuppressed(call.who) {
 		return cioSuppressed, nil
@@ -362,7 +362,7 @@ func (p *cioPeople) suppress(call *cioCall) (string, *cioProblem) {
 // unsuppress frees an identifier and those that were suppressed with it. The person does not come back.
 func (p *cioPeople) unsuppress(call *cioCall) (string, *cioProblem) {
 	if !p.isSuppressed(call.who) {
-		return cioNobody, nil
+		return cioUnknownPerson, nil
 	}
 	for _, ref := range p.suppressed[call.who] {
 		delete(p.suppressed, ref)

@@ -208,7 +208,7 @@ var cioStories = map[string]cioStory{
 	"an update makes nobody": {
 		items:    []object{identified(byID("jane"), object{"_update": true}), identified(byID("bob"), nil), identified(byID("bob"), object{"_update": true, "plan": "free"})},
 		people:   []string{"bob -> one person, 0 events"},
-		refusals: []string{"update_of_nobody"},
+		refusals: []string{"update_of_unknown_person"},
 	},
 	"an update can still give an identifier": {
 		items:  []object{identified(byEmail("jen@example.com"), nil), identified(byID("jane"), object{"_update": true, "email": "jen@example.com"})},
@@ -223,7 +223,7 @@ var cioStories = map[string]cioStory{
 	"a deleted id makes a new person": {
 		items:    []object{happened(byID("jane"), "A"), person("delete", byID("jane"), nil), person("delete", byID("jane"), nil), happened(byID("jane"), "B")},
 		people:   []string{"jane -> one person, 1 event"},
-		refusals: []string{"nobody"},
+		refusals: []string{"unknown_person"},
 	},
 	"what is suppressed is ignored": {
 		items: []object{identified(byID("jane"), object{"email": "jen@example.com"}), identified(byID("bob"), nil), person("suppress", byID("jane"), nil),
@@ -247,13 +247,13 @@ var cioStories = map[string]cioStory{
 		items: []object{happened(byID("jane"), "A"), identified(byID("jane"), object{"email": "jen@example.com"}), person("suppress", byID("jane"), nil),
 			person("unsuppress", byEmail("jen@example.com"), nil), happened(byID("jane"), "B"), person("unsuppress", byID("jane"), nil)},
 		people:   []string{"jane -> one person, 1 event"},
-		refusals: []string{"nobody"},
+		refusals: []string{"unknown_person"},
 	},
 	"a device makes a person, its end does not": {
 		items: []object{person("add_device", byID("jane"), object{"device": object{"token": "t", "platform": "ios"}}),
 			person("delete_device", byID("bob"), object{"device": object{"token": "t"}})},
 		people:   []string{"jane -> one person, 0 events"},
-		refusals: []string{"nobody"},
+		refusals: []string{"unknown_person"},
 	},
 	"the end of a relation makes nobody": {
 		items: []object{related("delete_relationships", object{"cio_relationships": []any{object{"identifiers": byID("jane")}}})},

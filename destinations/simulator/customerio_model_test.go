@@ -15,7 +15,7 @@ import (
 // plainCIO is a workspace as its rules are written: a list of people that is searched from its start.
 type plainCIO struct {
 	people     []*plainPerson
-	loose      []plainEvent // anonymous events that nobody has
+	loose      []plainEvent // anonymous events that no person has
 	suppressed [][]string   // what was suppressed together
 	now        time.Time
 	wait       time.Duration

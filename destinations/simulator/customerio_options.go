@@ -22,10 +22,10 @@ type CustomerIO struct {
 	Identifiers string
 	// Phone allows phone numbers as identifiers too. No merge takes them.
 	Phone bool
-	// NoAutoMerge switches off that an identify with the id of one person and the e-mail of another merges the two. It does so
-	// only if neither has the identifier of the other; the older person stays.
+	// NoAutoMerge switches off auto-merge: an identify with the id of one person and the e-mail of another merges the two, if
+	// neither has the identifier of the other. The older person stays.
 	NoAutoMerge bool
-	// NoAnonymousMerge switches off that an identify with an anonymous_id takes in the events under it.
+	// NoAnonymousMerge switches off anonymous merge: an identify with an anonymous_id joins the events under that id.
 	NoAnonymousMerge bool
 	// EmailUpdatesByID allows an identify by id to change an e-mail. Without it only an identify by cio_id can.
 	EmailUpdatesByID bool
@@ -33,7 +33,7 @@ type CustomerIO struct {
 	// FindableAfter is how long a merge does not find a person, or an identifier of a person, that was just made. The pages say that
 	// an identify and a merge at once race, not for how long. Default: 2 s; below zero it is found at once.
 	FindableAfter time.Duration
-	// BatchOrder is the order in which a batch is worked off: "given" or "reversed".
+	// BatchOrder is the order in which the items of a batch are taken: "given" or "reversed".
 	BatchOrder string
 	// LongIDs is what becomes of an id over 150 bytes: it is "refused", or "cut", so that two people can become one.
 	LongIDs string
@@ -48,15 +48,15 @@ type CustomerIO struct {
 	// MergedIdentifiers are an id or e-mail of the secondary that the primary lacks: "inherited", as any attribute that it
 	// lacks, or "free" for a new person.
 	MergedIdentifiers string
-	// Conflict is what an identify does besides whose identifiers cannot all be set: "nothing", or the "rest" of its attributes
-	// is taken.
+	// Conflict is what becomes of an identify whose identifiers cannot all be set: it does "nothing", or the "rest" of its
+	// attributes is taken.
 	Conflict string
 	// Future is what becomes of a time that lies ahead: it is "kept", or it becomes "now".
 	Future string
 	// AnonymousEvents with identifiers.anonymous_id, which other senders use and the API's description does not have, are "taken"
 	// or "refused". Version 1 takes them in any case.
 	AnonymousEvents string
-	// RelatedPeople are people that an object is related to and nobody has identified: they are "made" or "ignored".
+	// RelatedPeople is what becomes of people that an object is related to and no call has identified: they are "made" or "ignored".
 	RelatedPeople string
 	// RecentDays is how old an event can be that a merge moves at once; older ones come an hour later. One page says 30, another
 	// 29. Default: 30.

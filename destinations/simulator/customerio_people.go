@@ -53,10 +53,10 @@ type cioEntry struct {
 	since  time.Time
 }
 
-// cioAnonymous is an anonymous id: who has it, and the events under it that nobody took in.
+// cioAnonymous is an anonymous id: its owner, and the events under it that are no person's yet.
 type cioAnonymous struct {
-	taken  bool       // somebody has it or had it
-	owner  *cioPerson // nil when nobody has it, or the person was deleted
+	taken  bool       // a person has it or had it
+	owner  *cioPerson // nil before an identify, and after the person was deleted
 	joined time.Time  // the last identify with it
 	events []cioEvent
 }
@@ -84,7 +84,7 @@ func newCIOPeople(set CustomerIO, b *book, max int) *cioPeople {
 	}
 }
 
-// isFull reports whether nobody else is taken in.
+// isFull reports whether there is no room for more people.
 func (p *cioPeople) isFull() bool {
 	return max(len(p.byCIO), len(p.anonymous), len(p.suppressed)) >= p.max
 }
@@ -137,7 +137,7 @@ func (p *cioPeople) give(person *cioPerson, ref cioRef, since time.Time) {
 	p.byRef[ref] = cioEntry{person, since}
 }
 
-// remove deletes the person. Its identifiers are free then, its anonymous ids are not.
+// remove deletes the person. Its identifiers are free then. Its anonymous ids are not: the pages call them not reusable.
 func (p *cioPeople) remove(person *cioPerson) {
 	for kind, value := range person.identifiers {
 		delete(p.byRef, cioRef{kind, value})
@@ -196,15 +196,12 @@ func (w *gathered) addCIO(events []cioEvent, now time.Time) {
 	}
 }
 
-// shown is the person in a graph. The cio_id is among the ids only where there is no other.
+// shown is the person in a graph. The cio_id is not among the ids.
 func (c *cioPerson) shown(now time.Time) Person {
 	whole := newGathered()
 	whole.ids = slices.AppendSeq(slices.Collect(maps.Values(c.identifiers)), maps.Keys(c.anonymous))
 	slices.Sort(whole.ids)
 	whole.ids = slices.Compact(whole.ids)
-	if len(whole.ids) == 0 {
-		whole.ids = []string{"cio_" + c.cioID}
-	}
 	whole.addCIO(c.events, now)
 	maps.Copy(whole.properties, c.attributes)
 	return whole.person()

@@ -471,8 +471,11 @@ func TestCustomerIOIsBounded(t *testing.T) {
 	c.takes(happened(byID("a"), "E"), happened(byID("a"), "F"), happened(byID("a"), "G"))
 	c.wantPeople("a -> one person, 2 events", "b -> one person, 0 events")
 	c.wantRefusals("simulator_full", "simulator_full")
-	if got := c.Stats(); got.GraphCut != 3 {
-		t.Errorf("stats %+v, want 3 cut of the graph", got)
+	c.takes(happened(ofAnonymous("x"), "E"), identified(byID("a"), object{"anonymous_id": "x"}))
+	c.wantRefusals("simulator_full", "simulator_full") // the oldest are gone
+	c.wantPeople("a -> one person, 2 events", "b -> one person, 0 events")
+	if got := c.Stats(); got.GraphCut != 5 || got.Refusals != 3 {
+		t.Errorf("stats %+v, want 3 refusals and 5 cut of the graph", got)
 	}
 	c.takes(person("delete", byID("b"), nil), happened(object{"anonymous_id": "x"}, "E"), person("delete", byID("a"), nil))
 	c.takes(identified(byID("c"), nil), happened(byID("c"), "E"), person("suppress", byID("c"), nil), person("suppress", byID("d"), nil))
