@@ -220,6 +220,16 @@ func (o Outcome) Size() int {
 	return size
 }
 
+// Wait is how long the requests wait for each other in all.
+func (o Outcome) Wait() (sum time.Duration) {
+	for i, r := range o.Requests {
+		if i < len(o.Requests)-1 {
+			sum += min(r.Wait, MaxWait)
+		}
+	}
+	return sum
+}
+
 // Request is one HTTP exchange as data. A retry sends the same bytes.
 type Request struct {
 	// Method is the HTTP method; URL is absolute, its query included.
@@ -231,14 +241,53 @@ type Request struct {
 	// Merges marks a request that merges two ids, of a call that is no alias. It is left out if a rule of `merges` does not allow
 	// the merge, and the call's other requests go. See Merge.FirstUserOnly.
 	Merges bool
-	// Batch tells that Body is one JSON value that may travel in an array with others; nil sends Body as it is.
+	// Batch tells that Body is one JSON value that may travel with others; nil sends Body as it is.
 	Batch *Batch
+	// Wait is how long the call's next request waits once this one has succeeded: for a vendor that needs time to take it in. The
+	// calls of the same person wait, too, and nothing is in flight meanwhile. A call that ended in a crash or a restart begins
+	// again with its first request, and waits in full. At most MaxWait; that of the last request says nothing.
+	Wait time.Duration
 }
 
-// Batch lets requests of the same Key go as one JSON array, in one exchange with the first one's method, URL and header.
-// A batchable request is sent as an array even when it is alone.
+// MaxWait is the longest Request.Wait: longer ones are cut to it.
+const MaxWait = time.Minute
+
+// Batch lets requests of the same Key go together, in one exchange with the first one's method, URL and header. A batchable request
+// is sent in the same form when it is alone.
 type Batch struct {
 	Key string
-	// MaxItems and MaxBytes bound the array: items, and bytes before compression. Zero is no bound.
+	// MaxItems and MaxBytes bound the exchange: items, and bytes of its body before compression. Zero is no bound.
 	MaxItems, MaxBytes int
+	// Before and After stand around the items, Separator between two of them: for a vendor that takes {"batch":[…]}, or a line
+	// each. Where all three are "", the items are a JSON array.
+	Before, After, Separator string
+}
+
+// Envelope returns what stands around the items of a batch, and between two.
+func (b *Batch) Envelope() (before, after, separator string) {
+	if b.Before == "" && b.After == "" && b.Separator == "" {
+		return "[", "]", ","
+	}
+	return b.Before, b.After, b.Separator
+}
+
+// Body returns the body of the exchange that carries the requests: several only where they have one batch key.
+func Body(requests []Request) []byte {
+	batch := requests[0].Batch
+	if batch == nil {
+		return requests[0].Body
+	}
+	before, after, separator := batch.Envelope()
+	size := len(before) + len(after)
+	for _, r := range requests {
+		size += len(r.Body) + len(separator)
+	}
+	body := append(make([]byte, 0, size), before...)
+	for i, r := range requests {
+		if i > 0 {
+			body = append(body, separator...)
+		}
+		body = append(body, r.Body...)
+	}
+	return append(body, after...)
 }

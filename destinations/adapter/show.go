@@ -21,11 +21,21 @@ type Shown struct {
 	Text string `json:"text,omitempty"`
 	// Merges is true for a request that the rules of merges may leave out.
 	Merges bool `json:"merges,omitempty"`
+	// Envelope is what the body goes in, with others of its kind: {"batch":[…]}. It is "" for an array, and for what goes alone.
+	Envelope string `json:"envelope,omitempty"`
+	// Wait is how long the next request waits, such as 3s.
+	Wait string `json:"wait,omitempty"`
 }
 
 // Show decodes a request. A parameter that is given more than once shows its values joined by newlines.
 func Show(r Request) Shown {
 	shown := Shown{Method: r.Method, Header: r.Header, Merges: r.Merges}
+	if b := r.Batch; b != nil && (b.Before != "" || b.After != "" || b.Separator != "") {
+		shown.Envelope = b.Before + "…" + b.After
+	}
+	if r.Wait > 0 {
+		shown.Wait = min(r.Wait, MaxWait).String()
+	}
 	address, query, _ := strings.Cut(r.URL, "?")
 	shown.URL = address
 	if values, err := url.ParseQuery(query); err == nil && query != "" {

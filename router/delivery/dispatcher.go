@@ -251,26 +251,10 @@ func (d *dispatcher) judge(requests []adapter.Request, answer adapter.Answer) []
 	return adapter.Verdicts(len(requests), answer.Verdict())
 }
 
-// exchangeOf puts requests into one exchange: as one JSON array when they are batchable.
+// exchangeOf puts requests into one exchange.
 func exchangeOf(requests []adapter.Request) httpclient.Exchange {
 	first := requests[0]
-	x := httpclient.Exchange{Method: first.Method, URL: first.URL, Header: first.Header, Body: first.Body}
-	if first.Batch == nil {
-		return x
-	}
-	size := 2
-	for _, r := range requests {
-		size += len(r.Body) + 1
-	}
-	x.Body = append(make([]byte, 0, size), '[')
-	for i, r := range requests {
-		if i > 0 {
-			x.Body = append(x.Body, ',')
-		}
-		x.Body = append(x.Body, r.Body...)
-	}
-	x.Body = append(x.Body, ']')
-	return x
+	return httpclient.Exchange{Method: first.Method, URL: first.URL, Header: first.Header, Body: adapter.Body(requests)}
 }
 
 // failed reports whether the exchange says that the destination is not well.

@@ -82,6 +82,7 @@ func (o *order) advance(j *job, now time.Time) {
 
 // enqueue has a call wait for an exchange.
 func (o *order) enqueue(j *job, now time.Time) {
+	j.pausing = false
 	if o.p.dispatcher.breaker.Refusing() { // the oldest is the probe
 		o.p.dispatcher.queue.pushInOrder(j)
 	} else {

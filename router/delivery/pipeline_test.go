@@ -1027,6 +1027,9 @@ func randomStory(t *testing.T, seed uint64) *operatedWorld {
 	if random.IntN(2) == 0 {
 		w.vendor.batch = &adapter.Batch{Key: "k", MaxItems: 4}
 	}
+	if random.IntN(3) == 0 {
+		w.vendor.steps, w.vendor.wait = 2, time.Duration(1+random.IntN(3000))*time.Millisecond
+	}
 	w.latency = time.Duration(random.IntN(200)) * time.Millisecond
 	w.random = rand.New(rand.NewPCG(seed, 3)) // the vendor has its own
 	w.stubborn = map[string]bool{}
@@ -1504,6 +1507,7 @@ func fromDevice(e journal.Entry, ago time.Duration) journal.Entry {
 type testVendor struct {
 	adapter.Common
 	steps int
+	wait  time.Duration // between them
 	batch *adapter.Batch
 	judge func(n int, a adapter.Answer) []adapter.Verdict
 	// rule, when set, is what an alias and an identify merge by; account is where.
@@ -1541,10 +1545,10 @@ func (v *testVendor) requests(c *segment.Call) adapter.Outcome {
 	var requests []adapter.Request
 	for i := range v.steps {
 		id := c.MessageID
-		if v.steps > 1 {
+		if v.steps > 1 && v.wait == 0 {
 			id = fmt.Sprintf("%s/%d", id, i)
 		}
-		requests = append(requests, adapter.Request{Method: "POST", URL: "https://vendor.test/", Body: []byte(`{"id":"` + id + `"}`), Batch: v.batch})
+		requests = append(requests, adapter.Request{Method: "POST", URL: "https://vendor.test/", Body: []byte(`{"id":"` + id + `"}`), Batch: v.batch, Wait: v.wait})
 	}
 	return adapter.Send(requests...)
 }

@@ -156,12 +156,13 @@ func (l *lane) take(into []*job, o BatchOptions, limit int) []*job {
 
 // fitting returns how many of the first jobs go in one batch: at least one.
 func (l *lane) fitting(limit int) int {
-	bytes := 2
+	before, after, separator := l.batch.Envelope()
+	bytes := len(before) + len(after) - len(separator)
 	for i, j := range l.jobs {
 		if j.maxBatch > 0 {
 			limit = min(limit, j.maxBatch)
 		}
-		bytes += len(j.request().Body) + 1
+		bytes += len(separator) + len(j.request().Body)
 		if i > 0 && (i >= limit || l.batch.MaxBytes > 0 && bytes > l.batch.MaxBytes) {
 			return i
 		}

@@ -130,11 +130,18 @@ func (r *results) requeue(back *verdictsBack, now time.Time) {
 
 // delivered ends the current request of a call, and the call with its last one.
 func (r *results) delivered(j *job, v adapter.Verdict, now time.Time) {
+	wait := min(j.request().Wait, adapter.MaxWait)
 	j.step++
 	j.possiblyDelivered, j.maxBatch = false, 0
 	j.failures, j.failingSince = 0, time.Time{}
 	if j.step < len(j.outcome.Requests) {
-		r.p.order.enqueue(j, now)
+		if wait <= 0 {
+			r.p.order.enqueue(j, now)
+			return
+		}
+		j.detach()
+		j.pausing = true
+		r.retryAt(j, now.Add(wait))
 		return
 	}
 	r.p.health.lastDelivery = now

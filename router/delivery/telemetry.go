@@ -88,6 +88,10 @@ func (t *telemetry) moved(j *job) {
 		s.Batch, s.Status, s.Took = j.batch, 0, 0
 		t.show(j, s)
 	case retryWait:
+		if j.pausing {
+			t.show(j, t.waiting(j, live.Waiting))
+			return
+		}
 		t.show(j, t.waiting(j, live.Retrying))
 	case parked:
 		t.show(j, t.waiting(j, live.Parked))

@@ -94,6 +94,8 @@ type Destination struct {
 	Diagnostics []string `json:"diagnostics,omitempty"`
 	// Requests would go out in this order.
 	Requests []adapter.Shown `json:"requests,omitempty"`
+	// Wait is how long they wait for each other in all, such as 3s; "" is not at all.
+	Wait string `json:"wait,omitempty"`
 }
 
 // Body says what each destination would be sent for each call of the body: one call, a batch envelope, or a JSON array
@@ -294,6 +296,9 @@ func outcome(d *config.Destination, m *segment.Message, from from, showSecrets b
 			explained.addNote(noteLinked)
 		}
 		explained.Requests = show(d, outcome.Requests, showSecrets)
+		if wait := outcome.Wait(); wait > 0 {
+			explained.Wait = wait.String()
+		}
 	}
 	return explained
 }

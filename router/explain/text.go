@@ -113,6 +113,12 @@ func (t *textWriter) request(r adapter.Shown, indent string) {
 	if r.Text != "" {
 		t.line("%sbody    %s", indent, terminal.Plain(r.Text))
 	}
+	if r.Envelope != "" {
+		t.line("%sin      %s", indent, terminal.Plain(r.Envelope))
+	}
+	if r.Wait != "" {
+		t.line("%sand waits %s before the next request", indent, r.Wait)
+	}
 }
 
 // jsonText shows text as it is and anything else as indented JSON.

@@ -103,6 +103,9 @@ type wantRequest struct {
 	JSON    any               `yaml:"json"`
 	Batch   string            `yaml:"batch"`
 	Merges  bool              `yaml:"merges"`
+	// Envelope and Wait are as in adapter.Shown.
+	Envelope string `yaml:"envelope"`
+	Wait     string `yaml:"wait"`
 }
 
 type answerCase struct {
@@ -375,6 +378,8 @@ func (want wantRequest) compare(t *testing.T, i int, r adapter.Request) {
 	}
 	equal("batch", key, want.Batch)
 	equal("merges", r.Merges, want.Merges)
+	equal("envelope", shown.Envelope, want.Envelope)
+	equal("wait", shown.Wait, want.Wait)
 }
 
 func (a answerCase) check(t *testing.T, by adapter.Adapter, requests []adapter.Request) {
@@ -515,11 +520,28 @@ func problemOf(o adapter.Outcome, secrets []adapter.Secret) string {
 		if r.Batch != nil && !json.Valid(r.Body) {
 			return "a batchable body must be one JSON value: " + string(r.Body)
 		}
+		if problem := problemOfBatch(r); problem != "" {
+			return problem
+		}
+		if r.Wait < 0 || r.Wait > adapter.MaxWait {
+			return fmt.Sprintf("a wait of %s is not between 0 and %s", r.Wait, adapter.MaxWait)
+		}
 		for name, value := range r.Header {
 			if strings.ContainsAny(name+value, "\r\n\x00") {
 				return fmt.Sprintf("header %q holds a line break or NUL", name)
 			}
 		}
+	}
+	return ""
+}
+
+// problemOfBatch returns what is wrong where two requests in one exchange are not JSON although their Content-Type says so.
+func problemOfBatch(r adapter.Request) string {
+	if r.Batch == nil || !strings.HasPrefix(r.Header["Content-Type"], "application/json") {
+		return ""
+	}
+	if body := adapter.Body([]adapter.Request{r, r}); !json.Valid(body) {
+		return "two in one exchange are not JSON: " + string(body)
 	}
 	return ""
 }
