@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"net/http"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"aka/destinations/adapter"
 	"aka/router/httpclient"
 	"aka/router/journal"
+	"aka/router/journal/ledger"
 	"aka/router/mergerules"
 	"aka/router/merges"
 )
@@ -129,6 +131,10 @@ func TestMergeRules_AfterARestartAnOperatorHasBlockedAnID(t *testing.T) {
 			w.expectHeld(0)
 			w.expectSent("bob-1", "eve-2", "ann-4", "eve-2", "bob-3")
 			w.stop()
+			i := slices.IndexFunc(w.log.ledger, func(e journal.LedgerEntry) bool { return e.Verdict == ledger.Dropped })
+			if i < 0 || w.log.ledger[i].MessageID != "ann-4" || w.log.ledger[i].MayBeSent != crash {
+				t.Errorf("crash %t: in the ledger is %+v", crash, w.log.ledger)
+			}
 		})
 	}
 }

@@ -80,6 +80,9 @@ func (l *mergeLedger) note(j *job, e journal.LedgerEntry) {
 	if e.Status == 0 && e.Verdict != ledger.Dropped {
 		e.Status = j.status
 	}
+	if e.Verdict == ledger.Dropped || e.Verdict == ledger.Refused {
+		e.MayBeSent = j.isPossiblyDelivered()
+	}
 	if from, to := endsOf(j.entry); e.From == (journal.Digest{}) && e.To == (journal.Digest{}) {
 		e.From, e.To = l.digest(from), l.digest(to)
 	}

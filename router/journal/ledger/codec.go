@@ -24,6 +24,7 @@ const (
 	tagFrom
 	tagTo
 	tagPosition
+	tagMayBeSent // is there where it is true
 )
 
 // Encode returns the entry as it is stored: without its number and destination, which are its key. Texts that are too long
@@ -48,7 +49,11 @@ func Encode(e *Entry) []byte {
 	out = codec.AppendField(out, tagFrom, e.From[:])
 	out = codec.AppendField(out, tagTo, e.To[:])
 	position := binary.AppendUvarint(binary.AppendUvarint(nil, e.Position.Seq), uint64(max(e.Position.Index, 0)))
-	return codec.AppendSum(codec.AppendField(out, tagPosition, position))
+	out = codec.AppendField(out, tagPosition, position)
+	if e.MayBeSent {
+		out = codec.AppendField(out, tagMayBeSent, nil)
+	}
+	return codec.AppendSum(out)
 }
 
 // cut shortens a text to at most so many bytes, between two characters, and copies it: an entry keeps no frame in memory.
@@ -123,6 +128,8 @@ func (e *Entry) take(tag uint64, field *codec.Reader) {
 		digest(&e.From, field)
 	case tagTo:
 		digest(&e.To, field)
+	case tagMayBeSent:
+		e.MayBeSent = true
 	case tagPosition:
 		e.Position.Seq = field.Uvarint()
 		e.Position.Index = int(field.Uvarint() & 0xffffffff)

@@ -152,6 +152,9 @@ type Entry struct {
 	By      Decider `json:"by,omitzero"`
 	// Reason is one of the closed set of reasons, "" for none.
 	Reason string `json:"reason,omitempty"`
+	// MayBeSent tells that a merge that was dropped or refused may be at the vendor all the same: an earlier try had no answer, or was
+	// under way in a crash.
+	MayBeSent bool `json:"may_be_sent,omitempty"`
 	// Status is the vendor's HTTP status; 0 where it was not asked, or did not answer.
 	Status int `json:"status,omitempty"`
 	// FromIDs and ToIDs are how many ids the two people had before, and IDs how many the one has after; 0 is not known.
