@@ -124,7 +124,7 @@ func (c *checkpoint) end(pos journal.Position) {
 
 // saveSoon hands the progress to the goroutine that saves it, unless that is still busy.
 func (c *checkpoint) saveSoon() {
-	if c.isSaved() || len(c.saves) == cap(c.saves) {
+	if !c.isDue() || len(c.saves) == cap(c.saves) {
 		return
 	}
 	c.saves <- c.point(false) // only the loop sends
@@ -132,9 +132,9 @@ func (c *checkpoint) saveSoon() {
 	c.ledger.saved()
 }
 
-// isSaved reports whether there is nothing to save, and nothing waits for a save.
-func (c *checkpoint) isSaved() bool {
-	return !c.unsaved && len(c.awaiting) == 0 && c.merges.isSaved()
+// isDue reports whether there is something to save. Aliases that are kept back wait for a save after one that failed.
+func (c *checkpoint) isDue() bool {
+	return c.unsaved || len(c.awaiting) > 0 || !c.merges.isSaved()
 }
 
 // saveEarly saves right after the first call has ended, and then less and less often until the ticks do: or a process that

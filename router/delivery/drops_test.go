@@ -148,7 +148,7 @@ func TestAFloodOfDropsIsStoredInBoundedPieces(t *testing.T) {
 			time.Sleep(5 * time.Millisecond)
 			return w.pipeline.ask(context.Background(), func() { most = max(most, len(w.pipeline.drops.pending)) })
 		})
-		const calls = 20 * maxPendingDrops
+		const calls = 5 * maxPendingDrops
 		for i := range calls {
 			w.accept(alias("null", "jane", i))
 		}

@@ -340,7 +340,7 @@ func (p *Pipeline) loop(ctx context.Context) {
 			happened = false
 		case <-ctx.Done():
 		}
-		if happened || !p.checkpoint.isSaved() {
+		if happened || p.checkpoint.isDue() {
 			tick.happened()
 		}
 	}
