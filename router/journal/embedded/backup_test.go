@@ -79,7 +79,7 @@ func openBounds(t *testing.T, dir string) (first, last uint64, err error) {
 
 func waitForFrames(t *testing.T, a *acks, grown <-chan struct{}, n uint64) {
 	t.Helper()
-	timeout := time.After(60 * time.Second)
+	timeout := time.After(5 * time.Minute)
 	for {
 		if last, _, _ := a.snapshot(); last >= n {
 			return

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -104,8 +105,10 @@ func (p *place) options() Options {
 
 func (p *place) open(t *testing.T) engine.Engine { return openWith(t, p.options()) }
 
+// openWith opens an engine. Its Close has minutes: the machine may be busy.
 func openWith(t testing.TB, o Options) *Engine {
 	t.Helper()
+	o.closeWait = 5 * time.Minute
 	e, err := Open(context.Background(), o)
 	must(t, err)
 	t.Cleanup(func() { _ = e.Close() })

@@ -37,7 +37,9 @@ type Options struct {
 	FS  vfs.FS
 	Log *zap.Logger
 
-	segmentBytes int64 // for tests; 0 derives it from MaxBytes
+	// for tests
+	segmentBytes int64 // 0 derives it from MaxBytes
+	closeWait    time.Duration
 }
 
 func (o *Options) logPath() string    { return filepath.Join(o.Dir, logFolder) }
@@ -225,7 +227,7 @@ func (r refusal) Unwrap() error { return r.error }
 
 // openForWriting opens the records first: theirs is the look that may refuse.
 func (e *Engine) openForWriting(verify func(keystore.Records, uint64) error) (err error) {
-	e.records, err = keystore.Open(e.options.recordPath(), keystore.Options{FS: e.fs(), Log: e.options.Log, Verify: verify, OnFailed: e.onFailed, Aid: e.options.Aid})
+	e.records, err = keystore.Open(e.options.recordPath(), keystore.Options{FS: e.fs(), Log: e.options.Log, Verify: verify, OnFailed: e.onFailed, Aid: e.options.Aid, CloseWait: e.options.closeWait})
 	if err == nil {
 		e.log, err = seglog.Open(e.options.logPath(), e.logOptions())
 	}

@@ -145,7 +145,7 @@ func full(op errorfs.Op) error {
 // observed returns options for a disk whose waits are short, and what is logged.
 func observed(d *disk) (keystore.Options, *observer.ObservedLogs) {
 	core, logs := observer.New(zap.DebugLevel)
-	return keystore.Options{FS: d, Log: zap.New(core)}.Polling(time.Millisecond), logs
+	return keystore.Options{FS: d, Log: zap.New(core), CloseWait: time.Second}.Polling(time.Millisecond), logs
 }
 
 // result is what an Apply returned.

@@ -34,6 +34,8 @@ type Options struct {
 	// Aid, where it is not 0, is the first byte of the keys of records that are only an aid, of which there may be millions. Open
 	// does not read the tables that hold nothing else: what is damaged there shows when it is read.
 	Aid byte
+	// CloseWait bounds each of the two waits of Close. 0 is five seconds.
+	CloseWait time.Duration
 
 	// for tests
 	adjust          func(*pebble.Options)
@@ -54,6 +56,9 @@ func (o Options) withDefaults() Options {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
+	if o.CloseWait == 0 {
+		o.CloseWait = closeWait
+	}
 	if o.poll == 0 {
 		o.poll = poll
 	}
@@ -69,6 +74,7 @@ func (o Options) withDefaults() Options {
 // Store is an open folder of records. It is safe for concurrent use.
 type Store struct {
 	dir     string
+	wait    time.Duration // of Close
 	fs      *waitFS
 	db      *pebble.DB
 	records records

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -23,6 +24,9 @@ func open(t testing.TB, fs vfs.FS, dir string) *keystore.Store {
 
 func openWith(t testing.TB, dir string, o keystore.Options) *keystore.Store {
 	t.Helper()
+	if o.CloseWait == 0 {
+		o.CloseWait = 5 * time.Minute // the machine may be busy
+	}
 	s, err := keystore.Open(dir, o)
 	if err != nil {
 		t.Fatal(err)

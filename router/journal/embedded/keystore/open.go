@@ -62,7 +62,7 @@ func openStore(dir string, o Options, fs *waitFS, found found) (*Store, error) {
 		return nil, err
 	}
 	s := newStore(dir, fs.fail, db)
-	s.fs = fs
+	s.fs, s.wait = fs, o.CloseWait
 	if err := s.start(o, found.directory.number); err != nil {
 		_ = s.Close()
 		return nil, err

@@ -37,7 +37,7 @@ func (r removals) waitUntilBelow(t *testing.T, dir string, bound int64) {
 	for folderSize(t, dir) >= bound {
 		select {
 		case <-r.some:
-		case <-time.After(time.Minute):
+		case <-time.After(5 * time.Minute):
 			t.Fatalf("the folder has %d bytes and nothing is removed", folderSize(t, dir))
 		}
 	}
