@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	flips    = flag.Int("seglog.flips", 1000, "places at which a bit is flipped")
+	flips    = flag.Int("seglog.flips", 300, "places at which a bit is flipped")
 	flipSeed = flag.Uint64("seglog.seed", 1, "seed of all that is random")
 )
 
@@ -45,7 +45,7 @@ func TestAFlippedBitCostsOneFrameOrIsRefusedByName(t *testing.T) {
 	}
 	t.Log(outcomes)
 	for _, outcome := range []string{"whole", "one damaged", "refused"} {
-		if outcomes[outcome] == 0 && *flips >= 500 {
+		if outcomes[outcome] == 0 && *flips >= 300 {
 			t.Errorf("no flip ended with: %s", outcome)
 		}
 	}
