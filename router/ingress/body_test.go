@@ -99,8 +99,9 @@ func TestEveryEncodingRoundTrips(t *testing.T) {
 	s := start(t, testConfig())
 	for encoding, pack := range packers {
 		for _, body := range []string{call, wide(100 << 10), wide(400 << 10), call + strings.Repeat(" ", keptBytes), call + strings.Repeat(" ", 3<<20)} {
+			packed := pack(body)
 			for _, chunked := range []bool{false, true} {
-				s.mustKeep(t, fmt.Sprintf("%s, %d bytes, chunked %v", encoding, len(body), chunked), pack(body), strings.TrimRight(body, " "), chunked, encoding)
+				s.mustKeep(t, fmt.Sprintf("%s, %d bytes, chunked %v", encoding, len(body), chunked), packed, strings.TrimRight(body, " "), chunked, encoding)
 			}
 		}
 	}

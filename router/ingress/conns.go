@@ -27,9 +27,10 @@ const (
 
 // conns are the connections that are open.
 type conns struct {
-	minRest time.Duration
-	begun   time.Time // what times are counted from
-	evicted prometheus.Counter
+	minRest   time.Duration
+	idleLimit time.Duration
+	begun     time.Time // what times are counted from
+	evicted   prometheus.Counter
 
 	count atomic.Int64 // how many are open
 
@@ -41,7 +42,7 @@ type conns struct {
 }
 
 func newConns(evicted prometheus.Counter) *conns {
-	return &conns{minRest: minRest, begun: time.Now(), evicted: evicted, open: map[*conn]struct{}{}}
+	return &conns{minRest: minRest, idleLimit: idleLimit, begun: time.Now(), evicted: evicted, open: map[*conn]struct{}{}}
 }
 
 // now is never 0: a moment after the beginning.

@@ -23,7 +23,7 @@ const getHealth = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
 func crowded(t *testing.T, connections int) *stand {
 	config := testConfig()
 	config.Limits.Connections = connections
-	return startTCP(t, config, func(s *Server) { s.conns.minRest = 0 })
+	return startTCP(t, config, func(s *Server) { s.conns.minRest, s.http.ReadTimeout = 0, patience })
 }
 
 // rested is a connection whose request has been answered, and which waits for another one.

@@ -194,7 +194,7 @@ func (c *conn) Close() error {
 	defer c.all.remove(c)
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.unread.Swap(false) {
 		_ = half.CloseWrite()
-		_ = c.Conn.SetReadDeadline(time.Now().Add(idleLimit))
+		_ = c.Conn.SetReadDeadline(time.Now().Add(c.all.idleLimit))
 		_, _ = io.CopyN(io.Discard, c.Conn, idleBytes)
 	}
 	return c.Conn.Close()

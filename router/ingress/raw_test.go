@@ -21,6 +21,9 @@ import (
 	"go.uber.org/zap"
 )
 
+// patience is how long a test waits for what must come, on any machine.
+const patience = 5 * time.Minute
+
 // raw sends bytes, in pieces, and returns all that is answered until the connection is closed.
 func (s *stand) raw(pieces ...string) string {
 	conn, err := s.dial()
@@ -35,7 +38,7 @@ func (s *stand) raw(pieces ...string) string {
 			}
 		}
 	}()
-	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		return err.Error()
 	}
 	got, _ := io.ReadAll(conn)
@@ -504,7 +507,7 @@ func (s *stand) connect(t testing.TB) *chatter {
 func chat(t testing.TB, conn net.Conn) *chatter {
 	t.Helper()
 	t.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	return &chatter{conn, t, bufio.NewReader(conn)}
@@ -552,7 +555,7 @@ func (c *chatter) drip(first, drop string) string {
 		}
 		_ = c.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
 		if _, err := c.answers.Peek(1); !isTimeout(err) {
-			_ = c.SetReadDeadline(time.Now().Add(time.Minute))
+			_ = c.SetReadDeadline(time.Now().Add(patience))
 			return c.rest()
 		}
 	}
@@ -687,7 +690,7 @@ func TestShutdownWaitsOnlyForRequests(t *testing.T) {
 func TestTheAnswerToABodyThatIsTooLargeIsRead(t *testing.T) {
 	config := testConfig()
 	config.Limits.CallBytes, config.Limits.WireBytes = 16<<10, 16<<10
-	s := startTCP(t, config)
+	s := startTCP(t, config, readsOn)
 	limit := int(config.Limits.WireBytes)
 	for _, c := range []struct {
 		size int

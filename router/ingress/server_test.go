@@ -117,6 +117,9 @@ func startTCP(t testing.TB, config Config, adjust ...func(*Server)) *stand {
 	return startOn(t, config, listener, func() (net.Conn, error) { return net.Dial("tcp", listener.Addr().String()) }, adjust...)
 }
 
+// readsOn has a server take all that a client sends behind its answer, however slow the client is.
+func readsOn(s *Server) { s.conns.idleLimit = patience }
+
 func startOn(t testing.TB, config Config, listener net.Listener, dial func() (net.Conn, error), adjust ...func(*Server)) *stand {
 	t.Helper()
 	core, logs := observer.New(zapcore.DebugLevel)
@@ -581,7 +584,7 @@ func TestBodiesThatAreNotWhatTheySay(t *testing.T) {
 func TestLimitsOnTheBody(t *testing.T) {
 	config := testConfig()
 	config.Limits.CallBytes, config.Limits.WireBytes, config.Limits.DecompressedBytes = 1<<10, 4<<10, 64<<10
-	s := startTCP(t, config)
+	s := startTCP(t, config, readsOn)
 	pad := func(size int) string { return call + strings.Repeat(" ", size-len(call)) }
 	for name, c := range map[string]struct {
 		body, code string

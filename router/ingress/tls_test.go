@@ -56,7 +56,7 @@ func (s *tlsStand) dialTLS(config *tls.Config) (*tls.Conn, error) {
 // untilOpen waits until so many connections are open.
 func (s *tlsStand) untilOpen(t testing.TB, want int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
@@ -144,7 +144,7 @@ func TestPlainHTTPWhereTLSIsSpokenIs400(t *testing.T) {
 // mustEnd fails unless the other side closes the connection.
 func mustEnd(t *testing.T, name string, conn net.Conn) {
 	t.Helper()
-	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
