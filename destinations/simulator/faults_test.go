@@ -184,7 +184,7 @@ func TestHangUntilReleased(t *testing.T) {
 // await waits for what another goroutine brings about.
 func (c *client) await(until func() bool) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	if err := c.Wait(ctx, until); err != nil {
 		c.t.Fatal(err)

@@ -39,6 +39,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -57,6 +58,7 @@ type Simulator struct {
 	control http.Handler
 	cancel  context.CancelFunc
 	served  chan struct{}
+	open    atomic.Int64 // connections
 
 	mu       sync.Mutex
 	accounts map[string]*Account
@@ -80,6 +82,7 @@ func Start(addr string) (*Simulator, error) {
 		Handler:           s,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: time.Minute,
+		ConnState:         s.count,
 	}
 	go func() {
 		defer close(s.served)
@@ -131,6 +134,20 @@ func (s *Simulator) Close() error {
 	}
 	return err
 }
+
+// count counts the connections.
+func (s *Simulator) count(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		s.open.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		s.open.Add(-1)
+	}
+}
+
+// Connections returns how many connections are open. A client that has ended has none once all that it had sent was read. A
+// connection that a fault has broken does not count.
+func (s *Simulator) Connections() int { return int(s.open.Load()) }
 
 // ServeHTTP hands an exchange to the account that its path names, or to the control API. At /healthz it tells that it lives.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {

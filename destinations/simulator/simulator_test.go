@@ -50,6 +50,33 @@ func TestCloseTwice(t *testing.T) {
 	}
 }
 
+func TestAClientThatHasEndedHasNoConnectionOnceWhatItSentWasRead(t *testing.T) {
+	sim := startSimulator(t)
+	c := addAccount(t, sim, "it", "vero", Options{})
+	wantStatus(t, c.do(c.newUser("jane")), 200)
+	if n := sim.Connections(); n != 1 {
+		t.Errorf("%d connections of one client", n)
+	}
+	c.fault(Fault{Hang: true, When: After})
+	ctx, end := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() {
+		_, err := c.try(c.newUser("bob").WithContext(ctx))
+		ended <- err
+	}()
+	c.await(func() bool { return len(c.Graph()) == 2 })
+	end()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	c.http.CloseIdleConnections()
+	for deadline := time.Now().Add(5 * time.Minute); sim.Connections() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections are open", sim.Connections())
+		}
+	}
+}
+
 func TestAccountsAreApart(t *testing.T) {
 	sim := startSimulator(t)
 	a := addAccount(t, sim, "a", "vero", Options{})
