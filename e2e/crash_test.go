@@ -17,8 +17,8 @@ var kills = flag.Int("kills", 5, "how often the crash test kills aka")
 // peoplePerRun keep one run busy for longer than progress takes to be saved.
 const peoplePerRun = 50
 
-// repeatable is how long before a crash a call may have been delivered and still be delivered again after it. Progress is
-// saved four times a second; the rest is for a save that is slow on a busy disk.
+// repeatable is how long before a crash a call may have been delivered and still be delivered again after it, besides how long the disk
+// and the processors made it wait. Progress is saved four times a second; the rest is for the race detector.
 const repeatable = 2 * time.Second
 
 // Aka is killed in the middle of everything, again and again, and started on what it left behind. What it had answered 200
@@ -31,19 +31,19 @@ func TestKilledAgainAndAgainItLosesAndSwapsNothing(t *testing.T) {
 		w.AddFaults(d.Name, slow)
 	}
 	w.Start()
+	stalls := w.WatchStalls()
 	people := peoplePerRun * (*kills + 1)
 	l := w.StartPeople(people)
 	share := int64(peoplePerRun * harness.Basic.Steps())
 	var ends []time.Time
 	for i := range *kills {
 		w.UntilAcked(l, share*int64(i)+1+rand.Int64N(share))
-		w.Kill()
-		ends = append(ends, time.Now().Add(harness.LateReads))
+		ends = append(ends, w.Kill())
 		w.Start()
 		w.Follow(l)
 	}
 	w.Await(l)
-	w.expectAccepted(people, w.Verify(l, harness.Expectation{Crashes: ends, Repeatable: repeatable, Slow: []simulator.Fault{slow}}))
+	w.expectAccepted(people, w.Verify(l, harness.Expectation{Crashes: ends, Repeatable: repeatable + 4*stalls(), Slow: []simulator.Fault{slow}}))
 }
 
 // expectAccepted checks that all calls of so many people were answered 200.
@@ -82,11 +82,8 @@ func (w *world) goOn(l *harness.Load) {
 
 // A vendor that takes a request and never answers keeps aka from stopping no longer than it may, and loses nothing.
 func TestItStopsInTimeWhileAVendorHangs(t *testing.T) {
-	const timeout = 2 * time.Second
-	w, l, hang := hanging(t, harness.Setup{More: "shutdown_timeout: 2s"})
-	if took := w.Stop(); took > timeout+3*time.Second {
-		t.Errorf("aka ended after %s", took)
-	}
+	w, l, hang := hanging(t, harness.Setup{More: "shutdown_timeout: 2s", Delivery: "timeout: 10m"})
+	w.Stop() // in less than StopTimeout
 	w.goOn(l)
 	// Whether the vendor has taken what hung when aka went away, it alone knows.
 	e := harness.Expectation{Restarted: true, AnswerLost: hangs, Faults: []simulator.Fault{hang}}
@@ -99,11 +96,10 @@ func TestASecondSignalStopsAtOnceAndLosesNothing(t *testing.T) {
 	// Of another kind than the second: the same one twice in a row is one stop.
 	harness.Check(t, w.Process.Signal(syscall.SIGINT))
 	w.Until("it is about to stop", func() bool { return strings.Contains(w.Process.Log.String(), "stopping") })
-	code, took := w.Terminate()
-	if code == 0 || took > 15*time.Second {
+	if code, took := w.Terminate(); code == 0 { // in less than StopTimeout
 		t.Errorf("aka ended with exit code %d, %s after the second signal", code, took)
 	}
-	end := time.Now().Add(harness.LateReads)
+	end := w.Gone()
 	w.goOn(l)
 	e := harness.Expectation{Crashes: []time.Time{end}, Repeatable: testTimeout, Faults: []simulator.Fault{hang}}
 	w.expectAccepted(hangingPeople, w.Verify(l, e))

@@ -123,6 +123,7 @@ func TestThreeHundredPeopleDoNotBecomeOneByASharedEmail(t *testing.T) {
 			w.untilHeld(1, c.names...)
 			for _, name := range c.names {
 				w.Until("all others are sent", func() bool { return w.Metric("aka_backlog_calls", harness.Of(name)) == people-(most-1) })
+				w.Until("the rest waits", func() bool { held := w.held(name).Held; return len(held) != 1 || held[0].Waiting == people-most })
 				largest := 0
 				for _, person := range w.Account(name).Graph() {
 					largest = max(largest, len(person.IDs))

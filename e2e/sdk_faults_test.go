@@ -56,7 +56,7 @@ func TestEachSDKGetsOverFailures(t *testing.T) {
 				if failed := p.failed(); len(failed) > 0 {
 					t.Errorf("over %s the SDK gave up %v", failings[i].name, failed)
 				}
-				expectTold(w, p, p.story, nil)
+				expectTold(w, p, p.story)
 			}
 			expectNothingTwice(w)
 			expectJournaledOnce(w, people)
@@ -108,7 +108,7 @@ func TestAnSDKIsHeldToItsSourcesRate(t *testing.T) {
 			if failed := p.failed(); len(failed) > 0 {
 				t.Errorf("the SDK gave up %v", failed)
 			}
-			expectTold(w, p, p.story, nil)
+			expectTold(w, p, p.story)
 			expectNothingTwice(w)
 			expectJournaledOnce(w, []*person{p})
 		})
@@ -143,7 +143,7 @@ func TestAnSDKThatGivesUpSaysSo(t *testing.T) {
 			if failed := p.failed(); !slices.Equal(failed, []int{1}) {
 				t.Errorf("the SDK gave up the chapters %v, want only the one that met the failures", failed)
 			}
-			expectTold(w, p, []chapter{p.story[0], p.story[2]}, nil)
+			expectTold(w, p, []chapter{p.story[0], p.story[2]})
 			expectJournaledOnce(w, []*person{p})
 		})
 	}
@@ -201,9 +201,10 @@ func TestEachSDKGetsOverARestart(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, harness.Setup{Listen: freeAddress(t)})
 			w.Start()
+			stalls := w.WatchStalls()
 			c := s.start(w, w.Process.API, chapterSize)
 			var people []*person
-			var kills []time.Time
+			var kills []kill
 			for i, restart := range restarts {
 				p := newPerson(fmt.Sprintf("p%d-old", i), fmt.Sprintf("p%d-new", i))
 				p.story = p.story[:3]
@@ -214,8 +215,7 @@ func TestEachSDKGetsOverARestart(t *testing.T) {
 					c.send(p.story[1].calls)
 				}
 				if restart.kills {
-					w.Kill()
-					kills = append(kills, time.Now().Add(harness.LateReads))
+					kills = append(kills, kill{at: w.Kill()})
 				} else {
 					w.Stop()
 				}
@@ -232,6 +232,10 @@ func TestEachSDKGetsOverARestart(t *testing.T) {
 			w.UntilAllEnded()
 			w.Stop()
 
+			within := repeatable + 4*stalls()
+			for i := range kills {
+				kills[i].repeatable = within
+			}
 			kept := expectJournaledOnce(w, people)
 			for i, p := range people {
 				failed := p.failed()
@@ -241,7 +245,7 @@ func TestEachSDKGetsOverARestart(t *testing.T) {
 				if s.outlasts() && len(failed) > 0 || slices.ContainsFunc(failed, func(chapter int) bool { return chapter != 1 }) {
 					t.Errorf("%s: the SDK gave up %v", restarts[i].name, failed)
 				}
-				expectTold(w, p, kept[i], kills)
+				expectTold(w, p, kept[i], kills...)
 			}
 		})
 	}

@@ -103,7 +103,7 @@ func callsOf(chapters []chapter) (calls []call) {
 
 // expectTold checks that each vendor took these chapters of the person's story, in order, and nothing else of it: each call
 // once, but for what was delivered shortly before aka was killed.
-func expectTold(w *world, p *person, chapters []chapter, kills []time.Time) {
+func expectTold(w *world, p *person, chapters []chapter, kills ...kill) {
 	w.t.Helper()
 	want := map[string][][]string{}
 	for _, c := range chapters {
@@ -140,15 +140,21 @@ func (p *person) linesOf(records []simulator.Record) (lines []string) {
 	return lines
 }
 
+// kill is when aka was killed, and how long before it what was delivered may be delivered again.
+type kill struct {
+	at         time.Time
+	repeatable time.Duration
+}
+
 // firsts leaves out what was delivered again because aka was killed in between. Of one person the story says nothing twice
 // in the same words before its last chapter.
-func firsts(records []simulator.Record, kills []time.Time) (kept []simulator.Record) {
+func firsts(records []simulator.Record, kills []kill) (kept []simulator.Record) {
 	seen := map[string]time.Time{} // when each line was delivered last
 	for _, r := range records {
 		line := lineOf(&r)
 		first, repeated := seen[line]
-		if repeated && slices.ContainsFunc(kills, func(kill time.Time) bool {
-			return first.Before(kill) && r.At.After(kill) && kill.Sub(first) <= repeatable
+		if repeated && slices.ContainsFunc(kills, func(k kill) bool {
+			return first.Before(k.at) && r.At.After(k.at) && k.at.Sub(first) <= k.repeatable
 		}) {
 			continue
 		}

@@ -289,7 +289,7 @@ func (m *membership) covers(a harness.Ack, in bool) bool {
 // reloadsKilled kills aka at random moments while an operator works on it.
 func reloadsKilled(t *trial) {
 	f := startFixture(t)
-	stalls := watchStalls(f.world)
+	stalls := f.WatchStalls()
 	l := f.startLoad()
 	var crashes []time.Time
 	operations := 0
@@ -307,7 +307,7 @@ func reloadsKilled(t *trial) {
 			operations++
 		}
 		<-f.Process.Exited
-		crashes = append(crashes, crash())
+		crashes = append(crashes, f.Gone())
 		f.start()
 		f.Follow(l)
 	}

@@ -86,10 +86,10 @@ func (d disk) clear() error { return os.RemoveAll(d.ballast()) }
 
 func (d disk) ballast() string { return filepath.Join(d.path, "ballast") }
 
-// shutdownTimeout is the config's shutdown_timeout where that counts. The rest is for what closes after it.
+// shutdownTimeout is the config's shutdown_timeout where that counts. The rest is for what closes after it, on any machine.
 const (
 	shutdownTimeout = 5 * time.Second
-	shutdownRest    = 3 * time.Second
+	shutdownRest    = time.Minute
 )
 
 // diskFull fills the disk under load and makes room again. Aka delivers all the while, and goes on by itself.
@@ -120,7 +120,7 @@ func diskFullStopped(w *world, d disk) {
 
 // goOnFromFull starts aka, which has just ended, on the full disk, and again where there is room.
 func (w *world) goOnFromFull(l *harness.Load, d disk, faults []simulator.Fault) {
-	crashes := []time.Time{crash()}
+	crashes := []time.Time{w.Gone()}
 	w.startWithVerdict(onFullDisk)
 	w.afterRoom(l, d, harness.Expectation{Crashes: crashes, Repeatable: time.Minute, Faults: faults, Dead: true})
 }

@@ -217,7 +217,7 @@ func (f *flips) deliver(where string) (o outcome) {
 }
 
 // deliverTimeout is how long a backlog of so few calls may take, on any machine.
-const deliverTimeout = 10 * time.Second
+const deliverTimeout = 5 * time.Minute
 
 // untilDelivered waits until the vendor that was behind has all calls but those of damaged frames, and then until aka says that
 // nothing waits. It goes on after deliverTimeout: what came is looked at afterwards.

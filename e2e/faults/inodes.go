@@ -21,21 +21,20 @@ const (
 	withoutInodes = "without a free inode"
 )
 
-// A start that cannot succeed says why within verdictTimeout, and ends within signalTimeout of a SIGTERM.
+// A start that cannot succeed says why within verdictTimeout, and ends within signalTimeout of a SIGTERM, on any machine.
 const (
-	verdictTimeout = 10 * time.Second
-	signalTimeout  = 5 * time.Second
+	verdictTimeout = harness.StartTimeout
+	signalTimeout  = harness.StopTimeout
 )
 
 // inodesAtStart starts aka, after a crash, where no file can be made: it runs, or says why it does not.
 func inodesAtStart(w *world, d disk) {
 	l := w.underLoad()
-	w.Kill()
-	ends := []time.Time{crash()}
+	ends := []time.Time{w.Kill()}
 	harness.Check(w, d.fillInodes())
 	w.startWithVerdict(withoutInodes)
 	w.endBySignal()
-	ends = append(ends, crash()) // without an inode, the progress may not be saved
+	ends = append(ends, w.Gone()) // without an inode, the progress may not be saved
 	w.afterRoom(l, d, harness.Expectation{Crashes: ends, Repeatable: time.Minute})
 }
 

@@ -2,9 +2,6 @@ package main
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"aka/destinations/simulator"
@@ -14,15 +11,12 @@ import (
 // saved is how old the saved progress gets: a quarter of a second, and the time of the save.
 const saved = 500 * time.Millisecond
 
-// crash is when aka, which was killed just now, has no effect any more.
-func crash() time.Time { return time.Now().Add(harness.LateReads) }
-
 // sigkill kills aka at random moments under load, a few of them while it starts.
 func sigkill(t *trial) {
 	w := quickWorld(t)
 	slow := w.slowVendors()
 	w.Start()
-	stalls := watchStalls(w)
+	stalls := w.WatchStalls()
 	l := w.startLoad()
 	longest := 4 * time.Second
 	if t.Short {
@@ -34,8 +28,7 @@ func sigkill(t *trial) {
 		if !w.runFor(l, time.Duration(t.dice.Int64N(int64(longest)))) {
 			starting++
 		}
-		w.Kill()
-		crashes = append(crashes, crash())
+		crashes = append(crashes, w.Kill())
 		w.Launch()
 	}
 	t.Runs = len(crashes)
@@ -77,50 +70,6 @@ func (w *world) runFor(l *harness.Load, while time.Duration) (ready bool) {
 		harness.Check(w, w.Ctx.Err())
 	}
 	return true
-}
-
-// watchStalls writes a little every so often, where the journal is, until the function that it returns is called. That
-// returns by how much the slowest of the writes came too late: saving four times a second has had to wait as well.
-func watchStalls(w *world) (worst func() time.Duration) {
-	const every = 50 * time.Millisecond
-	var longest atomic.Int64
-	done, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		path := filepath.Join(w.Dir, "stalls")
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		due := time.Now().Add(every)
-		for {
-			select {
-			case <-done:
-				return
-			case <-w.Ctx.Done():
-				return
-			case <-tick.C:
-			}
-			_ = writeDurably(path)
-			longest.Store(max(longest.Load(), int64(time.Since(due))))
-			due = time.Now().Add(every)
-		}
-	}()
-	return func() time.Duration {
-		close(done)
-		<-ended
-		return time.Duration(longest.Load())
-	}
-}
-
-func writeDurably(path string) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if _, err := f.Write(make([]byte, 4096)); err != nil {
-		return err
-	}
-	return f.Sync()
 }
 
 // sigterm stops aka in order under load. Nothing may be sent twice because of that.

@@ -96,16 +96,11 @@ type trial struct {
 }
 
 // timeout bounds a scenario on any machine; none takes a third of it on one with two cores.
-func (o *options) timeout() time.Duration {
-	if o.Short {
-		return 3 * time.Minute
-	}
-	return 20 * time.Minute
-}
+const timeout = 30 * time.Minute
 
 // try runs a scenario, each with the same dice whatever ran before.
 func (o *options) try(s scenario) *Result {
-	ctx, cancel := context.WithTimeout(o.Ctx, o.timeout())
+	ctx, cancel := context.WithTimeout(o.Ctx, timeout)
 	defer cancel()
 	r := &Result{Scenario: s.Name}
 	start := time.Now()

@@ -14,7 +14,7 @@ import (
 
 // Expectation is what a test may do to the deliveries.
 type Expectation struct {
-	// Crashes are when aka was killed, Repeatable how long before it a call may have been delivered, and be again.
+	// Crashes are when aka was killed, as Kill and Gone return it, Repeatable how long before it a call may have been delivered, and be again.
 	Crashes    []time.Time
 	Repeatable time.Duration
 	// Restarted says that aka was stopped in order in between: its counters have begun anew.
@@ -28,9 +28,6 @@ type Expectation struct {
 	// Dead says that there may be dead letters.
 	Dead bool
 }
-
-// LateReads is the time after a crash in which a vendor may still read what aka had written. The next aka takes longer to start.
-const LateReads = 10 * time.Millisecond
 
 // Counts are the results of Verify. Lost, Swapped, Repeated and Dead are sums over the vendors.
 type Counts struct {
@@ -259,7 +256,7 @@ func (w *World) verifyJournal(acks []Ack) {
 // EachEntry reads the journal: each call, with the number of its frame. Aka must not run.
 func (w *World) EachEntry(visit func(seq uint64, entry journal.Entry)) {
 	w.Helper()
-	ctx, cancel := context.WithTimeout(w.Ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(w.Ctx, 5*time.Minute)
 	defer cancel()
 	options := journal.DefaultOptions
 	options.Dir = w.JournalDir

@@ -21,8 +21,8 @@ const WriteKey = "harness-write-key"
 
 // StartTimeout and StopTimeout bound what takes a moment, on a machine that is busy and with the race detector.
 const (
-	StartTimeout = time.Minute
-	StopTimeout  = time.Minute
+	StartTimeout = 5 * time.Minute
+	StopTimeout  = 5 * time.Minute
 )
 
 // Setup describes a world.
@@ -238,8 +238,28 @@ func (w *World) Stop() (took time.Duration) {
 	return took
 }
 
-// Kill ends aka as a crash does.
-func (w *World) Kill() { w.Process.Kill() }
+// Kill ends aka as a crash does, and returns when it has no effect any more.
+func (w *World) Kill() time.Time {
+	w.Helper()
+	w.Process.Kill()
+	return w.Gone()
+}
+
+// Gone waits until the simulated vendors have read all that an aka which has ended had written, and returns when that was. No other aka
+// may run.
+func (w *World) Gone() time.Time {
+	w.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for w.Sim != nil && w.Sim.Connections() > 0 {
+		select {
+		case <-tick.C:
+		case <-w.Ctx.Done():
+			w.Must(fmt.Errorf("%d connections of an aka that has ended are open: %w", w.Sim.Connections(), context.Cause(w.Ctx)))
+		}
+	}
+	return time.Now()
+}
 
 // Command runs a command of aka that ends by itself, and returns what it printed.
 func (w *World) Command(args ...string) ([]byte, error) {

@@ -4,7 +4,11 @@ import { readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { chromium } from 'playwright-core'
 
+/** How long the browser may take for anything, in milliseconds: machines are slow. The test ends it before. */
+const timeout = 1_800_000
+
 const browser = await chromium.launch({
+  timeout,
   executablePath: '/usr/bin/chromium',
   args: [
     '--no-sandbox',
@@ -72,6 +76,7 @@ class Tab {
 
 async function newContext() {
   const context = await browser.newContext()
+  context.setDefaultTimeout(timeout)
   context.on('request', (request) => {
     asked.add(new URL(request.url()).origin)
     console.error(request.method(), request.url(), (request.postData() ?? '').slice(0, 2000))
