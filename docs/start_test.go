@@ -97,7 +97,7 @@ func patience() time.Duration {
 	if *update {
 		return time.Second
 	}
-	return 30 * time.Second
+	return 5 * time.Minute
 }
 
 // follow runs a block, and returns what the page should show of it. What only reads is run again until it shows that.
@@ -132,7 +132,7 @@ func (r *reader) asHere(text string) string {
 
 var (
 	moments = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
-	ages    = regexp.MustCompile(`\d+m?s ago`)
+	ages    = regexp.MustCompile(`(\d+(ms|[hms]))+ ago`)
 )
 
 // asOnPage puts the page's addresses and times in place of those here.

@@ -84,7 +84,7 @@ func addAcme(t *testing.T) {
 
 func TestTheVendorOfThePageGetsCalls(t *testing.T) {
 	addAcme(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	sim, err := simulator.Start("127.0.0.1:0")
 	if err != nil {

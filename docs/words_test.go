@@ -274,24 +274,38 @@ func inText(name, text string) (found []finding) {
 	return found
 }
 
-var riddlePatterns = func() (all []*regexp.Regexp) {
+// wordPattern is how a word is found. A text without its beginning does not have it: a look for that takes less than the pattern.
+type wordPattern struct {
+	begins  string
+	pattern *regexp.Regexp
+}
+
+var wordPatterns = func() (all []wordPattern) {
 	for _, r := range riddleWords {
-		all = append(all, regexp.MustCompile(`(?i)\b`+r.word+`\b`))
+		begins, _ := regexp.MustCompile(r.word).LiteralPrefix()
+		all = append(all, wordPattern{strings.ToLower(begins), regexp.MustCompile(`(?i)\b` + r.word + `\b`)})
 	}
 	return all
 }()
 
 func riddlesIn(name string, line int, text string) (found []finding) {
-	for i, pattern := range riddlePatterns {
-		if pattern.MatchString(text) {
+	lower := strings.ToLower(text)
+	for i, r := range wordPatterns {
+		if strings.Contains(lower, r.begins) && r.pattern.MatchString(text) {
 			found = append(found, finding{name, line, riddleWords[i], strings.TrimSpace(text)})
 		}
 	}
 	return found
 }
 
+// noOldNames are the names in which none was found: most are used again and again.
+var noOldNames = map[string]bool{}
+
 // oldNamesIn finds old words in a name. A dead letter is no letter.
 func oldNamesIn(file string, line int, name string) (found []finding) {
+	if noOldNames[name] {
+		return nil
+	}
 	split := " " + strings.Join(wordsOf(name), " ") + " "
 	split = strings.NewReplacer(" dead letters ", " ", " dead letter ", " ").Replace(split)
 	for _, old := range namesOfOld {
@@ -299,6 +313,7 @@ func oldNamesIn(file string, line int, name string) (found []finding) {
 			found = append(found, finding{file, line, old, name})
 		}
 	}
+	noOldNames[name] = len(found) == 0
 	return found
 }
 
