@@ -60,7 +60,7 @@ func TestVendorsKnowThePeopleThatAnIdealDeliveryGives(t *testing.T) {
 }
 
 // modelTimeout bounds one story. None takes a tenth of it on a machine that is idle.
-const modelTimeout = 5 * time.Minute
+const modelTimeout = 20 * time.Minute
 
 const (
 	households        = 12

@@ -174,7 +174,7 @@ func TestListenersDoNotHoldUpAShutdown(t *testing.T) {
 	f.url = "http://" + listener.Addr().String()
 	s := f.listen(t, "")
 	s.until(t, "live", "")
-	stopping, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	stopping, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	if err := f.server.Shutdown(stopping); err != nil {
 		t.Fatal(err)

@@ -211,7 +211,7 @@ func TestACollectorThatIsAwayHoldsUpNothing(t *testing.T) {
 	for range calls {
 		tracer.Ended(delivery("m"), End{Outcome: "delivered"})
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	tracer.Shutdown(ctx)
 	if n := testutil.ToFloat64(tracer.made); n != calls {
