@@ -172,10 +172,14 @@ func (o *options) choose() ([]scenario, error) {
 	return harness.Choose(scenarios, o.Only, o.Short)
 }
 
-// buildFlags are those of what is shipped, but for the symbols that profiles need.
+// buildFlags are those of what is shipped, but for the symbols that profiles need. The short form measures nothing, and has what other
+// builds have compiled.
 func (o *options) buildFlags() []string {
-	if o.profile != "" {
+	switch {
+	case o.profile != "":
 		return []string{"-trimpath", "-tags", "profile"}
+	case o.Short:
+		return nil
 	}
 	return []string{"-trimpath"}
 }
