@@ -252,3 +252,22 @@ func TestTheExampleConfigServesSimulatedVendors(t *testing.T) {
 	}
 	w.Stop()
 }
+
+// A page's calls arrive in another order than its code made them, as browsers send them: an identify before the alias of the
+// visitor. Each vendor gets them as the page made them.
+func TestCallsOfAPageAreDeliveredAsItMadeThem(t *testing.T) {
+	w := newWorld(t, harness.Setup{Source: "reorder_window: 5s"}) // long, so that a slow machine cannot miss it
+	w.Start()
+	const visitor = "5b7c9e10-1111-4a22-8b33-0c44d55e6f77"
+	for _, c := range []struct{ path, call string }{
+		{"/v1/t", `"event":"Went on","userId":"507f191e81","context":{"aka":{"seq":1800000000000003}}`},
+		{"/v1/i", `"userId":"507f191e81","traits":{"plan":"pro"},"context":{"aka":{"seq":1800000000000002}}`},
+		{"/v1/a", `"userId":"507f191e81","context":{"aka":{"seq":1800000000000001,"to":"507f191e81","from":"` + visitor + `","anon":true}}`},
+	} {
+		w.send(c.path, `{"anonymousId":"`+visitor+`",`+c.call+`}`)
+	}
+	w.UntilAllEnded()
+	expectSteps(t, w.Account("kissmetrics"), [][]string{{"alias " + visitor + " 507f191e81"}, {"profile 507f191e81"}, {"event 507f191e81 Went on"}})
+	expectSteps(t, w.Account("vero"), [][]string{{"profile 507f191e81"}, {"event 507f191e81 Went on"}})
+	w.Stop()
+}

@@ -87,7 +87,7 @@ func TestDevice_TheOrderIsTheSameAfterACrash(t *testing.T) {
 	}
 }
 
-// A dead letter that blocks, and what waits behind it on disk, keep the places that the device gave them.
+// A call that fails, and what waits behind it on disk, keep the places that the device gave them.
 func TestDevice_ParkedCallsKeepTheirRank(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{Order: adapter.OrderStrict, Window: 8})
@@ -113,6 +113,56 @@ func TestDevice_ParkedCallsKeepTheirRank(t *testing.T) {
 		w.set(func() { w.answer = nil })
 		time.Sleep(time.Hour)
 		w.checkOrderOf("jen")
+		w.stop()
+	})
+}
+
+// The order is that of the log, before filters: a call that is not for a destination links others there all the same.
+func TestDevice_WhatIsFilteredCountsInTheOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{Order: adapter.OrderStrict})
+		w.run()
+		w.accept(fromDevice(identify("jen", 3), 0))
+		time.Sleep(20 * time.Millisecond)
+		link := fromDevice(alias("dev-1", "jen", 2), 50*time.Millisecond)
+		link.Routing = []byte(`{"All":false}`)
+		w.accept(link)
+		time.Sleep(20 * time.Millisecond)
+		w.accept(fromDevice(track("dev-1", 1), 100*time.Millisecond))
+		time.Sleep(time.Second)
+		if got := w.sentLast(2); !slices.Equal(got, []string{"dev-1-1", "jen-3"}) {
+			t.Errorf("sent %v", got)
+		}
+		w.expectOutcomes(map[string]int{"delivered": 2, "dropped/filtered_by_integrations": 1})
+		w.stop()
+	})
+}
+
+// A dead letter that blocks has the place that its device gave it, and so has what waits behind it, after a restart too.
+func TestDevice_WhatIsBehindADeadLetterKeepsItsRank(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{OnDead: OnDeadBlock, Order: adapter.OrderStrict})
+		w.refuse("jen-1")
+		w.run()
+		for n := 3; n > 0; n-- { // the device made the last first
+			w.accept(fromDevice(track("jen", n), time.Duration(100-n)*time.Millisecond))
+		}
+		time.Sleep(10 * time.Minute)
+		if got := w.sentLast(1); !slices.Equal(got, []string{"jen-1"}) {
+			t.Errorf("sent %v", got)
+		}
+		w.stop()
+		w.restart()
+		time.Sleep(time.Minute)
+		w.refuse()
+		w.retry("jen-1")
+		time.Sleep(10 * time.Minute)
+		if got := w.sentLast(3); !slices.Equal(got, []string{"jen-1", "jen-2", "jen-3"}) {
+			t.Errorf("sent %v", got)
+		}
+		if got := w.ended(); fmt.Sprint(got) != fmt.Sprint(map[string]int{"dead/refused": 1, "delivered": 3}) {
+			t.Errorf("ended: %v", got)
+		}
 		w.stop()
 	})
 }

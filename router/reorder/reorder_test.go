@@ -115,6 +115,19 @@ func TestOrder_LeavesServersCallsInTheirPlace(t *testing.T) {
 	expect(t, got, "1.1", "2.1", "0.0", "1.0", "2.0")
 }
 
+// A dead letter that is replayed keeps its place in the log, whatever its device's clock says.
+func TestOrder_LeavesReplaysInTheirPlace(t *testing.T) {
+	replay := device(segment.Track, 0, "u-1", "anon", "")
+	replay.Target, replay.Replayed = "vendor", &journal.Replayed{DeadLetterID: 1}
+	other := device(segment.Track, 0, "u-2", "", "")
+	other.Target, other.Replayed = replay.Target, replay.Replayed
+	w := written{}
+	w.write(0, device(segment.Track, 50, "u-1", "anon", ""))
+	w.write(1, replay, other)
+	got, _ := w.placed(1000)
+	expect(t, got, "1.1", "0.0", "1.0")
+}
+
 // At one moment, an alias stands behind what names its old id, and before what names its new one.
 func TestOrder_PutsAnAliasBetweenWhatNamesItsIDs(t *testing.T) {
 	w := written{}
@@ -331,6 +344,102 @@ func TestOrder_IsAsDefinedAndTheSameAfterARestart(t *testing.T) {
 				t.Fatalf("seed %d: after a restart before frame %d: %v, want %v", seed, i+1, again, all[done[i]:])
 			}
 		}
+	}
+}
+
+// ranked is a call of a story, and when it got its place.
+type ranked struct {
+	entry *journal.Entry
+	frame *journal.Frame
+	due   time.Time // when its window is over; of a call that is moved
+	place int
+	// seen is how many frames had been read by then.
+	seen int
+}
+
+// ranked puts a story in order, and returns its calls as they stand in the log.
+func (w *written) ranked(t *testing.T) (all []*ranked) {
+	t.Helper()
+	o, calls, placed := New(), map[journal.Position]*ranked{}, 0
+	take := func(seen int) {
+		for _, p := range drain(o, nil) {
+			c := calls[p.Position]
+			if c == nil || c.place > 0 {
+				t.Fatalf("%v is unknown, or has its place already", p.Position)
+			}
+			placed++
+			c.place, c.seen = placed, seen
+		}
+	}
+	due := time.Time{}
+	for n, f := range w.frames {
+		o.Advance(f.Committed)
+		take(n)
+		for i := range f.Entries {
+			c := &ranked{entry: &f.Entries[i], frame: f}
+			if isMoved(c.entry) {
+				if own := f.Committed.Add(c.entry.ReorderWindow); own.After(due) {
+					due = own
+				}
+				c.due = due
+			}
+			calls[journal.Position{Seq: f.Seq, Index: i}] = c
+			all = append(all, c)
+		}
+		o.Add(f)
+		take(n + 1)
+	}
+	o.Advance(begin.Add(end * time.Millisecond))
+	take(len(w.frames))
+	if placed != len(all) {
+		t.Fatalf("%d of %d calls have a place", placed, len(all))
+	}
+	return all
+}
+
+func (c *ranked) shares(o *ranked) bool {
+	return slices.ContainsFunc(c.entry.IDs(nil), func(id string) bool { return slices.Contains(o.entry.IDs(nil), id) })
+}
+
+// What is promised of two calls that share an id, first and second in the log: within the window the order is the device's, beyond
+// it that of arrival, and nothing that came before a server's call goes behind it.
+func (c *ranked) expectBefore(o *ranked) (rule string) {
+	swapped := c.place > o.place
+	sameDevice := isMoved(c.entry) && isMoved(o.entry) && c.entry.Source == o.entry.Source
+	switch {
+	case !isMoved(o.entry) && swapped:
+		return "a call went behind a server's that came later"
+	case isMoved(c.entry) && !o.frame.Committed.Before(c.due) && swapped:
+		return "a call went behind one that came after its window"
+	case sameDevice && c.entry.Clock < o.entry.Clock && swapped:
+		return "two calls are neither as the device made them nor as they came"
+	case sameDevice && c.entry.Clock > o.entry.Clock && uint64(c.seen) >= o.frame.Seq && !swapped:
+		return "a call that was made earlier had come, and went behind"
+	}
+	return ""
+}
+
+// The promises of the order, whatever its definition.
+func TestOrder_IsTheDevicesWithinTheWindowAndThatOfArrivalBeyond(t *testing.T) {
+	moved := 0
+	for seed := range uint64(*stories) {
+		all := story(rand.New(rand.NewPCG(seed, 2))).ranked(t)
+		for i, c := range all {
+			for _, o := range all[i+1:] {
+				if !c.shares(o) {
+					continue
+				}
+				if rule := c.expectBefore(o); rule != "" {
+					t.Fatalf("seed %d: %s: %s has place %d, and %s has %d", seed, rule, c.entry.MessageID, c.place, o.entry.MessageID, o.place)
+				}
+				if c.place > o.place {
+					moved++
+				}
+			}
+		}
+	}
+	if moved < *stories {
+		t.Errorf("in %d stories %d pairs only were put in another order", *stories, moved)
 	}
 }
 

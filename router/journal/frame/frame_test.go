@@ -18,7 +18,8 @@ func TestAFrameReadsBackAsItWasWritten(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 999999999, time.UTC)
 	entries := []Entry{
 		{Source: "website", Request: 0, Message: segment.Message{Header: segment.Header{Type: segment.Alias, MessageID: "m1", UserID: "jané", AnonymousID: "a", PreviousID: "a",
-			PreviousIDDefaulted: true, FromDevice: true, DeviceMicros: 1767323045999001, UserIDStamped: true, PreviousIDRepaired: true, Timestamp: at, ReceivedAt: at.Add(time.Second)}, Routing: []byte(`{"All":false}`), JSON: []byte(`{"x":1}`)}},
+			PreviousIDDefaulted: true, FromDevice: true, DeviceMicros: 1767323045999001, UserIDStamped: true, PreviousIDRepaired: true, Timestamp: at, ReceivedAt: at.Add(time.Second),
+			Clock: 1767323045999000 - 77, ReorderWindow: 300 * time.Millisecond}, Routing: []byte(`{"All":false}`), JSON: []byte(`{"x":1}`)}},
 		{Source: "s", Target: "vero", Request: 1, Message: segment.Message{Header: segment.Header{Type: segment.Group, MessageID: "m2", GroupID: "g",
 			Timestamp: time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), ReceivedAt: at}, JSON: []byte(`{}`)}},
 		{Request: 3, Message: segment.Message{Header: segment.Header{Type: segment.Track, DeviceMicros: -5, Timestamp: at, ReceivedAt: at}}},
