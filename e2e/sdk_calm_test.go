@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 
 	"aka/e2e/harness"
@@ -73,6 +74,31 @@ func TestJitsusCallsReachEveryVendorOnceAndInOrder(t *testing.T) {
 	expectSteps(t, w.Account("vero"), [][]string{
 		{"profile " + user}, {"event " + user + " Viewed Prices Page"}, {"profile " + user}, {"event " + user + " Opened"},
 	})
+}
+
+// An answer with warnings is a success to each SDK: it sends nothing again, and reports no error.
+func TestEachSDKTakesWarningsForASuccess(t *testing.T) {
+	for _, s := range append(slices.Clone(sdks), jitsu) {
+		t.Run(s.name, func(t *testing.T) {
+			w := newWorld(t, harness.Setup{})
+			w.Start()
+			calls := []call{{"type": "track", "userId": "507f191e81", "event": "Bought"}, {"type": "identify", "userId": "undefined", "traits": call{"plan": "pro"}}}
+			c := s.start(w, w.Process.API, len(calls))
+			c.send(calls)
+			for i, report := range c.reports() {
+				if report.Error != "" {
+					t.Errorf("call %d: the SDK reports %q", i, report.Error)
+				}
+			}
+			c.close()
+			w.UntilAllEnded()
+			warned, again := w.Metric("aka_ingress_warnings_total", `code="blocked_id"`), w.Metric("aka_ingress_duplicates_total")
+			if received := w.Metric("aka_ingress_calls_received_total"); warned != 1 || again != 0 || received != float64(len(calls)) {
+				t.Errorf("%v warnings, %v calls came, %v of them again", warned, received, again)
+			}
+			w.Stop()
+		})
+	}
 }
 
 // signUp is a story of the seven calls.
