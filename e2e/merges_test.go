@@ -144,12 +144,13 @@ func TestThreeHundredPeopleDoNotBecomeOneByASharedEmail(t *testing.T) {
 	}
 }
 
-// Two users who are both known are joined by one alias: it is held, and no other is.
+// Two users whom a server has named are joined by one alias of the website: it is held, and no other is. The grace of new users is for the
+// source that named them.
 func TestAnAliasOfTwoKnownUsersIsHeld(t *testing.T) {
-	w := newWorld(t, harness.Setup{Destinations: mergers(), More: noGrace})
+	w := newWorld(t, harness.Setup{Destinations: mergers(), Sources: ", server: { write_key: server-key }"})
 	w.Start()
 	for n := range 3 {
-		w.call("identify", `{"userId":"user-%d","traits":{"plan":"pro"}}`, n)
+		w.call("batch", `{"batch":[{"type":"identify","writeKey":"server-key","userId":"user-%d","traits":{"plan":"pro"}}]}`, n)
 	}
 	w.UntilAllEnded()
 	w.call("alias", `{"previousId":"user-1","userId":"user-2"}`)
