@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -541,6 +542,61 @@ func TestQuarantine_ASecondRuleHasItsOwnTime(t *testing.T) {
 		if held := w.held()[0]; held.Rule != "max_ids" || time.Until(held.VerdictAt) < 23*time.Hour {
 			t.Errorf("held: %+v", held)
 		}
+		w.stop()
+	})
+}
+
+// What waits on disk behind held aliases is bounded in bytes, too.
+func TestQuarantine_IsBoundedInBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newGuardedWorld(t, Options{})
+		w.set(func() { w.merges.Quarantine.MaxBytes = 100 << 10 })
+		w.run()
+		const many, behindEach = 10, 20
+		for i := range many {
+			w.know(fmt.Sprint("a", i), fmt.Sprint("b", i))
+		}
+		for i := range many {
+			w.accept(alias(fmt.Sprint("a", i), fmt.Sprint("b", i), 0))
+			time.Sleep(time.Second)
+		}
+		text := strings.Repeat("x", 1<<10)
+		for n := range behindEach {
+			for i := range many {
+				large := track(fmt.Sprint("a", i), n+1)
+				large.JSON = fmt.Appendf(nil, `{"type":"track","event":"E","properties":{"text":%q}}`, text)
+				w.accept(large)
+			}
+		}
+		time.Sleep(parkAfter + time.Minute)
+		if held, ended := len(w.held()), w.ended(); held < 3 || held > 4 || ended["dropped/merge_expired"] != many-held {
+			t.Errorf("%d are held, and ended have %v", held, ended)
+		}
+		w.stop()
+	})
+}
+
+// An approval is of the rule that held the alias. What the vendor makes of it is asked in its turn.
+func TestQuarantine_AnApprovedAliasThatMergesNothingAnyMoreIsNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newGuardedWorld(t, Options{})
+		w.people, w.vendor.aliasesOnly = nil, true // users are those that are remembered
+		w.run()
+		w.accept(identify("ann", 1), identify("bob", 2))
+		time.Sleep(time.Hour)
+		w.accept(alias("ann", "bob", 3))
+		time.Sleep(time.Minute)
+		w.expectHeld(1)
+		given := false
+		if _, err := w.pipeline.ImportMerges(t.Context(), func() (from, to string, ok bool, err error) {
+			ok, given = !given, true
+			return "ann", "bob", ok, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		w.approve(quarantine.Filter{})
+		time.Sleep(time.Minute)
+		w.expectOutcomes(map[string]int{"delivered": 2, "dropped/already_merged": 1})
 		w.stop()
 	})
 }
