@@ -546,6 +546,29 @@ func TestQuarantine_ASecondRuleHasItsOwnTime(t *testing.T) {
 	})
 }
 
+// A reload stops the destination and starts it with the new rules: they are asked again about what is held.
+func TestQuarantine_OtherRulesAreAskedAboutWhatIsHeld(t *testing.T) {
+	for verdict, want := range map[mergerules.Verdict]map[string]int{
+		mergerules.Allow: {"delivered": 2}, mergerules.Observe: {"delivered": 2}, mergerules.Hold: {}, mergerules.Drop: {"delivered": 1, "dropped/merge_known_users": 1},
+	} {
+		t.Run(string(verdict), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newHoldingWorld(t, Options{}, "ann", "bob")
+				w.accept(alias("ann", "bob", 1), track("ann", 2))
+				time.Sleep(time.Minute)
+				w.expectHeld(1)
+				w.stop()
+				w.merges.KnownUsers = verdict
+				w.restart()
+				time.Sleep(time.Minute)
+				w.expectOutcomes(want)
+				w.expectHeld(map[bool]int{true: 1, false: 0}[verdict == mergerules.Hold])
+				w.stop()
+			})
+		})
+	}
+}
+
 // What waits on disk behind held aliases is bounded in bytes, too.
 func TestQuarantine_IsBoundedInBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
