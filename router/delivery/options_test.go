@@ -10,12 +10,13 @@ import (
 
 	"aka/destinations/adapter"
 	"aka/router/httpclient"
+	"aka/router/live"
 )
 
-// A call whose options make no sense goes all the same. Each option is counted once and stands in the debug log.
+// A call whose options make no sense goes all the same. Each option is counted once, and stands in the debug log and in the live view.
 func TestOptionsThatMakeNoSenseAreCountedAndTheCallGoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{})
+		w := watched(t, Options{})
 		w.logLevel = zap.DebugLevel
 		w.run()
 		if got := w.metric("aka_options_ignored_total", "vendor"); got != 0 {
@@ -36,7 +37,13 @@ func TestOptionsThatMakeNoSenseAreCountedAndTheCallGoes(t *testing.T) {
 		if len(options) != 2 || options[0] != "integrations.Vendor.one" || options[1] != "integrations.Vendor.other" {
 			t.Errorf("the log names %q", options)
 		}
+		for id, want := range map[string]string{"a-1": "ignored_option: integrations.Vendor.one, integrations.Vendor.other", "a-2": ""} {
+			if calls := w.watch.Calls(live.Filter{ID: id}, 1); len(calls) != 1 || calls[0].Destinations[0].Note != want {
+				t.Errorf("%s: the live view has %+v", id, calls)
+			}
+		}
 		w.stop()
+		w.watch.Close()
 	})
 }
 

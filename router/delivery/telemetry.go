@@ -3,10 +3,12 @@ package delivery
 import (
 	"context"
 	"net/url"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
+	"aka/destinations/adapter"
 	"aka/router/httpclient"
 	"aka/router/live"
 	"aka/router/mergerules"
@@ -64,9 +66,7 @@ func (t *telemetry) ended(j *job) {
 	}
 	s := tried(j, live.State(j.ending.outcome))
 	s.Reason = j.ending.reason
-	if j.newIDLost {
-		s.Note = segment.NewIDLost
-	}
+	s.Note = noteOf(j)
 	if j.ending.outcome == outcomeDead {
 		s.Detail, s.DeadLetter = t.detail(j.detail), j.deadLetter
 	}
@@ -74,6 +74,17 @@ func (t *telemetry) ended(j *job) {
 	if j.state == blocking {
 		t.moved(j)
 	}
+}
+
+// noteOf is what stands beside the outcome of a call.
+func noteOf(j *job) string {
+	switch {
+	case j.newIDLost:
+		return segment.NewIDLost
+	case len(j.outcome.Ignored) > 0:
+		return adapter.IgnoredOption + ": " + strings.Join(j.outcome.Ignored, ", ")
+	}
+	return ""
 }
 
 // moved shows where a call stands.

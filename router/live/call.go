@@ -53,7 +53,8 @@ type Step struct {
 	At          time.Time `json:"at"`
 	// Reason is why it was dropped or is dead, one of the closed set of reasons; of a delivery, what the adapter noted.
 	Reason string `json:"reason,omitempty"`
-	// Note is beside the outcome: new_id_lost_in_browser where the call is a repaired alias that may hide a new id.
+	// Note is beside the outcome: new_id_lost_in_browser where the call is a repaired alias that may hide a new id, or
+	// ignored_option with the paths of its options that make no sense.
 	Note string `json:"note,omitempty"`
 	// Detail is what the vendor or the adapter said, bounded and with secrets masked.
 	Detail string `json:"detail,omitempty"`

@@ -70,9 +70,13 @@ export const sentence = (words) => words && prose(words[0].toUpperCase() + words
 export const prose = (words) => words.split('`').map((part, i) => (i % 2 ? el('code', {}, part) : part))
 
 /** What the notes beside an outcome mean. */
-export const notes = {
+const notes = {
   new_id_lost_in_browser: 'The SDK sent one id twice, so aka linked the device. The page may have named a new id, which the SDK did not send. Load aka.js in the page.',
+  ignored_option: 'The vendor cannot read these options of the call. It gets the call without them.',
 }
+
+/** What a note means. Behind a colon it has what it is about. */
+export const noteMeaning = (note) => notes[note.split(':')[0]]
 
 /** What a step says in a few words. */
 export const inShort = (step) => [result(step), step?.note].filter(Boolean).join(' · ')

@@ -1,6 +1,6 @@
 // The calls as they come in, and what happens to each at every destination.
 import { $, el, fill, input, morph, morphChildren, select, short, text } from './dom.js'
-import { age, badge, clock, explained, inShort, json, moment, notes, sentence, since, span, states, typeTag } from './format.js'
+import { age, badge, clock, explained, inShort, json, moment, noteMeaning, sentence, since, span, states, typeTag } from './format.js'
 import { follow, inOrder, listen, store } from './store.js'
 import { ask, query } from './api.js'
 
@@ -279,7 +279,7 @@ function atDestination(call, name) {
     el('h3', {}, el('a', { href: `#/destinations/${encodeURIComponent(name)}` }, text(name)), ' ', badge(last, call), ' ', el('span.hint', {}, inShort(last))),
     !last && call.partial && el('p.why', {}, 'What happened to it here was not recorded: it came before the recording began, or was passed over at first. It may have ended here, or not been read yet.'),
     last?.reason && store.words.reasons[last.reason] && el('p.why', {}, sentence(store.words.reasons[last.reason])),
-    last?.note && el('p.why', {}, el('code', {}, last.note), notes[last.note] && [': ', notes[last.note]]),
+    last?.note && el('p.why', {}, el('code', {}, last.note), noteMeaning(last.note) && [': ', noteMeaning(last.note)]),
     last?.detail && el('p.said', {}, 'It said: ', text(last.detail)),
     foreseen?.diagnostics?.length > 0 && el('p.hint', {}, 'Odd in its integrations: ', foreseen.diagnostics.join(', ')),
     last?.dead_letter && el('p', {}, el('a', { href: `#/dead?id=${encodeURIComponent(call.user_id ?? call.anonymous_id ?? call.previous_id ?? '')}&destination=${encodeURIComponent(name)}` }, `Dead letter ${last.dead_letter}`)),
