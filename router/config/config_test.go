@@ -527,6 +527,12 @@ func TestTheSafeVerdictsAreTheDefaults(t *testing.T) {
 		if r.KnownUsers != mergerules.Hold || r.DeviceOfAnotherUser != mergerules.Drop || r.Direction != mergerules.Drop || r.MaxIDsVerdict != mergerules.Hold {
 			t.Errorf("got %+v", r)
 		}
+		if r.NewUserGrace != 10*time.Minute || r.MaxIDs != 50 || r.MaxIDsPer != 7*24*time.Hour || len(r.BlockedIDs) > 0 {
+			t.Errorf("got %+v", r)
+		}
+		if q := d.MergeOptions.Quarantine; q.VerdictAfter != 24*time.Hour || q.Then != mergerules.Refuse || q.MaxCalls != 1_000_000 || q.MaxBytes != 1<<30 {
+			t.Errorf("got %+v", q)
+		}
 	}
 }
 
