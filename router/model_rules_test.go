@@ -324,6 +324,8 @@ type mergeOracle struct {
 	devices map[string]int         // where ids were an anonymousId first
 	place   int                    // of the call that is being looked at
 	named   map[string]bool        // ids that were a userId
+	// namers are the sources that named an id as a userId in an identify or an alias. It may count as a user, whatever it looks like.
+	namers  map[string][]string
 	users   map[string]userFact
 	people  map[string]*modelPerson
 	renamed map[string]string
@@ -344,7 +346,7 @@ type modelPerson struct {
 
 func newMergeOracle(m *model, d modelDestination, entries []journal.Entry, dead map[deadLetterKey]string) *mergeOracle {
 	o := &mergeOracle{
-		m: m, d: d, entries: entries, dead: dead, taken: map[string][]time.Time{}, devices: map[string]int{}, named: map[string]bool{},
+		m: m, d: d, entries: entries, dead: dead, taken: map[string][]time.Time{}, devices: map[string]int{}, named: map[string]bool{}, namers: map[string][]string{},
 		users: map[string]userFact{}, people: map[string]*modelPerson{}, renamed: map[string]string{},
 	}
 	for _, r := range m.faulty.Account(d.name).Records() {
@@ -461,6 +463,7 @@ func (o *mergeOracle) learnUser(place int, e *journal.Entry, isTaken, isDead boo
 	if e.UserID == "" || e.Type != segment.Identify && e.Type != segment.Alias {
 		return
 	}
+	o.namers[e.UserID] = append(o.namers[e.UserID], e.Source)
 	if e.Type == segment.Identify || isTaken {
 		o.named[e.UserID] = true
 	}
@@ -565,7 +568,7 @@ func (o *mergeOracle) mayBeNew(s side, e *journal.Entry) bool {
 		return false
 	}
 	for id := range s.person.ids {
-		if fact, ok := o.users[id]; ok && fact.source == e.Source {
+		if slices.Contains(o.namers[id], e.Source) {
 			return true
 		}
 	}

@@ -161,6 +161,8 @@ type job struct {
 	detached bool
 	// anew: it is to be judged as one that was not tried, because its operator has it tried again.
 	anew bool
+	// readBack: it was read back from its queue, and has not had its turn since.
+	readBack bool
 	// pausing: it is in retryWait because its next request is to wait, and not because one failed.
 	pausing bool
 	// newIDLost: it is a repaired alias that may hide a new id.

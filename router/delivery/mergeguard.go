@@ -54,15 +54,20 @@ func (g *mergeGuard) people() mergerules.People {
 }
 
 // passes reports whether a call is to be sent. One that is not was held, has ended, or waits. A call that was tried before is tried
-// to the end. So is a merge that was under way when the run before ended without order: the vendor may have it. Any other call of
-// which a crash leaves open whether it was tried meets the rules again: they rest on what ended before it, and so they say the same
-// as before the crash. Else a crash would let a whole backlog pass, and all that is held.
+// to the end, unless its operator has blocked its ids since: that is looked at when it was read back. So is a merge that was under way
+// when the run before ended without order: the vendor may have it. Any other call of which a crash leaves open whether it was tried
+// meets the rules again: they rest on what ended before it, and so they say the same as before the crash. Else a crash would let a
+// whole backlog pass, and all that is held.
 func (g *mergeGuard) passes(j *job, now time.Time) bool {
 	if j.hold != nil && j.hold.Refused != "" {
 		g.p.order.drop(j, j.hold.Refused, now)
 		return false
 	}
 	if j.names == nil || j.isTried() {
+		if j.names != nil && j.readBack && !g.isNotBlocked(j, now) {
+			return false
+		}
+		j.readBack = false
 		g.p.quarantine.forget(j)
 		return true
 	}
@@ -122,8 +127,8 @@ func (g *mergeGuard) drop(j *job, f mergerules.Finding, now time.Time) {
 	g.p.order.drop(j, f.Reason, now)
 }
 
-// isNotBlocked reports whether a merge that the run before may have sent is to be sent again: an operator can still stop it by its
-// ids. The other rules have let it pass. What they know of its people may be more now, and the vendor may have it.
+// isNotBlocked reports whether a merge that was tried, or that the run before may have sent, is to be sent again: an operator can
+// still stop it by its ids. The other rules have let it pass. What they know of its people may be more now, and the vendor may have it.
 func (g *mergeGuard) isNotBlocked(j *job, now time.Time) bool {
 	f, fires := g.judge(j)
 	switch {

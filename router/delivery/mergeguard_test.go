@@ -139,6 +139,46 @@ func TestMergeRules_AfterARestartAnOperatorHasBlockedAnID(t *testing.T) {
 	}
 }
 
+// An alias that fails alone is on disk with its tries. It is tried to the end, but for an operator who has blocked its ids.
+func TestMergeRules_ATriedAliasIsStoppedByItsIDsAfterARestart(t *testing.T) {
+	for _, blocks := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newGuardedWorld(t, Options{Retry: RetryOptions{Initial: 100 * time.Millisecond}})
+			w.people = nil
+			w.run()
+			w.set(func() {
+				w.answer = func(id string, _ int) httpclient.Response {
+					if id == "ann-1" {
+						return httpclient.Response{Status: http.StatusServiceUnavailable}
+					}
+					return httpclient.Response{Status: http.StatusOK}
+				}
+			})
+			w.accept(alias("dan", "ann", 1))
+			for i := range 60 { // others are taken, so that it fails alone, and is stored after a minute
+				w.accept(track("eve", 2+i))
+				time.Sleep(3 * time.Second)
+			}
+			if len(w.log.parkedIDs()) != 1 {
+				t.Fatalf("parked: %v", w.log.parkedIDs())
+			}
+			w.stop()
+			before := len(w.sent())
+			w.set(func() { w.answer = nil })
+			if blocks {
+				w.merges.BlockedIDs = mergerules.Patterns{"dan"}
+			}
+			w.restart()
+			time.Sleep(10 * time.Minute)
+			sent := slices.ContainsFunc(w.sent()[before:], func(e exchanged) bool { return e.id == "ann-1" })
+			if sent == blocks || len(w.log.parkedIDs()) > 0 {
+				t.Errorf("blocked %t: sent %t, %v left", blocks, sent, w.log.parkedIDs())
+			}
+			w.stop()
+		})
+	}
+}
+
 // A merge whose call the log has lost keeps no other from being judged.
 func TestMergeRules_AMergeThatIsLostIsNotWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

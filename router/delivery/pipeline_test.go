@@ -1458,6 +1458,10 @@ func (w *world) checkOrder() {
 		return false
 	}
 	sent := slices.DeleteFunc(w.sent(), func(e exchanged) bool { return e.refused })
+	last := map[string]int{} // a call of several requests is delivered by its last
+	for i, e := range sent {
+		last[e.id] = i
+	}
 	for i, a := range sent {
 		for _, b := range sent[i+1:] {
 			if a.id == b.id {
@@ -1477,7 +1481,7 @@ func (w *world) checkOrder() {
 			if later.start.Before(earlier.end) {
 				w.t.Errorf("%s was sent %s before %s, which stands before it, had ended", later.id, earlier.end.Sub(later.start), earlier.id)
 			}
-			if first.Type == segment.Alias && earlier.ok && later.start.Sub(earlier.end) < w.destination.Settle {
+			if first.Type == segment.Alias && earlier.ok && sent[last[earlier.id]] == earlier && later.start.Sub(earlier.end) < w.destination.Settle {
 				w.t.Errorf("%s was sent %s after the alias %s", later.id, later.start.Sub(earlier.end), earlier.id)
 			}
 		}

@@ -213,7 +213,7 @@ func (b *queueReader) take(q *blocked.Queue, call *journal.Parked, gone bool, no
 		possiblyDelivered: call.PossiblyDelivered || b.p.checkpoint.isPossiblyDelivered(call.Position), storedPossiblyDelivered: call.PossiblyDelivered, deadLetter: call.DeadLetterID,
 		queue: q, key: keyOf(call), parkedInMemory: true, detached: true, entered: now, parkedAt: call.Since, anew: call.Anew,
 	}
-	j.storedFailing = j.failures > 0
+	j.storedFailing, j.readBack = j.failures > 0, true
 	j.hold = decodeHold(call.Hold)
 	b.p.reader.translateAgain(j)
 	if call.Dead != "" {
