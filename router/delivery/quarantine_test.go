@@ -599,6 +599,40 @@ func TestQuarantine_IsBoundedInBytes(t *testing.T) {
 	})
 }
 
+// Calls behind a held alias block their other ids, too: before so many are blocked that reading stops, the oldest block is decided about.
+func TestQuarantine_IsBoundedInBlockedIDs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newGuardedWorld(t, Options{})
+		w.know("a0", "b0", "a1", "b1")
+		w.run()
+		w.accept(alias("a0", "b0", 0))
+		time.Sleep(time.Second)
+		w.accept(alias("a1", "b1", 0))
+		time.Sleep(time.Minute)
+		w.expectHeld(2)
+		w.stop()
+		oldest := w.log.parked[slices.IndexFunc(w.log.parked, func(p *journal.Parked) bool { return p.Entry.PreviousID == "a0" || p.Entry.UserID == "a0" })]
+		for i := range nearlyBlockedIDs + 2*maxTaken {
+			pos, rank := oldest.Position, oldest.Rank
+			pos.Index, rank.Index = pos.Index+1+i, rank.Index+1+i
+			e := track("a0", 1+i)
+			e.AnonymousID, e.ReceivedAt = fmt.Sprint("device-", i), time.Now()
+			w.log.parked = append(w.log.parked, &journal.Parked{Queue: oldest.Queue, Rank: rank, Position: pos, Entry: e})
+		}
+		w.restart()
+		w.pipeline.Pause(true) // or all of them would be sent
+		time.Sleep(time.Minute)
+		w.stop()
+		first := slices.IndexFunc(w.log.ledger, func(e journal.LedgerEntry) bool { return e.Verdict == ledger.Expired })
+		if first < 0 || w.log.ledger[first].MessageID != oldest.Entry.MessageID {
+			t.Errorf("in the ledger is %+v", w.log.ledger)
+		}
+		if n := w.metric("aka_quarantine_full_total", "vendor"); n < 1 {
+			t.Errorf("the bound counts %v times", n)
+		}
+	})
+}
+
 // An approval is of the rule that held the alias. What the vendor makes of it is asked in its turn.
 func TestQuarantine_AnApprovedAliasThatMergesNothingAnyMoreIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
