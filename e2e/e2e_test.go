@@ -21,7 +21,7 @@ import (
 func TestAnSDKsCallsReachEveryVendorOnceAndInOrder(t *testing.T) {
 	w := newWorld(t, harness.Setup{})
 	w.Start()
-	client, err := analytics.NewWithConfig(writeKey, analytics.Config{Endpoint: w.Process.API, Logger: quiet{}})
+	client, err := analytics.NewWithConfig(writeKey, analytics.Config{Endpoint: w.Process.API, Logger: discardLogger{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,14 +137,14 @@ func expectOutcome(w *world, want float64, destination, callType, outcome, reaso
 	}
 }
 
-// quiet keeps the SDK's own log out of the test's.
-type quiet struct{}
+// discardLogger keeps the SDK's own log out of the test's.
+type discardLogger struct{}
 
 // Logf does nothing.
-func (quiet) Logf(string, ...any) {}
+func (discardLogger) Logf(string, ...any) {}
 
 // Errorf does nothing: what was lost is seen at the vendors.
-func (quiet) Errorf(string, ...any) {}
+func (discardLogger) Errorf(string, ...any) {}
 
 // Customer.io's own sample of an alias says "type": "identify" in its body; the path knows better.
 func TestThePathDecidesThatACallIsAnAlias(t *testing.T) {

@@ -82,7 +82,7 @@ func startGo(w *world, url string, batch int) client {
 	w.t.Helper()
 	g := &goSDK{w: w, reported: make(chan report, batch)}
 	var err error
-	g.client, err = analytics.NewWithConfig(writeKey, analytics.Config{Endpoint: url, BatchSize: batch, Logger: quiet{}, Callback: g})
+	g.client, err = analytics.NewWithConfig(writeKey, analytics.Config{Endpoint: url, BatchSize: batch, Logger: discardLogger{}, Callback: g})
 	if err != nil {
 		w.t.Fatal(err)
 	}

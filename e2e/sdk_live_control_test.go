@@ -128,7 +128,7 @@ func TestThePageAsksForATokenAndSaysWhatAReaderMayNot(t *testing.T) {
 	p.untilShown(".reader", "read only")
 	p.show("#/destinations/vero")
 	p.untilShown(".title", "vero")
-	p.untilTrue("nothing can be steered", `document.getElementById('pause')?.disabled && document.getElementById('pause').title.includes('read only')`)
+	p.untilTrue("nothing can be controlled", `document.getElementById('pause')?.disabled && document.getElementById('pause').title.includes('read only')`)
 	p.click(".sign-out", "Sign out")
 	p.signIn("full-t0ken-0123456789abcdef")
 	p.untilLive()

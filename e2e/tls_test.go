@@ -135,7 +135,7 @@ func health(w *world, client *http.Client) (serial int64, reused bool) {
 
 func sendOne(w *world, a *authority, event string) {
 	w.t.Helper()
-	sdk, err := analytics.NewWithConfig(writeKey, analytics.Config{Endpoint: w.Process.API, Transport: a.transport(), Logger: quiet{}})
+	sdk, err := analytics.NewWithConfig(writeKey, analytics.Config{Endpoint: w.Process.API, Transport: a.transport(), Logger: discardLogger{}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestWhatComesAboveTheRateArrivesLater(t *testing.T) {
 	const batch = 100
 	w := newWorld(t, harness.Setup{Source: "rate: 50"})
 	w.Start()
-	sdk, err := analytics.NewWithConfig(writeKey, analytics.Config{Endpoint: w.Process.API, Logger: quiet{}, BatchSize: batch})
+	sdk, err := analytics.NewWithConfig(writeKey, analytics.Config{Endpoint: w.Process.API, Logger: discardLogger{}, BatchSize: batch})
 	if err != nil {
 		t.Fatal(err)
 	}

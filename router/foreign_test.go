@@ -175,8 +175,8 @@ func TestAWebPageInAVendorsPlaceDeliversNothing(t *testing.T) {
 	s.clear()
 	s.wantOnePerson()
 	for _, d := range strangeDestinations {
-		if foreign, doubts := s.count("aka_exchanges_total", d.name, "not_the_vendor"), s.count("aka_possibly_delivered_total", d.name); doubts < foreign {
-			t.Errorf("%s: of %v pages %v are possibly delivered", d.name, foreign, doubts)
+		if foreign, possibly := s.count("aka_exchanges_total", d.name, "not_the_vendor"), s.count("aka_possibly_delivered_total", d.name); possibly < foreign {
+			t.Errorf("%s: of %v pages %v are possibly delivered", d.name, foreign, possibly)
 		}
 	}
 }

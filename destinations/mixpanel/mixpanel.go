@@ -13,7 +13,7 @@ import (
 )
 
 // Vendor is Mixpanel in the table of destinations. Its calls carry their own time, so only identity needs an order. Mixpanel
-// has no options for a single call: an object in `integrations` says yes and no more.
+// has no options for a single call: an object in `integrations` says yes and nothing else.
 var Vendor = adapter.Vendor{
 	Names:  []string{"Mixpanel", "Mixpanel (Legacy)", "Mixpanel (Actions)", "Actions Mixpanel"},
 	Order:  adapter.OrderIdentity,

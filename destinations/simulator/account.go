@@ -61,7 +61,7 @@ type vendor interface {
 	handle(*request) answer
 }
 
-// ownPeople is a vendor that keeps its people itself, not in the book's graph. What does not fit it counts in the graph's cut.
+// ownPeople is a vendor that keeps its people itself, not in the account state's graph. What does not fit it counts in the graph's cut.
 type ownPeople interface {
 	// graph returns the people. The account is locked.
 	graph(now time.Time) Graph
@@ -69,7 +69,7 @@ type ownPeople interface {
 
 // kind is how one vendor is simulated.
 type kind struct {
-	open func(*book, Options) vendor
+	open func(*accountState, Options) vendor
 	// base is the path of the vendor's endpoint below the account's address.
 	base string
 	// check refuses impossible options; nil takes all.
@@ -96,7 +96,7 @@ type Account struct {
 	changed   chan struct{} // closed and replaced whenever something happens
 	exchanges tail[*Exchange]
 	bytes     int // of the exchanges kept
-	book      *book
+	state     *accountState
 	vendor    vendor
 }
 
@@ -145,14 +145,14 @@ func (a *Account) Exchanges() []Exchange {
 func (a *Account) Records() []Record {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return append([]Record{}, a.book.records.values...)
+	return append([]Record{}, a.state.records.values...)
 }
 
 // Refusals returns what the vendor threw away without saying so in its answer.
 func (a *Account) Refusals() []Refusal {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return append([]Refusal{}, a.book.refusals.values...)
+	return append([]Refusal{}, a.state.refusals.values...)
 }
 
 // Graph returns the people that the account knows.
@@ -162,7 +162,7 @@ func (a *Account) Graph() Graph {
 	if own, ok := a.vendor.(ownPeople); ok {
 		return own.graph(a.options.Now())
 	}
-	return a.book.graph.people()
+	return a.state.graph.people()
 }
 
 // Stats counts what happened to an account.
@@ -192,13 +192,13 @@ func (a *Account) Stats() Stats {
 	return Stats{
 		Exchanges:    len(a.exchanges.values) + a.exchanges.cut,
 		ExchangesCut: a.exchanges.cut,
-		Records:      len(a.book.records.values) + a.book.records.cut,
-		RecordsCut:   a.book.records.cut,
-		Duplicates:   a.book.duplicates,
-		Refusals:     len(a.book.refusals.values) + a.book.refusals.cut,
-		RefusalsCut:  a.book.refusals.cut,
+		Records:      len(a.state.records.values) + a.state.records.cut,
+		RecordsCut:   a.state.records.cut,
+		Duplicates:   a.state.duplicates,
+		Refusals:     len(a.state.refusals.values) + a.state.refusals.cut,
+		RefusalsCut:  a.state.refusals.cut,
 		Faults:       acted,
-		GraphCut:     a.book.graph.cut,
+		GraphCut:     a.state.graph.cut,
 	}
 }
 
@@ -248,12 +248,12 @@ func (a *Account) signal() {
 	a.changed = make(chan struct{})
 }
 
-// forget starts over with an empty book. The account is locked, or not known yet.
+// forget starts over with an empty state. The account is locked, or not known yet.
 func (a *Account) forget() {
 	a.bytes = 0
 	a.exchanges = tail[*Exchange]{max: a.options.MaxExchanges}
-	a.book = newBook(a.options.MaxRecords)
-	a.vendor = a.kind.open(a.book, a.options)
+	a.state = newAccountState(a.options.MaxRecords)
+	a.vendor = a.kind.open(a.state, a.options)
 }
 
 // serve is one exchange: read it, meet the fault that applies, let the vendor work, answer.

@@ -22,7 +22,7 @@ import (
 // is 207, not 400. A host of the wrong region answers 401. The errors of version 1 have the form of version 2. Attributes beyond
 // 300 of one person are left out. The limit of an event's name holds for pages and screens too.
 type customerIO struct {
-	book   *book
+	state  *accountState
 	set    CustomerIO
 	token  string
 	people *cioPeople
@@ -31,9 +31,9 @@ type customerIO struct {
 	perSecond int
 }
 
-func newCustomerIO(b *book, options Options) vendor {
+func newCustomerIO(b *accountState, options Options) vendor {
 	set := options.CustomerIO.withDefaults()
-	return &customerIO{book: b, set: set, token: options.Token, people: newCIOPeople(set, b, options.MaxRecords)}
+	return &customerIO{state: b, set: set, token: options.Token, people: newCIOPeople(set, b, options.MaxRecords)}
 }
 
 const (
@@ -295,7 +295,7 @@ func (c *customerIO) take(in *request, i int, value any) *cioProblem {
 	}
 	if call.key = cioULID(call); call.key != "" && !c.people.isSuppressed(call.who) {
 		call.Key = call.key
-		if c.book.isDuplicate(call.Record) {
+		if c.state.isDuplicate(call.Record) {
 			return nil
 		}
 	}
@@ -304,9 +304,9 @@ func (c *customerIO) take(in *request, i int, value any) *cioProblem {
 	case problem != nil:
 		return problem
 	case reason != "":
-		c.book.refuse(call.Record, reason)
+		c.state.refuse(call.Record, reason)
 	default:
-		c.book.ingest(call.Record)
+		c.state.ingest(call.Record)
 	}
 	return nil
 }

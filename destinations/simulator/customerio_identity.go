@@ -94,7 +94,7 @@ func (p *cioPeople) anonymousID(id string) *cioAnonymous {
 		return known
 	}
 	if p.isFull() {
-		p.book.graph.cut++
+		p.state.graph.cut++
 		return nil
 	}
 	p.anonymous[id] = &cioAnonymous{}
@@ -138,7 +138,7 @@ func (p *cioPeople) identify(call *cioCall) (string, *cioProblem) {
 		}
 	}
 	if failed {
-		p.book.refuse(call.Record, cioUpdateFailure)
+		p.state.refuse(call.Record, cioUpdateFailure)
 	}
 	person = p.giveAll(person, call.who, good, call.At)
 	p.update(person, call)
@@ -236,7 +236,7 @@ func (p *cioPeople) update(person *cioPerson, call *cioCall) {
 		}
 	}
 	if full {
-		p.book.refuse(call.Record, cioTooManyAttributes)
+		p.state.refuse(call.Record, cioTooManyAttributes)
 	}
 }
 
@@ -251,7 +251,7 @@ func (p *cioPeople) join(person *cioPerson, call *cioCall) {
 	case anonymous == nil:
 		return
 	case anonymous.taken && anonymous.owner != person && p.set.TakenAnonymousID == "kept":
-		p.book.refuse(call.Record, cioAnonymousTaken)
+		p.state.refuse(call.Record, cioAnonymousTaken)
 		return
 	}
 	rejoins := anonymous.taken && p.set.Rejoin == "never"
@@ -342,7 +342,7 @@ func (p *cioPeople) suppress(call *cioCall) (string, *cioProblem) {
 		return cioSuppressed, nil
 	}
 	if p.isFull() {
-		p.book.graph.cut++
+		p.state.graph.cut++
 		return cioFull, nil
 	}
 	refs := []cioRef{call.who}

@@ -64,7 +64,7 @@ type cioAnonymous struct {
 // cioPeople is everybody in a workspace. The cio_ids count up: that of the first person of an account is 03000001.
 type cioPeople struct {
 	set        CustomerIO
-	book       *book
+	state      *accountState
 	max        int
 	made       int // people ever
 	events     int // kept
@@ -74,9 +74,9 @@ type cioPeople struct {
 	suppressed map[cioRef][]cioRef // an identifier to those suppressed with it
 }
 
-func newCIOPeople(set CustomerIO, b *book, max int) *cioPeople {
+func newCIOPeople(set CustomerIO, b *accountState, max int) *cioPeople {
 	return &cioPeople{
-		set: set, book: b, max: max,
+		set: set, state: b, max: max,
 		byCIO:      map[string]*cioPerson{},
 		byRef:      map[cioRef]cioEntry{},
 		anonymous:  map[string]*cioAnonymous{},
@@ -116,7 +116,7 @@ func (p *cioPeople) isSuppressed(refs ...cioRef) bool {
 // makePerson returns a new person, or nil when the simulator is full.
 func (p *cioPeople) makePerson(now time.Time) *cioPerson {
 	if p.isFull() {
-		p.book.graph.cut++
+		p.state.graph.cut++
 		return nil
 	}
 	p.made++
@@ -152,7 +152,7 @@ func (p *cioPeople) remove(person *cioPerson) {
 // keep adds an event to those of a person or an anonymous id, when there is room.
 func (p *cioPeople) keep(events *[]cioEvent, event cioEvent) {
 	if p.events >= p.max {
-		p.book.graph.cut++
+		p.state.graph.cut++
 		return
 	}
 	p.events++

@@ -44,7 +44,7 @@ func FuzzExchange(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			a.book.graph.credit("known", "E")
+			a.state.graph.credit("known", "E")
 			for _, method := range []string{"POST", "PUT", "GET", "POST"} {
 				in := fuzzRequest(method, path, query, contentType, body, how&4 != 0)
 				a.decode(in)

@@ -20,12 +20,12 @@ var firstKissmetricsTime = time.Date(2009, 1, 1, 0, 0, 0, 0, time.UTC)
 // kissmetrics is https://support.kissmetrics.io/reference: /e for events, /s for properties, /a for aliases. It answers
 // 200 with a pixel whatever it is sent; what was wrong is only seen in the refusals.
 type kissmetrics struct {
-	book  *book
+	state *accountState
 	token string
 }
 
-func newKissmetrics(b *book, options Options) vendor {
-	return &kissmetrics{book: b, token: options.Token}
+func newKissmetrics(b *accountState, options Options) vendor {
+	return &kissmetrics{state: b, token: options.Token}
 }
 
 // decode reads the query and a form body as one record.
@@ -43,7 +43,7 @@ func (k *kissmetrics) handle(in *request) answer {
 	record, reason := k.read(in)
 	switch {
 	case reason != "":
-		k.book.refuse(record.Record, reason)
+		k.state.refuse(record.Record, reason)
 	case record.Kind == "event":
 		k.event(record)
 	case record.Kind == "profile":
@@ -112,11 +112,11 @@ func (k *kissmetrics) wrong(in *request, r *kissmetricsRecord) string {
 // event is known by identity, name and second: a second event of that name in that second is lost, whatever its properties.
 func (k *kissmetrics) event(r kissmetricsRecord) {
 	r.Key = fmt.Sprintf("%s|%s|%d", r.person, strings.ToLower(r.name), r.Time.Unix())
-	if k.book.isDuplicate(r.Record) {
+	if k.state.isDuplicate(r.Record) {
 		return
 	}
-	k.book.ingest(r.Record)
-	k.book.graph.credit(r.person, r.name)
+	k.state.ingest(r.Record)
+	k.state.graph.credit(r.person, r.name)
 }
 
 // properties go by identity, second, and the properties with their values.
@@ -126,24 +126,24 @@ func (k *kissmetrics) properties(r kissmetricsRecord) {
 	for _, name := range names {
 		r.Key += fmt.Sprintf("|%q=%q", strings.ToLower(name), r.properties[name])
 	}
-	if k.book.isDuplicate(r.Record) {
+	if k.state.isDuplicate(r.Record) {
 		return
 	}
-	k.book.ingest(r.Record)
+	k.state.ingest(r.Record)
 	for _, name := range names {
-		k.book.graph.set(r.person, withoutPunctuation(name), r.properties[name])
+		k.state.graph.set(r.person, withoutPunctuation(name), r.properties[name])
 	}
 }
 
 // alias makes one person of two, and nothing undoes it. Neither side is the first, and what arrived before is theirs as well.
 func (k *kissmetrics) alias(r kissmetricsRecord) {
-	graph := k.book.graph
+	graph := k.state.graph
 	known := graph.has(r.person) && graph.has(r.name)
 	if known && graph.resolve(r.person) == graph.resolve(r.name) {
-		k.book.duplicates++
+		k.state.duplicates++
 		return
 	}
-	k.book.ingest(r.Record)
+	k.state.ingest(r.Record)
 	graph.union(r.person, r.name)
 }
 

@@ -27,13 +27,13 @@ const (
 // $merge is honoured where the project token is the credential; here it is not. Nor what /import says to an empty list with
 // credentials that are right; here it is 200.
 type mixpanel struct {
-	book    *book
+	state   *accountState
 	options Options
 	ids     idMerge
 }
 
-func newMixpanel(b *book, options Options) vendor {
-	return &mixpanel{book: b, options: options, ids: newIDMerge(options.IDMerge, b.graph)}
+func newMixpanel(b *accountState, options Options) vendor {
+	return &mixpanel{state: b, options: options, ids: newIDMerge(options.IDMerge, b.graph)}
 }
 
 func checkIDMerge(options Options) error {
@@ -193,7 +193,7 @@ func (m *mixpanel) importEvents(in *request) answer {
 		}
 		failed = append(failed, failedRecord{i, event.insertID, wrong.field, wrong.message})
 		if !isStrict(in) {
-			m.book.refuse(event.record(in), wrong.String())
+			m.state.refuse(event.record(in), wrong.String())
 		}
 	}
 	if len(failed) == 0 || !isStrict(in) {
@@ -265,7 +265,7 @@ func (m *mixpanel) each(in *request, take func(*request, int) *fieldError) answe
 	good := len(in.items) - len(failed)
 	if good > 0 && !isStrict(in) {
 		for _, record := range failed {
-			m.book.refuse(Record{At: in.now, Time: in.now}, record.Message)
+			m.state.refuse(Record{At: in.now, Time: in.now}, record.Message)
 		}
 	}
 	return mixpanelVerdict(in, good, failed)
@@ -309,9 +309,9 @@ func (m *mixpanel) trackEvent(in *request, i int) *fieldError {
 	case in.items[i].token == "":
 		return &fieldError{"properties.token", "missing or empty"}
 	case m.isForeign(in, i):
-		m.book.refuse(event.record(in), "unknown_token")
+		m.state.refuse(event.record(in), "unknown_token")
 	case event.at.Before(in.now.Add(-5 * 24 * time.Hour)):
-		m.book.refuse(event.record(in), "older_than_5_days")
+		m.state.refuse(event.record(in), "older_than_5_days")
 	default:
 		m.take(in, event, login{refusal: "merge_needs_import"})
 	}
@@ -326,14 +326,14 @@ func (m *mixpanel) isForeign(in *request, i int) bool {
 func (m *mixpanel) take(in *request, event mixpanelEvent, login login) {
 	record := event.record(in)
 	switch {
-	case event.verb != nil && m.book.graph.full():
-		m.book.refuse(record, "simulator_full")
+	case event.verb != nil && m.state.graph.full():
+		m.state.refuse(record, "simulator_full")
 	case event.verb != nil && event.name == "$merge" && !login.merge:
-		m.book.refuse(record, login.refusal)
+		m.state.refuse(record, login.refusal)
 	case event.verb != nil:
 		m.verb(record, *event.verb)
 	case event.properties["$ignore"] == true:
-		m.book.refuse(record, "ignore_property")
+		m.state.refuse(record, "ignore_property")
 	default:
 		m.credit(in, event)
 	}
@@ -343,11 +343,11 @@ func (m *mixpanel) take(in *request, event mixpanelEvent, login login) {
 func (m *mixpanel) verb(record Record, v verb) {
 	switch reason := m.ids.apply(v); reason {
 	case "":
-		m.book.ingest(record)
+		m.state.ingest(record)
 	case repeatedVerb:
-		m.book.duplicates++
+		m.state.duplicates++
 	default:
-		m.book.refuse(record, reason)
+		m.state.refuse(record, reason)
 	}
 }
 
@@ -359,17 +359,17 @@ func (m *mixpanel) credit(in *request, event mixpanelEvent) {
 		distinctID = "ip:" + in.remote // Mixpanel makes an id of the sender's address: all such people are one
 	}
 	record.Key = fmt.Sprintf("%q|%q|%d|%s", event.name, distinctID, event.at.UnixMilli(), event.insertID)
-	if event.insertID != "" && m.book.isDuplicate(record) {
+	if event.insertID != "" && m.state.isDuplicate(record) {
 		return
 	}
-	m.book.ingest(record)
+	m.state.ingest(record)
 	if distinctID == "" {
 		return
 	}
 	if reason := m.ids.link(event.properties); reason != "" {
-		m.book.refuse(record, reason)
+		m.state.refuse(record, reason)
 	}
-	m.book.graph.credit(m.ids.home(distinctID), event.name)
+	m.state.graph.credit(m.ids.home(distinctID), event.name)
 }
 
 // profile takes an update of a person's properties. An update never links ids.
@@ -381,11 +381,11 @@ func (m *mixpanel) profile(in *request, i int) *fieldError {
 	id := cut255(text(update["$distinct_id"]))
 	record := Record{At: in.now, Time: in.now, Kind: "profile", IDs: []string{id}}
 	if m.isForeign(in, i) {
-		m.book.refuse(record, "unknown_token")
+		m.state.refuse(record, "unknown_token")
 		return nil
 	}
-	m.book.ingest(record)
-	updateProfile(m.book.graph, m.ids.profileHome(id), update)
+	m.state.ingest(record)
+	updateProfile(m.state.graph, m.ids.profileHome(id), update)
 	return nil
 }
 
@@ -397,9 +397,9 @@ func (m *mixpanel) group(in *request, i int) *fieldError {
 	}
 	record := Record{At: in.now, Time: in.now, Kind: "group", IDs: []string{text(update["$group_key"]), text(update["$group_id"])}}
 	if m.isForeign(in, i) {
-		m.book.refuse(record, "unknown_token")
+		m.state.refuse(record, "unknown_token")
 		return nil
 	}
-	m.book.ingest(record)
+	m.state.ingest(record)
 	return nil
 }

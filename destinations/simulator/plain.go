@@ -9,7 +9,7 @@ import (
 // plain is a vendor that has no simulation of its own: it answers 200 and {} to everything, and knows no people.
 type plain struct{}
 
-func newPlain(*book, Options) vendor { return plain{} }
+func newPlain(*accountState, Options) vendor { return plain{} }
 
 // decode reads a JSON array's elements, another JSON value, or a form.
 func (plain) decode(in *request) ([]item, error) {

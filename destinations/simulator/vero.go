@@ -25,13 +25,13 @@ const veroWindow = 5 * time.Minute
 // came too late is seen. Nor do they say what an edit, tags, an unsubscribe, a resubscribe or a delete of somebody unknown
 // do; here they are refused with 404, as a rename is.
 type vero struct {
-	book  *book
+	state *accountState
 	token string
 }
 
-func newVero(b *book, options Options) vendor {
+func newVero(b *accountState, options Options) vendor {
 	b.seen.span = veroWindow
-	return &vero{book: b, token: options.Token}
+	return &vero{state: b, token: options.Token}
 }
 
 // decode reads the body as one JSON object. The credential stands in it or in the query.
@@ -118,7 +118,7 @@ func (v *vero) track(call *veroCall) (int, string) {
 	}
 	v.update(call, call.body["data"])
 	if email := text(call.body["email"]); email != "" {
-		v.book.graph.set(call.id, "email", email)
+		v.state.graph.set(call.id, "email", email)
 	}
 	return v.took(call, "profile")
 }
@@ -126,7 +126,7 @@ func (v *vero) track(call *veroCall) (int, string) {
 // reidentify renames a profile. The old id is free afterwards, so a repeat finds no profile.
 func (v *vero) reidentify(call *veroCall) (int, string) {
 	oldID, newID := text(call.body["id"]), text(call.body["new_id"])
-	graph := v.book.graph
+	graph := v.state.graph
 	switch {
 	case oldID == "" || newID == "":
 		return http.StatusBadRequest, "The id and new_id are required."
@@ -161,7 +161,7 @@ func (v *vero) tags(call *veroCall) (int, string) {
 		return status, problem
 	}
 	tags := map[string]bool{}
-	for _, tag := range list(v.book.graph.node(call.id).properties["tags"]) {
+	for _, tag := range list(v.state.graph.node(call.id).properties["tags"]) {
 		tags[text(tag)] = true
 	}
 	for _, tag := range list(call.body["add"]) {
@@ -174,7 +174,7 @@ func (v *vero) tags(call *veroCall) (int, string) {
 	for _, tag := range slices.Sorted(maps.Keys(tags)) {
 		all = append(all, tag)
 	}
-	v.book.graph.set(call.id, "tags", all)
+	v.state.graph.set(call.id, "tags", all)
 	return v.took(call, "tags")
 }
 
@@ -190,7 +190,7 @@ func (v *vero) subscription(call *veroCall, kind string, unsubscribed bool) (int
 	if status, problem := v.find(call); problem != "" {
 		return status, problem
 	}
-	v.book.graph.set(call.id, "unsubscribed", unsubscribed)
+	v.state.graph.set(call.id, "unsubscribed", unsubscribed)
 	return v.took(call, kind)
 }
 
@@ -198,7 +198,7 @@ func (v *vero) delete(call *veroCall) (int, string) {
 	if status, problem := v.find(call); problem != "" {
 		return status, problem
 	}
-	v.book.graph.remove(call.id)
+	v.state.graph.remove(call.id)
 	return v.took(call, "delete")
 }
 
@@ -223,12 +223,12 @@ func (v *vero) event(call *veroCall) (int, string) {
 	}
 	call.Time = veroTime(call)
 	call.Key = veroKey(call)
-	if v.book.isDuplicate(call.Record) {
+	if v.state.isDuplicate(call.Record) {
 		return http.StatusOK, veroSuccess
 	}
-	v.book.graph.credit(call.id, call.Event)
+	v.state.graph.credit(call.id, call.Event)
 	if email := text(identity["email"]); email != "" {
-		v.book.graph.set(call.id, "email", email)
+		v.state.graph.set(call.id, "email", email)
 	}
 	return v.took(call, "event")
 }
@@ -257,7 +257,7 @@ func (v *vero) find(call *veroCall) (status int, problem string) {
 	if problem := call.name(call.body); problem != "" {
 		return http.StatusBadRequest, problem
 	}
-	if !v.book.graph.has(call.id) {
+	if !v.state.graph.has(call.id) {
 		return http.StatusNotFound, "No user has this id."
 	}
 	return http.StatusOK, ""
@@ -265,17 +265,17 @@ func (v *vero) find(call *veroCall) (status int, problem string) {
 
 // update sets the members of an object on the profile, and creates it.
 func (v *vero) update(call *veroCall, data any) {
-	v.book.graph.node(call.id)
+	v.state.graph.node(call.id)
 	object, _ := data.(map[string]any)
 	for name, value := range object {
-		v.book.graph.set(call.id, name, value)
+		v.state.graph.set(call.id, name, value)
 	}
 }
 
 // took notes a call and answers it with success.
 func (v *vero) took(call *veroCall, kind string) (int, string) {
 	call.Kind = kind
-	v.book.ingest(call.Record)
+	v.state.ingest(call.Record)
 	return http.StatusOK, veroSuccess
 }
 

@@ -29,7 +29,7 @@ func (t *trial) failures() []string {
 	return slices.Repeat(all, 5)
 }
 
-// refusals is how many calls are refused before the log fails no more.
+// refusals is how many calls are refused before the log stops failing.
 func (t *trial) refusals() int64 {
 	if t.Short {
 		return fewestMet
@@ -65,7 +65,7 @@ func logFailing(w *world) {
 	for _, calls := range w.t.failures() {
 		slowest = max(slowest, w.logFailsOnce(l, calls))
 	}
-	w.Logf("when it failed no more, a call was taken after %s at most", slowest.Round(time.Millisecond))
+	w.Logf("when it stopped failing, a call was taken after %s at most", slowest.Round(time.Millisecond))
 	for _, calls := range w.t.failures() {
 		w.logFailsNowAndThen(l, calls)
 	}

@@ -80,7 +80,7 @@ type Config struct {
 	// Metrics has the server's own registered, too.
 	Metrics *prometheus.Registry
 	Logger  *zap.Logger
-	// Log steers the log; nil when that cannot be.
+	// Log controls the log; nil when that cannot be.
 	Log *logging.Control
 }
 

@@ -405,7 +405,7 @@ func (f *fixture) want(t testing.TB, method, path, body string, status int, answ
 	}
 }
 
-// deadLetter is a dead letter to be buried; what it leaves out is filled in.
+// deadLetter is a dead letter to be stored; what it leaves out is filled in.
 type deadLetter struct {
 	destination, reason string
 	age                 time.Duration // of the last attempt

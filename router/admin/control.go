@@ -29,7 +29,7 @@ type Operations interface {
 	Drained() <-chan struct{}
 }
 
-// Errors of a Steering.
+// Errors of a Control.
 var (
 	// ErrNoDestination tells that there is none of that name.
 	ErrNoDestination = errors.New("no such destination")

@@ -52,7 +52,7 @@ func (s *operated) Draining() Draining {
 }
 func (s *operated) Drained() <-chan struct{} { return nil }
 
-// operates are the requests that steer, and what they ask.
+// operates are the requests that control aka, and what they ask.
 var operates = map[string]string{
 	"POST /reload": "reload", "POST /drain": "drain", "DELETE /drain": "cancel",
 	"POST /destinations/vero/pause": "pause vero", "POST /destinations/vero/resume": "resume vero", "DELETE /destinations/vero": "forget vero",

@@ -48,8 +48,8 @@ type HeldAliases interface {
 	AutoDecisions(ctx context.Context) ([]journal.AutoDecision, error)
 	// RemoveAutoDecision returns journal.ErrNoAutoDecision when there is none of that number.
 	RemoveAutoDecision(ctx context.Context, destination string, number uint64) error
-	// ImportMerges takes the pairs into a destination's memory of merges, until next says that there are no more, and returns how
-	// many it took.
+	// ImportMerges takes the pairs into a destination's memory of merges, until next says that none are left, and returns how many
+	// it took.
 	ImportMerges(ctx context.Context, destination string, next func() (from, to string, ok bool, err error)) (n int, err error)
 }
 

@@ -19,7 +19,7 @@ import (
 )
 
 // Tokens are the files of the tokens that let in. They are read for each request, so that a new token counts at once and
-// the old one no more.
+// the old one no longer does.
 type Tokens struct {
 	// TokenFile is the file of the token that allows everything: at least 16 characters on one line. aka reads it for each
 	// request, so a new token works at once. /healthz and /readyz need none. Without a token, everyone who reaches the address

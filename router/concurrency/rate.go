@@ -17,7 +17,7 @@ type rate struct {
 	state     rateState
 	perSecond float64
 	changed   time.Duration
-	lowered   time.Duration // what began before counts no more
+	lowered   time.Duration // what began before does not count
 	since     time.Duration // when the state began
 	next      time.Duration // when the next exchange may begin
 	used      bool          // it held exchanges back since it was changed

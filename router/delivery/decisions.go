@@ -72,7 +72,7 @@ func (d *deadLetters) decide(ctx context.Context, deadLetter uint64, retry bool)
 }
 
 // take begins to carry a decision out. A call that is being tried again already, as when its dead letter outlived a crash,
-// needs no more.
+// needs nothing else.
 func (d *deadLetters) take(deadLetter uint64, what *decision) {
 	pl := d.places[deadLetter]
 	switch {

@@ -190,7 +190,7 @@ func (d *dispatcher) start(x *exchange, now time.Time) {
 	d.work <- x
 }
 
-// runWorker does one exchange after the other, until there are no more. A goroutine for each would have to grow its stack for
+// runWorker does one exchange after the other, until none are left. A goroutine for each would have to grow its stack for
 // each.
 func (d *dispatcher) runWorker() {
 	for x := range d.work {

@@ -308,7 +308,7 @@ func (k *parking) drop(j *job) {
 	k.p.transition(j, parked)
 }
 
-// parkStragglers stores the calls that have failed alone for too long, so that they keep the log no more. They stay in memory.
+// parkStragglers stores the calls that have failed alone for too long, so that they no longer keep the log. They stay in memory.
 func (k *parking) parkStragglers(now time.Time) {
 	if !k.mayPark(now) {
 		return

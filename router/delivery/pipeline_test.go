@@ -402,7 +402,7 @@ func TestARestartGoesOnWhereItStopped(t *testing.T) {
 			t.Errorf("after the restart %v were sent", ids)
 		}
 		if slices.Contains(w.vendor.afterPossibleDelivery(), true) {
-			t.Error("an orderly stop leaves nothing ambiguous")
+			t.Error("an orderly stop leaves nothing possibly delivered")
 		}
 		w.stop()
 	})

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// liveness reports whether a connection is quiet. It is made once for a connection, so that asking it allocates nothing.
+// liveness reports whether a connection is idle. It is made once for a connection, so that asking it allocates nothing.
 type liveness struct {
 	socket  syscall.RawConn
 	receive func(fd uintptr)
@@ -16,7 +16,7 @@ type liveness struct {
 	buffer  [1]byte
 }
 
-// watch has the peeker look at this connection.
+// watch has the liveness check look at this connection.
 func (p *liveness) watch(c net.Conn) {
 	socket, ok := c.(syscall.Conn)
 	if !ok {

@@ -30,7 +30,7 @@ func TestANameThatLeadsNowhereIsAFailureOfDNS(t *testing.T) {
 			s.dialer.Resolver = nameServer(t, c.answer)
 			answer := s.Send(Exchange{Method: "POST", URL: "http://vendor.example:1"})
 			if ErrorKind(answer.Err) != KindDNS || answer.PossiblyDelivered {
-				t.Errorf("got %s, ambiguous %t: %v", describe(answer), answer.PossiblyDelivered, answer.Err)
+				t.Errorf("got %s, possibly delivered %t: %v", describe(answer), answer.PossiblyDelivered, answer.Err)
 			}
 			gone(t, "net.(*Resolver)")
 		})
@@ -133,7 +133,7 @@ func expectRefused(t *testing.T, s *Sender, address string) {
 	answer := s.Send(Exchange{Method: "POST", URL: address, Body: []byte("token")})
 	var refused *AddressError
 	if ErrorKind(answer.Err) != KindPrivate || answer.PossiblyDelivered || !errors.As(answer.Err, &refused) {
-		t.Errorf("%s: got %s, ambiguous %t: %v", address, describe(answer), answer.PossiblyDelivered, answer.Err)
+		t.Errorf("%s: got %s, possibly delivered %t: %v", address, describe(answer), answer.PossiblyDelivered, answer.Err)
 	}
 }
 

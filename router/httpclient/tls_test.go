@@ -61,7 +61,7 @@ func TestNothingIsSentToAVendorThatIsNotVerified(t *testing.T) {
 			}
 			answer := s.Send(Exchange{Method: "POST", URL: strings.Replace(vendor.url, "http:", "https:", 1), Body: []byte("token")})
 			if describe(answer) != c.want || answer.PossiblyDelivered {
-				t.Errorf("got %s, ambiguous %t, want %s: %T %v", describe(answer), answer.PossiblyDelivered, c.want, answer.Err, answer.Err)
+				t.Errorf("got %s, possibly delivered %t, want %s: %T %v", describe(answer), answer.PossiblyDelivered, c.want, answer.Err, answer.Err)
 			}
 			s.closeIdle()
 			vendor.allEnd()
@@ -104,7 +104,7 @@ func TestATLSRefusalAfterTheRequestHasGoneOutIsPossiblyDelivered(t *testing.T) {
 	s.tls.RootCAs = authority.pool
 	answer := s.Send(Exchange{Method: "POST", URL: strings.Replace(vendor.url, "http:", "https:", 1), Body: []byte("x")})
 	if ErrorKind(answer.Err) != KindReset || !answer.PossiblyDelivered {
-		t.Errorf("got %s, ambiguous %t: %v", describe(answer), answer.PossiblyDelivered, answer.Err)
+		t.Errorf("got %s, possibly delivered %t: %v", describe(answer), answer.PossiblyDelivered, answer.Err)
 	}
 	vendor.allEnd()
 }

@@ -598,8 +598,8 @@ func TestHeadersHaveLessTimeThanTheBody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gate := &gatedListener{listener, make(chan struct{})}
-	s := startOn(t, testConfig(), gate, func() (net.Conn, error) { return net.Dial("tcp", listener.Addr().String()) }, func(s *Server) {
+	gated := &gatedListener{listener, make(chan struct{})}
+	s := startOn(t, testConfig(), gated, func() (net.Conn, error) { return net.Dial("tcp", listener.Addr().String()) }, func(s *Server) {
 		if s.http.ReadTimeout != headerTimeout {
 			t.Errorf("%v", s.http.ReadTimeout)
 		}
@@ -607,7 +607,7 @@ func TestHeadersHaveLessTimeThanTheBody(t *testing.T) {
 	})
 	body := s.connect(t)
 	body.say(post + strings.TrimSuffix(sized, call) + call[:5])
-	close(gate.open)
+	close(gated.open)
 	for range 2 { // time enough for headers has gone by, twice
 		if got := s.slowly(t, post, ""); got != "503 read_timeout close" {
 			t.Error(got)

@@ -25,7 +25,7 @@ import (
 var (
 	// ErrFull tells that there is no room: the log has reached its size, or too many requests wait to be written.
 	ErrFull = errors.New("journal: full")
-	// ErrClosed tells that the journal takes no more.
+	// ErrClosed means that the journal was closed.
 	ErrClosed = errors.New("journal: closed")
 	// ErrUnavailable tells that the write failed or took too long.
 	ErrUnavailable = errors.New("journal: unavailable")

@@ -363,7 +363,7 @@ func TestADeadLetterAndItsPlaceAreOneWrite(t *testing.T) {
 	})
 }
 
-// A dead letter that is buried again has one place, of the same id.
+// A dead letter that is stored again has one place, of the same id.
 func TestADeadLetterThatIsStoredAgainHasItsPlaceOnce(t *testing.T) {
 	j := open(t, testOptions(t))
 	for range 2 {

@@ -168,7 +168,7 @@ func (s *story) storeDeadLetter(ctx context.Context, name string) {
 			break
 		}
 	}
-	s.note("bury %s: %v", e.MessageID, err)
+	s.note("store dead letter %s: %v", e.MessageID, err)
 	if err == nil {
 		if other, taken := s.deadLetters[d.ID]; taken {
 			s.fail("the id of %s is also that of %s", e.MessageID, other)

@@ -53,7 +53,7 @@ func New(o Options, to io.Writer) *zap.Logger {
 	return log
 }
 
-// Of returns what steers a log that New made, and nil of any other.
+// Of returns what controls a log that New made, and nil of any other.
 func Of(log *zap.Logger) *Control {
 	if c, ok := log.Core().(*core); ok {
 		return c.Control
@@ -202,7 +202,7 @@ func (s *Control) write(level zapcore.Level, message string, fields ...zapcore.F
 	_ = s.writer.Write(zapcore.Entry{Level: level, Time: time.Now(), Message: message}, fields)
 }
 
-// State is how a log is steered.
+// State is how a log is controlled.
 type State struct {
 	// Level is the least important line that is written; Usual is the config's.
 	Level string `json:"level"`
@@ -211,7 +211,7 @@ type State struct {
 	Until *time.Time `json:"until,omitempty"`
 }
 
-// State returns how the log is steered.
+// State returns how the log is controlled.
 func (s *Control) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()

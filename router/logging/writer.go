@@ -149,7 +149,7 @@ func write(to io.Writer, lines []byte, isTorn bool) (lost []byte, torn bool, err
 	return lines[n:], n > 0 && lines[n-1] != '\n', err
 }
 
-// take returns what waits, which may be nothing. It returns false when there will be no more.
+// take returns what waits, which may be nothing. It returns false when none will follow.
 func (w *Writer) take() (lines []byte, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

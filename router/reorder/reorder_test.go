@@ -462,7 +462,7 @@ func (w *written) after(t *testing.T, point Point, last time.Time) []Placed {
 	return drain(o, nil)
 }
 
-// One id that thousands of held calls share costs no more for each.
+// One id that thousands of held calls share does not cost extra for each.
 func BenchmarkOrder(b *testing.B) {
 	for name, people := range map[string]int{"people": 10_000, "one": 1} {
 		b.Run(name, func(b *testing.B) {

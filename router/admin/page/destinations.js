@@ -112,17 +112,17 @@ function pace(p) {
   return `${parts.join('; ')}.`
 }
 
-/** What steers a destination. */
+/** What controls a destination. */
 function actions(d) {
   if (d.state === 'removed') return button('forget', 'Forget it', 'danger', () => forget(d))
   return d.state === 'paused'
-    ? button('resume', 'Resume', 'primary', () => steer(d.name, 'resume', 'Resumed'))
-    : button('pause', 'Pause', 'plain', () => steer(d.name, 'pause', 'Paused: exchanges in flight end, and other calls wait'))
+    ? button('resume', 'Resume', 'primary', () => control(d.name, 'resume', 'Resumed'))
+    : button('pause', 'Pause', 'plain', () => control(d.name, 'pause', 'Paused: exchanges in flight end, and other calls wait'))
 }
 
 const button = (id, label, tone, onclick) => el(`button.${tone}`, { type: 'button', id, onclick, disabled: store.access !== 'full', title: store.access !== 'full' ? 'Your token allows to read only' : undefined }, label)
 
-const steer = (name, what, done) => act(`/destinations/${encodeURIComponent(name)}/${what}`, 'POST', done)
+const control = (name, what, done) => act(`/destinations/${encodeURIComponent(name)}/${what}`, 'POST', done)
 
 async function act(path, method, done) {
   try {

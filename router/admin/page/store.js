@@ -80,7 +80,7 @@ async function lost() {
 }
 
 function refused(status, { message }) {
-  // A link may name a destination that there is no more. What arrives is filtered here too.
+  // A link may name a destination that is gone. What arrives is filtered here too.
   if (status === 400) filter = {}
   else if (store.refusal !== message) {
     store.refusal = message

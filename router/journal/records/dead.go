@@ -43,8 +43,8 @@ type DeadLetter struct {
 	Position frame.Position `json:"position"`
 	// Rank is its place in the order of all calls; zero where that is its place in the log.
 	Rank frame.Rank `json:"rank,omitzero"`
-	// Place is where the call waits as a parked one, and blocks those behind it; nil for nowhere. Bury stores it, with its Dead
-	// and Letter, in the write that stores the dead letter. It is not part of that.
+	// Place is where the call waits as a parked one, and blocks those behind it; nil for nowhere. StoreDeadLetters stores it,
+	// with its Dead and DeadLetter, in the write that stores the dead letter. It is not part of that.
 	Place *Parked `json:"-"`
 	// Entry is the call itself.
 	Entry frame.Entry `json:"-"`
@@ -81,7 +81,7 @@ type deadLetters struct {
 }
 
 // StoreDeadLetters stores dead letters, in order, and returns once all are safe on disk, with their ids. When it fails, some may be. A
-// second burial of the same call by the same destination, as after a failure or a crash, is recognized while the first is
+// second dead letter of the same call by the same destination, as after a failure or a crash, is recognized while the first is
 // there, and gives its id. Where there is no room, the oldest go of the destination that has the most. A dead letter and its
 // Place are stored together or not at all.
 func (s *deadLetters) StoreDeadLetters(ctx context.Context, deadLetters []*DeadLetter) error {
@@ -216,7 +216,7 @@ func storedID(ctx context.Context, r *table, destination string, key []byte) (ui
 	return binary.BigEndian.Uint64(value), nil
 }
 
-// callKey is by what a second burial of the same call is recognized.
+// callKey is by what a second dead letter of the same call is recognized.
 func (d *DeadLetter) callKey(k kind) []byte {
 	return callKey(k.keys().call, d.Position, callHash(&d.Entry, d.Earlier))
 }

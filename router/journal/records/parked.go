@@ -35,8 +35,8 @@ type Parked struct {
 	First, FailingSince time.Time
 	// PossiblyDelivered tells that the vendor may have acted on it.
 	PossiblyDelivered bool
-	// Dead is why it became a dead letter, for a call that waits for its operator and holds up those behind it. Letter is
-	// that dead letter's id; it stays when the call is tried again.
+	// Dead is why it became a dead letter, for a call that waits for its operator and holds up those behind it.
+	// DeadLetterID is that dead letter's id; it stays when the call is tried again.
 	Dead         string
 	DeadLetterID uint64
 	// Hold is what is known of an alias that a merge rule holds, or that was held and was decided about, as bytes that say nothing

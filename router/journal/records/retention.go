@@ -182,7 +182,7 @@ func (r *retention) total() (bytes uint64, largest string) {
 	return bytes, largest
 }
 
-// roomStep is the part of max_bytes that is freed beyond what is needed, so that not each burial has to make room.
+// roomStep is the part of max_bytes that is freed beyond what is needed, so that not each dead letter has to make room.
 const roomStep = 64
 
 // makeRoom removes dead letters until size bytes more have room, and keeps that free until madeUse. They are the oldest of

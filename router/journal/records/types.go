@@ -67,7 +67,7 @@ func (s *states) setType(destination, vendorType string) {
 func (s *destinations) TypeOf(destination string) string { return s.t.states.typeOf(destination) }
 
 // SetType notes a destination's type, and returns once that is safe on disk. It must not be running. Where it had another one,
-// nothing of what waits was ever sent to the new vendor: no doubt is left about it. What is remembered of merges names its account.
+// nothing of what waits was ever sent to the new vendor, so none of it is possibly delivered. What is remembered of merges names its account.
 func (s *destinations) SetType(ctx context.Context, destination, vendorType string) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()

@@ -16,7 +16,7 @@ func (d *DeadLetter) Parked(queue uint64) *Parked {
 	if d.Rank == (frame.Rank{}) {
 		p.Rank = d.Position
 	}
-	if before := d.Entry.Replayed; before != nil { // which Bury adds, should it die again
+	if before := d.Entry.Replayed; before != nil { // which StoreDeadLetters adds, should it die again
 		p.Attempts -= min(p.Attempts, before.Attempts)
 		p.First = d.Last
 	}

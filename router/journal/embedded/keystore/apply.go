@@ -26,12 +26,12 @@ func (s *Store) apply(ctx context.Context, destination string, changes []engine.
 	if s.fs == nil {
 		return 0, errReadOnly
 	}
-	if err := s.open.enter(); err != nil {
+	if err := s.users.acquire(); err != nil {
 		return 0, err
 	}
 	w := write{destination: destination, batch: s.batch(destination, changes), done: make(chan error, 1)}
 	if err := s.turn.take(ctx, s.fail.failed); err != nil {
-		s.open.leave()
+		s.users.release()
 		_ = w.batch.Close() // it was never used
 		return 0, unsure(err)
 	}
@@ -98,7 +98,7 @@ func (s *Store) batch(destination string, changes []engine.Change) *pebble.Batch
 
 // commit queues a write, gives the turn back, and waits until the write is safe.
 func (s *Store) commit(w *write) {
-	defer s.open.leave()
+	defer s.users.release()
 	err := s.queue(w)
 	if err == nil {
 		err = s.settle(w)

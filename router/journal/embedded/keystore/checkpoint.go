@@ -22,16 +22,16 @@ func (s *Store) checkpoint(ctx context.Context, dir string, frozen func() error)
 	if s.fs == nil {
 		return errReadOnly
 	}
-	if err := s.open.enter(); err != nil {
+	if err := s.users.acquire(); err != nil {
 		return err
 	}
 	if err := s.turn.take(ctx, s.fail.failed); err != nil {
-		s.open.leave()
+		s.users.release()
 		return err
 	}
 	release := func() {
 		s.turn.giveBack()
-		s.open.leave()
+		s.users.release()
 	}
 	if err := s.settled(ctx, release); err != nil {
 		return err

@@ -21,10 +21,10 @@ func (s *Store) Close() error {
 
 func (s *Store) end() error {
 	if s.fs == nil {
-		<-s.open.close()
+		<-s.users.close()
 		return s.db.Close()
 	}
-	vacant := s.open.close()
+	vacant := s.users.close()
 	s.tidy.stop()
 	s.fail.notify(func(error) { s.fs.seal(false) }) // and not the owner, which is closing the store
 	s.fs.enter(closing)

@@ -80,7 +80,7 @@ type Store struct {
 	records records
 	fail    *failure
 	tidy    *tidier
-	open    gate // counts what uses db
+	users   userCount // of db
 
 	// turn is held while a number is given out and its batch is queued for the WAL, so that the order of numbers is the order of
 	// the WAL. It also guards directory.
@@ -127,10 +127,10 @@ func (s *Store) Number() uint64 { return s.durable.Load() }
 
 // Size returns how many bytes the store takes on disk.
 func (s *Store) Size() uint64 {
-	if s.open.enter() != nil {
+	if s.users.acquire() != nil {
 		return 0
 	}
-	defer s.open.leave()
+	defer s.users.release()
 	return s.db.Metrics().DiskSpaceUsage()
 }
 
@@ -162,7 +162,7 @@ func openReadOnly(dir string, o Options) (*Store, error) {
 
 func newStore(dir string, fail *failure, db *pebble.DB) *Store {
 	s := &Store{dir: dir, fail: fail, db: db, records: records{db: db}, turn: newTurn()}
-	s.open.init()
+	s.users.init()
 	return s
 }
 

@@ -28,7 +28,7 @@ const logEvery = time.Minute
 func (o Options) pebble(fs vfs.FS) *pebble.Options {
 	p := &pebble.Options{
 		FS:                    fs,
-		Logger:                quiet{},
+		Logger:                discardLogger{},
 		EventListener:         &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) {}},
 		FormatMajorVersion:    pebble.FormatValueSeparation, // has checksums of table footers and of the WAL's synced part
 		Cleaner:               pebble.ArchiveCleaner{},      // see waitFS.Rename
@@ -46,12 +46,12 @@ func (o Options) pebble(fs vfs.FS) *pebble.Options {
 	return p
 }
 
-// quiet is the logger of a database that is only looked at. What goes wrong there is returned.
-type quiet struct{}
+// discardLogger is the logger of a database that is only looked at. What goes wrong there is returned.
+type discardLogger struct{}
 
-func (quiet) Infof(string, ...any)  {}
-func (quiet) Errorf(string, ...any) {}
-func (quiet) Fatalf(format string, args ...any) {
+func (discardLogger) Infof(string, ...any)  {}
+func (discardLogger) Errorf(string, ...any) {}
+func (discardLogger) Fatalf(format string, args ...any) {
 	panic(newFatal(format, args)) // it is recovered where the database is opened or read
 }
 

@@ -12,20 +12,20 @@ import (
 
 // Destinations returns the names that have records, sorted.
 func (s *Store) Destinations(ctx context.Context) ([]string, error) {
-	if err := s.open.enter(); err != nil {
+	if err := s.users.acquire(); err != nil {
 		return nil, err
 	}
-	defer s.open.leave()
+	defer s.users.release()
 	return s.records.Destinations(ctx)
 }
 
 // Get returns a copy of a record's value. It returns engine.ErrNoRecord where there is none, and engine.ErrDamaged where it
 // cannot be read.
 func (s *Store) Get(ctx context.Context, destination string, key []byte) ([]byte, error) {
-	if err := s.open.enter(); err != nil {
+	if err := s.users.acquire(); err != nil {
 		return nil, err
 	}
-	defer s.open.leave()
+	defer s.users.release()
 	return s.records.Get(ctx, destination, key)
 }
 
@@ -33,10 +33,10 @@ func (s *Store) Get(ctx context.Context, destination string, key []byte) ([]byte
 // bound. Keys and values are valid during the visit only. The records are those of one moment, at the call or later. Where
 // one cannot be read, Scan returns engine.ErrDamaged after those before it.
 func (s *Store) Scan(ctx context.Context, destination string, from, to []byte, visit func(key, value []byte) (more bool, err error)) error {
-	if err := s.open.enter(); err != nil {
+	if err := s.users.acquire(); err != nil {
 		return err
 	}
-	defer s.open.leave()
+	defer s.users.release()
 	return s.records.Scan(ctx, destination, from, to, visit)
 }
 

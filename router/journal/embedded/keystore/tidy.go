@@ -57,9 +57,9 @@ func (t *tidier) stop() {
 
 // writeDeletes has Pebble write what is in memory into a table, where that can give back space.
 func (s *Store) writeDeletes() {
-	if s.Size() < tidyBytes || s.open.enter() != nil {
+	if s.Size() < tidyBytes || s.users.acquire() != nil {
 		return
 	}
-	defer s.open.leave()
+	defer s.users.release()
 	_, _ = s.db.AsyncFlush() // the listener gets its errors
 }

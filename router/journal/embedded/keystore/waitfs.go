@@ -339,7 +339,7 @@ func (u unlocker) Close() error {
 	return err
 }
 
-// archive is the folder to which Pebble's ArchiveCleaner moves files that it needs no more. With another cleaner, Pebble keeps
+// archive is the folder to which Pebble's ArchiveCleaner moves files that it no longer needs. With another cleaner, Pebble keeps
 // old WALs and writes new ones over them. Here the files are removed instead of moved.
 const archive = "archive"
 

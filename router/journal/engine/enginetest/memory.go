@@ -1,4 +1,4 @@
-// Package enginetest holds an engine to what package engine promises, and has an engine in memory that promises no more.
+// Package enginetest holds an engine to what package engine promises, and has an engine in memory that promises nothing else.
 package enginetest
 
 import (

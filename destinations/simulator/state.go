@@ -26,8 +26,8 @@ type Refusal struct {
 	Reason string `json:"reason"`
 }
 
-// book is what a vendor has on an account.
-type book struct {
+// accountState is what a vendor has on an account.
+type accountState struct {
 	records    tail[Record]
 	refusals   tail[Refusal]
 	duplicates int
@@ -35,8 +35,8 @@ type book struct {
 	seen       *window
 }
 
-func newBook(max int) *book {
-	return &book{
+func newAccountState(max int) *accountState {
+	return &accountState{
 		records:  tail[Record]{max: max},
 		refusals: tail[Refusal]{max: max},
 		graph:    newGraph(max),
@@ -44,12 +44,12 @@ func newBook(max int) *book {
 	}
 }
 
-func (b *book) ingest(r Record) { b.records.add(r) }
+func (b *accountState) ingest(r Record) { b.records.add(r) }
 
-func (b *book) refuse(r Record, reason string) { b.refusals.add(Refusal{r, reason}) }
+func (b *accountState) refuse(r Record, reason string) { b.refusals.add(Refusal{r, reason}) }
 
 // isDuplicate reports whether the record's key was seen before, and counts it then.
-func (b *book) isDuplicate(r Record) bool {
+func (b *accountState) isDuplicate(r Record) bool {
 	if !b.seen.repeated(r.Key, r.At) {
 		return false
 	}
