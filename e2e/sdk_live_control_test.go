@@ -117,6 +117,10 @@ func TestThePageAsksForATokenAndSaysWhatAReaderMayNot(t *testing.T) {
 	}
 	w.edit(`admin: { listen: "127.0.0.1:0" }`, `admin: { listen: "127.0.0.1:0", token_file: "`+filepath.Join(w.Dir, "full")+`", read_token_file: "`+filepath.Join(w.Dir, "read")+`" }`)
 	w.Start()
+	if err := w.Account("vero").AddFaults(simulator.Fault{Status: http.StatusBadRequest, Times: 1}); err != nil {
+		t.Fatal(err)
+	}
+	w.send("/v1/track", `{"userId":"507f191e81","event":"Bought"}`)
 	b := startBrowser(w)
 	b.tabs++
 	p := &livePage{&tab{b, b.tabs}, w}
@@ -129,12 +133,17 @@ func TestThePageAsksForATokenAndSaysWhatAReaderMayNot(t *testing.T) {
 	p.show("#/destinations/vero")
 	p.untilShown(".title", "vero")
 	p.untilTrue("nothing can be controlled", `document.getElementById('pause')?.disabled && document.getElementById('pause').title.includes('read only')`)
+	p.show("#/dead")
+	p.untilShown(".letter-ids", "50…81")
 	p.click(".sign-out", "Sign out")
 	p.signIn("full-t0ken-0123456789abcdef")
 	p.untilLive()
+	p.show("#/dead")
+	p.untilShown(".letter-ids", "507f191e81")
 	p.show("#/destinations/vero")
 	p.click("#pause", "Pause")
 	p.untilShown(".title .badge", "paused")
+	p.untilTrue("the picture of the states marks it", `document.querySelector('.states .state.now')?.textContent === 'paused'`)
 	p.close()
 }
 

@@ -226,6 +226,7 @@ func TestADeadLetterIsReplayedFromThePage(t *testing.T) {
 	p.untilShown(".call .badge", "dead")
 	p.show("#/dead")
 	p.untilTrue("both are there", `document.querySelectorAll('.letter').length === 2`)
+	p.untilShown(".letter-ids", "jane")
 	p.choose("Id", "jane")
 	p.untilTrue("one is left", `document.querySelectorAll('.letter').length === 1`)
 	p.click(".letter .open", "Details")
