@@ -3,6 +3,8 @@ package delivery
 import (
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -312,6 +314,42 @@ func TestStates_LeadToTheEnd(t *testing.T) {
 				}
 			}
 		}))
+	}
+}
+
+// The picture of the states in CONTRIBUTING.md has each of them, and no arrow that the table does not have.
+func TestStates_ThePictureHasThem(t *testing.T) {
+	guide, err := os.ReadFile("../../CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, picture, found := strings.Cut(string(guide), "\nstateDiagram-v2\n")
+	picture, _, _ = strings.Cut(picture, "```")
+	names := map[string]state{"park_pending": parkPending}
+	for s := range state(stateCount) {
+		if s != parkPending {
+			names[strings.ReplaceAll(s.String(), " ", "_")] = s
+		}
+	}
+	shown := map[state]bool{}
+	for _, arrow := range regexp.MustCompile(`(?m)^ +(\S+) --> (\S+): `).FindAllStringSubmatch(picture, -1) {
+		from, isFrom := names[arrow[1]]
+		to, isTo := names[arrow[2]]
+		if isFrom && isTo && !next[from].has(to) {
+			t.Errorf("a call cannot go from %s to %s", from, to)
+		}
+		if !isFrom && arrow[1] != "[*]" || !isTo && arrow[2] != "[*]" {
+			t.Errorf("there is no state %q or %q", arrow[1], arrow[2])
+		}
+		if isFrom {
+			shown[from] = true
+		}
+		if isTo {
+			shown[to] = true
+		}
+	}
+	if !found || len(shown) != stateCount {
+		t.Errorf("the picture has %d of %d states", len(shown), stateCount)
 	}
 }
 
