@@ -22,6 +22,7 @@ import (
 	"aka/router/admin"
 	"aka/router/config"
 	"aka/router/delivery"
+	"aka/router/deststate"
 	"aka/router/journal"
 	"aka/router/segment"
 )
@@ -96,6 +97,7 @@ func TestADestinationThatIsTakenOutKeepsItsBacklogUntilItIsBack(t *testing.T) {
 			if n := w.backlog("vero"); n != 2 {
 				t.Errorf("%v calls wait for what was taken out, want 2", n)
 			}
+			w.wantState("vero", deststate.Removed)
 			w.router.Stop(t.Context()) // it outlives that, too
 			w.start()
 			if n := w.backlog("vero"); n != 2 {
@@ -631,6 +633,24 @@ func (w *reloadWorld) ended(name string) {
 }
 
 func (w *reloadWorld) backlog(name string) float64 { return w.metric("aka_backlog_calls", name) }
+
+// wantState expects that the metric has every state of the destination, and 1 for one of them.
+func (w *reloadWorld) wantState(destination string, want deststate.State) {
+	w.t.Helper()
+	got := map[deststate.State]float64{}
+	for _, f := range families(w.t, w.router) {
+		for _, m := range f.GetMetric() {
+			if labels := m.GetLabel(); f.GetName() == "aka_destination_state" && labels[0].GetValue() == destination {
+				got[deststate.State(labels[1].GetValue())] = m.GetGauge().GetValue()
+			}
+		}
+	}
+	for _, s := range deststate.All() {
+		if value, found := got[s]; !found || (value == 1) != (s == want) {
+			w.t.Errorf("%s: the metric of the state %s is %v (there: %t), want only %s to be 1", destination, s, value, found, want)
+		}
+	}
+}
 
 func (w *reloadWorld) metric(family, destination string) float64 {
 	w.t.Helper()
