@@ -24,7 +24,9 @@ func (f *waitFile) Write(p []byte) (n int, err error) {
 	kept := len(f.unsynced)
 	if critical(f.path) {
 		if f.unsynced == nil {
-			f.unsynced, _ = f.fs.buffers.Get().([]byte)
+			if buffer, ok := f.fs.buffers.Get().(*[]byte); ok {
+				f.unsynced = *buffer
+			}
 		}
 		f.unsynced = append(f.unsynced, p...) // before the write, which may change p
 	}
@@ -115,7 +117,8 @@ func (f *waitFile) syncTable(op func() error) error {
 // Close closes the file. There is no second try.
 func (f *waitFile) Close() error {
 	if cap(f.unsynced) > 0 && cap(f.unsynced) <= maxBuffer {
-		f.fs.buffers.Put(f.unsynced[:0]) // for the next WAL
+		empty := f.unsynced[:0]
+		f.fs.buffers.Put(&empty) // for the next WAL
 	}
 	f.unsynced = nil
 	err := f.fs.once(f.path, f.File.Close)

@@ -47,7 +47,7 @@ type waitFS struct {
 	warned  bool          // of the writes that wait
 	often   rate.Sometimes
 	lock    io.Closer // of the folder
-	buffers sync.Pool // of []byte, for what is not synced
+	buffers sync.Pool // of *[]byte, for what is not synced
 }
 
 func newWaitFS(dir string, fail *failure, o Options) *waitFS {
