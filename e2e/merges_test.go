@@ -144,7 +144,7 @@ func TestThreeHundredPeopleDoNotBecomeOneByASharedEmail(t *testing.T) {
 	}
 }
 
-// Two users whom a server has named are joined by one alias of the website: it is held, and no other is. The grace of new users is for the
+// Two users that a server has named are joined by one alias of the website: it is held, and no other is. The grace of new users is for the
 // source that named them.
 func TestAnAliasOfTwoKnownUsersIsHeld(t *testing.T) {
 	w := newWorld(t, harness.Setup{Destinations: mergers(), Sources: ", server: { write_key: server-key }"})

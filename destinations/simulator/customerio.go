@@ -14,7 +14,7 @@ import (
 // endpoints of version 1. It answers 200 to much that does nothing; what did nothing is in the refusals, as in the vendor's
 // activity log.
 //
-// Campaigns, segments, deliveries, devices and objects are not kept: such items are checked and recorded, no more. Items of type
+// Campaigns, segments, deliveries, devices and objects are not kept: such items are checked and recorded only. Items of type
 // "delivery" are refused.
 //
 // The pages are silent on these points, and here they are so: a body over 500 KB, an entity over 32 KB and a call of version 1
