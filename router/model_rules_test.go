@@ -351,7 +351,7 @@ func newMergeOracle(m *model, d modelDestination, entries []journal.Entry, dead 
 	}
 	for _, r := range m.faulty.Account(d.name).Records() {
 		if isMerge(r) {
-			pair := key(r.IDs[0], r.IDs[1])
+			pair := o.key(r.IDs[0], r.IDs[1])
 			o.taken[pair] = append(o.taken[pair], r.At)
 		}
 	}
@@ -369,9 +369,10 @@ func isMerge(r simulator.Record) bool {
 	return false
 }
 
-// key names a merge. A vendor's record of it does not say which call has asked for it: that is known by the ledger.
-func key(a, b string) string {
-	if a > b {
+// key names a merge, at Vero a rename and not the one back. A vendor's record of it does not say which call has asked for it: that is
+// known by the ledger.
+func (o *mergeOracle) key(a, b string) string {
+	if a > b && o.d.vendor != "vero" {
 		a, b = b, a
 	}
 	return fmt.Sprintf("%q %q", a, b)
@@ -411,9 +412,9 @@ func (o *mergeOracle) check() {
 		if o.m.rules.isRefused[at] {
 			o.m.t.Errorf("%s: %s was sent, and refused by an operator", o.d.name, e.MessageID)
 		}
-		switch taken := o.taken[key(from, to)]; {
+		switch taken := o.taken[o.key(from, to)]; {
 		case len(taken) > 0:
-			o.taken[key(from, to)] = taken[1:]
+			o.taken[o.key(from, to)] = taken[1:]
 			o.merge(e, from, to, taken[0])
 		case o.d.vendor == "vero" && o.m.rules.status[at] == http.StatusNotFound:
 			// An answer was lost, and to the repeat Vero said that it has no user of that id: the rename had happened, or the id was free.
@@ -435,7 +436,7 @@ func (o *mergeOracle) mayBeSent() map[string]bool {
 	for i := range o.entries {
 		e := &o.entries[i]
 		if o.m.rules.mayBeSent[callAt{o.d.name, e.MessageID}] {
-			pairs[key(from(e), e.UserID)] = true
+			pairs[o.key(from(e), e.UserID)] = true
 		}
 	}
 	return pairs
@@ -510,7 +511,13 @@ func (o *mergeOracle) isSeen(id string) bool {
 // merge checks a merge that the vendor has taken, and plays it.
 func (o *mergeOracle) merge(e *journal.Entry, from, to string, taken time.Time) {
 	a, b := o.side(from, e), o.side(to, e)
-	if a.person == b.person || o.became(from, to) || o.became(to, from) {
+	if a.person == b.person {
+		return
+	}
+	if o.became(from, to) || o.became(to, from) { // no rule asks about that
+		if o.d.vendor == "vero" {
+			o.rename(a, b) // and back
+		}
 		return
 	}
 	o.m.rules.joins++
@@ -596,6 +603,7 @@ func (o *mergeOracle) rename(a, b side) {
 	}
 	delete(o.people, a.id)
 	delete(o.users, a.id)
+	delete(o.renamed, b.id) // somebody lives there again
 	o.renamed[a.id] = b.id
 }
 
