@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"aka/destinations/adapter"
+	"aka/destinations/customerio"
 	"aka/destinations/kissmetrics"
 	"aka/destinations/mixpanel"
 	"aka/destinations/vero"
@@ -18,6 +19,7 @@ import (
 
 // Vendors is the table: a vendor's type in the config, and its adapter. A new vendor is one more line.
 var Vendors = map[string]adapter.Vendor{
+	"customerio":  customerio.Vendor,
 	"kissmetrics": kissmetrics.Vendor,
 	"mixpanel":    mixpanel.Vendor,
 	"vero":        vero.Vendor,
