@@ -25,6 +25,7 @@ type strange struct {
 }
 
 var strangeDestinations = []struct{ name, vendor, mode, settings, alias string }{
+	{"customerio", "customerio", "", "site_id: s, api_key: k, merge_wait: 1ms", "/api/v2/entity"},
 	{"kissmetrics", "kissmetrics", "", "api_key: k", "/a"},
 	{"legacy", "mixpanel", "legacy", "token: t, id_merge: legacy, settle: 0s", "/track"},
 	{"merging", "mixpanel", "original", "token: t, id_merge: original, api_secret: s, alias_strategy: merge", "/import"},
@@ -56,7 +57,7 @@ delivery:
 destinations:
 `, filepath.Join(t.TempDir(), "data"), timeout, more)
 	for _, d := range strangeDestinations {
-		endpoint, err := sim.Add(d.name, d.vendor, simulator.Options{IDMerge: d.mode})
+		endpoint, err := sim.Add(d.name, d.vendor, simulator.Options{IDMerge: d.mode, CustomerIO: simulator.CustomerIO{FindableAfter: -1}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -221,7 +222,7 @@ func TestAnAnswerWithoutAnEndIsWhatItBeginsWith(t *testing.T) {
 	s.fault(simulator.Fault{Endless: true}, false)
 	s.tell()
 	s.wantOnePerson()
-	s.wantNoRepeats("kissmetrics", "legacy", "merging", "vero")
+	s.wantNoRepeats("customerio", "kissmetrics", "legacy", "merging", "vero")
 }
 
 // What only the body says is not known of one that stalls: such a call is tried again, as one that may have been taken.
@@ -235,7 +236,7 @@ func TestAnAnswerThatStallsIsWhatItsStatusSays(t *testing.T) {
 	}
 	s.sim.Account("legacy").ClearFaults()
 	s.wantOnePerson()
-	s.wantNoRepeats("kissmetrics", "merging", "vero")
+	s.wantNoRepeats("customerio", "kissmetrics", "merging", "vero")
 }
 
 func (s *strange) wantNoRepeats(names ...string) {

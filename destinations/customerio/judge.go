@@ -26,7 +26,7 @@ type problem struct {
 }
 
 // Judge implements adapter.Responder. A 207 names the items that were refused, by their places. A 400 refuses the body as a whole and does
-// not say for which item. Everything that is sent is harmless when it comes again, so what cannot be read is tried again.
+// not say for which item. Everything that is sent is harmless when it comes again, so a 207 that cannot be read is tried again.
 func (t *translator) Judge(requests []adapter.Request, answer adapter.Answer) []adapter.Verdict {
 	verdict := answer.Verdict()
 	said, err := read(answer.Body)
@@ -34,17 +34,15 @@ func (t *translator) Judge(requests []adapter.Request, answer adapter.Answer) []
 	case verdict.Class == adapter.Never && answer.Status == http.StatusBadRequest:
 		verdict.Class = adapter.Isolate
 	case verdict.Class != adapter.Delivered:
-	case answer.IsEmpty() && answer.Status != http.StatusMultiStatus:
-	case answer.IsEmpty():
-		verdict.Class = adapter.Later // it did not come in time
-	case !answer.IsObject():
+	case !answer.IsEmpty() && !answer.IsObject():
 		verdict = answer.Foreign()
+	case err == nil && len(said.Errors) > 0:
+		return said.perItem(len(requests))
+	case answer.Status != http.StatusMultiStatus || err == nil: // a 200 has taken everything, whether its object ends in time or not
 	case errors.Is(err, io.ErrUnexpectedEOF) && answer.TooLong && len(requests) > 1:
 		verdict.Class = adapter.Split
-	case err != nil:
+	default:
 		verdict.Class = adapter.Later
-	case len(said.Errors) > 0:
-		return said.perItem(len(requests))
 	}
 	if verdict.Class != adapter.Delivered {
 		verdict.Detail = cmp.Or(verdict.Detail, string(answer.Body))
