@@ -28,10 +28,10 @@ const (
 	// Vendors.
 	AliasUnsupported      Reason = "alias_unsupported_by_simplified_id_merge" // Mixpanel cannot merge two users in this mode
 	PreviousIDNotUUID     Reason = "previous_id_not_uuid_v4"                  // Mixpanel's $identify takes only UUIDv4 anonymous ids
-	PreviousIDIsAnonymous Reason = "previous_id_is_anonymous"                 // Vero has no profile under the anonymous id, as far as is known
-	AnonymousNotSupported Reason = "anonymous_not_supported"                  // the vendor knows only people with a userId
+	PreviousIDIsAnonymous Reason = "previous_id_is_anonymous"                 // the vendor has no person under the anonymous id, as far as is known
+	AnonymousNotSupported Reason = "anonymous_not_supported"                  // the call has no userId, and the vendor or a setting needs one
 	PageEventsOff         Reason = "page_events_off"                          // the page_events setting leaves this page out
-	GroupsOff             Reason = "groups_off"                               // no group_keys are configured
+	GroupsOff             Reason = "groups_off"                               // the settings send no groups
 	GroupKeyMissing       Reason = "group_key_missing"                        // the call has no value for any configured group key
 	PeopleOff             Reason = "people_off"                               // the people setting is false
 	NothingToSend         Reason = "nothing_to_send"                          // the call holds nothing this vendor takes
@@ -126,10 +126,10 @@ var explanations = map[Reason]string{
 
 	AliasUnsupported:      "Mixpanel cannot merge two users in a project with simplified id merge: send one userId per person; for a device, see the setting link_on_alias",
 	PreviousIDNotUUID:     "Mixpanel's $identify takes only anonymous ids that are a UUIDv4: the setting alias_strategy: auto sends the others as $create_alias",
-	PreviousIDIsAnonymous: "the previousId is an anonymous id, and no call with it as its userId is known to have reached Vero, so there is no profile to rename",
-	AnonymousNotSupported: "this vendor knows only people with a userId, and the call has none",
+	PreviousIDIsAnonymous: "the previousId is an anonymous id, and there is nothing to merge: no call with it as its userId is known to have reached Vero, or anonymous_merge is false at Customer.io",
+	AnonymousNotSupported: "the call has no userId, and this vendor takes such a call from known people only, or the settings leave it out",
 	PageEventsOff:         "the setting page_events leaves this page or screen out",
-	GroupsOff:             "no group_keys are set: name the project's own in the settings to send groups",
+	GroupsOff:             "the settings send no groups: name the project's own group_keys at Mixpanel, or set groups at Customer.io",
 	GroupKeyMissing:       "the call has no value for any of the group_keys in the settings: send it as a trait of that name",
 	PeopleOff:             "the setting people is off, so that no profiles are sent",
 	NothingToSend:         "the call holds nothing that this vendor takes",

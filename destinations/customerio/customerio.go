@@ -17,7 +17,7 @@ var Vendor = adapter.Vendor{
 	Order:   adapter.OrderStrict,
 	Renames: true,
 	New:     New,
-	Stable:  false,
+	Stable:  true,
 }
 
 type translator struct {
