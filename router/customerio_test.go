@@ -136,11 +136,11 @@ var cioStories = map[string]cioStory{
 		people:    []string{cioPerson},
 		outcomes:  map[string]int{"refused": 1},
 	},
-	"ids that are too long come to nobody": {
+	"ids that are too long are not sent": {
 		requests: [][]string{{longID("one"), longID("other")}, {cioLater}},
 		people:   []string{"u-1 -> one person, 1 event"},
 	},
-	"wherever Customer.io would cut them": {
+	"also where Customer.io would cut them": {
 		workspace: simulator.CustomerIO{LongIDs: "cut"},
 		requests:  [][]string{{longID("one"), longID("other")}, {cioLater}},
 		people:    []string{"u-1 -> one person, 1 event"},

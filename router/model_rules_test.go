@@ -524,7 +524,7 @@ func (o *mergeOracle) merge(e *journal.Entry, from, to string, taken time.Time) 
 	if e.Type == segment.Alias || o.d.vendor == "kissmetrics" {
 		o.checkRules(e, a, b, taken)
 	}
-	if o.d.vendor == "vero" {
+	if o.d.renames() {
 		o.rename(a, b)
 		return
 	}
@@ -556,7 +556,7 @@ func (o *mergeOracle) checkRules(e *journal.Entry, a, b side, taken time.Time) {
 	if len(a.person.users) > 0 && len(b.person.users) > 0 && !o.mayBeNew(a, e) && !o.mayBeNew(b, e) {
 		broken(mergerules.KnownUsers, "both are known")
 	}
-	if n := len(a.person.ids) + len(b.person.ids); n > o.m.rules.maxIDs && o.d.vendor != "vero" {
+	if n := len(a.person.ids) + len(b.person.ids); n > o.m.rules.maxIDs && !o.d.renames() {
 		broken(mergerules.MaxIDs, fmt.Sprintf("the person has %d ids", n))
 	}
 }

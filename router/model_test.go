@@ -39,8 +39,8 @@ var (
 // the accepted calls had come to it one by one, in order, over a network that never fails.
 //
 // Delivery is at least once: after a connection that broke, a vendor may get a request again. So the comparison is of what
-// the vendor made of it, its own dedupe included: Mixpanel compares $insert_id, Kissmetrics the second, Vero by an event's
-// content. The stories hold nothing that has no such key and adds up, which is revenue and increments at Mixpanel.
+// the vendor made of it, its own dedupe included: Mixpanel compares $insert_id, Customer.io an event's id,
+// Kissmetrics the second, Vero an event's content. The stories hold nothing that has no such key and adds up, which is revenue and increments at Mixpanel.
 //
 // Every merge rule is allow. Some of the destinations remember merges, which changes nothing of that: no person is merged less or more for it, and no
 // $create_alias reaches Mixpanel only to be thrown away. The ideal delivery remembers nothing.
@@ -70,7 +70,11 @@ const (
 // modelDestination is a destination of the model's config.
 type modelDestination struct{ name, vendor, idMerge, settings string }
 
+// renames reports whether an alias leaves no person under the old id.
+func (d modelDestination) renames() bool { return d.vendor == "vero" || d.vendor == "customerio" }
+
 var modelDestinations = []modelDestination{
+	{"customerio", "customerio", "", "site_id: s, api_key: k, merge_wait: 1ms"},
 	{"kissmetrics", "kissmetrics", "", "api_key: k"},
 	{"legacy", "mixpanel", "legacy", "token: t, id_merge: legacy, settle: 10ms, group_keys: [company]"},
 	{"original", "mixpanel", "original", "token: t, id_merge: original, group_keys: [company]"},
@@ -120,7 +124,7 @@ func (m *model) simulate(seed uint64) *simulator.Simulator {
 	}
 	m.t.Cleanup(func() { _ = sim.Close() })
 	for i, d := range modelDestinations {
-		if _, err := sim.Add(d.name, d.vendor, simulator.Options{IDMerge: d.idMerge, Seed: seed + uint64(i)}); err != nil {
+		if _, err := sim.Add(d.name, d.vendor, simulator.Options{IDMerge: d.idMerge, Seed: seed + uint64(i), CustomerIO: simulator.CustomerIO{FindableAfter: -1}}); err != nil {
 			m.t.Fatal(err)
 		}
 	}
@@ -518,10 +522,7 @@ func (m *model) deliver(d *config.Destination, sender delivery.Sender, e *journa
 		return true
 	}
 	for _, request := range outcome.Requests {
-		exchange := httpclient.Exchange{Method: request.Method, URL: request.URL, Header: request.Header, Body: request.Body}
-		if request.Batch != nil {
-			exchange.Body = fmt.Appendf(nil, "[%s]", request.Body)
-		}
+		exchange := httpclient.Exchange{Method: request.Method, URL: request.URL, Header: request.Header, Body: adapter.Body([]adapter.Request{request})}
 		response := sender.Send(exchange)
 		if response.Err != nil {
 			m.t.Fatal(response.Err)
