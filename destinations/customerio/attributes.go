@@ -65,7 +65,7 @@ func (t *translator) attributes(traits map[string]any, reserved map[string]bool)
 	slices.Sort(long)
 	for _, name := range long {
 		short := cutBytes(name, maxAttributeName)
-		if _, taken := attributes[short]; !taken && !reserved[short] {
+		if _, taken := attributes[short]; !taken {
 			attributes[short] = t.attribute(traits[name])
 		}
 	}

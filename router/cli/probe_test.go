@@ -28,6 +28,8 @@ func probed(t *testing.T, token string) (*simulator.Simulator, string) {
 	}{
 		{"account", "mixpanel", "token: any-token, id_merge: simplified, service_account: { username: aka, secret: %s, project_id: '7' }",
 			simulator.Options{IDMerge: "simplified", Token: "other", ServiceUser: "aka", ServiceSecret: "right-token", ProjectID: "7"}},
+		{"customerio", "customerio", "site_id: site, api_key: %s",
+			simulator.Options{Token: "right-token", CustomerIO: simulator.CustomerIO{SiteID: "site"}}},
 		{"kissmetrics", "kissmetrics", "api_key: %s", simulator.Options{Token: "right-token"}},
 		{"mixpanel", "mixpanel", "token: %s, id_merge: legacy", simulator.Options{IDMerge: "legacy", Token: "right-token"}},
 		{"secret", "mixpanel", "token: any-token, id_merge: original, api_secret: %s",
@@ -43,7 +45,7 @@ func probed(t *testing.T, token string) (*simulator.Simulator, string) {
 	return sim, writeConfig(t, config.String())
 }
 
-var probedNames = []string{"account", "kissmetrics", "mixpanel", "secret", "vero"}
+var probedNames = []string{"account", "customerio", "kissmetrics", "mixpanel", "secret", "vero"}
 
 // probe runs aka check --probe and returns the finding of each destination.
 func probe(t *testing.T, path string) (result, map[string]explain.Probed) {
@@ -87,11 +89,11 @@ func TestAProbeTellsCredentialsThatAreTaken(t *testing.T) {
 func TestAProbeTellsCredentialsThatAreRefused(t *testing.T) {
 	sim, path := probed(t, "wrong-token")
 	got, found := probe(t, path)
-	if got.code != exitFailed || !strings.Contains(got.errOut, "4 of 5 destinations") {
+	if got.code != exitFailed || !strings.Contains(got.errOut, "5 of 6 destinations") {
 		t.Errorf("exit code %d: %s", got.code, got.errOut)
 	}
 	for name, key := range map[string]string{
-		"account": "service_account.secret", "mixpanel": "see token in destinations.mixpanel.settings", "secret": "see api_secret", "vero": "see auth_token",
+		"account": "service_account.secret", "customerio": "see site_id, api_key", "mixpanel": "see token in destinations.mixpanel.settings", "secret": "see api_secret", "vero": "see auth_token",
 	} {
 		if p := found[name]; p.Finding != adapter.NotAccepted || p.Status != 401 || p.Said == "" || !strings.Contains(p.Meaning, key) {
 			t.Errorf("%+v", p)
@@ -117,7 +119,7 @@ func TestAProbeTellsAVendorThatIsDown(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 	}
-	if got.code != exitFailed || !strings.Contains(got.errOut, "5 of 5 destinations") {
+	if got.code != exitFailed || !strings.Contains(got.errOut, "6 of 6 destinations") {
 		t.Errorf("exit code %d: %s", got.code, got.errOut)
 	}
 	_ = sim.Close()
@@ -151,7 +153,7 @@ func TestAProbeTellsThatSomebodyElseAnswers(t *testing.T) {
 					t.Errorf("%+v", p)
 				}
 			}
-			if got.code != exitFailed || !strings.Contains(got.errOut, "5 of 5 destinations") {
+			if got.code != exitFailed || !strings.Contains(got.errOut, "6 of 6 destinations") {
 				t.Errorf("exit code %d: %s", got.code, got.errOut)
 			}
 			nothingWasChanged(t, sim)
