@@ -56,16 +56,22 @@ const (
 	MergeNames
 	// MergeRenames leaves no person under From: the vendor knows that person as To.
 	MergeRenames
-	// MergeUses merges nothing: somebody is known as To from then on, where MergeRenames may have freed the id. It is remembered
-	// only after such a rename.
+	// MergeUses merges nothing: somebody is known as To from then on, where MergeRenames or MergeAbsorbs may have freed the id. It is
+	// remembered only after such a merge.
 	MergeUses
 	// MergeUsesDevice is a MergeUses that is always remembered: To may be a device's id, and a later alias of it may ask by a
 	// Condition whether it was a userId.
 	MergeUsesDevice
+	// MergeAbsorbs makes From's person a part of To's, and leaves none under From, as MergeRenames does. To may be in use, so that no
+	// such merge is refused but one that finds no person under From.
+	MergeAbsorbs
 )
 
 // IsUse reports whether the rule merges nothing, and has no From.
 func (r MergeRule) IsUse() bool { return r == MergeUses || r == MergeUsesDevice }
+
+// FreesFrom reports whether the rule leaves no person under From.
+func (r MergeRule) FreesFrom() bool { return r == MergeRenames || r == MergeAbsorbs }
 
 // MergeOf asks an adapter what a call merges. One that is no Merger merges nothing, nor does one that panics or names a limit
 // that is out of bounds.

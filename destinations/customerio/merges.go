@@ -16,7 +16,7 @@ func (t *translator) Merges(call *segment.Call) (adapter.Merge, bool) {
 	case call.Type == segment.Alias && isOfDevice(call):
 		return adapter.Merge{Rule: adapter.MergeGivesFrom, From: call.AnonymousID, To: t.personBy(call.UserID).name()}, true
 	case call.Type == segment.Alias:
-		return adapter.Merge{Rule: adapter.MergeRenames, From: t.personBy(call.PreviousID).name(), To: t.personBy(call.UserID).name()}, true
+		return adapter.Merge{Rule: adapter.MergeAbsorbs, From: t.personBy(call.PreviousID).name(), To: t.personBy(call.UserID).name()}, true
 	case t.PeopleEvents && call.Type == segment.Track && peopleActions[strings.TrimSpace(call.Event)] != nil:
 		return adapter.Merge{}, false // it makes no person
 	case call.UserID != "":

@@ -19,6 +19,11 @@ func (m *Memory) Refuses(a *adapter.Merge) adapter.Reason {
 		return m.refusesName(from, to)
 	case adapter.MergeRenames:
 		return m.refusesRename(from, to)
+	case adapter.MergeAbsorbs:
+		if m.became(from, to.id) {
+			return adapter.AlreadyMerged
+		}
+		return ""
 	case adapter.MergeLinks:
 		if from.has(givenFrom) && (m.isSame(from, to) || m.pair(a).has(isPair)) {
 			return adapter.AlreadyMerged
@@ -106,7 +111,7 @@ func (m *Memory) Add(a *adapter.Merge, at time.Time, source string) bool {
 	m.first(from, at, source)
 	m.first(to, at, source)
 	switch a.Rule {
-	case adapter.MergeRenames:
+	case adapter.MergeRenames, adapter.MergeAbsorbs:
 		m.rename(from, to, at)
 		return true
 	case adapter.MergeLinks:
@@ -126,7 +131,7 @@ func (m *Memory) Add(a *adapter.Merge, at time.Time, source string) bool {
 }
 
 func (m *Memory) isNews(a *adapter.Merge, from, to *node) bool {
-	if a.Rule == adapter.MergeRenames {
+	if a.Rule.FreesFrom() {
 		return !from.has(isRenamed) || from.has(hasNewUser) || from.renamedTo != to.id
 	}
 	return m.Refuses(a) == ""

@@ -132,7 +132,7 @@ var mergeRules = map[string]adapter.MergeRule{
 	"": 0, "joins": adapter.MergeJoins, "gives_from": adapter.MergeGivesFrom, "gives_to": adapter.MergeGivesTo,
 	"links": adapter.MergeLinks,
 	"names": adapter.MergeNames, "renames": adapter.MergeRenames, "uses": adapter.MergeUses,
-	"uses_device": adapter.MergeUsesDevice,
+	"uses_device": adapter.MergeUsesDevice, "absorbs": adapter.MergeAbsorbs,
 }
 
 // Run runs every *.yaml file of the folder as a case against the vendor.
