@@ -369,10 +369,10 @@ func isMerge(r simulator.Record) bool {
 	return false
 }
 
-// key names a merge, at Vero a rename and not the one back. A vendor's record of it does not say which call has asked for it: that is
+// key names a merge, where it frees an id not the one back. A vendor's record of it does not say which call has asked for it: that is
 // known by the ledger.
 func (o *mergeOracle) key(a, b string) string {
-	if a > b && o.d.vendor != "vero" {
+	if a > b && !o.d.renames() {
 		a, b = b, a
 	}
 	return fmt.Sprintf("%q %q", a, b)
@@ -515,7 +515,7 @@ func (o *mergeOracle) merge(e *journal.Entry, from, to string, taken time.Time) 
 		return
 	}
 	if o.became(from, to) || o.became(to, from) { // no rule asks about that
-		if o.d.vendor == "vero" {
+		if o.d.renames() {
 			o.rename(a, b) // and back
 		}
 		return
