@@ -3,6 +3,7 @@ package cpu
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -31,22 +32,17 @@ func TestTheWaitsOfThisProcessAreMeasured(t *testing.T) {
 	if len(before.counts) == 0 {
 		t.Fatal("the runtime does not tell")
 	}
-	stop := make(chan struct{})
+	var stop atomic.Bool
 	var all sync.WaitGroup
 	for range 8 * runtime.GOMAXPROCS(0) {
 		all.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
+			for n := 0; !stop.Load(); n++ {
 			}
 		})
 	}
 	for !waitsNow().areLongSince(before) {
 		runtime.Gosched()
 	}
-	close(stop)
+	stop.Store(true)
 	all.Wait()
 }
