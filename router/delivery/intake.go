@@ -5,7 +5,6 @@ import (
 
 	"aka/destinations/adapter"
 	"aka/router/journal"
-	"aka/router/segment"
 )
 
 // intake takes the log's calls in, as far as there is room.
@@ -46,9 +45,7 @@ func (n *intake) admit(now time.Time) {
 			n.p.checkpoint.end(a.pos)
 		case a.job == nil:
 			// It ends at once, whatever its place: it changes nothing for others.
-			if a.namesUser() {
-				n.p.merges.learnIDs(a.entry)
-			}
+			n.p.merges.learnDropped(a.entry, a.dropped)
 			n.drop(&a)
 		default:
 			n.enter(a.job, now)
@@ -59,11 +56,6 @@ func (n *intake) admit(now time.Time) {
 		n.p.checkpoint.noteOrder(n.order)
 		n.order = journal.Order{}
 	}
-}
-
-// namesUser reports whether a dropped call says who is a user all the same: an identify of which the vendor takes nothing.
-func (a *arrival) namesUser() bool {
-	return a.entry.Type == segment.Identify && (a.dropped == adapter.NothingToSend || a.dropped == adapter.PeopleOff)
 }
 
 // drop ends a call that is not sent, once it is kept where that is wanted.

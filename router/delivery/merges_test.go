@@ -392,6 +392,33 @@ func TestAnIdentifyThatIsNotDeliveredNamesAUser(t *testing.T) {
 	})
 }
 
+// An identify that is nothing but a merge, and that a rule leaves out, names a user all the same: the next alias must not make one
+// person of two users.
+func TestAnIdentifyThatARuleLeavesOutNamesAUser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newMergingWorld(t, adapter.MergeJoins)
+		w.merges = mergerules.DefaultOptions
+		w.vendor.marks = true
+		w.run()
+		shared := func(user string) journal.Entry {
+			e := identify(user, 1)
+			e.AnonymousID = "browser"
+			return e
+		}
+		w.accept(shared("jane"))
+		time.Sleep(time.Hour)
+		w.accept(shared("joe"))
+		time.Sleep(time.Hour)
+		w.expectOutcomes(map[string]int{"delivered": 1, "dropped/merge_device_of_another_user": 1})
+		w.accept(alias("jane", "joe", 2))
+		time.Sleep(time.Minute)
+		if held := w.held(); len(held) != 1 || held[0].Rule != "known_users" {
+			t.Errorf("held: %+v", held)
+		}
+		w.stop()
+	})
+}
+
 // Pairs from before aka are taken in while the destination is busy: there is always something that is not saved yet.
 func TestAnImportEndsAtABusyDestination(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 
 	"aka/destinations/adapter"
 	"aka/router/journal"
+	"aka/router/mergerules"
 	"aka/router/merges"
 	"aka/router/segment"
 )
@@ -158,6 +159,14 @@ func (m *mergeStore) learnIDs(e *journal.Entry) {
 	}
 	if e.AnonymousID != "" {
 		m.memory.SeenWithUser(e.AnonymousID, e.ReceivedAt)
+	}
+}
+
+// learnDropped takes in what a dropped call says all the same: an identify of which the vendor takes nothing names a user, and so does
+// one that was nothing but a merge, and that a rule has left out.
+func (m *mergeStore) learnDropped(e *journal.Entry, reason adapter.Reason) {
+	if e.Type == segment.Identify && (reason == adapter.NothingToSend || reason == adapter.PeopleOff || mergerules.IsReason(reason)) {
+		m.learnIDs(e)
 	}
 }
 

@@ -100,6 +100,7 @@ const (
 
 // drop ends a call that is not sent, once it is kept where that is wanted.
 func (o *order) drop(j *job, reason adapter.Reason, now time.Time) {
+	o.p.merges.learnDropped(j.entry, reason)
 	if !o.p.drops.keep(drop{job: j, reason: reason, placed: true}) {
 		o.finish(j, outcomeDropped, string(reason), now)
 	}

@@ -1523,6 +1523,8 @@ type testVendor struct {
 	drop        string
 	// ifUsed sends an alias only where its previousId is used.
 	ifUsed bool
+	// marks has the requests of an identify marked as those that merge.
+	marks bool
 
 	mu                sync.Mutex
 	possiblyDelivered []bool
@@ -1552,7 +1554,7 @@ func (v *testVendor) requests(c *segment.Call) adapter.Outcome {
 		if v.steps > 1 && v.wait == 0 {
 			id = fmt.Sprintf("%s/%d", id, i)
 		}
-		requests = append(requests, adapter.Request{Method: "POST", URL: "https://vendor.test/", Body: []byte(`{"id":"` + id + `"}`), Batch: v.batch, Wait: v.wait})
+		requests = append(requests, adapter.Request{Method: "POST", URL: "https://vendor.test/", Body: []byte(`{"id":"` + id + `"}`), Batch: v.batch, Wait: v.wait, Merges: v.marks && c.Type == segment.Identify})
 	}
 	return adapter.Send(requests...)
 }

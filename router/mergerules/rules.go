@@ -59,6 +59,11 @@ func (r Rule) Reason() adapter.Reason {
 	return ""
 }
 
+// IsReason reports whether a call is dropped by one of the rules.
+func IsReason(reason adapter.Reason) bool {
+	return reason != "" && slices.ContainsFunc(All, func(r Rule) bool { return r.Reason() == reason })
+}
+
 // Merge is a call that would make two ids one person at a vendor.
 type Merge struct {
 	// Alias is false for another call that merges, such as an identify with both ids.
