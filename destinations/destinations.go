@@ -40,6 +40,8 @@ type Destination struct {
 	// Names are its names in a call's `integrations`: its own name, the vendor's, and what the config adds. They and
 	// Lenient stay as they are once a call was filtered.
 	Names []string
+	// Dry has everything done but the exchanges: a call that would go out ends as would_send.
+	Dry bool
 	// Lenient forgives case and spaces in those names.
 	Lenient bool
 	// Order is how strictly one person's calls are kept in order. The vendor's, unless the config says otherwise.
@@ -95,7 +97,7 @@ func New(name, vendorType string, settings adapter.Settings) (*Destination, erro
 // Filter decides whether a call goes to this destination at all, by its header alone: the reason is "" when it does. allowed
 // are the destinations of the call's source; none listed is all of them. The decision is that of the call's `integrations`.
 func (d *Destination) Filter(allowed []string, m *segment.Message) (segment.Decision, adapter.Reason) {
-	if len(allowed) > 0 && !slices.Contains(allowed, d.Name) {
+	if len(allowed) > 0 && !slices.Contains(allowed, d.configName()) {
 		return segment.Decision{}, adapter.FilteredBySource
 	}
 	decision := d.Route(m)
@@ -103,6 +105,14 @@ func (d *Destination) Filter(allowed []string, m *segment.Message) (segment.Deci
 		return decision, adapter.FilteredByIntegrations
 	}
 	return decision, ""
+}
+
+// configName is its name in the config, which is not that of its dry run.
+func (d *Destination) configName() string {
+	if len(d.Names) > 0 {
+		return d.Names[0]
+	}
+	return d.Name
 }
 
 // Route reads what the call's `integrations` say about this destination.

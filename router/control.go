@@ -53,7 +53,7 @@ func (r *Router) Forget(ctx context.Context, name string) (calls uint64, err err
 	if !r.started.Load() {
 		return 0, errNotRunning
 	}
-	if r.Config().Destinations[name] != nil {
+	if r.Config().Running()[name] != nil {
 		return 0, fmt.Errorf("%w: %s", admin.ErrConfigured, name)
 	}
 	calls, err = r.fleet.forget(ctx, name)

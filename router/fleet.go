@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -60,13 +61,14 @@ func newFleet(log *zap.Logger, allowed func(source string) []string) *fleet {
 // configured any more.
 func (f *fleet) start(ctx context.Context, config *config.Config) error {
 	f.keptDrops = config.Dropped.Reasons
-	for _, name := range slices.Sorted(maps.Keys(config.Destinations)) {
-		if err := f.begin(ctx, config, config.Destinations[name]); err != nil {
+	running := config.Running()
+	for _, name := range slices.Sorted(maps.Keys(running)) {
+		if err := f.begin(ctx, config, running[name]); err != nil {
 			return err
 		}
 	}
 	for _, name := range f.journal.Destinations() {
-		if config.Destinations[name] != nil {
+		if running[name] != nil {
 			continue
 		}
 		if err := f.remove(ctx, config, name); err != nil {
@@ -110,13 +112,14 @@ func (f *fleet) pipeline(config *config.Config, d *config.Destination) *delivery
 		Memory:         merges.Options{Key: f.mergeKey, MaxAge: d.MergeOptions.Memory.MaxAge, MaxBytes: int64(d.MergeOptions.Memory.MaxBytes)},
 		Watch:          f.live,
 		Trace:          f.trace,
+		Waits:          d.Waits,
 	})
 	p.Pause(f.journal.Paused(d.Name))
 	return p
 }
 
 // share is what each destination may hold in memory.
-func share(config *config.Config) int { return int(config.BufferBytes) / len(config.Destinations) }
+func share(config *config.Config) int { return int(config.BufferBytes) / len(config.Running()) }
 
 // set makes a pipeline the one of its destination.
 func (f *fleet) set(name string, p *delivery.Pipeline) {
@@ -129,8 +132,11 @@ func (f *fleet) set(name string, p *delivery.Pipeline) {
 	p.Pause(f.journal.Paused(name))
 }
 
-// remove looks after what a destination has left, whose pipeline has stopped.
+// remove looks after what a destination has left, whose pipeline has stopped. A dry run leaves nothing.
 func (f *fleet) remove(ctx context.Context, config *config.Config, name string) error {
+	if isDry(name) {
+		return f.endDryRun(ctx, name)
+	}
 	o, err := f.addOrphan(ctx, name, config.Delivery.MaxBacklogAge)
 	if err != nil {
 		return err
@@ -139,6 +145,23 @@ func (f *fleet) remove(ctx context.Context, config *config.Config, name string) 
 	defer f.mu.Unlock()
 	f.orphans[name] = o
 	delete(f.pipelines, name)
+	return nil
+}
+
+func isDry(name string) bool { return config.IsDry(name) }
+
+func liveName(name string) string { return config.LiveName(name) }
+
+// endDryRun drops what a dry run has kept: its place in the log, and what it remembers of merges that were none.
+func (f *fleet) endDryRun(ctx context.Context, name string) error {
+	if err := f.journal.Forget(ctx, name); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	delete(f.pipelines, name)
+	f.mu.Unlock()
+	f.metrics.Forget(name)
+	f.log.Info("dry run ended, its memory dropped", zap.String("destination", name), zap.String("hint", "if it is live now, it begins with what is accepted from now on, or where from_start kept calls"))
 	return nil
 }
 
@@ -195,7 +218,7 @@ func changeOf(before, after *config.Destination) change {
 		return removed
 	case before == nil:
 		return added
-	case before.Delivery == after.Delivery && reflect.DeepEqual(before.MergeOptions, after.MergeOptions) &&
+	case before.Waits == after.Waits && before.Delivery == after.Delivery && reflect.DeepEqual(before.MergeOptions, after.MergeOptions) &&
 		areEqual(*before.Destination, *after.Destination):
 		return unchanged
 	}
@@ -215,7 +238,8 @@ func (f *fleet) change(ctx context.Context, before, after *config.Config) map[st
 	for _, p := range f.all() {
 		p.SetMaxBytes(share(after))
 	}
-	names := unionOfNames(before.Destinations, after.Destinations)
+	running, next := before.Running(), after.Running()
+	names := unionOfNames(running, next)
 	var mu sync.Mutex
 	done := map[string]change{}
 	var changing sync.WaitGroup
@@ -227,19 +251,26 @@ func (f *fleet) change(ctx context.Context, before, after *config.Config) map[st
 		}
 	}
 	newKinds := !reflect.DeepEqual(before.Kinds(), after.Kinds())
+	changes := map[string][]namedChange{}
 	for name := range names {
-		c := changeOf(before.Destinations[name], after.Destinations[name])
+		c := changeOf(running[name], next[name])
 		if c == unchanged && newKinds {
 			c = replaced
 		}
-		if c == unchanged {
-			continue
+		if c != unchanged {
+			changes[liveName(name)] = append(changes[liveName(name)], namedChange{name, c})
 		}
+	}
+	for _, each := range changes {
+		// A destination and its dry run change one after the other, first what is added: each call is then for one of them at least.
+		slices.SortFunc(each, func(a, b namedChange) int { return cmp.Compare(a.change, b.change) })
 		changing.Go(func() {
-			if f.changeOne(ctx, after, name) {
-				mu.Lock()
-				defer mu.Unlock()
-				done[name] = c
+			for _, c := range each {
+				if f.changeOne(ctx, after, c.name) {
+					mu.Lock()
+					done[c.name] = c.change
+					mu.Unlock()
+				}
 			}
 		})
 	}
@@ -252,6 +283,11 @@ func (f *fleet) orphanNames() []string {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	return slices.Collect(maps.Keys(f.orphans))
+}
+
+type namedChange struct {
+	name   string
+	change change
 }
 
 func unionOfNames(a, b map[string]*config.Destination) map[string]bool {
@@ -289,7 +325,7 @@ func (f *fleet) changeOne(ctx context.Context, config *config.Config, name strin
 }
 
 func (f *fleet) goOn(ctx context.Context, config *config.Config, name string) error {
-	d := config.Destinations[name]
+	d := config.Running()[name]
 	if d == nil {
 		return f.remove(ctx, config, name)
 	}
@@ -308,8 +344,11 @@ func (f *fleet) addingChanges(by int) {
 func (f *fleet) pause(name string, paused bool) error {
 	f.pausing.Lock()
 	defer f.pausing.Unlock()
-	if f.all()[name] == nil {
+	switch p := f.all()[name]; {
+	case p == nil:
 		return fmt.Errorf("%w: %s", admin.ErrNoDestination, name)
+	case p.Waits():
+		return fmt.Errorf("%w: %s", admin.ErrDry, name)
 	}
 	if err := f.journal.Pause(name, paused); err != nil {
 		return err

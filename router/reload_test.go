@@ -469,7 +469,9 @@ type reloadWorld struct {
 	secret string
 	// sources is the section of that name, key the write key to send with.
 	sources, key string
-	router       *Router
+	// more are more keys of each destination.
+	more   string
+	router *Router
 }
 
 func newReloadWorld(t *testing.T, destinations ...string) *reloadWorld {
@@ -508,8 +510,8 @@ func (w *reloadWorld) write(more string, destinations ...string) {
 		if vendorOf(name) == "vero" {
 			settings = "auth_token: " + w.secret
 		}
-		text += fmt.Sprintf("  %s: { type: %s, delivery: { allow_private: true }, settings: { %s, endpoint: %q } }\n",
-			name, vendorOf(name), settings, w.sim.Account(name).Endpoint())
+		text += fmt.Sprintf("  %s: { type: %s, delivery: { allow_private: true }, settings: { %s, endpoint: %q }%s }\n",
+			name, vendorOf(name), settings, w.sim.Account(name).Endpoint(), w.more)
 	}
 	if err := os.WriteFile(w.path, []byte(text), 0o600); err != nil {
 		w.t.Fatal(err)

@@ -186,7 +186,7 @@ func (r *Router) startAdmin() (err error) {
 		Listen:       r.Config().Admin.Listen,
 		Hosts:        r.Config().Admin.Hosts,
 		Tokens:       r.Config().Admin.Tokens,
-		Destinations: func() []string { return slices.Sorted(maps.Keys(r.Config().Destinations)) },
+		Destinations: func() []string { return slices.Sorted(maps.Keys(r.Config().Running())) },
 		Types:        r.typesOf,
 		Operations:   operations{r},
 		Journal:      r.journal,

@@ -15,8 +15,9 @@ import (
 // that it knows: no call goes to another vendor unasked. The error is *config.Mistakes where the config is refused.
 func (f *fleet) checkTypes(ctx context.Context, next *config.Config) error {
 	var problems []strictyaml.Problem
-	for _, name := range slices.Sorted(maps.Keys(next.Destinations)) {
-		d, was := next.Destinations[name], f.journal.TypeOf(name)
+	running := next.Running()
+	for _, name := range slices.Sorted(maps.Keys(running)) {
+		d, was := running[name], f.journal.TypeOf(name)
 		if was == "" || was == d.Type || was == d.WasType {
 			continue
 		}
@@ -66,7 +67,7 @@ func (f *fleet) waitingFor(ctx context.Context, name string) (calls uint64, err 
 
 // typesOf returns the type of a configured destination, and the one that it had before by the config.
 func (r *Router) typesOf(destination string) (now, was string) {
-	if d := r.Config().Destinations[destination]; d != nil {
+	if d := r.Config().Running()[destination]; d != nil {
 		return d.Type, d.WasType
 	}
 	return "", ""

@@ -104,7 +104,7 @@ func problemOf(err error) *problem {
 		return &problem{http.StatusServiceUnavailable, "journal_unavailable", message}
 	case errors.Is(err, ErrNoDestination):
 		return &problem{http.StatusNotFound, "not_found", message}
-	case errors.Is(err, ErrConfigured):
+	case errors.Is(err, ErrConfigured), errors.Is(err, ErrDry):
 		return &problem{http.StatusConflict, "configured", message}
 	case errors.Is(err, ErrBadConfig):
 		return &problem{http.StatusUnprocessableEntity, "invalid_config", message}

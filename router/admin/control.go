@@ -33,6 +33,8 @@ type Operations interface {
 var (
 	// ErrNoDestination tells that there is none of that name.
 	ErrNoDestination = errors.New("no such destination")
+	// ErrDry tells that a destination keeps its calls until it is live.
+	ErrDry = errors.New("the destination is dry: set its mode to live and reload")
 	// ErrConfigured tells that a destination is in the config, so that it cannot be forgotten.
 	ErrConfigured = errors.New("the destination is configured: take it out of the config and reload first")
 	// ErrBadConfig tells that the config's file cannot be gone by.

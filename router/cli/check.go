@@ -62,7 +62,7 @@ The exit code is 1 if credentials are refused, or a destination cannot be reache
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintln(command.ErrOrStderr(), okLine(config))
+			_, err = fmt.Fprintln(command.ErrOrStderr(), strings.Join(append([]string{okLine(config)}, dryLines(config)...), "\n"))
 			return err
 		},
 	}
@@ -102,6 +102,20 @@ func mergeLines(config *config.Config) (lines []string) {
 	}
 	for i, rules := range lines {
 		lines[i] = fmt.Sprintf("merges at %s: %s", strings.Join(names[rules], ", "), rules)
+	}
+	return lines
+}
+
+// dryLines names the destinations to which nothing is sent.
+func dryLines(config *config.Config) (lines []string) {
+	for _, name := range slices.Sorted(maps.Keys(config.Destinations)) {
+		switch d := config.Destinations[name]; {
+		case d.Mode != "dry":
+		case d.FromStart:
+			lines = append(lines, fmt.Sprintf("%s is dry: nothing is sent; its calls wait until it is live", name))
+		default:
+			lines = append(lines, fmt.Sprintf("%s is dry: nothing is sent, and its calls are not kept for it", name))
+		}
 	}
 	return lines
 }

@@ -116,3 +116,21 @@ func TestTheDefaultConfigIsTheOwnBeforeTheExample(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckSaysWhichDestinationsAreDry(t *testing.T) {
+	check := func(keys string) string {
+		return runAka(t, "check", "--config", writeConfig(t, "sources: { website: { write_key: write-key-1 } }\ndestinations:\n"+
+			"  a: { type: vero, "+keys+", settings: { auth_token: token-1 } }\n  b: { type: vero, mode: live, settings: { auth_token: token-1 } }\n")).errOut
+	}
+	for keys, want := range map[string]string{
+		"mode: dry":                   "a is dry: nothing is sent, and its calls are not kept for it\n",
+		"mode: dry, from_start: true": "a is dry: nothing is sent; its calls wait until it is live\n",
+	} {
+		if got := check(keys); !strings.HasSuffix(got, "OK: 2 destinations, 1 source\n"+want) {
+			t.Errorf("%s: it says %s", keys, got)
+		}
+	}
+	if got := check("mode: dri"); !strings.Contains(got, `destinations.a.mode: unknown mode "dri"; known are live, dry`) {
+		t.Errorf("it says %s", got)
+	}
+}

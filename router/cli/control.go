@@ -264,6 +264,20 @@ func writeStatuses(out io.Writer, all []delivery.Status, now time.Time) {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%d\t%d\t%s\n", s.Name, cmp.Or(s.Vendor, "-"), s.StateName, s.Backlog, oldest, s.Parked+s.Blocking, s.InFlight, failure)
 	}
 	_ = table.Flush()
+	for i := range all {
+		if s := &all[i]; s.Dry {
+			_, _ = fmt.Fprintf(out, "%s is dry: nothing is sent; since the start %s would have been\n", s.Name, counted(int(wouldSend(s)), "call"))
+		}
+	}
+}
+
+func wouldSend(s *delivery.Status) (calls uint64) {
+	for _, o := range s.Outcomes {
+		if o.Outcome == "would_send" {
+			calls += o.Count
+		}
+	}
+	return calls
 }
 
 func newDestinationPause() *cobra.Command {

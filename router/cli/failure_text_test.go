@@ -115,3 +115,14 @@ journal: { dir: "`+filepath.Join(t.TempDir(), "data")+`" }
 		t.Errorf("as JSON it is\n%s%s", json.out, json.errOut)
 	}
 }
+
+func TestDestinationStatusSaysWhatIsDry(t *testing.T) {
+	dry := delivery.Status{Name: "vero~dry", Dry: true, Outcomes: []delivery.OutcomeCount{
+		{Type: "track", Outcome: "would_send", Count: 2}, {Type: "alias", Outcome: "would_send", Count: 1}, {Type: "alias", Outcome: "dropped", Count: 4},
+	}}
+	var shown strings.Builder
+	writeStatuses(&shown, []delivery.Status{dry, {Name: "mixpanel"}}, time.Now())
+	if want := "\nvero~dry is dry: nothing is sent; since the start 3 calls would have been\n"; !strings.HasSuffix(shown.String(), want) || strings.Count(shown.String(), "is dry") != 1 {
+		t.Errorf("it says %s", shown.String())
+	}
+}

@@ -2,6 +2,7 @@
 package config
 
 import (
+	"strings"
 	"time"
 
 	"aka/destinations"
@@ -11,6 +12,7 @@ import (
 	"aka/router/journal"
 	"aka/router/logging"
 	"aka/router/mergerules"
+	"aka/router/segment"
 	"aka/router/strictyaml"
 	"aka/router/tracing"
 
@@ -87,6 +89,16 @@ type Destination struct {
 	//
 	// After Load it is never nil.
 	RememberMerges *bool `yaml:"remember_merges"`
+	// Mode is live or dry. A dry destination does everything that a live one does, except sending: aka checks, orders and translates
+	// the calls, applies the merge rules and remembers what would be merged. A call that it would send ends as would_send. It runs
+	// under the name with ~dry behind it, in the metrics and everywhere else. Once the destination is live, aka drops what the dry
+	// one has remembered, and sends what it accepts from then on. What waited when a live destination became dry goes out when it
+	// is live again. Default live.
+	Mode Mode `yaml:"mode"`
+	// FromStart keeps the calls that are accepted while the destination is dry. They wait, as for a paused destination, and
+	// delivery.max_backlog_age bounds that. Once it is live, aka sends them, too. Only with mode: dry; then it may stay in the
+	// config. Default false.
+	FromStart bool `yaml:"from_start"`
 	// Settings are the settings of the vendor.
 	//
 	// After Load they are the effective ones, their secrets masked.
@@ -107,6 +119,48 @@ type Destination struct {
 	Delivery delivery.Options `yaml:"-"`
 	// Destination is what was built of it.
 	*destinations.Destination `yaml:"-"`
+	// Waits has its calls wait until it is live.
+	Waits bool `yaml:"-"`
+}
+
+// Mode is whether a destination sends anything.
+type Mode string
+
+// The modes.
+const (
+	ModeLive Mode = "live"
+	ModeDry  Mode = "dry"
+)
+
+// drySuffix is behind the name of a destination that is dry. No name in the config has it.
+const drySuffix = "~dry"
+
+// IsDry reports whether a name is that of a dry run.
+func IsDry(name string) bool { return strings.HasSuffix(name, drySuffix) }
+
+// LiveName is a destination's name in the config, also where its dry run is named.
+func LiveName(name string) string { return strings.TrimSuffix(name, drySuffix) }
+
+// Running are the destinations as they run: a dry one under a name of its own, so that nothing that is kept of it is taken for what a
+// vendor has got, and beside it the live one where that keeps calls.
+func (c *Config) Running() map[string]*Destination {
+	running := map[string]*Destination{}
+	for name, d := range c.Destinations {
+		if d.Mode != ModeDry {
+			running[name] = d
+			continue
+		}
+		dry, built := *d, *d.Destination
+		built.Name, built.Dry, built.Routes = name+drySuffix, true, &segment.Routes{}
+		dry.Destination = &built
+		running[built.Name] = &dry
+		if d.FromStart {
+			waiting := *d
+			waiting.Waits = true
+			running[name] = &waiting
+		}
+	}
+	return running
 }
 
 // Merges is the section of the rules of merges, with what is the same for all destinations.

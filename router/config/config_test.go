@@ -318,6 +318,29 @@ func TestTheDefaultOrderReplacesTheVendors(t *testing.T) {
 	}
 }
 
+func TestADryDestinationRunsUnderItsOwnName(t *testing.T) {
+	config := load(t, `
+sources: { website: { write_key: dev } }
+destinations:
+  vero: { mode: dry, settings: { auth_token: token-1 } }
+  kept: { type: vero, mode: dry, from_start: true, settings: { auth_token: token-1 } }
+  live: { type: vero, mode: live, from_start: true, settings: { auth_token: token-1 } }
+`, LoadOptions{})
+	got := map[string]string{}
+	for name, d := range config.Running() {
+		got[name] = fmt.Sprintf("%s dry=%t waits=%t", d.Name, d.Dry, d.Waits)
+		if d.Names[0] != LiveName(name) {
+			t.Errorf("calls name %s by %s", name, d.Names)
+		}
+	}
+	want := map[string]string{
+		"vero~dry": "vero~dry dry=true waits=false", "kept~dry": "kept~dry dry=true waits=false", "kept": "kept dry=false waits=true", "live": "live dry=false waits=false",
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func TestDestinationsAreBuiltAsConfigured(t *testing.T) {
 	d := load(t, `
 sources: { website: { write_key: dev } }

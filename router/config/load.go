@@ -298,6 +298,7 @@ func (l *loader) buildDestination(name string) {
 	l.checkName(section, name)
 	vendor, known := l.vendorOf(section, name, d)
 	l.checkWasType(section, d.WasType)
+	l.checkMode(section, d)
 	l.overrideDelivery(section, d, vendor.Order)
 	l.overrideMerges(section, d)
 	if known {
@@ -323,6 +324,16 @@ func (l *loader) vendorOf(section, name string, d *Destination) (vendor adapter.
 func (l *loader) checkWasType(section, was string) {
 	if types := destinations.Types(); was != "" && !slices.Contains(types, was) {
 		l.decoder.Add(section+".was_type", "unknown vendor %q; known are %s%s", was, strings.Join(types, ", "), spelling.Hint(was, types))
+	}
+}
+
+func (l *loader) checkMode(section string, d *Destination) {
+	switch d.Mode {
+	case "":
+		d.Mode = ModeLive
+	case ModeLive, ModeDry:
+	default:
+		l.decoder.Add(section+".mode", "unknown mode %q; known are live, dry", d.Mode)
 	}
 }
 

@@ -9,9 +9,12 @@ func (p *Pipeline) Options() Options { return p.config.Options }
 
 // Pause keeps exchanges from starting, or lets them start again. What is in flight ends. It may be called before Start.
 func (p *Pipeline) Pause(paused bool) {
-	p.paused.Store(paused)
+	p.paused.Store(paused || p.config.Waits)
 	p.nudge()
 }
+
+// Waits reports whether it is paused for as long as it runs: see Config.Waits.
+func (p *Pipeline) Waits() bool { return p.config.Waits }
 
 // Paused reports whether it is paused.
 func (p *Pipeline) Paused() bool { return p.paused.Load() }

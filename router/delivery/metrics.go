@@ -63,7 +63,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "aka", Name: name, Help: help, Buckets: buckets}, []string{"destination"})
 	}
 	m := &Metrics{
-		outcomes: counter("outcomes_total", "Calls that ended, by how: delivered, dropped with a reason, or dead (kept as a dead letter) with a reason.",
+		outcomes: counter("outcomes_total", "Calls that ended, by how: delivered, dropped with a reason, or dead (kept as a dead letter) with a reason. At a dry destination would_send, in place of delivered.",
 			"type", "outcome", "reason"),
 		retries:           counter("retries_total", "Tries that failed and will be repeated."),
 		possiblyDelivered: counter("possibly_delivered_total", "Tries that failed with no answer, a 5xx or an answer that is not the vendor's: the vendor may have acted on them."),
@@ -153,8 +153,8 @@ type outcomeKey struct {
 
 // destination makes one destination's metrics, at zero so that zero is visible: what an alert looks at must be there before it
 // grows. Calls that are dropped are there at zero where they are aliases; of other types only once there is one, for they
-// would be half of all series.
-func (m *Metrics) destination(name string) *destinationMetrics {
+// would be half of all series. A dry destination has would_send in place of delivered.
+func (m *Metrics) destination(name string, dry bool) *destinationMetrics {
 	d := &destinationMetrics{
 		name: name, all: m, outcomes: map[outcomeKey]prometheus.Counter{}, errors: map[string]prometheus.Counter{},
 		retries: m.retries.WithLabelValues(name), possiblyDelivered: m.possiblyDelivered.WithLabelValues(name), afterCrash: m.afterCrash.WithLabelValues(name),
@@ -163,8 +163,12 @@ func (m *Metrics) destination(name string) *destinationMetrics {
 		blockedIDs: m.blockedIDs.WithLabelValues(name), blocking: m.blocking.WithLabelValues(name), blockingRetries: m.blockingRetries.WithLabelValues(name), withdrawn: m.withdrawn.WithLabelValues(name),
 		duration: m.duration.WithLabelValues(name), lagSeconds: m.lag.WithLabelValues(name), merges: m.merges.of(name), pace: m.pace.of(name),
 	}
+	ended := outcomeDelivered
+	if dry {
+		ended = outcomeWouldSend
+	}
 	for _, t := range segment.Types {
-		d.delivered[t] = d.counterOf(t, outcomeDelivered, "")
+		d.delivered[t] = d.counterOf(t, ended, "")
 		for _, r := range adapter.DeadReasons {
 			d.counterOf(t, outcomeDead, string(r))
 		}
@@ -237,7 +241,7 @@ func counted(c prometheus.Counter) uint64 {
 
 // outcome belongs to the pipeline's loop.
 func (d *destinationMetrics) outcome(t segment.Type, outcome, reason string) {
-	if outcome == outcomeDelivered && reason == "" {
+	if (outcome == outcomeDelivered || outcome == outcomeWouldSend) && reason == "" {
 		d.delivered[t].Inc()
 		return
 	}

@@ -96,6 +96,8 @@ const (
 	outcomeDelivered = "delivered"
 	outcomeDropped   = "dropped"
 	outcomeDead      = "dead"
+	// outcomeWouldSend is a delivery of a dry destination, where it is shown. To the pipeline it is a delivery.
+	outcomeWouldSend = "would_send"
 )
 
 // drop ends a call that is not sent, once it is kept where that is wanted.
@@ -146,6 +148,9 @@ func (o *order) end(j *job, to state, outcome, reason string) {
 	o.p.mergeGuard.underWay.gone(j.pos)
 	o.p.ledger.ended(j, outcome, reason)
 	o.p.checkpoint.end(j.pos)
+	if o.p.config.Destination.Dry && outcome == outcomeDelivered {
+		outcome = outcomeWouldSend
+	}
 	j.ending = ending{outcome, reason}
 	o.p.transition(j, to)
 }

@@ -119,6 +119,8 @@ type Config struct {
 	MaxBytes int
 	Logger   *zap.Logger
 	Metrics  *Metrics
+	// Waits has it paused for as long as it runs.
+	Waits bool
 	// Watch gets what becomes of the calls while somebody looks; it may be nil.
 	Watch *live.Recorder
 	// Trace sends spans to a collector; it may be nil.
@@ -180,7 +182,7 @@ type Pipeline struct {
 func New(config Config) *Pipeline {
 	log := config.Logger.With(zap.String("destination", config.Destination.Name))
 	p := &Pipeline{
-		config: config, log: log, metrics: config.Metrics.destination(config.Destination.Name), health: newHealth(log),
+		config: config, log: log, metrics: config.Metrics.destination(config.Destination.Name, config.Destination.Dry), health: newHealth(log),
 		asked:    make(chan func()),
 		nudged:   make(chan struct{}, 1),
 		stopped:  make(chan struct{}),

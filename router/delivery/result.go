@@ -30,8 +30,10 @@ func (r *results) concludeAll(x *exchange) {
 // conclude takes in how an exchange ended: for the destination as a whole, and for each call of it.
 func (r *results) conclude(x *exchange, now time.Time) {
 	r.p.dispatcher.end(x, now)
-	r.p.metrics.exchange(x.response, x.foreign(), x.took)
-	r.p.telemetry.exchanged(x, now)
+	if !r.p.config.Destination.Dry {
+		r.p.metrics.exchange(x.response, x.foreign(), x.took)
+		r.p.telemetry.exchanged(x, now)
+	}
 	x.retryAfter = retryAfter(x.response.RetryAfter, now)
 	blamed := r.learn(x, now)
 	back := verdictsBack{}

@@ -235,8 +235,13 @@ func call(c *config.Config, index int, m *segment.Message, source string, option
 func Message(c *config.Config, m *segment.Message, source string, showSecrets bool) []Destination {
 	var all []Destination
 	kinds := c.Kinds()
-	for _, name := range slices.Sorted(maps.Keys(c.Destinations)) {
-		all = append(all, at(c.Destinations[name], m, from{source, c.Sources[source].Destinations, kinds}, showSecrets))
+	running := c.Running()
+	for _, name := range slices.Sorted(maps.Keys(running)) {
+		d := running[name]
+		if d.Waits { // until it is live; its dry run says what it would be sent
+			continue
+		}
+		all = append(all, at(d, m, from{source, c.Sources[source].Destinations, kinds}, showSecrets))
 	}
 	return all
 }
@@ -289,6 +294,9 @@ func outcome(d *config.Destination, m *segment.Message, from from, showSecrets b
 		explained.Outcome, explained.Reason, explained.Note = OutcomeDrop, outcome.Condition.Else, noteIfUsed
 	default:
 		explained.Outcome = OutcomeSend
+		if d.Dry {
+			explained.addNote(noteDry)
+		}
 		if d.Destination.RememberMerges && call.Type == segment.Alias {
 			explained.addNote(noteMemory)
 		}
@@ -302,6 +310,9 @@ func outcome(d *config.Destination, m *segment.Message, from from, showSecrets b
 	}
 	return explained
 }
+
+// noteDry stands at a call that a dry destination would send.
+const noteDry = "the destination is dry: nothing is sent"
 
 // noteMemory stands at an alias that a memory of merges may drop. It holds what was delivered before its turn, and that is
 // still to come.

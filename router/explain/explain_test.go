@@ -493,3 +493,17 @@ func TestExplainSaysThatAnAliasOfAUsedIDMayGo(t *testing.T) {
 		}
 	}
 }
+
+func TestExplainSaysThatADryDestinationSendsNothing(t *testing.T) {
+	for keys, want := range map[string]string{"vero: { mode: dry, settings": "vero~dry", "vero: { mode: dry, from_start: true, settings": "vero~dry"} {
+		text := strings.Replace(explained, "vero: { settings", keys, 1)
+		explanation, err := Body(load(t, text, config.LoadOptions{}), []byte(`{"type":"track","userId":"jane","event":"Signed Up"}`), website)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := explanation.Calls[0].Destinations
+		if vero := all[len(all)-1]; len(all) != 3 || vero.Name != want || vero.Outcome != OutcomeSend || vero.Note != noteDry || len(vero.Requests) != 1 {
+			t.Errorf("%s: got %+v", keys, all)
+		}
+	}
+}

@@ -36,10 +36,12 @@ const (
 	Delivered State = "delivered"
 	Dropped   State = "dropped"
 	Dead      State = "dead"
+	// WouldSend is the end of a call at a dry destination that would be sent there.
+	WouldSend State = "would_send"
 )
 
 // States lists every state.
-var States = []State{Waiting, Queued, Sending, Retrying, Parked, Blocking, Held, Delivered, Dropped, Dead}
+var States = []State{Waiting, Queued, Sending, Retrying, Parked, Blocking, Held, Delivered, Dropped, Dead, WouldSend}
 
 // isFailure reports whether a call in the state is worth being taken up for it.
 func (s State) isFailure() bool {

@@ -74,10 +74,11 @@ function one(name) {
     el('div.title', {}, el('h1', {}, text(d.name)), destinationBadge(d), el('span.hint', {}, d.vendor),
       el('div.actions', {}, actions(d))),
     el('p.why', {}, d.state_means, d.state === 'refusing' ? [' To send them all the same: ', el('code', {}, 'aka destination resume --anyway'), '.'] : '', d.not_before && since(d.not_before) < 0 ? ` The next exchange may start in ${span(-since(d.not_before))}.` : ''),
+    d.dry && el('p.why', {}, 'It is dry: aka does everything but send its calls.'),
     d.blocking > 0 && el('p.why.bad-text', {}, behindBlocking(d), ': ', el('a', { href: `#/dead?destination=${encodeURIComponent(d.name)}` }, 'replay or discard them'), '.'),
     el('section', { 'aria-label': 'Numbers' },
       el('dl.numbers', {},
-        figure('Delivered per second', perSecond(d.name)),
+        figure(d.dry ? 'Would send per second' : 'Delivered per second', perSecond(d.name)),
         figure('Backlog', count(d.backlog), d.backlog > 0 ? 'busy' : '', 'Accepted calls that have not ended here'),
         figure('Oldest waits for', d.oldest ? span(since(d.oldest)) : '–'),
         figure('Last delivery', d.last_delivery ? `${age(since(d.last_delivery))}${age(since(d.last_delivery)) === 'now' ? '' : ' ago'}` : '–'),
@@ -196,11 +197,12 @@ function outcomeTable(d) {
   if (d.outcomes.length === 0) return el('p.hint', {}, 'None has ended since the start.')
   const types = store.words.types.filter((type) => d.outcomes.some((o) => o.type === type))
   const sum = (type, outcome) => d.outcomes.filter((o) => o.type === type && o.outcome === outcome).reduce((total, o) => total + o.count, 0)
+  const [good, head] = d.dry ? ['would_send', 'Would send'] : ['delivered', 'Delivered']
   const cell = (n) => el('td', {}, n ? count(n) : el('span.zero', {}, '0'))
   return el('div.scroll', {}, el('table', {},
-    el('thead', {}, el('tr', {}, ['Type', 'Delivered', 'Dropped', 'Dead'].map((head) => el('th', { scope: 'col' }, head)))),
-    el('tbody', {}, types.map((type) => el('tr', {}, el('th', { scope: 'row' }, type), ['delivered', 'dropped', 'dead'].map((outcome) => cell(sum(type, outcome)))))),
-    el('tfoot', {}, el('tr', {}, el('th', { scope: 'row' }, 'All'), ['delivered', 'dropped', 'dead'].map((outcome) => cell(ended(d, outcome)))))))
+    el('thead', {}, el('tr', {}, ['Type', head, 'Dropped', 'Dead'].map((title) => el('th', { scope: 'col' }, title)))),
+    el('tbody', {}, types.map((type) => el('tr', {}, el('th', { scope: 'row' }, type), [good, 'dropped', 'dead'].map((outcome) => cell(sum(type, outcome)))))),
+    el('tfoot', {}, el('tr', {}, el('th', { scope: 'row' }, 'All'), [good, 'dropped', 'dead'].map((outcome) => cell(ended(d, outcome)))))))
 }
 
 function reasonTable(d, outcome, title, link) {

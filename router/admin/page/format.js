@@ -59,6 +59,7 @@ export const states = {
   blocking: ['■', 'blocking', 'bad'],
   held: ['◫', 'held', 'warn'],
   delivered: ['✓', 'delivered', 'good'],
+  would_send: ['✓', 'would send', 'calm'],
   dropped: ['−', 'dropped', 'calm'],
   dead: ['✕', 'dead', 'bad'],
 }

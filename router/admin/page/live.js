@@ -247,7 +247,7 @@ function debounce(then) {
   }
 }
 
-const urgent = ['dead', 'blocking', 'held', 'parked', 'retrying', 'waiting', 'sending', 'queued', '', 'dropped', 'delivered']
+const urgent = ['dead', 'blocking', 'held', 'parked', 'retrying', 'waiting', 'sending', 'queued', '', 'dropped', 'would_send', 'delivered']
 
 const closer = (close) => el('button.quiet.close', { type: 'button', onclick: close, 'aria-label': 'Close' }, '✕')
 

@@ -114,7 +114,7 @@ function takeOverview(overview) {
   tell('overview')
 }
 
-const hasEnded = (call) => call.destinations.length > 0 && call.destinations.every((s) => ['delivered', 'dropped', 'dead'].includes(s.state))
+const hasEnded = (call) => call.destinations.length > 0 && call.destinations.every((s) => ['delivered', 'would_send', 'dropped', 'dead'].includes(s.state))
 
 function take(calls) {
   for (const call of calls) {
@@ -142,7 +142,7 @@ function takeDestinations(destinations) {
   const at = Date.now()
   for (const d of destinations) {
     const samples = store.samples.get(d.name) ?? []
-    const delivered = ended(d, 'delivered')
+    const delivered = ended(d, d.dry ? 'would_send' : 'delivered')
     if (samples.length && samples.at(-1).delivered > delivered) samples.length = 0 // it was restarted
     samples.push({ at, delivered, backlog: d.backlog })
     if (samples.length > samplesKept) samples.shift()
