@@ -19,6 +19,8 @@ type Options struct {
 	APISecret, ServiceUser, ServiceSecret, ProjectID string
 	// CustomerIO is how a Customer.io workspace is set. Unused elsewhere.
 	CustomerIO CustomerIO
+	// Segment is which upstream with Segment's API it is. Unused elsewhere.
+	Segment Segment
 	// Now is the clock of time rules and dedupe windows. Default: time.Now.
 	Now func() time.Time
 	// Seed starts the dice of faults with a probability.
@@ -81,6 +83,7 @@ var kinds = map[string]kind{
 	"customerio":  {open: newCustomerIO, check: checkCustomerIO},
 	"kissmetrics": {open: newKissmetrics},
 	"mixpanel":    {open: newMixpanel, check: checkIDMerge},
+	"segment":     {open: newSegment, base: segmentBase, check: checkSegment},
 	"vero":        {open: newVero, base: veroBase},
 }
 

@@ -68,15 +68,8 @@ type CustomerIO struct {
 	Rate int
 }
 
-// cioChoice is a setting of one word out of several. The first is the default.
-type cioChoice struct {
-	name  string
-	value *string
-	words []string
-}
-
-func (c *CustomerIO) choices() []cioChoice {
-	return []cioChoice{
+func (c *CustomerIO) choices() []wordChoice {
+	return []wordChoice{
 		{"region", &c.Region, []string{"us", "eu"}},
 		{"identifiers", &c.Identifiers, []string{"both", "id", "email"}},
 		{"batch_order", &c.BatchOrder, []string{"given", "reversed"}},
@@ -115,7 +108,7 @@ func (c CustomerIO) withDefaults() CustomerIO {
 
 func checkCustomerIO(options Options) error {
 	set := options.CustomerIO.withDefaults()
-	choices := append(set.choices(), cioChoice{"host", &set.Host, []string{"us", "eu"}})
+	choices := append(set.choices(), wordChoice{"host", &set.Host, []string{"us", "eu"}})
 	for _, choice := range choices {
 		if !slices.Contains(choice.words, *choice.value) {
 			return fmt.Errorf("%s %q is not one of %s", choice.name, *choice.value, strings.Join(choice.words, ", "))

@@ -13,7 +13,7 @@ import (
 func FuzzExchange(f *testing.F) {
 	paths := []string{"/import", "/track", "/engage", "/groups", "/e", "/s", "/a",
 		"/api/v2/users/track", "/api/v2/users/reidentify", "/api/v2/users/edit", "/api/v2/users/tags/edit",
-		"/api/v2/users/unsubscribe", "/api/v2/events/track"}
+		"/api/v2/users/unsubscribe", "/api/v2/events/track", "/v1/batch", "/v1/alias"}
 	form, lines := "application/x-www-form-urlencoded", "application/x-ndjson"
 	for _, seed := range [][4]string{
 		{"/import", "strict=1", "application/json", `[{"event":"E","properties":{"distinct_id":"a","$insert_id":"i","time":1767355200,"$device_id":"d","$user_id":"u"}}]`},
@@ -31,6 +31,8 @@ func FuzzExchange(f *testing.F) {
 		{"/api/v2/users/reidentify", "auth_token=t", "application/json", `{"id":"known","new_id":"a"}`},
 		{"/api/v2/users/tags/edit", "auth_token=t", "application/json", `{"id":"known","add":["a",{}],"remove":7}`},
 		{"/api/v2/events/track", "auth_token=t", "application/json", `{"identity":{"id":1},"event_name":"E","data":{"a":1e999},"extras":{"created_at":1e5}}`},
+		{"/v1/batch", "", "application/json", `{"batch":[{"type":"alias","previousId":"known","userId":"a","messageId":"1"},{"type":"page","anonymousId":1}],"integrations":{"A":1},"sentAt":"2026-01-02T03:04:05Z"}`},
+		{"/v1/alias", "", "application/json", `{"previousId":"known","userId":"a","writeKey":"k","context":[]}`},
 	} {
 		f.Add(seed[0], seed[1], seed[2], []byte(seed[3]), uint8(0))
 	}
@@ -38,9 +40,10 @@ func FuzzExchange(f *testing.F) {
 		if how&8 != 0 {
 			path = paths[int(how>>4)%len(paths)]
 		}
-		for _, vendor := range []string{"mixpanel", "kissmetrics", "vero", "somebody"} {
+		for _, vendor := range []string{"mixpanel", "kissmetrics", "vero", "segment", "somebody"} {
 			mode := []string{"legacy", "original", "simplified", "original"}[how&3]
-			a, err := newAccount("it", vendor, "http://x/it", Options{IDMerge: mode, MaxRecords: 50})
+			flavor := Segment{Flavor: segmentFlavors[int(how>>4)%len(segmentFlavors)]}
+			a, err := newAccount("it", vendor, "http://x/it", Options{IDMerge: mode, Segment: flavor, MaxRecords: 50})
 			if err != nil {
 				t.Fatal(err)
 			}

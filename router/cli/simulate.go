@@ -23,7 +23,7 @@ type simulation struct {
 }
 
 // simulated is what an account was opened for.
-type simulated struct{ destination, vendorType, idMerge string }
+type simulated struct{ destination, vendorType, idMerge, flavor string }
 
 func startSimulation(address string) (simulation, error) {
 	started, err := simulator.Start(address)
@@ -31,15 +31,16 @@ func startSimulation(address string) (simulation, error) {
 }
 
 // endpoint returns the endpoint of an account of the destination's name, which it opens where it is new. One that is of another
-// vendor or Mixpanel mode now gets an account beside the one it had. It is not for concurrent use.
+// vendor, Mixpanel mode or upstream's flavor now gets an account beside the one it had. It is not for concurrent use.
 func (s simulation) endpoint(name, vendorType string, settings *yaml.Node) (string, error) {
 	var mode struct {
 		IDMerge string `yaml:"id_merge"`
+		Flavor  string `yaml:"flavor"`
 	}
 	if err := settings.Decode(&mode); err != nil {
 		return "", err
 	}
-	wanted := simulated{name, vendorType, mode.IDMerge}
+	wanted := simulated{name, vendorType, mode.IDMerge, mode.Flavor}
 	if known, ok := s.opened[wanted]; ok {
 		return known, nil
 	}
@@ -47,7 +48,7 @@ func (s simulation) endpoint(name, vendorType string, settings *yaml.Node) (stri
 	for n := 2; s.Account(account) != nil; n++ {
 		account = fmt.Sprintf("%s-%d", name, n)
 	}
-	opened, err := s.Add(account, vendorType, simulator.Options{IDMerge: mode.IDMerge})
+	opened, err := s.Add(account, vendorType, simulator.Options{IDMerge: mode.IDMerge, Segment: simulator.Segment{Flavor: mode.Flavor}})
 	if err == nil {
 		s.opened[wanted] = opened
 	}
