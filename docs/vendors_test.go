@@ -142,7 +142,7 @@ func TestThePagesExplainEveryReason(t *testing.T) {
 			return "<!-- reasons: " + named + " -->\n\n| reason | what it means, and what to do |\n|---|---|\n" + rows + "\n<!-- end of reasons -->\n"
 		}))
 	}
-	everywhere := slices.Concat(general, adapter.MergeReasons, adapter.DeadReasons, adapter.RetryReasons)
+	everywhere := slices.Concat(general, adapter.AnswerReasons, adapter.MergeReasons, adapter.DeadReasons, adapter.RetryReasons)
 	for _, reason := range slices.Concat(adapter.DropReasons, adapter.DeadReasons, adapter.RetryReasons) {
 		inREADME := slices.Contains(everywhere, reason)
 		somewhere := slices.ContainsFunc(destinations.StableTypes(), func(vendor string) bool { return said[vendor+" "+string(reason)] })
@@ -170,6 +170,8 @@ func reasonsNamed(text string) (all []adapter.Reason) {
 		return general
 	case "of the rules of merges":
 		return adapter.MergeReasons
+	case "of answers":
+		return adapter.AnswerReasons
 	case "of dead letters":
 		return adapter.DeadReasons
 	case "of retries":

@@ -4,7 +4,8 @@
 //
 // A vendor's answer to a batch may refuse it and not say which record is at fault. If the vendor then took nothing of it, the
 // adapter's Judge gives every request the class Isolate. The router sends the batch again in halves, until the record at fault
-// is alone and is refused; the others are delivered. Split is the same for a batch that is too large.
+// is alone and is refused; the others are delivered. Split is the same for a batch that is too large. Where the answer says that the
+// vendor did nothing with a call, Judge gives it the class Dropped and a reason: the call is counted as dropped.
 //
 // What a call holds is in `go doc aka/router/segment.Call` and .Header, how an adapter is tested in
 // `go doc aka/destinations/adapter/adaptertest`, and docs/adding-a-vendor.md goes through a whole one with its config and

@@ -36,6 +36,12 @@ const (
 	PeopleOff             Reason = "people_off"                               // the people setting is false
 	NothingToSend         Reason = "nothing_to_send"                          // the call holds nothing this vendor takes
 
+	// The vendor's answer, after the call was sent. See Dropped.
+	Declined            Reason = "declined"               // it did nothing with the call
+	UserUnknown         Reason = "user_unknown"           // it has no person under the call's id
+	PreviousIDUnknown   Reason = "previous_id_unknown"    // it has no person under an alias's previousId
+	UsersCannotBeMerged Reason = "users_cannot_be_merged" // it has a person under each id of an alias, and does not merge them
+
 	// The memory of merges, where remember_merges is on. See Merger.
 	AlreadyMerged Reason = "already_merged" // the same merge was delivered before
 	AliasTaken    Reason = "alias_taken"    // the id was given to somebody else, and the vendor gives it once
@@ -52,19 +58,21 @@ const (
 	MergeExpired             Reason = "merge_expired"                // the held alias got its default verdict, refuse
 )
 
+// AnswerReasons lists the reasons that are a vendor's answer.
+var AnswerReasons = []Reason{Declined, UserUnknown, PreviousIDUnknown, UsersCannotBeMerged}
+
 // MergeReasons lists the reasons of the rules of merges, and of the decisions on aliases that they hold.
 var MergeReasons = []Reason{
 	MergeKnownUsers, MergeDeviceOfAnotherUser, MergeDirection, MergeTooManyIDs, MergeBlockedPattern, MergeRefused, MergeExpired,
 }
 
 // DropReasons lists every reason of a dropped call, for metrics that must exist at zero.
-var DropReasons = append([]Reason{
+var DropReasons = slices.Concat([]Reason{
 	MissingUserID, MissingPreviousID, SameIDs, BlockedID, IDTooLong,
 	FilteredByIntegrations, FilteredBySource, ReversedInBrowser,
 	AliasUnsupported, PreviousIDNotUUID, PreviousIDIsAnonymous, AnonymousNotSupported,
 	PageEventsOff, GroupsOff, GroupKeyMissing, PeopleOff, NothingToSend,
-	AlreadyMerged, AliasTaken, WouldCycle, ClusterFull,
-}, MergeReasons...)
+}, AnswerReasons, []Reason{AlreadyMerged, AliasTaken, WouldCycle, ClusterFull}, MergeReasons)
 
 // IsKept reports whether a call that is dropped for the reason is kept unless the config says otherwise: a setting may have
 // caused the drop, and with another setting the call may be sent.
@@ -133,6 +141,11 @@ var explanations = map[Reason]string{
 	GroupKeyMissing:       "the call has no value for any of the group_keys in the settings: send it as a trait of that name",
 	PeopleOff:             "the setting people is off, so that no profiles are sent",
 	NothingToSend:         "the call holds nothing that this vendor takes",
+
+	Declined:            "the vendor's answer says that it did nothing with the call",
+	UserUnknown:         "the vendor has no person under the call's id, and makes none of such a call: send an identify first",
+	PreviousIDUnknown:   "the vendor has no person under the alias's previousId, so that there is nothing to merge or rename",
+	UsersCannotBeMerged: "the vendor has a person under each of the alias's ids, and does not merge two: do so by hand, where it can be done",
 
 	AlreadyMerged: "the same merge was delivered here before, and again it would change nothing",
 	AliasTaken:    "the id was given to somebody else by an alias or identify before, and this vendor gives it once only: send an id that is new",

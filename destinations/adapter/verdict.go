@@ -22,9 +22,13 @@ const (
 	// Isolate is a refusal of a batch that does not say which request it is about, and of which the vendor took nothing: halve
 	// it and go again, until the request at fault is alone. Alone, it is Never.
 	Isolate
+	// Dropped is done: the vendor has looked at the call, and says that it did nothing with it. The call ends as dropped, for the
+	// reason in Verdict.Note, and its later requests are not sent. It is no dead letter, and no merge is remembered. Say so only
+	// where the answer's body does: a proxy or a route that is gone gives the same status to everything.
+	Dropped
 )
 
-var classNames = [...]string{"", "delivered", "later", "never", "operator", "split", "isolate"}
+var classNames = [...]string{"", "delivered", "later", "never", "operator", "split", "isolate", "dropped"}
 
 // String returns the class in lower case, for logs and metrics.
 func (c Class) String() string { return classNames[c] }
@@ -33,7 +37,7 @@ func (c Class) String() string { return classNames[c] }
 type Verdict struct {
 	Class Class
 	// Note is a short constant that tells verdicts of one class apart, such as "reidentified_before" or NotTheVendor. May be
-	// empty.
+	// empty. Of Dropped it is the Reason, one of DropReasons; any other counts as Declined.
 	Note string
 	// Detail is what the vendor said, for the dead letter and the log. The router bounds it and masks secrets.
 	Detail string
@@ -126,7 +130,17 @@ func Judge(a Adapter, requests []Request, answer Answer) (verdicts []Verdict) {
 			verdicts = Verdicts(len(requests), unjudged(answer.Status, cause))
 		}
 	}()
-	return Alone(responder.Judge(requests, answer))
+	return withReasons(Alone(responder.Judge(requests, answer)))
+}
+
+// withReasons returns the verdicts, in which each Dropped has a reason of the closed set.
+func withReasons(verdicts []Verdict) []Verdict {
+	for i, v := range verdicts {
+		if v.Class == Dropped && !slices.Contains(DropReasons, Reason(v.Note)) {
+			verdicts[i].Note = string(Declined)
+		}
+	}
+	return verdicts
 }
 
 func unjudged(status int, cause any) Verdict {

@@ -24,7 +24,7 @@ func TestStatusVerdict(t *testing.T) {
 }
 
 func TestEveryClassHasAName(t *testing.T) {
-	want := map[Class]string{Delivered: "delivered", Later: "later", Never: "never", Operator: "operator", Split: "split", 0: ""}
+	want := map[Class]string{Delivered: "delivered", Later: "later", Never: "never", Operator: "operator", Split: "split", Isolate: "isolate", Dropped: "dropped", 0: ""}
 	for class, name := range want {
 		if class.String() != name {
 			t.Errorf("got %q, want %q", class.String(), name)
@@ -88,4 +88,15 @@ type judged struct {
 
 func (j *judged) Judge(requests []Request, _ Answer) []Verdict {
 	return Verdicts(len(requests), j.verdict)
+}
+
+func TestADropByTheAnswerHasAReasonOfTheClosedSet(t *testing.T) {
+	for note, want := range map[string]Reason{string(UserUnknown): UserUnknown, string(AlreadyMerged): AlreadyMerged, "": Declined, "whim": Declined} {
+		a := &judged{verdict: Verdict{Class: Dropped, Note: note}}
+		for _, v := range Judge(a, make([]Request, 2), Answer{Status: 200}) {
+			if v.Class != Dropped || v.Note != string(want) {
+				t.Errorf("%q: %+v, want %s", note, v, want)
+			}
+		}
+	}
 }

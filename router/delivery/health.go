@@ -87,7 +87,7 @@ func (h *health) count(x *exchange, blamed bool) {
 	took := uint64(0)
 	for i, v := range x.verdicts {
 		switch j := x.jobs[i]; {
-		case v.Class == adapter.Delivered:
+		case v.Class == adapter.Delivered, v.Class == adapter.Dropped:
 			took = 1
 		case v.Class == adapter.Operator && j.refusedAt == 0 && !blamed:
 			j.refusedAt = h.successes + 1

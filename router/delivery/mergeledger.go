@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"slices"
 	"time"
 
 	"aka/destinations/adapter"
@@ -52,7 +53,7 @@ func (l *mergeLedger) ended(j *job, outcome, reason string) {
 			}
 		}
 		l.note(j, e)
-	case outcome == outcomeDropped && isAlias && vendorReasons[adapter.Reason(reason)]:
+	case outcome == outcomeDropped && isAlias && (vendorReasons[adapter.Reason(reason)] || slices.Contains(adapter.AnswerReasons, adapter.Reason(reason))):
 		l.note(j, journal.LedgerEntry{Verdict: ledger.Dropped, By: ledger.ByVendor, Reason: reason})
 	case outcome == outcomeDead && isAlias:
 		l.note(j, journal.LedgerEntry{Verdict: ledger.Refused, By: ledger.ByVendor, Reason: reason})

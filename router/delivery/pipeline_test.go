@@ -1008,6 +1008,9 @@ func (s *operatedWorld) isDecided(deadLetter uint64) (decided bool) {
 	return decided
 }
 
+// statusIgnored is how the vendor of the stories says that it did nothing with a call.
+const statusIgnored = 299
+
 // randomStory returns the world in the end.
 func randomStory(t *testing.T, seed uint64) *operatedWorld {
 	random := rand.New(rand.NewPCG(seed, 2))
@@ -1049,11 +1052,19 @@ func randomStory(t *testing.T, seed uint64) *operatedWorld {
 			return httpclient.Response{Status: 400}
 		case 3:
 			return httpclient.Response{Status: 413}
+		case 4:
+			return httpclient.Response{Status: statusIgnored}
 		}
 		if w.chance(200) == 0 {
 			return httpclient.Response{Status: 401}
 		}
 		return httpclient.Response{Status: 200}
+	}
+	w.vendor.judge = func(n int, a adapter.Answer) []adapter.Verdict {
+		if a.Status == statusIgnored {
+			return adapter.Verdicts(n, adapter.Verdict{Class: adapter.Dropped, Note: string(adapter.UserUnknown)})
+		}
+		return adapter.Verdicts(n, a.Verdict())
 	}
 	people := []string{"a", "b", "c", "d"}
 	if random.IntN(3) == 0 {

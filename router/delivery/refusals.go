@@ -73,7 +73,7 @@ func (r *refusals) learn(x *exchange, wasRefusing bool, now time.Time) {
 // it.
 func (x *exchange) aboutCalls() bool {
 	for _, v := range x.verdicts {
-		if v.Class == adapter.Delivered || v.Class == adapter.Never && !x.mayBeRefused() {
+		if v.Class == adapter.Delivered || v.Class == adapter.Dropped || v.Class == adapter.Never && !x.mayBeRefused() {
 			return true
 		}
 	}

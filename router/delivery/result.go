@@ -9,6 +9,7 @@ import (
 	"aka/destinations/adapter"
 	"aka/router/concurrency"
 	"aka/router/httpclient"
+	"aka/router/segment"
 )
 
 // results takes in how exchanges ended.
@@ -72,12 +73,14 @@ type verdictsBack struct{ front, end []*job }
 
 // judged does what a verdict asks for.
 func (r *results) judged(x *exchange, j *job, v adapter.Verdict, blamed bool, back *verdictsBack, now time.Time) {
-	if v.Class != adapter.Delivered {
+	if v.Class != adapter.Delivered && v.Class != adapter.Dropped {
 		r.p.health.failures.note(j.status, cmp.Or(x.foreign(), v.Class.String()), r.p.detail(v.Detail), now)
 	}
 	switch v.Class {
 	case adapter.Delivered:
 		r.delivered(j, v, now)
+	case adapter.Dropped:
+		r.dropped(j, v, now)
 	case adapter.Later:
 		r.retryLater(j, now, v.Detail, mayHaveActed(x.response.Status))
 	case adapter.Operator:
@@ -153,6 +156,16 @@ func (r *results) delivered(j *job, v adapter.Verdict, now time.Time) {
 	}
 	r.p.merges.learn(j)
 	r.p.order.finish(j, outcomeDelivered, v.Note, now)
+}
+
+// dropped ends a call that the vendor says it did nothing with. What it would have merged is not merged; an identify names a user all
+// the same, as one that is not sent does.
+func (r *results) dropped(j *job, v adapter.Verdict, now time.Time) {
+	j.detail = r.p.detail(v.Detail)
+	if j.entry.Type == segment.Identify {
+		r.p.merges.learnIDs(j.entry)
+	}
+	r.p.order.drop(j, adapter.Reason(v.Note), now)
 }
 
 // retryLater tries a call again after a while, or gives up on it when it has failed for too long although the destination is

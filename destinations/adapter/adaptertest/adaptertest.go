@@ -26,7 +26,7 @@
 //	  - { items: 2, status: 400, body: '{"error":"cannot be read"}', verdicts: [isolate, isolate] }
 //	  - { items: 1, status: 400, body: '{"error":"cannot be read"}', verdicts: [never] }
 //
-// A verdict with a note is written `delivered/reidentified_before`. Whatever `answers:` says, no web page may be a success: each
+// A verdict with a note is written `delivered/reidentified_before`, and one that drops has its reason: `dropped/user_unknown`. Whatever `answers:` says, no web page may be a success: each
 // request of each case is checked for that.
 //
 // `merges:` is what an adapter.Merger says of the call, `{}` for nothing:
@@ -394,6 +394,9 @@ func (a answerCase) check(t *testing.T, by adapter.Adapter, requests []adapter.R
 	got := judge(by, batch, adapter.Answer{
 		Status: a.Status, ContentType: a.ContentType, Body: []byte(a.Body), TooLong: a.TooLong, AfterPossibleDelivery: a.AfterPossibleDelivery,
 	})
+	if problem := reasonProblem(got); problem != "" {
+		t.Error(problem)
+	}
 	var words []string
 	for _, v := range got {
 		word := v.Class.String()
@@ -405,6 +408,16 @@ func (a answerCase) check(t *testing.T, by adapter.Adapter, requests []adapter.R
 	if !reflect.DeepEqual(words, a.Verdicts) {
 		t.Errorf("answer %d %s:\n got %v\nwant %v", a.Status, a.Body, words, a.Verdicts)
 	}
+}
+
+// reasonProblem returns what is wrong with the reasons of the verdicts that drop, or "".
+func reasonProblem(verdicts []adapter.Verdict) string {
+	for _, v := range verdicts {
+		if v.Class == adapter.Dropped && !slices.Contains(adapter.DropReasons, adapter.Reason(v.Note)) {
+			return fmt.Sprintf("the verdict dropped has the note %q, which is no known drop reason", v.Note)
+		}
+	}
+	return ""
 }
 
 // judge is adapter.Judge, except that a panic is the test's.
@@ -450,7 +463,7 @@ func takesPages(a adapter.Adapter, requests []adapter.Request) string {
 func takesPage(a adapter.Adapter, sent []adapter.Request, page adapter.Answer) string {
 	for _, v := range judge(a, sent, page) {
 		foreign := v.Class == adapter.Later && v.Note == string(adapter.NotTheVendor)
-		if v.Class == adapter.Delivered || page.Status < 300 && !foreign {
+		if v.Class == adapter.Delivered || v.Class == adapter.Dropped || page.Status < 300 && !foreign {
 			return fmt.Sprintf("%s %s: a web page with status %d is %s/%s, want later/not_the_vendor (begin Judge with answer.Verdict):\n%.60q",
 				sent[0].Method, sent[0].URL, page.Status, v.Class, v.Note, page.Body)
 		}

@@ -51,3 +51,39 @@ func TestARequestThatMergesIsMarkedOrTheVendorKeepsTheDevice(t *testing.T) {
 		}
 	}
 }
+
+// ignorer says of every answer of a status that the vendor did nothing.
+type ignorer struct {
+	adapter.Common
+	status int
+	reason adapter.Reason
+}
+
+func (i ignorer) Translate(*segment.Call) adapter.Outcome { return adapter.Outcome{} }
+func (i ignorer) Judge(requests []adapter.Request, answer adapter.Answer) []adapter.Verdict {
+	verdict := answer.Verdict()
+	if answer.Status == i.status {
+		verdict = adapter.Verdict{Class: adapter.Dropped, Note: string(i.reason)}
+	}
+	return adapter.Verdicts(len(requests), verdict)
+}
+
+func TestAWebPageDropsNothing(t *testing.T) {
+	sent := []adapter.Request{{Method: "POST", URL: "https://vendor.test/"}}
+	for _, status := range []int{200, 404} {
+		if problem := takesPages(ignorer{status: status, reason: adapter.UserUnknown}, sent); problem == "" {
+			t.Errorf("a web page with status %d drops a call", status)
+		}
+	}
+	if problem := takesPages(ignorer{}, sent); problem != "" {
+		t.Error(problem)
+	}
+}
+
+func TestADropHasAKnownReason(t *testing.T) {
+	for reason, ok := range map[adapter.Reason]bool{adapter.Declined: true, adapter.NothingToSend: true, "": false, "whim": false} {
+		if problem := reasonProblem(adapter.Verdicts(1, adapter.Verdict{Class: adapter.Dropped, Note: string(reason)})); (problem == "") != ok {
+			t.Errorf("%q: %q", reason, problem)
+		}
+	}
+}
