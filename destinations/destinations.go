@@ -130,6 +130,11 @@ func (d *Destination) Translate(call *segment.Call) adapter.Outcome {
 	return outcome
 }
 
+// Next says what comes after the answers to those requests of a call that ask. The call is not modified.
+func (d *Destination) Next(call *segment.Call, before []adapter.Request, answered []adapter.Answered) adapter.Outcome {
+	return adapter.Next(d.Adapter, call, before, answered)
+}
+
 // Merger returns the adapter as one that says what is merged, and false when it is none.
 func (d *Destination) Merger() (adapter.Merger, bool) {
 	m, ok := d.Adapter.(adapter.Merger)

@@ -7,6 +7,9 @@
 // is alone and is refused; the others are delivered. Split is the same for a batch that is too large. Where the answer says that the
 // vendor did nothing with a call, Judge gives it the class Dropped and a reason: the call is counted as dropped.
 //
+// Some vendors need an answer before the next request can be made: find, then write. The request that finds has Asks, and the
+// adapter is a Stepper: its Next makes the following requests of the answers so far.
+//
 // What a call holds is in `go doc aka/router/segment.Call` and .Header, how an adapter is tested in
 // `go doc aka/destinations/adapter/adaptertest`, and docs/adding-a-vendor.md goes through a whole one with its config and
 // tests. One for a single type of call is this:
@@ -242,6 +245,9 @@ type Request struct {
 	// Merges marks a request that merges two ids, of a call that is no alias. It is left out if a rule of `merges` does not allow
 	// the merge, and the call's other requests go. See Merge.FirstUserOnly.
 	Merges bool
+	// Asks marks a request whose answer decides what comes next: see Stepper. It goes alone, and is the last of its outcome; of others
+	// the mark says nothing.
+	Asks bool
 	// Batch tells that Body is one JSON value that may travel with others; nil sends Body as it is.
 	Batch *Batch
 	// Wait is how long the call's next request waits once this one has succeeded: for a vendor that needs time to take it in. The

@@ -41,7 +41,7 @@ func bounded(o Outcome) Outcome {
 	if o.Size() > MaxBytes {
 		return Reject(ErrTooLarge)
 	}
-	return o
+	return alone(o)
 }
 
 // panicked tells a panic's type only: its value may hold what the call holds.

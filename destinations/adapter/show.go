@@ -21,6 +21,8 @@ type Shown struct {
 	Text string `json:"text,omitempty"`
 	// Merges is true for a request that the rules of merges may leave out.
 	Merges bool `json:"merges,omitempty"`
+	// Asks is true for a request whose answer decides what comes next.
+	Asks bool `json:"asks,omitempty"`
 	// Envelope is what the body goes in, with others of its kind: {"batch":[…]}. It is "" for an array, and for what goes alone.
 	Envelope string `json:"envelope,omitempty"`
 	// Wait is how long the next request waits, such as 3s.
@@ -29,7 +31,7 @@ type Shown struct {
 
 // Show decodes a request. A parameter that is given more than once shows its values joined by newlines.
 func Show(r Request) Shown {
-	shown := Shown{Method: r.Method, Header: r.Header, Merges: r.Merges}
+	shown := Shown{Method: r.Method, Header: r.Header, Merges: r.Merges, Asks: r.Asks}
 	if b := r.Batch; b != nil && (b.Before != "" || b.After != "" || b.Separator != "") {
 		shown.Envelope = b.Before + "…" + b.After
 	}

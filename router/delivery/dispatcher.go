@@ -67,6 +67,9 @@ type exchange struct {
 	started           time.Time
 	took              time.Duration
 	retryAfter        time.Duration // that the vendor asks for
+	// asking is the call whose next requests depend on the answer, nil for none; next is what comes then.
+	asking *asking
+	next   adapter.Outcome
 }
 
 // next takes the jobs of the next exchange out of the queue. It returns nil when none may start now; wake is when to ask again:
@@ -175,6 +178,7 @@ func (d *dispatcher) start(x *exchange, now time.Time) {
 	for _, j := range x.jobs {
 		x.requests = append(x.requests, *j.request())
 		x.possiblyDelivered = x.possiblyDelivered || j.possiblyDelivered
+		x.asking = j.asking()
 		j.batch = len(x.jobs)
 		j.attempts++
 		j.anew = false
@@ -209,6 +213,7 @@ func (d *dispatcher) do(x *exchange) {
 	x.took = time.Since(x.started)
 	if x.response.Err == nil {
 		x.verdicts = d.judge(x.requests, x.answer())
+		d.ask(x)
 	}
 	d.results <- x
 }

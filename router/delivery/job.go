@@ -83,6 +83,8 @@ type mergedNames struct {
 	observed string
 	// fromIDs and toIDs are how many ids the two people had when it was judged, ids how many the one has since; 0 is not known.
 	fromIDs, toIDs, ids int
+	// firstUserOnly is as in adapter.Merge.
+	firstUserOnly bool
 }
 
 // job is one call on its way to one destination. It belongs to the pipeline's loop, but for the time of an exchange, when
@@ -104,7 +106,12 @@ type job struct {
 	// hold is why it is held, or was, nil for a call that never was.
 	hold *hold
 
-	step     int // the request that is to go next
+	step int // the request that is to go next
+	// translated is how many requests the call began with, once there are more by an answer; 0 is none. answered are the answers.
+	translated int
+	answered   []adapter.Answered
+	// leftOut is the merge rule's reason for which the requests that merge are left out, of those that are still to come.
+	leftOut  adapter.Reason
 	attempts int
 	// merging is its merge while that is under way.
 	merging *merging
@@ -175,7 +182,7 @@ func (j *job) request() *adapter.Request { return &j.outcome.Requests[j.step] }
 
 // isPossiblyDelivered reports whether the vendor may have acted on the call already. A restart begins with its first request
 // again.
-func (j *job) isPossiblyDelivered() bool { return j.possiblyDelivered || j.step > 0 }
+func (j *job) isPossiblyDelivered() bool { return j.possiblyDelivered || j.hasWritten() }
 
 // isTried reports whether the call was tried, so that it is tried to the end, whatever the memory and the rules say of it now.
 func (j *job) isTried() bool { return j.attempts > 0 && !j.anew || j.step > 0 }
@@ -193,6 +200,9 @@ const (
 // measure takes the size of what the job holds.
 func (j *job) measure() {
 	j.size = jobBytes + len(j.entry.JSON) + len(j.entry.Routing) + j.outcome.Size() + requestBytes*len(j.outcome.Requests)
+	for _, a := range j.answered {
+		j.size += requestBytes + len(a.Answer.Body)
+	}
 }
 
 // detach gives the job its own copy of the call, so that it does not keep the whole frame in memory while it waits.
@@ -212,6 +222,7 @@ func (j *job) detach() {
 func (j *job) empty() {
 	j.detach()
 	j.entry.JSON, j.entry.Routing = nil, nil
+	j.beginAnew()
 	j.outcome = adapter.Outcome{}
 	j.measure()
 }

@@ -197,7 +197,9 @@ func (g *mergeGuard) leaveOut(j *job, f mergerules.Finding, now time.Time) bool 
 		return true
 	}
 	without := j.outcome.WithoutMerges(f.Reason)
-	if len(without.Requests) == len(j.outcome.Requests) {
+	if j.isStepped() && !j.names.firstUserOnly {
+		j.leftOut = f.Reason
+	} else if len(without.Requests) == len(j.outcome.Requests) {
 		return true
 	}
 	g.p.ledger.fired(j, ledger.Dropped, ledger.ByRule, &f)

@@ -113,7 +113,7 @@ func (m *mergeStore) mergeOf(j *job, call *segment.Call) {
 		j.merge = &merge
 	}
 	if !merge.Rule.IsUse() && merge.From != "" && merge.To != "" {
-		j.names = &mergedNames{from: merge.From, to: merge.To}
+		j.names = &mergedNames{from: merge.From, to: merge.To, firstUserOnly: merge.FirstUserOnly}
 	}
 }
 

@@ -1033,6 +1033,9 @@ func randomStory(t *testing.T, seed uint64) *operatedWorld {
 	if random.IntN(3) == 0 {
 		w.vendor.steps, w.vendor.wait = 2, time.Duration(1+random.IntN(3000))*time.Millisecond
 	}
+	if random.IntN(3) == 0 {
+		w.vendor.asks = true
+	}
 	w.latency = time.Duration(random.IntN(200)) * time.Millisecond
 	w.random = rand.New(rand.NewPCG(seed, 3)) // the vendor has its own
 	w.stubborn = map[string]bool{}
@@ -1058,7 +1061,7 @@ func randomStory(t *testing.T, seed uint64) *operatedWorld {
 		if w.chance(200) == 0 {
 			return httpclient.Response{Status: 401}
 		}
-		return httpclient.Response{Status: 200}
+		return httpclient.Response{Status: 200, Body: []byte([]string{"none", "more", "nothing to do", ""}[min(w.chance(20), 3)])}
 	}
 	w.vendor.judge = func(n int, a adapter.Answer) []adapter.Verdict {
 		if a.Status == statusIgnored {
@@ -1189,6 +1192,7 @@ type exchanged struct {
 	start, end time.Time
 	ok         bool
 	refused    bool // as everything is: it may be withdrawn
+	finds      bool // it is a search
 }
 
 const stopTimeout = 20 * time.Second
@@ -1288,7 +1292,7 @@ func (w *world) Send(x httpclient.Exchange) httpclient.Response {
 	}
 	at := len(w.exchanges)
 	for _, id := range ids {
-		w.exchanges = append(w.exchanges, exchanged{id: id, start: time.Now()})
+		w.exchanges = append(w.exchanges, exchanged{id: id, start: time.Now(), finds: bytes.Contains(x.Body, []byte("find"))})
 		w.attempts[id]++
 	}
 	w.batches = append(w.batches, ids)
@@ -1309,7 +1313,7 @@ func (w *world) Send(x httpclient.Exchange) httpclient.Response {
 	defer w.mu.Unlock()
 	for i := range ids {
 		w.exchanges[at+i].end = time.Now()
-		w.exchanges[at+i].ok = r.Err == nil && r.Status == 200
+		w.exchanges[at+i].ok = r.Err == nil && r.Status == 200 && string(r.Body) != "none" && string(r.Body) != "more"
 		w.exchanges[at+i].refused = r.Status == 404
 	}
 	return r
@@ -1536,6 +1540,9 @@ type testVendor struct {
 	ifUsed bool
 	// marks has the requests of an identify marked as those that merge.
 	marks bool
+	// asks has each call begin with a search, whose answer "none" drops it, "bad" rejects it, and "more" asks again; any other is
+	// followed by the call's own requests.
+	asks bool
 
 	mu                sync.Mutex
 	possiblyDelivered []bool
@@ -1549,6 +1556,9 @@ func (v *testVendor) Translate(c *segment.Call) adapter.Outcome {
 		return adapter.Reject(errors.New("event: not this one"))
 	}
 	outcome := v.requests(c)
+	if v.asks {
+		outcome = adapter.Send(v.search(c))
+	}
 	if c.Event == "ignore my options" {
 		outcome.Ignored = []string{"integrations.Vendor.one", "integrations.Vendor.other"}
 	}
@@ -1556,6 +1566,24 @@ func (v *testVendor) Translate(c *segment.Call) adapter.Outcome {
 		return outcome.OnlyIfUsed(c.PreviousID, adapter.PreviousIDIsAnonymous)
 	}
 	return outcome
+}
+
+func (v *testVendor) search(c *segment.Call) adapter.Request {
+	return adapter.Request{Method: "GET", URL: "https://vendor.test/", Body: []byte(`{"id":"` + c.MessageID + `","find":true}`), Asks: true, Wait: v.wait}
+}
+
+func (v *testVendor) Next(c *segment.Call, answered []adapter.Answered) adapter.Outcome {
+	switch last := answered[len(answered)-1].Answer; string(last.Body) {
+	case "none":
+		return adapter.Drop(adapter.PreviousIDUnknown)
+	case "bad":
+		return adapter.Reject(errors.New("answer: s3cr3t has no id"))
+	case "more":
+		return adapter.Send(v.search(c))
+	case "nothing to do":
+		return adapter.Outcome{}
+	}
+	return v.requests(c)
 }
 
 func (v *testVendor) requests(c *segment.Call) adapter.Outcome {

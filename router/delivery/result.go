@@ -40,10 +40,14 @@ func (r *results) conclude(x *exchange, now time.Time) {
 	back := verdictsBack{}
 	for i, j := range x.jobs {
 		j.status, j.took, j.retryAfter = x.response.Status, x.took, x.retryAfter
+		if j.isStepped() && (x.response.Err != nil || x.verdicts[i].Class != adapter.Delivered) {
+			j.beginAnew()
+			r.p.remeasure(j)
+		}
 		if x.response.Err != nil {
 			kind := httpclient.ErrorKind(x.response.Err)
 			r.p.health.failures.note(j.status, kind, "", now)
-			r.retryLater(j, now, kind, x.response.PossiblyDelivered)
+			r.retryLater(j, now, kind, x.response.PossiblyDelivered && !onlyReads(&x.requests[0]))
 			continue
 		}
 		r.judged(x, j, x.verdicts[i], blamed, &back, now)
@@ -78,11 +82,11 @@ func (r *results) judged(x *exchange, j *job, v adapter.Verdict, blamed bool, ba
 	}
 	switch v.Class {
 	case adapter.Delivered:
-		r.delivered(j, v, now)
+		r.delivered(x, j, v, now)
 	case adapter.Dropped:
 		r.dropped(j, v, now)
 	case adapter.Later:
-		r.retryLater(j, now, v.Detail, mayHaveActed(x.response.Status))
+		r.retryLater(j, now, v.Detail, mayHaveActed(x.response.Status) && !onlyReads(&x.requests[0]))
 	case adapter.Operator:
 		if blamed && len(x.jobs) == 1 {
 			r.retryLater(j, now, v.Detail, false)
@@ -134,11 +138,17 @@ func (r *results) requeue(back *verdictsBack, now time.Time) {
 }
 
 // delivered ends the current request of a call, and the call with its last one.
-func (r *results) delivered(j *job, v adapter.Verdict, now time.Time) {
+func (r *results) delivered(x *exchange, j *job, v adapter.Verdict, now time.Time) {
 	wait := min(j.request().Wait, adapter.MaxWait)
 	j.step++
-	j.possiblyDelivered, j.maxBatch = false, 0
-	j.failures, j.failingSince = 0, time.Time{}
+	j.maxBatch = 0
+	if !j.isStepped() { // one that is begins anew where a later request fails
+		j.possiblyDelivered = false
+		j.failures, j.failingSince = 0, time.Time{}
+	}
+	if x.asking != nil && !r.goesOn(x, j, now) {
+		return
+	}
 	if j.step < len(j.outcome.Requests) {
 		if wait <= 0 {
 			r.p.order.enqueue(j, now)

@@ -130,8 +130,8 @@ func tried(j *job, state live.State) live.Step {
 // steps is a step with which of the call's requests it is about, where there are several.
 func steps(j *job, state live.State) live.Step {
 	s := tried(j, state)
-	if n := len(j.outcome.Requests); n > 1 && j.step < n {
-		s.Request, s.Requests = j.step+1, n
+	if n := len(j.outcome.Requests); (n > 1 || j.outcome.Asks()) && j.step < n {
+		s.Request, s.Requests, s.More = j.step+1, n, j.outcome.Asks()
 	}
 	return s
 }

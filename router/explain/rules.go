@@ -39,7 +39,7 @@ func (e *Destination) judge(d *config.Destination, call *segment.Call, outcome a
 		e.Note = fmt.Sprintf(noteObserved, decisive.Rule)
 	case !asked.Alias:
 		without := outcome.WithoutMerges(decisive.Reason)
-		if len(without.Requests) < len(outcome.Requests) {
+		if len(without.Requests) < len(outcome.Requests) || outcome.Asks() && !merge.FirstUserOnly {
 			e.Note = fmt.Sprintf(noteLeftOut, decisive.Rule)
 		}
 		return without

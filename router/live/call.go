@@ -69,6 +69,8 @@ type Step struct {
 	// Request is which of the call's Requests it is about, from 1, where there are several.
 	Request  int `json:"request,omitempty"`
 	Requests int `json:"requests,omitempty"`
+	// More tells that there may be more of them, by what the vendor answers.
+	More bool `json:"more,omitempty"`
 	// Next is when it is tried again.
 	Next *time.Time `json:"next,omitempty"`
 	// Behind is the call that it waits for; there may be more before that.

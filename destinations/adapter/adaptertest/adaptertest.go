@@ -39,6 +39,13 @@
 //
 //	if_used: { id: 7f0cc7a7, else: previous_id_is_anonymous }
 //
+// A call of an adapter.Stepper has `steps:` instead of send: its requests in order. One that asks has the answer to it, as in
+// `answers:`, and `asks: true`. Beside steps, drop or reject say how the call ends after the last answer; without, it is delivered.
+//
+//	steps:
+//	  - { request: GET https://api.acme.example/people, query: { key: jen@email.com }, asks: true, answer: { status: 200, body: '{"id":7}' } }
+//	  - { request: POST https://api.acme.example/people/7, json: { key: 507f191e81 } }
+//
 // `ignored:` lists the paths of the call's options that make no sense. Without it there must be none.
 //
 // A vendor's tests are these:
@@ -81,6 +88,7 @@ type goldenCase struct {
 	Call          map[string]any `yaml:"call"`
 	CallJSON      string         `yaml:"call_json"`
 	Send          []wantRequest  `yaml:"send"`
+	Steps         []wantRequest  `yaml:"steps"`
 	Drop          string         `yaml:"drop"`
 	Reject        string         `yaml:"reject"`
 	SettingsError string         `yaml:"settings_error"`
@@ -106,6 +114,9 @@ type wantRequest struct {
 	// Envelope and Wait are as in adapter.Shown.
 	Envelope string `yaml:"envelope"`
 	Wait     string `yaml:"wait"`
+	// Asks is its mark, and Answer what the vendor says to it: of the requests of Steps only.
+	Asks   bool        `yaml:"asks"`
+	Answer *answerCase `yaml:"answer"`
 }
 
 type answerCase struct {
@@ -168,7 +179,13 @@ func runCase(t *testing.T, vendor adapter.Vendor, file string) {
 	call := c.call(t, vendor)
 	outcome := translate(t, a, call, secrets)
 	c.compare(t, outcome)
+	outcome.Requests = c.walk(t, a, call, outcome.Requests, secrets)
 	c.compareMerges(t, a, call, outcome)
+	if c.Steps != nil && slices.ContainsFunc(outcome.Requests, func(r adapter.Request) bool { return r.Merges }) {
+		if problem := markProblem(a, call, outcome); problem != "" {
+			t.Error(problem)
+		}
+	}
 	for _, answer := range c.Answers {
 		answer.check(t, a, outcome.Requests)
 	}
@@ -186,9 +203,12 @@ func translate(t *testing.T, a adapter.Adapter, call *segment.Call, secrets []ad
 	again := guard.Translate(a, call)
 	if len(outcome.Requests) > 0 {
 		checkMerges(t, a, call)
-		if problem := markProblem(a, call, outcome); problem != "" {
+		if problem := markProblem(a, call, outcome); !outcome.Asks() && problem != "" {
 			t.Error(problem)
 		}
+	}
+	if _, isStepper := a.(adapter.Stepper); isStepper && outcome.Asks() {
+		checkSteps(t, a, call, outcome.Requests, secrets)
 	}
 	if _, isMerger := a.(adapter.Merger); outcome.Condition != nil && !isMerger {
 		t.Error("a condition needs an adapter.Merger, which says what is used")
@@ -278,8 +298,11 @@ func load(t testing.TB, file string) *goldenCase {
 			expectations++
 		}
 	}
-	if expectations != 1 {
-		t.Fatalf("%s: give exactly one of send, drop, reject, settings_error", file)
+	if c.Steps != nil && c.Send == nil && c.SettingsError == "" && expectations < 2 {
+		return c
+	}
+	if expectations != 1 || c.Steps != nil {
+		t.Fatalf("%s: give exactly one of send, drop, reject, settings_error, or steps with drop, reject or neither", file)
 	}
 	return c
 }
@@ -324,6 +347,7 @@ func (c *goldenCase) compare(t *testing.T, got adapter.Outcome) {
 		t.Errorf("ignored:\n got %q\nwant %q", got.Ignored, c.Ignored)
 	}
 	switch {
+	case c.Steps != nil: // walk compares it
 	case c.Drop != "":
 		if string(got.Dropped) != c.Drop {
 			t.Errorf("drop:\n got %s\nwant %s", describe(got), c.Drop)
@@ -365,6 +389,7 @@ func (want wantRequest) compare(t *testing.T, i int, r adapter.Request) {
 	equal("query", shown.Query, want.Query)
 	equal("form", shown.Form, want.Form)
 	equal("json", shown.JSON, want.JSON)
+	equal("asks", r.Asks, want.Asks)
 	header := map[string]string{}
 	for name, value := range shown.Header {
 		if name != "Content-Type" {
@@ -391,9 +416,7 @@ func (a answerCase) check(t *testing.T, by adapter.Adapter, requests []adapter.R
 	for i := range batch {
 		batch[i] = requests[a.Request]
 	}
-	got := judge(by, batch, adapter.Answer{
-		Status: a.Status, ContentType: a.ContentType, Body: []byte(a.Body), TooLong: a.TooLong, AfterPossibleDelivery: a.AfterPossibleDelivery,
-	})
+	got := judge(by, batch, a.answer())
 	if problem := reasonProblem(got); problem != "" {
 		t.Error(problem)
 	}
@@ -407,6 +430,12 @@ func (a answerCase) check(t *testing.T, by adapter.Adapter, requests []adapter.R
 	}
 	if !reflect.DeepEqual(words, a.Verdicts) {
 		t.Errorf("answer %d %s:\n got %v\nwant %v", a.Status, a.Body, words, a.Verdicts)
+	}
+}
+
+func (a answerCase) answer() adapter.Answer {
+	return adapter.Answer{
+		Status: a.Status, ContentType: a.ContentType, Body: []byte(a.Body), TooLong: a.TooLong, AfterPossibleDelivery: a.AfterPossibleDelivery,
 	}
 }
 
@@ -521,6 +550,9 @@ func problemOf(o adapter.Outcome, secrets []adapter.Secret) string {
 	}
 	if o.Dropped != "" && !slices.Contains(adapter.DropReasons, o.Dropped) {
 		return fmt.Sprintf("%q is no known drop reason", o.Dropped)
+	}
+	if problem := problemOfAsking(o); problem != "" {
+		return problem
 	}
 	for _, r := range o.Requests {
 		u, err := url.Parse(r.URL)

@@ -292,7 +292,7 @@ function atDestination(call, name) {
 
 function stepLine(call, s) {
   const parts = [
-    s.requests > 1 && `request ${s.request} of ${s.requests}`,
+    (s.requests > 1 || s.more) && `request ${s.request} of ${s.requests}${s.more ? " or more" : ""}`,
     s.attempt > 0 && ['sending', 'retrying', 'dead', 'parked'].includes(s.state) && `attempt ${s.attempt}`,
     s.batch > 1 && `in a batch of ${s.batch}`,
     s.status > 0 && s.state !== 'sending' && `answered ${s.status}`,
