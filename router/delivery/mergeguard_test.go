@@ -282,3 +282,56 @@ func TestMergeRules_ASignUpWaitsForNoSave(t *testing.T) {
 		w.stop()
 	})
 }
+
+// A merge that the run before may have sent comes to wait on disk after the restart, behind an alias that would wait for its end.
+func TestMergeRules_AMergeThatWaitsOnDiskHoldsUpNoOther(t *testing.T) {
+	for restarts := range 2 {
+		synctest.Test(t, func(t *testing.T) { testAMergeOnDisk(t, restarts) })
+	}
+}
+
+// testAMergeOnDisk restarts so often while the call in front still fails.
+func testAMergeOnDisk(t *testing.T, restarts int) {
+	w := newGuardedWorld(t, Options{Window: 8, Retry: RetryOptions{Initial: 100 * time.Millisecond, Max: time.Second}})
+	w.people = nil
+	w.merges.MaxIDs = 30
+	w.run()
+	w.accept(alias("ann", "bob", 1))
+	time.Sleep(time.Minute)
+	w.set(func() {
+		w.answer = func(id string, _ int) httpclient.Response {
+			switch id {
+			case "eve-2":
+				return httpclient.Response{Status: http.StatusServiceUnavailable}
+			case "ann-4":
+				time.Sleep(10 * time.Second)
+				return httpclient.Response{Status: http.StatusBadGateway}
+			}
+			return httpclient.Response{Status: http.StatusOK}
+		}
+	})
+	w.accept(track("eve", 2), alias("eve", "bob", 3), track("bob", 6))
+	for i := range 10 {
+		w.accept(track("well", 10+i))
+		time.Sleep(30 * time.Second)
+	}
+	if parked := w.log.parkedIDs(); len(parked) != 3 {
+		t.Fatalf("parked: %v", parked)
+	}
+	w.accept(alias("dan", "ann", 4), alias("dan", "eve", 5))
+	time.Sleep(12 * time.Second)
+	w.stop()
+	for range restarts {
+		w.restart()
+		time.Sleep(time.Minute)
+		w.stop()
+	}
+	w.set(func() { w.answer = nil })
+	w.restart()
+	time.Sleep(time.Hour)
+	w.expectOutcomes(map[string]int{"delivered": 4, "dropped/already_merged": 1})
+	w.stop()
+	if notes := w.notes(); notes != 0 {
+		t.Errorf("%d notes are left", notes)
+	}
+}

@@ -63,7 +63,7 @@ func (b *queueReader) loadOne(q *blocked.Queue, call *journal.Parked, floor uint
 	q.Put(keyOf(call), call.Entry.ReceivedAt)
 	q.AddBytes(bytesOnDisk(&call.Entry))
 	b.p.quarantine.loaded(q, call)
-	b.p.mergeGuard.underWay.isThere(call.Position)
+	b.p.mergeGuard.underWay.isStored(call.Position)
 	if call.Dead == "" {
 		b.p.parking.onDisk++
 	}

@@ -137,10 +137,19 @@ func (u *underWay) resumes(j *job) bool {
 	}
 	delete(u.unsure, j.pos)
 	m.job, j.merging, j.possiblyDelivered = j, m, true
+	u.add(m)
 	return true
 }
 
-// isThere notes that a call was read, or is on disk.
+// isStored notes that a call waits on disk.
+func (u *underWay) isStored(pos journal.Position) {
+	if m := u.unsure[pos]; m != nil {
+		m.isThere = true
+		u.putAside(m)
+	}
+}
+
+// isThere notes that a call was read.
 func (u *underWay) isThere(pos journal.Position) {
 	if m := u.unsure[pos]; m != nil {
 		m.isThere = true
@@ -152,6 +161,8 @@ func (u *underWay) ended(j *job) {
 	if j.merging != nil {
 		u.remove(j.merging)
 		j.merging = nil
+	} else if m := u.unsure[j.pos]; m != nil {
+		u.putAside(m)
 	}
 }
 
@@ -164,16 +175,23 @@ func (u *underWay) gone(pos journal.Position) {
 }
 
 func (u *underWay) remove(m *merging) {
+	u.putAside(m)
+	if m.isNoted {
+		u.p.merges.memory.Ends(m.ids.At)
+	}
+}
+
+// putAside lets those go on that wait for a merge. One of the run before waits on disk, maybe behind one of them: it is under way
+// again when it has its turn.
+func (u *underWay) putAside(m *merging) {
 	delete(u.all, m)
 	for _, person := range m.people {
 		if u.joining[person] == m {
 			delete(u.joining, person)
 		}
 	}
-	if m.isNoted {
-		u.p.merges.memory.Ends(m.ids.At)
-	}
 	u.p.order.turns = append(u.p.order.turns, m.waiting...)
+	m.waiting = nil
 }
 
 // forgetLost ends the merges of the run before whose calls are lost: the log is read past them, and they never came.
