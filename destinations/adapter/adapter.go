@@ -10,6 +10,8 @@
 // Some vendors need an answer before the next request can be made: find, then write. The request that finds has Asks, and the
 // adapter is a Stepper: its Next makes the following requests of the answers so far.
 //
+// A request may name how it is signed, by Sign. The sender signs each try anew.
+//
 // What a call holds is in `go doc aka/router/segment.Call` and .Header, how an adapter is tested in
 // `go doc aka/destinations/adapter/adaptertest`, and docs/adding-a-vendor.md goes through a whole one with its config and
 // tests. One for a single type of call is this:
@@ -248,6 +250,8 @@ type Request struct {
 	// Asks marks a request whose answer decides what comes next: see Stepper. It goes alone, and is the last of its outcome; of others
 	// the mark says nothing.
 	Asks bool
+	// Sign says how the sender signs the request; nil is not at all.
+	Sign *Sign
 	// Batch tells that Body is one JSON value that may travel with others; nil sends Body as it is.
 	Batch *Batch
 	// Wait is how long the call's next request waits once this one has succeeded: for a vendor that needs time to take it in. The

@@ -23,6 +23,8 @@ type Shown struct {
 	Merges bool `json:"merges,omitempty"`
 	// Asks is true for a request whose answer decides what comes next.
 	Asks bool `json:"asks,omitempty"`
+	// Sign is how each try is signed, and the message's id, such as "standard_webhooks m1".
+	Sign string `json:"sign,omitempty"`
 	// Envelope is what the body goes in, with others of its kind: {"batch":[…]}. It is "" for an array, and for what goes alone.
 	Envelope string `json:"envelope,omitempty"`
 	// Wait is how long the next request waits, such as 3s.
@@ -34,6 +36,9 @@ func Show(r Request) Shown {
 	shown := Shown{Method: r.Method, Header: r.Header, Merges: r.Merges, Asks: r.Asks}
 	if b := r.Batch; b != nil && (b.Before != "" || b.After != "" || b.Separator != "") {
 		shown.Envelope = b.Before + "…" + b.After
+	}
+	if r.Sign != nil {
+		shown.Sign = string(r.Sign.Scheme) + " " + r.Sign.ID
 	}
 	if r.Wait > 0 {
 		shown.Wait = min(r.Wait, MaxWait).String()
@@ -68,6 +73,7 @@ func Show(r Request) Shown {
 func (s Shown) Mask(m *Masker) Shown {
 	s.URL = m.Mask(s.URL)
 	s.Text = m.Mask(s.Text)
+	s.Sign = m.Mask(s.Sign)
 	s.JSON = maskValue(s.JSON, m)
 	query, header, form := map[string]string{}, map[string]string{}, map[string]any{}
 	for name, value := range s.Query {

@@ -209,10 +209,12 @@ func (d *dispatcher) do(x *exchange) {
 		d.results <- x
 		return
 	}
-	x.response = d.sender.Send(exchangeOf(x.requests))
+	sent, signatures := exchangeOf(x.requests, x.started)
+	x.response = d.sender.Send(sent)
 	x.took = time.Since(x.started)
 	if x.response.Err == nil {
 		x.verdicts = d.judge(x.requests, x.answer())
+		hide(x.verdicts, signatures)
 		d.ask(x)
 	}
 	d.results <- x
@@ -261,10 +263,23 @@ func (d *dispatcher) judge(requests []adapter.Request, answer adapter.Answer) []
 	return adapter.Verdicts(len(requests), answer.Verdict())
 }
 
-// exchangeOf puts requests into one exchange.
-func exchangeOf(requests []adapter.Request) httpclient.Exchange {
+// hide masks the signatures of an exchange in what its vendor said.
+func hide(verdicts []adapter.Verdict, signatures []adapter.Secret) {
+	if len(signatures) == 0 {
+		return
+	}
+	masker := adapter.NewMasker(signatures)
+	for i, v := range verdicts {
+		verdicts[i].Detail = masker.Mask(v.Detail)
+	}
+}
+
+// exchangeOf puts requests into one exchange, and signs it where they say how. signatures are what nothing may show.
+func exchangeOf(requests []adapter.Request, now time.Time) (x httpclient.Exchange, signatures []adapter.Secret) {
 	first := requests[0]
-	return httpclient.Exchange{Method: first.Method, URL: first.URL, Header: first.Header, Body: adapter.Body(requests)}
+	x = httpclient.Exchange{Method: first.Method, URL: first.URL, Body: adapter.Body(requests)}
+	x.Header, signatures = adapter.Signed(requests, x.Body, now)
+	return x, signatures
 }
 
 // failed reports whether the exchange says that the destination is not well.

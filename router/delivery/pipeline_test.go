@@ -1181,6 +1181,7 @@ type world struct {
 	latency     time.Duration
 	answer      func(id string, attempt int) httpclient.Response
 	batchAnswer func(ids []string) httpclient.Response
+	whole       func(httpclient.Exchange) httpclient.Response // in place of the other two
 	stubborn    map[string]bool
 	attempts    map[string]int
 	exchanges   []exchanged
@@ -1308,6 +1309,9 @@ func (w *world) Send(x httpclient.Exchange) httpclient.Response {
 	}
 	if batchAnswer != nil {
 		r = batchAnswer(ids)
+	}
+	if w.whole != nil {
+		r = w.whole(x)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -1543,6 +1547,7 @@ type testVendor struct {
 	// asks has each call begin with a search, whose answer "none" drops it, "bad" rejects it, and "more" asks again; any other is
 	// followed by the call's own requests.
 	asks bool
+	sign *adapter.Sign
 
 	mu                sync.Mutex
 	possiblyDelivered []bool
@@ -1593,7 +1598,7 @@ func (v *testVendor) requests(c *segment.Call) adapter.Outcome {
 		if v.steps > 1 && v.wait == 0 {
 			id = fmt.Sprintf("%s/%d", id, i)
 		}
-		requests = append(requests, adapter.Request{Method: "POST", URL: "https://vendor.test/", Body: []byte(`{"id":"` + id + `"}`), Batch: v.batch, Wait: v.wait, Merges: v.marks && c.Type == segment.Identify})
+		requests = append(requests, adapter.Request{Method: "POST", URL: "https://vendor.test/", Body: []byte(`{"id":"` + id + `"}`), Batch: v.batch, Wait: v.wait, Merges: v.marks && c.Type == segment.Identify, Sign: v.sign})
 	}
 	return adapter.Send(requests...)
 }

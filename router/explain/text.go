@@ -116,6 +116,9 @@ func (t *textWriter) request(r adapter.Shown, indent string) {
 	if r.Envelope != "" {
 		t.line("%sin      %s", indent, terminal.Plain(r.Envelope))
 	}
+	if r.Sign != "" {
+		t.line("%ssigned  %s", indent, terminal.Plain(r.Sign))
+	}
 	if r.Asks {
 		t.line("%sand what comes next depends on the answer", indent)
 	}

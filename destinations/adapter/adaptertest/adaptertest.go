@@ -46,6 +46,9 @@
 //	  - { request: GET https://api.acme.example/people, query: { key: jen@email.com }, asks: true, answer: { status: 200, body: '{"id":7}' } }
 //	  - { request: POST https://api.acme.example/people/7, json: { key: 507f191e81 } }
 //
+// `sign: { scheme: standard_webhooks, id: m1 }` in a request is its adapter.Sign. `signed_at:` is the time of a try in seconds since
+// 1970, and `signed:` has those headers of the first request that are wanted then.
+//
 // `ignored:` lists the paths of the call's options that make no sense. Without it there must be none.
 //
 // A vendor's tests are these:
@@ -96,6 +99,9 @@ type goldenCase struct {
 	Merges        *wantMerge     `yaml:"merges"`
 	Ignored       []string       `yaml:"ignored"`
 	IfUsed        *wantCondition `yaml:"if_used"`
+
+	SignedAt int64             `yaml:"signed_at"`
+	Signed   map[string]string `yaml:"signed"`
 }
 
 type wantCondition struct {
@@ -114,9 +120,16 @@ type wantRequest struct {
 	// Envelope and Wait are as in adapter.Shown.
 	Envelope string `yaml:"envelope"`
 	Wait     string `yaml:"wait"`
+	// Sign is how it is signed.
+	Sign *wantSign `yaml:"sign"`
 	// Asks is its mark, and Answer what the vendor says to it: of the requests of Steps only.
 	Asks   bool        `yaml:"asks"`
 	Answer *answerCase `yaml:"answer"`
+}
+
+type wantSign struct {
+	Scheme string `yaml:"scheme"`
+	ID     string `yaml:"id"`
 }
 
 type answerCase struct {
@@ -185,6 +198,9 @@ func runCase(t *testing.T, vendor adapter.Vendor, file string) {
 		if problem := markProblem(a, call, outcome); problem != "" {
 			t.Error(problem)
 		}
+	}
+	if problem := c.signProblem(outcome.Requests); problem != "" {
+		t.Error(problem)
 	}
 	for _, answer := range c.Answers {
 		answer.check(t, a, outcome.Requests)
@@ -390,6 +406,11 @@ func (want wantRequest) compare(t *testing.T, i int, r adapter.Request) {
 	equal("form", shown.Form, want.Form)
 	equal("json", shown.JSON, want.JSON)
 	equal("asks", r.Asks, want.Asks)
+	sign := ""
+	if want.Sign != nil {
+		sign = want.Sign.Scheme + " " + want.Sign.ID
+	}
+	equal("sign", shown.Sign, sign)
 	header := map[string]string{}
 	for name, value := range shown.Header {
 		if name != "Content-Type" {
@@ -570,6 +591,9 @@ func problemOf(o adapter.Outcome, secrets []adapter.Secret) string {
 		}
 		if r.Wait < 0 || r.Wait > adapter.MaxWait {
 			return fmt.Sprintf("a wait of %s is not between 0 and %s", r.Wait, adapter.MaxWait)
+		}
+		if problem := problemOfSign(r); problem != "" {
+			return problem
 		}
 		for name, value := range r.Header {
 			if strings.ContainsAny(name+value, "\r\n\x00") {

@@ -1,0 +1,86 @@
+package adapter
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Sign says how a request is signed. The sender signs each try anew, with the time of that try, so that a receiver that refuses old
+// signatures takes a retry. Neither the keys nor a signature are shown anywhere.
+type Sign struct {
+	Scheme Scheme
+	// ID is the message's id, equal on every try: 1 to 64 of A-Z, a-z, 0-9, _ and -. The id of several requests in one exchange is made
+	// of theirs.
+	ID string
+	// Keys are the receiver's keys, as SignKey reads them. There is one signature for each: two while a key is rotated, the new one first.
+	Keys []Secret
+}
+
+// Scheme is a way to sign a request.
+type Scheme string
+
+// StandardWebhooks is HMAC-SHA256 over id, time and body, in the headers webhook-id, webhook-timestamp and webhook-signature
+// (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md). The body is signed before it is
+// compressed.
+const StandardWebhooks Scheme = "standard_webhooks"
+
+// The headers of a signed request.
+const (
+	signID        = "webhook-id"
+	signTime      = "webhook-timestamp"
+	signSignature = "webhook-signature"
+)
+
+// SignKey reads a key of StandardWebhooks: base64 of 24 to 64 bytes, with whsec_ before it or not.
+func SignKey(key Secret) (bytes []byte, ok bool) {
+	bytes, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(key.Reveal(), "whsec_"))
+	return bytes, err == nil && len(bytes) >= 24 && len(bytes) <= 64
+}
+
+// Signed returns the header of the exchange that carries the requests, and signs it where the first says how. Its signatures are
+// secrets: what is shown of the answer must not hold them.
+func Signed(requests []Request, body []byte, now time.Time) (header map[string]string, signatures []Secret) {
+	first := requests[0]
+	if first.Sign == nil {
+		return first.Header, nil
+	}
+	id, at := exchangeID(requests), strconv.FormatInt(now.Unix(), 10)
+	var all []string
+	for _, key := range first.Sign.Keys {
+		bytes, ok := SignKey(key)
+		if !ok { // New has refused it
+			continue
+		}
+		mac := hmac.New(sha256.New, bytes)
+		mac.Write([]byte(id + "." + at + "."))
+		mac.Write(body)
+		signature := base64.StdEncoding.EncodeToString(mac.Sum(nil))
+		all, signatures = append(all, "v1,"+signature), append(signatures, NewSecret(signature))
+	}
+	header = map[string]string{signID: id, signTime: at, signSignature: strings.Join(all, " ")}
+	maps.Copy(header, first.Header)
+	return header, signatures
+}
+
+// exchangeID returns the id of one request, or one that is made of those of several.
+func exchangeID(requests []Request) string {
+	if len(requests) == 1 {
+		return requests[0].Sign.ID
+	}
+	hash := sha256.New()
+	for i, r := range requests {
+		if i > 0 {
+			hash.Write([]byte("\n"))
+		}
+		if r.Sign != nil {
+			hash.Write([]byte(r.Sign.ID))
+		}
+	}
+	return "b_" + hex.EncodeToString(hash.Sum(nil)[:16])
+}
