@@ -250,6 +250,8 @@ type Request struct {
 	// Asks marks a request whose answer decides what comes next: see Stepper. It goes alone, and is the last of its outcome; of others
 	// the mark says nothing.
 	Asks bool
+	// Rate bounds how often exchanges with such requests begin, beside what the destination's own rate allows; nil is no bound.
+	Rate *Rate
 	// Sign says how the sender signs the request; nil is not at all.
 	Sign *Sign
 	// Batch tells that Body is one JSON value that may travel with others; nil sends Body as it is.
@@ -258,6 +260,15 @@ type Request struct {
 	// calls of the same person wait, too, and nothing is in flight meanwhile. A call that ended in a crash or a restart begins
 	// again with its first request, and waits in full. At most MaxWait; that of the last request says nothing.
 	Wait time.Duration
+}
+
+// Rate is a limit of the vendor's for some requests, such as those to one endpoint. What learns the destination's pace from 429 knows
+// nothing of it.
+type Rate struct {
+	// Key names what is limited. There are few of them, none by what a call holds. All requests of a key say the same.
+	Key string
+	// PerSecond is how many exchanges may begin in a second, evenly: 0.5 is one every two seconds.
+	PerSecond float64
 }
 
 // MaxWait is the longest Request.Wait: longer ones are cut to it.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -27,6 +28,8 @@ type Shown struct {
 	Sign string `json:"sign,omitempty"`
 	// Envelope is what the body goes in, with others of its kind: {"batch":[…]}. It is "" for an array, and for what goes alone.
 	Envelope string `json:"envelope,omitempty"`
+	// Rate is how many such requests may begin, such as "2.5/s merges".
+	Rate string `json:"rate,omitempty"`
 	// Wait is how long the next request waits, such as 3s.
 	Wait string `json:"wait,omitempty"`
 }
@@ -39,6 +42,9 @@ func Show(r Request) Shown {
 	}
 	if r.Sign != nil {
 		shown.Sign = string(r.Sign.Scheme) + " " + r.Sign.ID
+	}
+	if r.Rate != nil {
+		shown.Rate = strconv.FormatFloat(r.Rate.PerSecond, 'g', -1, 64) + "/s " + r.Rate.Key
 	}
 	if r.Wait > 0 {
 		shown.Wait = min(r.Wait, MaxWait).String()

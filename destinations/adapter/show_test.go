@@ -41,6 +41,10 @@ func TestShow(t *testing.T) {
 			Request{Method: http.MethodPost, URL: "https://x.test/u", Body: []byte("hello")},
 			Shown{Method: "POST", URL: "https://x.test/u", Text: "hello"},
 		},
+		"what the router does with it": {
+			Request{Method: http.MethodGet, URL: "https://x.test/u", Asks: true, Rate: &Rate{Key: "merges", PerSecond: 2.5}, Sign: &Sign{Scheme: StandardWebhooks, ID: "m1"}},
+			Shown{Method: "GET", URL: "https://x.test/u", Asks: true, Rate: "2.5/s merges", Sign: "standard_webhooks m1"},
+		},
 	} {
 		if got := Show(c.request); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s:\n got %+v\nwant %+v", name, got, c.want)

@@ -139,12 +139,10 @@ func (d *dispatcher) allowance(now time.Time) (limit int, wake time.Time) {
 	if d.limiter == nil {
 		return d.options.Batch.MaxItems, time.Time{}
 	}
-	tokens := d.limiter.TokensAt(now)
-	if tokens >= 1 {
-		return int(tokens), time.Time{}
+	if wake = nextToken(d.limiter, now); wake.IsZero() {
+		return int(d.limiter.TokensAt(now)), wake
 	}
-	wait := (1 - tokens) / float64(d.limiter.Limit())
-	return 0, now.Add(time.Duration(wait*float64(time.Second)) + time.Millisecond)
+	return 0, wake
 }
 
 func (d *dispatcher) newExchange() *exchange {

@@ -1548,6 +1548,8 @@ type testVendor struct {
 	// followed by the call's own requests.
 	asks bool
 	sign *adapter.Sign
+	// rateOf is the rate of a call's requests; nil is none.
+	rateOf func(*segment.Call) *adapter.Rate
 
 	mu                sync.Mutex
 	possiblyDelivered []bool
@@ -1599,6 +1601,11 @@ func (v *testVendor) requests(c *segment.Call) adapter.Outcome {
 			id = fmt.Sprintf("%s/%d", id, i)
 		}
 		requests = append(requests, adapter.Request{Method: "POST", URL: "https://vendor.test/", Body: []byte(`{"id":"` + id + `"}`), Batch: v.batch, Wait: v.wait, Merges: v.marks && c.Type == segment.Identify, Sign: v.sign})
+	}
+	if v.rateOf != nil {
+		for i := range requests {
+			requests[i].Rate = v.rateOf(c)
+		}
 	}
 	return adapter.Send(requests...)
 }

@@ -4,30 +4,34 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"aka/destinations/adapter"
 )
 
-// queue holds the jobs that may go now. Those whose request may share a batch wait in a lane for each batch key, the
-// others in the lane that has none.
+// queue holds the jobs that may go now. Those whose request may share a batch wait in a lane for each batch key, those with a rate of
+// their own in one for each rate, the others in the lane that has none.
 type queue struct {
 	options BatchOptions
 	lanes   []*lane
 	byKey   map[string]*lane
+	rates   map[string]*rate.Limiter
 }
 
 type lane struct {
 	batch *adapter.Batch // nil for jobs that go alone
+	rate  *rate.Limiter  // of its exchanges; nil is no limit. Lanes of one rate share it.
 	jobs  []*job
 	bytes int
 }
 
 func newQueue(options BatchOptions) *queue {
-	return &queue{options: options, byKey: map[string]*lane{}}
+	return &queue{options: options, byKey: map[string]*lane{}, rates: map[string]*rate.Limiter{}}
 }
 
 func (q *queue) push(j *job, now time.Time) {
 	j.queued = now
-	l := q.lane(j.request().Batch)
+	l := q.lane(j.request())
 	l.jobs = append(l.jobs, j)
 	l.bytes += len(j.request().Body)
 }
@@ -35,7 +39,7 @@ func (q *queue) push(j *job, now time.Time) {
 // pushInOrder puts a job at its place in the log, among those that wait.
 func (q *queue) pushInOrder(j *job) {
 	j.queued = j.entry.ReceivedAt
-	l := q.lane(j.request().Batch)
+	l := q.lane(j.request())
 	at, _ := slices.BinarySearchFunc(l.jobs, j, func(a, b *job) int { return compareJobs(a, b) })
 	l.jobs = slices.Insert(l.jobs, at, j)
 	l.bytes += len(j.request().Body)
@@ -72,7 +76,7 @@ func (q *queue) putFirst(may func(*job) bool) bool {
 // pushFront puts jobs back before all others, in their order.
 func (q *queue) pushFront(jobs []*job) {
 	for i := len(jobs) - 1; i >= 0; i-- {
-		l := q.lane(jobs[i].request().Batch)
+		l := q.lane(jobs[i].request())
 		l.jobs = slices.Insert(l.jobs, 0, jobs[i])
 		l.bytes += len(jobs[i].request().Body)
 	}
@@ -82,18 +86,44 @@ func (q *queue) empty() bool {
 	return !slices.ContainsFunc(q.lanes, func(l *lane) bool { return len(l.jobs) > 0 })
 }
 
-func (q *queue) lane(batch *adapter.Batch) *lane {
+func (q *queue) lane(r *adapter.Request) *lane {
 	key := ""
-	if batch != nil {
-		key = "batch " + batch.Key
+	if r.Batch != nil {
+		key = "batch " + r.Batch.Key
+	}
+	if r.Rate != nil {
+		key += "\nrate " + r.Rate.Key
 	}
 	l := q.byKey[key]
 	if l == nil {
-		l = &lane{batch: batch}
+		l = &lane{batch: r.Batch, rate: q.rateOf(r.Rate)}
 		q.byKey[key] = l
 		q.lanes = append(q.lanes, l)
 	}
 	return l
+}
+
+// rateOf returns the limiter of a rate. The first request of its key says how many may begin.
+func (q *queue) rateOf(r *adapter.Rate) *rate.Limiter {
+	if r == nil || r.PerSecond <= 0 {
+		return nil
+	}
+	l := q.rates[r.Key]
+	if l == nil {
+		l = rate.NewLimiter(rate.Limit(r.PerSecond), 1)
+		q.rates[r.Key] = l
+	}
+	return l
+}
+
+// nextToken returns when a limiter allows one more: zero is now.
+func nextToken(l *rate.Limiter, now time.Time) time.Time {
+	tokens := l.TokensAt(now)
+	if tokens >= 1 {
+		return time.Time{}
+	}
+	wait := (1 - tokens) / float64(l.Limit())
+	return now.Add(time.Duration(wait*float64(time.Second)) + time.Millisecond)
 }
 
 // pick takes the jobs of the next exchange out of the queue and appends them to into: at most limit of them, none when none
@@ -105,10 +135,14 @@ func (q *queue) pick(into []*job, now time.Time, idle bool, limit int) (jobs []*
 		if len(l.jobs) == 0 {
 			continue
 		}
-		if due := l.due(q.options); !idle && due.After(now) {
-			if wake.IsZero() || due.Before(wake) {
-				wake = due
+		if l.rate != nil {
+			if at := nextToken(l.rate, now); !at.IsZero() {
+				wake = earlier(wake, at)
+				continue
 			}
+		}
+		if due := l.due(q.options); !idle && due.After(now) {
+			wake = earlier(wake, due)
 			continue
 		}
 		if next == nil || l.jobs[0].queued.Before(next.jobs[0].queued) {
@@ -117,6 +151,9 @@ func (q *queue) pick(into []*job, now time.Time, idle bool, limit int) (jobs []*
 	}
 	if next == nil {
 		return into, wake
+	}
+	if next.rate != nil {
+		next.rate.AllowN(now, 1)
 	}
 	return next.take(into, q.options, limit), time.Time{}
 }
@@ -175,7 +212,7 @@ func (q *queue) remove(j *job) bool {
 	if j.step == len(j.outcome.Requests) {
 		return false // it is delivered, and waits for the disk
 	}
-	l := q.lane(j.request().Batch)
+	l := q.lane(j.request())
 	i := slices.Index(l.jobs, j)
 	if i < 0 {
 		return false

@@ -35,7 +35,7 @@ func (r *results) conclude(x *exchange, now time.Time) {
 		r.p.metrics.exchange(x.response, x.foreign(), x.took)
 		r.p.telemetry.exchanged(x, now)
 	}
-	x.retryAfter = retryAfter(x.response.RetryAfter, now)
+	x.retryAfter = x.asksToWait(now)
 	blamed := r.learn(x, now)
 	back := verdictsBack{}
 	for i, j := range x.jobs {

@@ -18,6 +18,16 @@ func (o RetryOptions) backoff(failed int) time.Duration {
 	return rand.N(breaker.Doubled(o.Initial, o.Max, failed-1) + 1)
 }
 
+// asksToWait returns how long the vendor asks to wait: by Retry-After, or of a 429 without one by when its quota is reset, where none of
+// it is left.
+func (x *exchange) asksToWait(now time.Time) time.Duration {
+	limit := x.response.RateLimit
+	if x.response.RetryAfter != "" || x.response.Status != http.StatusTooManyRequests || limit.Known && limit.Remaining > 0 {
+		return retryAfter(x.response.RetryAfter, now)
+	}
+	return untilReset(limit.Reset, now)
+}
+
 // retryAfter reads a Retry-After header: seconds or a date, capped. It returns 0 for anything else, and for what is past.
 func retryAfter(header string, now time.Time) time.Duration {
 	if header == "" {

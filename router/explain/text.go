@@ -119,6 +119,9 @@ func (t *textWriter) request(r adapter.Shown, indent string) {
 	if r.Sign != "" {
 		t.line("%ssigned  %s", indent, terminal.Plain(r.Sign))
 	}
+	if r.Rate != "" {
+		t.line("%srate    %s", indent, terminal.Plain(r.Rate))
+	}
 	if r.Asks {
 		t.line("%sand what comes next depends on the answer", indent)
 	}

@@ -25,6 +25,11 @@ func (h *rateLimitHeaders) read(name, value []byte) {
 
 // numbers returns what the headers say. What is no number says nothing.
 func (h *rateLimitHeaders) numbers() (r RateLimit) {
+	if len(h.reset) > 0 {
+		if reset, err := strconv.ParseUint(string(h.reset), 10, 40); err == nil {
+			r.Reset = int(reset)
+		}
+	}
 	if len(h.limit) == 0 || len(h.remaining) == 0 {
 		return r // as of most vendors, and an error would take memory
 	}
@@ -33,8 +38,7 @@ func (h *rateLimitHeaders) numbers() (r RateLimit) {
 	if err != nil || also != nil {
 		return r
 	}
-	reset, _ := strconv.ParseUint(string(h.reset), 10, 40)
-	return RateLimit{Known: true, Limit: int(limit), Remaining: int(remaining), Reset: int(reset)}
+	return RateLimit{Known: true, Limit: int(limit), Remaining: int(remaining), Reset: r.Reset}
 }
 
 func rateLimitOf(head http.Header) RateLimit {

@@ -14,3 +14,20 @@ func TestNoRateLimitTakesNoMemory(t *testing.T) {
 		}
 	}
 }
+
+func TestTheResetOfARateLimitMayStandAlone(t *testing.T) {
+	for name, c := range map[string]struct {
+		headers rateLimitHeaders
+		want    RateLimit
+	}{
+		"alone":          {rateLimitHeaders{reset: []byte("30")}, RateLimit{Reset: 30}},
+		"since 1970":     {rateLimitHeaders{reset: []byte("1767323045")}, RateLimit{Reset: 1767323045}},
+		"milliseconds":   {rateLimitHeaders{reset: []byte("1767323045000")}, RateLimit{}},
+		"no number":      {rateLimitHeaders{reset: []byte("soon")}, RateLimit{}},
+		"with the other": {rateLimitHeaders{[]byte("10"), []byte("0"), []byte("30")}, RateLimit{Known: true, Limit: 10, Reset: 30}},
+	} {
+		if got := c.headers.numbers(); got != c.want {
+			t.Errorf("%s: got %+v, want %+v", name, got, c.want)
+		}
+	}
+}

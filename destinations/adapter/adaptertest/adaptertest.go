@@ -117,8 +117,9 @@ type wantRequest struct {
 	JSON    any               `yaml:"json"`
 	Batch   string            `yaml:"batch"`
 	Merges  bool              `yaml:"merges"`
-	// Envelope and Wait are as in adapter.Shown.
+	// Envelope, Rate and Wait are as in adapter.Shown.
 	Envelope string `yaml:"envelope"`
+	Rate     string `yaml:"rate"`
 	Wait     string `yaml:"wait"`
 	// Sign is how it is signed.
 	Sign *wantSign `yaml:"sign"`
@@ -405,6 +406,7 @@ func (want wantRequest) compare(t *testing.T, i int, r adapter.Request) {
 	equal("query", shown.Query, want.Query)
 	equal("form", shown.Form, want.Form)
 	equal("json", shown.JSON, want.JSON)
+	equal("rate", shown.Rate, want.Rate)
 	equal("asks", r.Asks, want.Asks)
 	sign := ""
 	if want.Sign != nil {
@@ -591,6 +593,9 @@ func problemOf(o adapter.Outcome, secrets []adapter.Secret) string {
 		}
 		if r.Wait < 0 || r.Wait > adapter.MaxWait {
 			return fmt.Sprintf("a wait of %s is not between 0 and %s", r.Wait, adapter.MaxWait)
+		}
+		if r.Rate != nil && (r.Rate.Key == "" || r.Rate.PerSecond <= 0) {
+			return fmt.Sprintf("a rate needs a key, and more than 0 a second: %+v", *r.Rate)
 		}
 		if problem := problemOfSign(r); problem != "" {
 			return problem
