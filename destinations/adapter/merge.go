@@ -65,6 +65,9 @@ const (
 	// MergeAbsorbs makes From's person a part of To's, and leaves none under From, as MergeRenames does. To may be in use, so that no
 	// such merge is refused but one that finds no person under From.
 	MergeAbsorbs
+	// MergeGivesUnkept is MergeJoins that gives From away only where no merge was made with it: it is refused where From, or an id of the
+	// same person, was a From or a To before. A repetition changes nothing.
+	MergeGivesUnkept
 )
 
 // IsUse reports whether the rule merges nothing, and has no From.

@@ -148,7 +148,7 @@ var explanations = map[Reason]string{
 	UsersCannotBeMerged: "the vendor has a person under each of the alias's ids, and does not merge two: do so by hand, where it can be done",
 
 	AlreadyMerged: "the same merge was delivered here before, and again it would change nothing",
-	AliasTaken:    "the id was given to somebody else by an alias or identify before, and this vendor gives it once only: send an id that is new",
+	AliasTaken:    "the id has a part in an alias or identify that was delivered before, and this vendor gives an id once only: send an id that is new",
 	WouldCycle:    "the new id leads back to the previous one by an alias that was delivered before, and is in use: send an id that is new",
 	ClusterFull:   "the two ids and those merged with them are more than this vendor makes one person of: see what merges so many",
 

@@ -31,7 +31,15 @@ func (m *Memory) Refuses(a *adapter.Merge) adapter.Reason {
 		return ""
 	}
 	same := m.isSame(from, to)
-	given := a.Rule == adapter.MergeGivesFrom && from.has(givenFrom) || a.Rule == adapter.MergeGivesTo && to.has(givenTo)
+	given := false
+	switch a.Rule {
+	case adapter.MergeGivesFrom:
+		given = from.has(givenFrom)
+	case adapter.MergeGivesTo:
+		given = to.has(givenTo)
+	case adapter.MergeGivesUnkept:
+		given = from.has(hasParent | isPerson)
+	}
 	switch {
 	case given && !same:
 		return adapter.AliasTaken

@@ -50,7 +50,7 @@ func (n *naive) see(id string, at time.Time, source string) {
 
 func (n *naive) refuses(m adapter.Merge) adapter.Reason {
 	a, b := n.person(m.From), n.person(m.To)
-	given := m.Rule == adapter.MergeGivesFrom && n.given["from "+m.From] || m.Rule == adapter.MergeGivesTo && n.given["to "+m.To]
+	given := m.Rule == adapter.MergeGivesFrom && n.given["from "+m.From] || m.Rule == adapter.MergeGivesTo && n.given["to "+m.To] || m.Rule == adapter.MergeGivesUnkept && len(a.ids) > 1
 	switch {
 	case m.Rule == adapter.MergeNames && a == b && n.given["name "+m.To]:
 		return adapter.AlreadyMerged
@@ -107,7 +107,7 @@ func (n *naive) identified(id string, at time.Time, source string) {
 
 // A memory says what the plain model says, through restarts and saves that fail, however small the cache.
 func TestAMemoryIsAsAPlainModelThroughRestartsAndFailedSaves(t *testing.T) {
-	rules := []adapter.MergeRule{adapter.MergeJoins, adapter.MergeGivesFrom, adapter.MergeGivesTo, adapter.MergeNames}
+	rules := []adapter.MergeRule{adapter.MergeJoins, adapter.MergeGivesFrom, adapter.MergeGivesTo, adapter.MergeNames, adapter.MergeGivesUnkept}
 	for seed := range uint64(40) {
 		synctest.Test(t, func(t *testing.T) {
 			dice := rand.New(rand.NewPCG(seed, 7))

@@ -157,7 +157,7 @@ var mergeRules = map[string]adapter.MergeRule{
 	"": 0, "joins": adapter.MergeJoins, "gives_from": adapter.MergeGivesFrom, "gives_to": adapter.MergeGivesTo,
 	"links": adapter.MergeLinks,
 	"names": adapter.MergeNames, "renames": adapter.MergeRenames, "uses": adapter.MergeUses,
-	"uses_device": adapter.MergeUsesDevice, "absorbs": adapter.MergeAbsorbs,
+	"uses_device": adapter.MergeUsesDevice, "absorbs": adapter.MergeAbsorbs, "gives_unkept": adapter.MergeGivesUnkept,
 }
 
 // Run runs every *.yaml file of the folder as a case against the vendor.
