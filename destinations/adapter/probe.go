@@ -1,6 +1,9 @@
 package adapter
 
-import "net/http"
+import (
+	"net/http"
+	"slices"
+)
 
 // Prober is implemented by an adapter that can ask its vendor about the credentials. One that is not cannot be probed.
 type Prober interface {
@@ -23,6 +26,10 @@ type Probe struct {
 	Advice string
 	// Unknown is a sentence on what the vendor's answer leaves open. May be empty.
 	Unknown string
+	// Read reads what the statuses do not say out of the answers: a 400 that is about the key, the account's region. It returns a
+	// sentence in place of Unknown, "" for none, and "" in place of a finding for what the statuses say. It does no I/O. May be nil. It
+	// is asked only where both were answered, by nothing that is a web page; control is zero without a Control.
+	Read func(own, control Answer) (Finding, string)
 }
 
 // MadeUp is the credential of a Control.
@@ -63,6 +70,27 @@ func (p Probe) Judge(own, control int) Finding {
 		return Accepted
 	}
 	return Reachable
+}
+
+// ReadAnswers is Judge, but for what Read says, and returns the sentence that takes the place of Unknown. A panic of Read says nothing.
+func (p Probe) ReadAnswers(own, control Answer) (finding Finding, unknown string) {
+	finding, unknown = p.Judge(own.Status, control.Status), p.Unknown
+	if p.Read == nil || own.Status == 0 || own.IsPage() || p.Control != nil && (control.Status == 0 || control.IsPage()) {
+		return finding, unknown
+	}
+	defer func() {
+		if recover() != nil {
+			finding, unknown = p.Judge(own.Status, control.Status), p.Unknown
+		}
+	}()
+	read, sentence := p.Read(own, control)
+	if slices.Contains(Findings, read) {
+		finding = read
+	}
+	if sentence != "" {
+		unknown = sentence
+	}
+	return finding, unknown
 }
 
 // Reach returns a probe that finds out only whether the vendor can be reached. The URL is one that it answers as it answers calls,

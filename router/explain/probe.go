@@ -76,10 +76,13 @@ func probe(d *config.Destination) Probed {
 	found.Milliseconds = time.Since(began).Milliseconds()
 	found.Request = d.Masker.Mask(asked.Request.Method + " " + asked.Request.URL)
 	found.Status = answer.Status
+	var control httpclient.Response
 	if asked.Control != nil && answer.Err == nil {
-		found.ControlStatus = ask(sender, *asked.Control).Status
+		control = ask(sender, *asked.Control)
+		found.ControlStatus = control.Status
 	}
-	found.Finding = asked.Judge(found.Status, found.ControlStatus)
+	found.Finding, asked.Unknown = asked.ReadAnswers(answerOf(answer), answerOf(control))
+	asked.Unknown = cut(d.Masker.Mask(asked.Unknown))
 	if isForeign(d, asked.Request, answer, found.Finding) {
 		found.Finding = adapter.SomebodyElse
 	}
@@ -96,13 +99,21 @@ func isForeign(d *config.Destination, request adapter.Request, r httpclient.Resp
 	if r.Err != nil {
 		return false
 	}
-	answer := adapter.Answer{Status: r.Status, ContentType: r.ContentType, Body: r.Body, TooLong: r.TooLong}
+	answer := answerOf(r)
 	for _, verdict := range d.Judge([]adapter.Request{request}, answer) {
 		if verdict.Note == string(adapter.NotTheVendor) {
 			return true
 		}
 	}
 	return finding == adapter.Reachable && answer.IsPage()
+}
+
+// answerOf is what an adapter gets of a response: at most the start of its body.
+func answerOf(r httpclient.Response) adapter.Answer {
+	if r.Err != nil {
+		return adapter.Answer{}
+	}
+	return adapter.Answer{Status: r.Status, ContentType: r.ContentType, Body: r.Body, TooLong: r.TooLong}
 }
 
 func ask(sender *httpclient.Sender, r adapter.Request) httpclient.Response {
@@ -114,7 +125,10 @@ func said(answer httpclient.Response, masker *adapter.Masker) string {
 	if answer.Err != nil {
 		return masker.Mask(answer.Err.Error())
 	}
-	text := masker.Mask(strings.Join(strings.Fields(strings.ToValidUTF8(string(answer.Body), "?")), " "))
+	return cut(masker.Mask(strings.Join(strings.Fields(strings.ToValidUTF8(string(answer.Body), "?")), " ")))
+}
+
+func cut(text string) string {
 	for len(text) > maxSaid {
 		_, size := utf8.DecodeLastRuneInString(text)
 		text = text[:len(text)-size]

@@ -2,6 +2,8 @@ package explain
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -112,6 +114,48 @@ func TestWhatAVendorSaidIsMaskedBeforeItIsCut(t *testing.T) {
 			t.Fatalf("after %d bytes: %q", before, got)
 		}
 	}
+}
+
+// The whole way: what the vendor answers reaches the adapter, and what that says of it is masked and cut.
+func TestAProbeReadsTheBodyOfTheAnswer(t *testing.T) {
+	const secret = "s3cret-token-of-some-length"
+	vendor := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = fmt.Fprintf(w, `{"error":"key %s is of no account","pad":"%s"}`, r.Header.Get("Authorization"), strings.Repeat("x", 100_000))
+	}))
+	defer vendor.Close()
+	loaded := load(t, `
+sources: { website: { write_key: dev } }
+destinations: { vero: { settings: { auth_token: token-2, endpoint: "http://localhost:1" } } }
+delivery: { allow_private: true }
+`, config.LoadOptions{})
+	d := loaded.Destinations["vero"]
+	reads := &reading{request: adapter.Request{Method: "GET", URL: vendor.URL, Header: map[string]string{"Authorization": secret}}}
+	d.Adapter, d.Masker = reads, adapter.NewMasker([]adapter.Secret{adapter.NewSecret(secret)})
+	found := probe(d)
+	if found.Finding != adapter.NotAccepted || found.Status != 400 || strings.Contains(found.Meaning+found.Said, secret) {
+		t.Errorf("%+v", found)
+	}
+	if n := len(reads.own.Body); n == 0 || n > 64<<10 || !reads.own.TooLong {
+		t.Errorf("the adapter got %d bytes, the end of it: %t", n, !reads.own.TooLong)
+	}
+}
+
+// reading is an adapter that finds in the body that the key is refused.
+type reading struct {
+	mute
+	request adapter.Request
+	own     adapter.Answer
+}
+
+func (r *reading) Probe() adapter.Probe {
+	return adapter.Probe{Request: r.request, Keys: []string{"key"}, Read: func(own, _ adapter.Answer) (adapter.Finding, string) {
+		r.own = own
+		if strings.Contains(string(own.Body), "is of no account") {
+			return adapter.NotAccepted, "said " + string(own.Body)
+		}
+		return "", ""
+	}}
 }
 
 type mute struct{ adapter.Common }

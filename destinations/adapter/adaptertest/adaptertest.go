@@ -209,6 +209,9 @@ func runCase(t *testing.T, vendor adapter.Vendor, file string) {
 	if problem := takesPages(a, outcome.Requests); problem != "" {
 		t.Error(problem)
 	}
+	if problem := probeProblem(a); problem != "" {
+		t.Error(problem)
+	}
 }
 
 // translate asks the adapter twice, and checks what must hold whatever the call.

@@ -87,3 +87,21 @@ func TestADropHasAKnownReason(t *testing.T) {
 		}
 	}
 }
+
+// prober finds the same in every answer.
+type prober struct {
+	signer
+	found adapter.Finding
+}
+
+func (p *prober) Probe() adapter.Probe {
+	return adapter.Probe{Read: func(adapter.Answer, adapter.Answer) (adapter.Finding, string) { return p.found, "" }}
+}
+
+func TestAProbeReadsAFinding(t *testing.T) {
+	for finding, ok := range map[adapter.Finding]bool{adapter.NotAccepted: true, "": true, "whim": false} {
+		if problem := probeProblem(&prober{found: finding}); (problem == "") != ok {
+			t.Errorf("%q: %q", finding, problem)
+		}
+	}
+}
