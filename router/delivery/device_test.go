@@ -120,7 +120,7 @@ func TestDevice_ParkedCallsKeepTheirRank(t *testing.T) {
 // The order is that of the log, before filters: a call that is not for a destination links others there all the same.
 func TestDevice_WhatIsFilteredCountsInTheOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, Options{Order: adapter.OrderStrict})
+		w := newWorld(t, Options{Order: adapter.OrderStrict, Concurrency: Fixed(1)})
 		w.run()
 		w.accept(fromDevice(identify("jen", 3), 0))
 		time.Sleep(20 * time.Millisecond)
