@@ -28,6 +28,9 @@ import (
 // demoTimeout bounds the story, from its first call to the end of the last.
 const demoTimeout = 30 * time.Second
 
+// demoFindableAfter is less than the merge_wait of demoConfig, as with the defaults of both.
+const demoFindableAfter = 50 * time.Millisecond
+
 func newDemo() *cobra.Command {
 	var keep bool
 	command := &cobra.Command{
@@ -90,6 +93,7 @@ func startDemo(ctx context.Context, folder string) (*demoRun, error) {
 	if err != nil {
 		return nil, err
 	}
+	vendors.findableAfter = demoFindableAfter
 	s := &demoRun{vendors: vendors, logObserver: newLogObserver()}
 	if err := s.open(ctx, folder); err != nil {
 		return nil, errors.Join(err, vendors.Close())

@@ -9,6 +9,7 @@ import (
 const demoConfig = `listen: 127.0.0.1:0
 sources: { demo: { write_key: demo } }
 destinations:
+  customerio: { settings: { site_id: simulated, api_key: simulated, merge_wait: 100ms } }
   kissmetrics: { settings: { api_key: simulated } }
   mixpanel-original: { type: mixpanel, settings: { token: simulated, id_merge: original } }
   mixpanel-simplified: { type: mixpanel, settings: { token: simulated, id_merge: simplified } }

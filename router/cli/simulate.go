@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 	"gopkg.in/yaml.v3"
@@ -20,6 +21,8 @@ const simulatedSecret = "simulated"
 type simulation struct {
 	*simulator.Simulator
 	opened map[simulated]string // their endpoints
+	// findableAfter is how long Customer.io does not find a person that was just made; 0 is the simulator's default.
+	findableAfter time.Duration
 }
 
 // simulated is what an account was opened for.
@@ -27,7 +30,7 @@ type simulated struct{ destination, vendorType, idMerge, flavor string }
 
 func startSimulation(address string) (simulation, error) {
 	started, err := simulator.Start(address)
-	return simulation{started, map[simulated]string{}}, err
+	return simulation{Simulator: started, opened: map[simulated]string{}}, err
 }
 
 // endpoint returns the endpoint of an account of the destination's name, which it opens where it is new. One that is of another
@@ -48,7 +51,9 @@ func (s simulation) endpoint(name, vendorType string, settings *yaml.Node) (stri
 	for n := 2; s.Account(account) != nil; n++ {
 		account = fmt.Sprintf("%s-%d", name, n)
 	}
-	opened, err := s.Add(account, vendorType, simulator.Options{IDMerge: mode.IDMerge, Segment: simulator.Segment{Flavor: mode.Flavor}})
+	opened, err := s.Add(account, vendorType, simulator.Options{
+		IDMerge: mode.IDMerge, Segment: simulator.Segment{Flavor: mode.Flavor}, CustomerIO: simulator.CustomerIO{FindableAfter: s.findableAfter},
+	})
 	if err == nil {
 		s.opened[wanted] = opened
 	}
