@@ -129,6 +129,8 @@ func (g *mergeGuard) drop(j *job, f mergerules.Finding, now time.Time) {
 
 // isNotBlocked reports whether a merge that was tried, or that the run before may have sent, is to be sent again: an operator can
 // still stop it by its ids. The other rules have let it pass. What they know of its people may be more now, and the vendor may have it.
+// Of a call that is no alias they may have left out the merge, and the call was tried without: it was read back with the merge, and
+// they leave it out again.
 func (g *mergeGuard) isNotBlocked(j *job, now time.Time) bool {
 	f, fires := g.judge(j)
 	switch {
@@ -136,7 +138,7 @@ func (g *mergeGuard) isNotBlocked(j *job, now time.Time) bool {
 	case f.Rule == mergerules.BlockedIDs && j.entry.Type == segment.Alias:
 		g.drop(j, f, now)
 		return false
-	case f.Rule == mergerules.BlockedIDs:
+	case f.Rule == mergerules.BlockedIDs, j.entry.Type != segment.Alias && !g.underWay.isBegun(j):
 		return g.leaveOut(j, f, now)
 	case f.Verdict == mergerules.Observe:
 		j.names.observed = string(f.Rule)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -333,5 +334,56 @@ func testAMergeOnDisk(t *testing.T, restarts int) {
 	w.stop()
 	if notes := w.notes(); notes != 0 {
 		t.Errorf("%d notes are left", notes)
+	}
+}
+
+// A call whose merge is left out fails, waits on disk, and is read back: the merge stays left out.
+func TestMergeRules_AMergeThatWasLeftOutStaysSoOnDisk(t *testing.T) {
+	for _, asks := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) { testAMergeLeftOutOnDisk(t, asks) })
+	}
+}
+
+func testAMergeLeftOutOnDisk(t *testing.T, asks bool) {
+	w := newWorld(t, Options{Window: 8, Retry: RetryOptions{Initial: 100 * time.Millisecond, Max: time.Second}})
+	if w.vendor.asks = asks; !asks {
+		w.vendor.steps = 2
+	}
+	w.vendor.rule, w.vendor.marks, w.destination.RememberMerges = adapter.MergeJoins, true, true
+	w.merges = mergerules.DefaultOptions
+	first, second := identify("jane", 1), identify("joe", 2)
+	first.AnonymousID, second.AnonymousID = "phone", "phone"
+	w.accept(first)
+	w.run()
+	time.Sleep(time.Minute)
+	w.set(func() {
+		w.answer = func(id string, _ int) httpclient.Response {
+			if strings.HasPrefix(id, "joe-2") {
+				return httpclient.Response{Status: http.StatusInternalServerError}
+			}
+			return httpclient.Response{Status: http.StatusOK}
+		}
+	})
+	w.accept(second, track("joe", 3), track("joe", 4), track("joe", 5))
+	for i := range 10 {
+		w.accept(track("well", 10+i))
+		time.Sleep(30 * time.Second)
+	}
+	if parked := w.log.parkedIDs(); len(parked) < 3 {
+		t.Fatalf("parked: %v", parked)
+	}
+	w.stop()
+	w.set(func() { w.answer = nil })
+	w.restart()
+	time.Sleep(10 * time.Minute)
+	w.stop()
+	for _, e := range w.sent() {
+		if strings.HasPrefix(e.id, "joe-2") && !e.finds && !strings.HasSuffix(e.id, "/0") {
+			t.Errorf("asks %t: the merge went out: %s", asks, e.id)
+		}
+	}
+	ended := w.ended()
+	if asks && ended["dropped/merge_device_of_another_user"] != 1 || !asks && ended["delivered"] != 15 {
+		t.Errorf("asks %t: %v", asks, ended)
 	}
 }

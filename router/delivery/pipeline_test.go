@@ -1039,6 +1039,9 @@ func randomStory(t *testing.T, seed uint64) *operatedWorld {
 	if random.IntN(3) == 0 {
 		w.vendor.asks = true
 	}
+	if random.IntN(4) == 0 {
+		w.vendor.rateOf = func(*segment.Call) *adapter.Rate { return &adapter.Rate{Key: "all", PerSecond: 20} }
+	}
 	w.latency = time.Duration(random.IntN(200)) * time.Millisecond
 	w.random = rand.New(rand.NewPCG(seed, 3)) // the vendor has its own
 	w.stubborn = map[string]bool{}
@@ -1545,7 +1548,7 @@ type testVendor struct {
 	drop        string
 	// ifUsed sends an alias only where its previousId is used.
 	ifUsed bool
-	// marks has the requests of an identify marked as those that merge.
+	// marks has the last request of an identify marked as the one that merges.
 	marks bool
 	// asks has each call begin with a search, whose answer "none" drops it, "bad" rejects it, and "more" asks again; any other is
 	// followed by the call's own requests.
@@ -1603,7 +1606,7 @@ func (v *testVendor) requests(c *segment.Call) adapter.Outcome {
 		if v.steps > 1 && v.wait == 0 {
 			id = fmt.Sprintf("%s/%d", id, i)
 		}
-		requests = append(requests, adapter.Request{Method: "POST", URL: "https://vendor.test/", Body: []byte(`{"id":"` + id + `"}`), Batch: v.batch, Wait: v.wait, Merges: v.marks && c.Type == segment.Identify, Sign: v.sign})
+		requests = append(requests, adapter.Request{Method: "POST", URL: "https://vendor.test/", Body: []byte(`{"id":"` + id + `"}`), Batch: v.batch, Wait: v.wait, Merges: v.marks && c.Type == segment.Identify && i == v.steps-1, Sign: v.sign})
 	}
 	if v.rateOf != nil {
 		for i := range requests {

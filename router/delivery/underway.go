@@ -149,6 +149,9 @@ func (u *underWay) isStored(pos journal.Position) {
 	}
 }
 
+// isBegun reports whether a call's merge is noted as under way: the rules have let it pass.
+func (u *underWay) isBegun(j *job) bool { return j.merging != nil || u.unsure[j.pos] != nil }
+
 // isThere notes that a call was read.
 func (u *underWay) isThere(pos journal.Position) {
 	if m := u.unsure[pos]; m != nil {
