@@ -11,8 +11,7 @@ sources: { demo: { write_key: demo } }
 destinations:
   customerio: { settings: { site_id: simulated, api_key: simulated, merge_wait: 100ms } }
   kissmetrics: { settings: { api_key: simulated } }
-  mixpanel-original: { type: mixpanel, settings: { token: simulated, id_merge: original } }
-  mixpanel-simplified: { type: mixpanel, settings: { token: simulated, id_merge: simplified } }
+  mixpanel: { settings: { token: simulated, id_merge: original } }
   vero: { settings: { auth_token: simulated } }
 delivery: { retry: { max_attempts: 5 } }
 journal: { dir: "${DEMO_DIR}" }

@@ -10,8 +10,8 @@ import (
 
 // The widths of the demo's tables; together they fit into 120 columns.
 const (
-	callWidth = 30
-	cellWidth = 15
+	callWidth = 32
+	cellWidth = 20
 	nameWidth = 20
 	gap       = "  "
 	indent    = "  " // of a line that goes on
@@ -149,7 +149,7 @@ func writeRow(out *strings.Builder, widths []int, cells []string) {
 	}
 }
 
-// wrap breaks lines that are too wide after a space or an underscore, or else a dash, where there is one.
+// wrap breaks lines that are too wide after a space or an underscore, where there is one.
 func wrap(text string, width int) []string {
 	var lines []string
 	for line := range strings.SplitSeq(text, "\n") {
@@ -165,11 +165,9 @@ func wrap(text string, width int) []string {
 }
 
 func breakIn(line []rune) int {
-	for _, ends := range []string{" _", "-"} { // an id is broken only where there is no other place
-		for at := len(line); at > len(indent); at-- {
-			if strings.ContainsRune(ends, line[at-1]) {
-				return at
-			}
+	for at := len(line); at > len(indent); at-- {
+		if line[at-1] == ' ' || line[at-1] == '_' {
+			return at
 		}
 	}
 	return len(line)
