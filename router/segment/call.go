@@ -120,6 +120,8 @@ type Call struct {
 	Properties, Traits map[string]any
 	// Options are what `integrations` says to this destination, such as Vero's tags. Nil when it says only yes.
 	Options map[string]any
+	// Routing is the effective `integrations` object as JSON: Message.Routing. Nil when the call has none.
+	Routing []byte
 
 	json    []byte
 	context *context

@@ -67,7 +67,7 @@ func (m *Message) newCall(properties, traits map[string]any) *Call {
 		call    Call
 		context context
 	}
-	made.call = Call{Header: m.Header, Properties: orEmpty(properties), Traits: orEmpty(traits), json: m.JSON, context: &made.context}
+	made.call = Call{Header: m.Header, Properties: orEmpty(properties), Traits: orEmpty(traits), Routing: m.Routing, json: m.JSON, context: &made.context}
 	return &made.call
 }
 
@@ -86,6 +86,9 @@ func (c *Call) label(top, key string) string {
 	label, _ := c.Properties[key].(string)
 	return label
 }
+
+// JSON is the whole call as sent, with what the batch said of all of its calls in its context. It must not be modified.
+func (c *Call) JSON() []byte { return c.json }
 
 // Fields decodes the whole call as sent, with what the batch said of all of its calls in its context. It is the caller's own.
 func (c *Call) Fields() map[string]any { return object(c.json) }
