@@ -41,7 +41,9 @@ func (r *Router) Reload() (*Reloaded, error) {
 	if !r.started.Load() {
 		return nil, errNotRunning
 	}
-	err = r.fleet.checkTypes(r.running, next)
+	if err = r.nameInstance(next); err == nil {
+		err = r.fleet.checkTypes(r.running, next)
+	}
 	var done *Reloaded
 	if err == nil {
 		done, err = r.apply(before, next)

@@ -518,6 +518,18 @@ func (w *reloadWorld) write(more string, destinations ...string) {
 	}
 }
 
+// addLines adds to the file's end.
+func (w *reloadWorld) addLines(text string) {
+	w.t.Helper()
+	content, err := os.ReadFile(w.path)
+	if err == nil {
+		err = os.WriteFile(w.path, append(content, text...), 0o600)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // damage changes a text wherever it stands in the journal's files of calls.
 func (w *reloadWorld) damage(text string) {
 	w.t.Helper()

@@ -23,6 +23,7 @@ import (
 	"aka/router/devices"
 	"aka/router/explain"
 	"aka/router/ingress"
+	"aka/router/instance"
 	"aka/router/journal"
 	"aka/router/live"
 	"aka/router/logging"
@@ -122,6 +123,9 @@ func (r *Router) start(ctx context.Context) (err error) {
 	if r.fleet.mergeKey, err = merges.LoadKey(config.Journal.Dir, config.Merges.KeyFile); err != nil {
 		return err
 	}
+	if err := r.nameInstance(config); err != nil {
+		return err
+	}
 	r.fleet.devices = devices.New(devices.Options{Key: r.fleet.mergeKey, Dir: config.Journal.Dir, OnError: func(err error) {
 		r.log.Warn("devices seen are not kept", zap.Error(err), zap.String("hint", "is the disk full? some rules of merges know less"))
 	}})
@@ -160,6 +164,16 @@ func (r *Router) start(ctx context.Context) (err error) {
 	r.background.Go(func() { r.purge(r.running) })
 	r.started.Store(true)
 	return nil
+}
+
+// nameInstance gives the adapters of a config the name that the journal's folder keeps, if the config has none.
+func (r *Router) nameInstance(config *config.Config) error {
+	if config.Instance != "" {
+		return nil
+	}
+	name, err := instance.Load(r.atStart.Journal.Dir)
+	config.NameInstance(name)
+	return err
 }
 
 // errJournalFailed ends the process: a supervisor starts it again, and it goes on where it stopped.

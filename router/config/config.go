@@ -36,6 +36,10 @@ type Config struct {
 	// aka recognizes an e-mail by its shape and a device by the calls, and every other id is a user's. An id that matches patterns
 	// of one kind is of that kind, whatever the calls say. A source's own `ids` replace these list by list.
 	IDs mergerules.IDs `yaml:"ids"`
+	// Instance names this aka among those that a call may pass. A call that aka forwards takes it along (context.aka.via), and aka
+	// does not forward a call that has it already: so two akas that forward to each other end after one lap. Give the replicas
+	// of one aka the same name. 1 to 64 of A-Z, a-z, 0-9, ., _ and -. Default: a UUID that aka makes in the journal's folder.
+	Instance string `yaml:"instance"`
 	// Journal is the accepted calls on disk.
 	Journal Journal `yaml:"journal"`
 	// DeadLetters are the calls that aka gave up on. It stores them in the journal's folder, and you can replay them.
@@ -60,6 +64,8 @@ type Config struct {
 	// Default 20s.
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
 
+	// instance is the name that adapters see: Instance, or the one that NameInstance gave.
+	instance string
 	// reload loads the config anew, from where it came.
 	reload func() (*Config, error)
 	file   string
@@ -211,6 +217,13 @@ func Default() *Config {
 
 // Reload loads the config anew, from where it came.
 func (c *Config) Reload() (*Config, error) { return c.reload() }
+
+// NameInstance gives the adapters the name of this aka, if the config has none. It comes before the first call.
+func (c *Config) NameInstance(name string) {
+	if c.Instance == "" {
+		c.instance = name
+	}
+}
 
 // Refuse returns the error of a config that loads, and that what is kept on disk does not allow.
 func (c *Config) Refuse(problems ...strictyaml.Problem) *Mistakes {

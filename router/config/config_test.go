@@ -20,6 +20,7 @@ import (
 	"aka/destinations/adapter"
 	"aka/router/config/configtest"
 	"aka/router/delivery"
+	"aka/router/instance"
 	"aka/router/mergerules"
 	"aka/router/segment"
 )
@@ -340,6 +341,47 @@ destinations:
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+func TestAdaptersSeeTheInstanceAndTheirNames(t *testing.T) {
+	var seen adapter.Environment
+	destinations.Vendors["curious"] = adapter.Vendor{Names: []string{"Curious"}, Order: adapter.OrderStrict, New: func(s adapter.Settings) (adapter.Adapter, error) {
+		seen = adapter.EnvironmentOf(s)
+		config := struct {
+			adapter.Common `yaml:",inline"`
+		}{}
+		return curious{config.Common}, s.Decode(&config)
+	}}
+	defer delete(destinations.Vendors, "curious")
+	const text = "sources: { website: { write_key: key-1 } }\ndestinations: { mine: { type: curious, integration_names: [More], lenient_names: true } }\n"
+	dir := t.TempDir()
+
+	config := load(t, text, LoadOptions{JournalDir: dir})
+	if want := []string{"mine", "Curious", "More"}; !slices.Equal(seen.Names.List, want) || !seen.Names.Lenient {
+		t.Errorf("names: got %+v", seen.Names)
+	}
+	if *seen.Instance != "" {
+		t.Errorf("before the first start: got %q", *seen.Instance)
+	}
+	if config.NameInstance("made"); *seen.Instance != "made" || strings.Contains(string(config.Effective()), "made") {
+		t.Errorf("got %q", *seen.Instance)
+	}
+
+	kept, err := instance.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if load(t, text, LoadOptions{JournalDir: dir}); *seen.Instance != kept {
+		t.Errorf("after the first start: got %q, want %q", *seen.Instance, kept)
+	}
+	config = load(t, text+"instance: aka-1\n", LoadOptions{JournalDir: dir})
+	if config.NameInstance("made"); *seen.Instance != "aka-1" {
+		t.Errorf("one that the config names: got %q", *seen.Instance)
+	}
+}
+
+type curious struct{ adapter.Common }
+
+func (curious) Translate(*segment.Call) adapter.Outcome { return adapter.Drop(adapter.NothingToSend) }
 
 func TestDestinationsAreBuiltAsConfigured(t *testing.T) {
 	d := load(t, `

@@ -21,7 +21,9 @@ import (
 	"aka/destinations"
 	"aka/destinations/adapter"
 	"aka/router/delivery"
+	"aka/router/instance"
 	"aka/router/mergerules"
+	"aka/router/segment"
 	"aka/router/spelling"
 	"aka/router/strictyaml"
 	"aka/router/terminal"
@@ -236,6 +238,7 @@ func (l *loader) load(document *yaml.Node) {
 	if l.options.JournalDir != "" {
 		l.config.Journal.Dir = l.options.JournalDir
 	}
+	l.nameInstance()
 	l.checkServer()
 	l.checkStorage()
 	l.config.Delivery.Check(l.below("delivery"))
@@ -246,6 +249,19 @@ func (l *loader) load(document *yaml.Node) {
 	}
 	l.checkSources()
 	l.checkStaticDir(l.config.StaticDir)
+}
+
+// nameInstance finds the name of this aka. Where nobody has named it yet, a start does.
+func (l *loader) nameInstance() {
+	given := l.config.Instance
+	if given == "" {
+		l.config.instance, _ = instance.Read(l.config.Journal.Dir) // a start says what is wrong with it
+		return
+	}
+	l.config.instance = given
+	if mistake := (*adapter.SettingError)(nil); errors.As(adapter.CheckInstance("instance", given), &mistake) {
+		l.decoder.Add(mistake.Key, "%s", mistake.Problem)
+	}
 }
 
 // later says what the sections of a destination that its vendor has a part in are decoded into.
@@ -402,6 +418,7 @@ func (l *loader) buildVendor(name, section string, d *Destination) {
 	}
 	built.Order = d.Delivery.Order
 	built.Masker = adapter.NewMasker(settings.secrets)
+	settings.names = segment.Names{List: built.Names, Lenient: built.Lenient}
 	d.Destination = built
 	d.Settings = strictyaml.Node(settings.into)
 }
@@ -432,6 +449,12 @@ type settings struct {
 	into    any
 	secrets []adapter.Secret
 	failed  error
+	names   segment.Names
+}
+
+// Environment is what adapter.EnvironmentOf asks for.
+func (s *settings) Environment() adapter.Environment {
+	return adapter.Environment{Instance: &s.loader.config.instance, Names: &s.names}
 }
 
 // Decode reports to the loader what is wrong, and returns nil, so that the vendor goes on to its own checks and all

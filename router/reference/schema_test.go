@@ -137,7 +137,7 @@ func withDefaults(text []byte) []byte { return defaulted.ReplaceAll(text, []byte
 
 // onlyAkaKnows are the broken configs in which an editor sees nothing wrong, by what it cannot know.
 var onlyAkaKnows = map[string][]string{
-	"what a name or an address is": {"bad_addresses", "bad_origins", "private_endpoints"},
+	"what a name or an address is": {"bad_addresses", "bad_instance", "bad_origins", "private_endpoints"},
 	"how keys go together":         {"admin_for_everybody", "same_address", "same_write_key", "tls_half", "unknown_destination"},
 	"what is on the disk":          {"admin_tokens_alike", "admin_tokens_unfit", "file_for_a_folder", "missing_file", "missing_folder", "tls_missing_files", "tls_not_pem"},
 	"what the environment holds":   {"missing_variable", "unfit_secrets"},
