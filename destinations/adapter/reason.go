@@ -22,6 +22,9 @@ const (
 	FilteredByIntegrations Reason = "filtered_by_integrations" // the call's `integrations` switch the destination off
 	FilteredBySource       Reason = "filtered_by_source"       // the source's `destinations` do not list it
 
+	// Forwarding to another aka, or to what speaks Segment's API.
+	ForwardingLoop Reason = "forwarding_loop" // the call was here before, or went through too many others
+
 	// The order of a device's calls.
 	ReversedInBrowser Reason = "reversed_in_browser" // an alias whose ids a browser's SDK has swapped
 
@@ -69,7 +72,7 @@ var MergeReasons = []Reason{
 // DropReasons lists every reason of a dropped call, for metrics that must exist at zero.
 var DropReasons = slices.Concat([]Reason{
 	MissingUserID, MissingPreviousID, SameIDs, BlockedID, IDTooLong,
-	FilteredByIntegrations, FilteredBySource, ReversedInBrowser,
+	FilteredByIntegrations, FilteredBySource, ForwardingLoop, ReversedInBrowser,
 	AliasUnsupported, PreviousIDNotUUID, PreviousIDIsAnonymous, AnonymousNotSupported,
 	PageEventsOff, GroupsOff, GroupKeyMissing, PeopleOff, NothingToSend,
 }, AnswerReasons, []Reason{AlreadyMerged, AliasTaken, WouldCycle, ClusterFull}, MergeReasons)
@@ -129,6 +132,8 @@ var explanations = map[Reason]string{
 
 	FilteredByIntegrations: "the call's own `integrations` switch this destination off",
 	FilteredBySource:       "the source's `destinations` in the config do not list this one",
+
+	ForwardingLoop: "the call was forwarded here by the upstream that it would go to, or passed 8 others before: see what sends the calls back, and take away that source or destination",
 
 	ReversedInBrowser: "the browser's SDK has swapped the ids: the device identified itself as the previousId after the alias; load aka.js in the page",
 
