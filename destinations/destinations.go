@@ -87,6 +87,9 @@ func New(name, vendorType string, settings adapter.Settings) (*Destination, erro
 		Routes:  &segment.Routes{},
 		guard:   adapter.NewGuard(shared.BlockedIDs),
 	}
+	if ordered, ok := a.(adapter.Ordered); ok {
+		d.Order = ordered.Order()
+	}
 	_, d.RememberMerges = d.Merger()
 	if shared.Settle != nil {
 		d.Settle = *shared.Settle

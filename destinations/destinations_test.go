@@ -71,6 +71,19 @@ func TestNewTakesWhatTheVendorSays(t *testing.T) {
 	}
 }
 
+// particular is an adapter whose settings decide on the order.
+type particular struct{ kind }
+
+func (particular) Order() adapter.Order { return adapter.OrderNone }
+
+func TestAnAdapterMaySayWhichOrderItNeeds(t *testing.T) {
+	Vendors[testType] = adapter.Vendor{Order: adapter.OrderStrict, New: func(adapter.Settings) (adapter.Adapter, error) { return &particular{}, nil }}
+	t.Cleanup(func() { delete(Vendors, testType) })
+	if d, err := New("mine", testType, nil); err != nil || d.Order != adapter.OrderNone {
+		t.Errorf("got %+v, %v", d, err)
+	}
+}
+
 func TestVeroRenamesAndOthersMerge(t *testing.T) {
 	for vendorType, want := range map[string]bool{"kissmetrics": false, "mixpanel": false, "vero": true} {
 		if got := Vendors[vendorType].Renames; got != want {

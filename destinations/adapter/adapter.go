@@ -87,6 +87,12 @@ type Responder interface {
 	Judge(requests []Request, answer Answer) []Verdict
 }
 
+// Ordered is implemented by an adapter whose settings decide which order its vendor needs. Of one that is not, it is Vendor.Order.
+type Ordered interface {
+	// Order is what the vendor needs unless the config says otherwise.
+	Order() Order
+}
+
 // Vendor is one line of the destinations table.
 type Vendor struct {
 	// Names are the names that the vendor has in a call's `integrations`, in the exact case. The destination's own

@@ -379,7 +379,27 @@ func TestAdaptersSeeTheInstanceAndTheirNames(t *testing.T) {
 	}
 }
 
+func TestTheOrderIsTheConfigsElseTheAdapters(t *testing.T) {
+	destinations.Vendors["curious"] = adapter.Vendor{Order: adapter.OrderStrict, New: func(s adapter.Settings) (adapter.Adapter, error) {
+		return curious{}, s.Decode(&struct{}{})
+	}}
+	defer delete(destinations.Vendors, "curious")
+	const text = "sources: { website: { write_key: key-1 } }\ndestinations: { mine: { type: curious } }\n"
+	for more, want := range map[string]adapter.Order{"": adapter.OrderNone, "delivery: { order: identity }\n": adapter.OrderIdentity} {
+		d := load(t, text+more, LoadOptions{}).Destinations["mine"]
+		var shown struct{ Order adapter.Order }
+		if err := d.Overrides.Decode(&shown); err != nil {
+			t.Fatal(err)
+		}
+		if d.Order != want || d.Delivery.Order != want || shown.Order != want {
+			t.Errorf("%q: got %s and %s, shown as %s", more, d.Order, d.Delivery.Order, shown.Order)
+		}
+	}
+}
+
 type curious struct{ adapter.Common }
+
+func (curious) Order() adapter.Order { return adapter.OrderNone }
 
 func (curious) Translate(*segment.Call) adapter.Outcome { return adapter.Drop(adapter.NothingToSend) }
 

@@ -312,28 +312,30 @@ func (l *loader) buildDestination(name string) {
 		l.config.Destinations[name] = d
 	}
 	l.checkName(section, name)
-	vendor, known := l.vendorOf(section, name, d)
+	known := l.isKnown(section, name, d)
 	l.checkWasType(section, d.WasType)
 	l.checkMode(section, d)
-	l.overrideDelivery(section, d, vendor.Order)
+	l.overrideDelivery(section, d)
 	l.overrideMerges(section, d)
 	if known {
 		l.buildVendor(name, section, d)
 	}
+	d.Overrides = strictyaml.Node(d.Delivery)
 }
 
-// vendorOf finds the vendor of a destination's type, which is its name when it gives none.
-func (l *loader) vendorOf(section, name string, d *Destination) (vendor adapter.Vendor, known bool) {
+// isKnown reports whether there is a vendor of a destination's type, which is its name when it gives none.
+func (l *loader) isKnown(section, name string, d *Destination) bool {
 	problem := "unknown vendor %q; known are %s%s"
 	if d.Type == "" {
 		d.Type = name
 		problem = "required where the name, %q, is no vendor's; known are %s%s"
 	}
-	if vendor, known = destinations.Vendors[d.Type]; !known {
+	_, known := destinations.Vendors[d.Type]
+	if !known {
 		types := destinations.Types()
 		l.decoder.Add(section+".type", problem, d.Type, strings.Join(types, ", "), spelling.Hint(d.Type, types))
 	}
-	return vendor, known
+	return known
 }
 
 // checkWasType finds a mistyped one before a start or a reload is refused for it.
@@ -354,17 +356,13 @@ func (l *loader) checkMode(section string, d *Destination) {
 }
 
 // overrideDelivery lays a destination's own keys over the defaults.
-func (l *loader) overrideDelivery(section string, d *Destination, vendors adapter.Order) {
+func (l *loader) overrideDelivery(section string, d *Destination) {
 	d.Delivery = l.config.Delivery
 	l.decoder.Decode(d.Overrides, section+".delivery", &d.Delivery)
 	l.checkOverrides(section+".delivery.", l.config.Delivery.Check, d.Delivery.Check)
-	if d.Delivery.Order == "" {
-		d.Delivery.Order = vendors
-	}
 	if l.options.Simulate != nil {
 		d.Delivery.AllowPrivate = true // that is where the simulated vendors are
 	}
-	d.Overrides = strictyaml.Node(d.Delivery)
 }
 
 // overrideMerges lays a destination's own keys over the defaults.
@@ -415,6 +413,9 @@ func (l *loader) buildVendor(name, section string, d *Destination) {
 	built.RememberMerges = *d.RememberMerges
 	if _, ok := built.Merger(); built.RememberMerges && !ok {
 		l.decoder.Add(section+".remember_merges", "the adapter of %s does not say what is merged there", d.Type)
+	}
+	if d.Delivery.Order == "" {
+		d.Delivery.Order = built.Order
 	}
 	built.Order = d.Delivery.Order
 	built.Masker = adapter.NewMasker(settings.secrets)
