@@ -61,6 +61,7 @@ package adapter
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"aka/router/segment"
@@ -242,7 +243,7 @@ func (o Outcome) Wait() (sum time.Duration) {
 	return sum
 }
 
-// Request is one HTTP exchange as data. A retry sends the same bytes.
+// Request is one HTTP exchange as data. A retry sends the same bytes, except for Batch.Clock.
 type Request struct {
 	// Method is the HTTP method; URL is absolute, its query included.
 	Method, URL string
@@ -289,6 +290,8 @@ type Batch struct {
 	// Before and After stand around the items, Separator between two of them: for a vendor that takes {"batch":[…]}, or a line
 	// each. Where all three are "", the items are a JSON array.
 	Before, After, Separator string
+	// Clock, where it is not "", is the part of After in whose place the time of the attempt stands, as 2026-01-02T03:04:05.000Z.
+	Clock string
 }
 
 // Envelope returns what stands around the items of a batch, and between two.
@@ -300,12 +303,18 @@ func (b *Batch) Envelope() (before, after, separator string) {
 }
 
 // Body returns the body of the exchange that carries the requests: several only where they have one batch key.
-func Body(requests []Request) []byte {
+func Body(requests []Request) []byte { return BodyAt(requests, time.Time{}) }
+
+// BodyAt is Body for an attempt at a time. The zero time leaves Batch.Clock as it is.
+func BodyAt(requests []Request, at time.Time) []byte {
 	batch := requests[0].Batch
 	if batch == nil {
 		return requests[0].Body
 	}
 	before, after, separator := batch.Envelope()
+	if batch.Clock != "" && !at.IsZero() {
+		after = strings.Replace(after, batch.Clock, at.UTC().Format("2006-01-02T15:04:05.000Z"), 1)
+	}
 	size := len(before) + len(after)
 	for _, r := range requests {
 		size += len(r.Body) + len(separator)

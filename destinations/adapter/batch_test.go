@@ -28,6 +28,18 @@ func TestBody(t *testing.T) {
 	}
 }
 
+func TestABatchMayHaveTheTimeOfTheAttempt(t *testing.T) {
+	batch := &Batch{Before: "{[", After: `],"at":"<now>","of":"<now>"}`, Separator: ",", Clock: "<now>"}
+	requests := []Request{{Body: []byte(`"<now>"`), Batch: batch}}
+	at := time.Date(2026, 1, 2, 3, 4, 5, 67_890_000, time.FixedZone("", 3600))
+	if got, want := string(BodyAt(requests, at)), `{["<now>"],"at":"2026-01-02T02:04:05.067Z","of":"<now>"}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got, want := string(Body(requests)), `{["<now>"],"at":"<now>","of":"<now>"}`; got != want {
+		t.Errorf("without a time: got %s, want %s", got, want)
+	}
+}
+
 func TestTheWaitOfAnOutcomeIsThatOfAllButTheLast(t *testing.T) {
 	o := Send(Request{Wait: time.Second}, Request{Wait: 2 * MaxWait}, Request{Wait: time.Hour})
 	if got := o.Wait(); got != time.Second+MaxWait {

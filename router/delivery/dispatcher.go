@@ -275,7 +275,7 @@ func hide(verdicts []adapter.Verdict, signatures []adapter.Secret) {
 // exchangeOf puts requests into one exchange, and signs it where they say how. signatures are what nothing may show.
 func exchangeOf(requests []adapter.Request, now time.Time) (x httpclient.Exchange, signatures []adapter.Secret) {
 	first := requests[0]
-	x = httpclient.Exchange{Method: first.Method, URL: first.URL, Body: adapter.Body(requests)}
+	x = httpclient.Exchange{Method: first.Method, URL: first.URL, Body: adapter.BodyAt(requests, now)}
 	x.Header, signatures = adapter.Signed(requests, x.Body, now)
 	return x, signatures
 }
