@@ -13,6 +13,7 @@ import (
 	"aka/destinations/customerio"
 	"aka/destinations/kissmetrics"
 	"aka/destinations/mixpanel"
+	upstream "aka/destinations/segment"
 	"aka/destinations/vero"
 	"aka/router/segment"
 )
@@ -22,6 +23,7 @@ var Vendors = map[string]adapter.Vendor{
 	"customerio":  customerio.Vendor,
 	"kissmetrics": kissmetrics.Vendor,
 	"mixpanel":    mixpanel.Vendor,
+	"segment":     upstream.Vendor,
 	"vero":        vero.Vendor,
 }
 
