@@ -65,25 +65,25 @@ type Config struct {
 	// WriteKey is the write key of the upstream's source. Required.
 	WriteKey adapter.Secret `yaml:"write_key"`
 	// Flavor is what answers there: segment, rudderstack, jitsu, customerio (Customer.io Pipelines) or aka. Default segment.
-	Flavor Flavor `yaml:"flavor" words:"segment rudderstack jitsu customerio aka"`
+	Flavor Flavor `yaml:"flavor"`
 	// Region is where the workspace is, with the flavors segment and customerio: us or eu. **Warning:** Segment answers success
 	// to calls for an EU workspace that reach the US host, and throws them away. Default us.
 	Region string `yaml:"region" words:"us eu"`
 	// Integrations says whether the upstream gets the call's `integrations`: keep or drop. The names of this destination are never
 	// in them. Default keep.
-	Integrations IntegrationsMode `yaml:"integrations" words:"keep drop"`
+	Integrations IntegrationsMode `yaml:"integrations"`
 	// MessageID is which messageId the upstream gets: keep, or new. Segment throws away a messageId that it had in the last day,
 	// whatever the source. If the calls went through another source of the same workspace before, use new. Default keep.
-	MessageID MessageIDMode `yaml:"message_id" words:"keep new"`
+	MessageID MessageIDMode `yaml:"message_id"`
 	// SentAt says whether a batch has the time of the attempt as its sentAt: none or attempt. A call's time is corrected for the
 	// sender's clock already. If the upstream moves the times of calls without a sentAt, use attempt. Default none.
-	SentAt SentAtMode `yaml:"sent_at" words:"none attempt"`
+	SentAt SentAtMode `yaml:"sent_at"`
 	// Instance is the name of this aka in a call's context.aka.via. Default: the config's `instance`.
 	Instance string `yaml:"instance"`
-	// Gzip says whether bodies are compressed. Default true, and false with the flavor customerio.
+	// Gzip says whether bodies are compressed. With the flavor customerio they are not, unless you say so. Default true.
 	Gzip *bool `yaml:"gzip"`
-	// MaxCallBytes is the largest call that is sent. A larger one becomes a dead letter. 0 is no limit. Default 32000, and 0 with the
-	// flavors jitsu and aka.
+	// MaxCallBytes is the largest call that is sent. A larger one becomes a dead letter. 0 is no limit, and so is none with the
+	// flavors jitsu and aka. Default 32000.
 	MaxCallBytes *int `yaml:"max_call_bytes"`
 }
 
@@ -133,7 +133,7 @@ func (c *Config) check() error {
 	return errors.Join(problems...)
 }
 
-// hasNoHost reports whether the flavor is one that everybody runs at another place.
+// hasNoHost reports whether the flavor has no host that is the same for all.
 func (c *Config) hasNoHost() bool {
 	return slices.Contains(flavors, string(c.Flavor)) && bases[c.Flavor] == nil
 }

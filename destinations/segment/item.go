@@ -18,7 +18,7 @@ const (
 	maxVia = 8
 	// longMessageID is the length from which Segment takes no messageId (https://segment.com/docs/connections/spec/common/).
 	longMessageID = 100
-	// unnamed stands where nobody has named this aka yet: in an explanation before the first start.
+	// unnamed stands where this aka has no name yet: in an explanation before the first start.
 	unnamed = "<instance>"
 )
 
@@ -78,7 +78,7 @@ func (t *translator) messageID(id string) string {
 	return id
 }
 
-// integrations returns what the upstream is told of its own destinations, as an object; "" is nothing.
+// integrations returns what the upstream gets for its own destinations, as an object; "" is nothing.
 func (t *translator) integrations(routing []byte) string {
 	if t.Integrations == DropIntegrations || len(routing) == 0 {
 		return ""

@@ -7,8 +7,8 @@ import (
 	"aka/router/segment"
 )
 
-// Merges implements adapter.Merger. What the upstream's own destinations make of an alias, nobody says. It is held to be what it asks for:
-// the two ids are one person.
+// Merges implements adapter.Merger. What the upstream's own destinations make of an alias is not known. So aka takes it for what it
+// asks for: the two ids are one person.
 func (t *translator) Merges(call *segment.Call) (adapter.Merge, bool) {
 	switch {
 	case call.Type == segment.Alias:

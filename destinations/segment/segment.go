@@ -14,9 +14,10 @@ import (
 
 // Vendor is Segment in the table of destinations. It takes no messageId twice, so nothing does harm that comes again.
 var Vendor = adapter.Vendor{
-	Names: []string{"Segment", "Segment Connections", "Repeater"},
-	Order: adapter.OrderIdentity,
-	New:   New,
+	Names:  []string{"Segment", "Segment Connections", "Repeater"},
+	Order:  adapter.OrderIdentity,
+	Stable: true,
+	New:    New,
 }
 
 type translator struct {

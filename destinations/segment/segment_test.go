@@ -164,7 +164,7 @@ func TestEachCallOfABatchHasItsOwnVerdictAtJitsu(t *testing.T) {
 	}
 }
 
-func TestTheProbeHoldsNobody(t *testing.T) {
+func TestTheProbeHasNoCall(t *testing.T) {
 	for _, flavor := range []Flavor{FlavorSegment, FlavorRudderStack, FlavorJitsu, FlavorCustomerIO, FlavorAka} {
 		p := of(t, flavor).(adapter.Prober).Probe()
 		if p.Request.URL != "https://up.example/v1/batch" || string(p.Request.Body) != `{"batch":[]}` || p.Control == nil || p.Control.Header["Authorization"] == p.Request.Header["Authorization"] {

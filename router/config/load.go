@@ -251,7 +251,7 @@ func (l *loader) load(document *yaml.Node) {
 	l.checkStaticDir(l.config.StaticDir)
 }
 
-// nameInstance finds the name of this aka. Where nobody has named it yet, a start does.
+// nameInstance finds the name of this aka. If it has none yet, a start makes one.
 func (l *loader) nameInstance() {
 	given := l.config.Instance
 	if given == "" {

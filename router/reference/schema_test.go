@@ -16,6 +16,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"gopkg.in/yaml.v3"
 
+	"aka/destinations"
 	"aka/router/config"
 )
 
@@ -270,6 +271,13 @@ func numbers(r *Reference) []numberKey {
 
 // set returns the example with the number at the key, and nothing beside it that could be in its way.
 func (k numberKey) set(t *testing.T, value int64) []byte {
+	if vendor, name, _ := strings.Cut(k.path, "."); destinations.SettingsOf(vendor) != nil {
+		text := fmt.Sprintf("sources: { a: { write_key: a } }\ndestinations: { %s: { settings: { %s: %d", vendor, name, value)
+		for _, required := range destinations.RequiredOf(vendor) {
+			text += ", " + required + ": a"
+		}
+		return []byte(text + " } } }\n")
+	}
 	text := []byte(fmt.Sprintf("sources: { a: { write_key: a } }\ndestinations: { vero: { settings: { auth_token: a } } }\n%s: %d\n",
 		strings.ReplaceAll(k.path, ".", ": { "), value))
 	return bytes.Replace(text, []byte(fmt.Sprintf(": %d\n", value)), []byte(fmt.Sprintf(": %d%s\n", value, strings.Repeat(" }", strings.Count(k.path, ".")))), 1)
