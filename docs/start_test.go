@@ -21,9 +21,14 @@ import (
 // step is a block of commands on a page, and what comes out of it where the page shows that.
 var step = regexp.MustCompile("(?s)(<!-- not run -->\n)?```sh\n(.*?)```\n(?:\n```text\n(.*?)```\n)?")
 
-// With -update the page shows what came out.
-func TestTheCommandsOfGettingStartedDoWhatThePageSays(t *testing.T) {
-	p := page{"docs/getting-started.md", read(t, "docs/getting-started.md")}
+// With -update the pages show what came out.
+func TestTheCommandsOfThePagesDoWhatThePagesSay(t *testing.T) {
+	for _, name := range []string{"docs/getting-started.md", "docs/in-front.md"} {
+		t.Run(name, func(t *testing.T) { followPage(t, page{name, read(t, name)}) })
+	}
+}
+
+func followPage(t *testing.T, p page) {
 	r := newReader(t, p.text)
 	expect(t, p, step.ReplaceAllStringFunc(p.text, func(block string) string {
 		m := step.FindStringSubmatch(block)
