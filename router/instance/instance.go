@@ -12,11 +12,12 @@ import (
 	"github.com/google/uuid"
 
 	"aka/destinations/adapter"
+	"aka/router/journal/records"
 )
 
 const (
 	// File is the name of the file in the journal's folder.
-	File = "instance"
+	File = records.InstanceFile
 	// maxFile bounds what is read of it.
 	maxFile = 256
 )

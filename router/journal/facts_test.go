@@ -105,6 +105,7 @@ func TestFacts_TheirKeyIsInABackupAndInWhatWasSalvaged(t *testing.T) {
 	options := testOptions(t)
 	j := open(t, options)
 	must(t, os.WriteFile(filepath.Join(options.Dir, "merges.key"), []byte("k3y"), 0o600))
+	must(t, os.WriteFile(filepath.Join(options.Dir, "instance"), []byte("aka-1"), 0o600))
 	saveFacts(t, j, "vero", 3)
 	copied, salvaged := filepath.Join(t.TempDir(), "copied"), filepath.Join(t.TempDir(), "salvaged")
 	must(t, j.Backup(t.Context(), copied))
@@ -120,6 +121,9 @@ func TestFacts_TheirKeyIsInABackupAndInWhatWasSalvaged(t *testing.T) {
 		must(t, err)
 		if string(key) != "k3y" || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: the key is %q, %s", dir, key, info.Mode())
+		}
+		if name, err := os.ReadFile(filepath.Join(dir, "instance")); string(name) != "aka-1" {
+			t.Errorf("%s: the instance is %q (%v)", dir, name, err)
 		}
 		options.Dir = dir
 		j := open(t, options)

@@ -200,7 +200,7 @@ func (j *Journal) Backup(ctx context.Context, dir string) error {
 	if err := j.engine.Backup(ctx, dir); err != nil {
 		return err
 	}
-	return copyFactsKey(j.options.Dir, dir)
+	return copyOwnFiles(j.options.Dir, dir)
 }
 
 // Append returns once the calls are safe on disk. They keep their order, and stand behind the calls of every Append that

@@ -51,7 +51,7 @@ func Salvage(dir, target string) (*Salvaged, error) {
 	if err := s.finish(); err != nil {
 		return nil, err
 	}
-	if err := copyFactsKey(dir, target); err != nil {
+	if err := copyOwnFiles(dir, target); err != nil {
 		return nil, err
 	}
 	s.salvaged.To, err = Check(target)

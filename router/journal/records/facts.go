@@ -19,6 +19,10 @@ const KeyFact = 'r'
 // it with itself, as facts are of no use without it.
 const FactsKeyFile = "merges.key"
 
+// InstanceFile is the file in the journal's folder with the name of this aka. The journal copies it with itself, too: calls that were
+// forwarded under the name may still come back.
+const InstanceFile = "instance"
+
 // FactsSalvaged is the key of a fact that salvage adds: some of the others may be lost.
 var FactsSalvaged = []byte{2}
 
