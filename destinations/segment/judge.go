@@ -15,6 +15,8 @@ import (
 type reply struct {
 	// Success is Segment's, Customer.io's and aka's.
 	Success *bool `json:"success"`
+	// Code is why another aka refused all of it.
+	Code string `json:"code"`
 	// OK and Errors are Jitsu's: an error is "Message ID: <id>: text".
 	OK     *bool    `json:"ok"`
 	Errors []string `json:"errors"`
@@ -31,13 +33,31 @@ func (t *translator) Judge(requests []adapter.Request, answer adapter.Answer) []
 		return t.taken(requests, answer)
 	case answer.Status == http.StatusNotFound:
 		verdict.Class = adapter.Operator // RudderStack's word for a source that is off
-	case answer.Status == http.StatusBadRequest && t.Flavor == FlavorJitsu && bytes.Contains(answer.Body, []byte("error processing message")):
-		verdict.About = adapter.Account // Jitsu says so to a key that it cannot read
 	case answer.Status == http.StatusBadRequest:
-		verdict.Class = adapter.Isolate
+		verdict = t.badRequest(answer)
 	}
 	verdict.Detail = cmp.Or(verdict.Detail, string(answer.Body))
 	return adapter.Verdicts(len(requests), verdict)
+}
+
+// badRequest is a 400. It is about one of the calls, where it does not say something else.
+func (t *translator) badRequest(answer adapter.Answer) adapter.Verdict {
+	said, _ := read(answer.Body)
+	switch {
+	case t.Flavor == FlavorJitsu && bytes.Contains(answer.Body, []byte("error processing message")): // a key that it cannot read
+		return adapter.Verdict{Class: adapter.Never, About: adapter.Account}
+	case t.Flavor == FlavorAka && said.Code == "https_required":
+		return adapter.Verdict{Class: adapter.Never, About: adapter.Account}
+	case t.Flavor == FlavorAka && (said.Code == "body_too_large" || said.Code == "too_many_calls"):
+		return adapter.Verdict{Class: adapter.Split}
+	}
+	return adapter.Verdict{Class: adapter.Isolate}
+}
+
+// read decodes the answer's object.
+func read(body []byte) (said reply, err error) {
+	err = json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")))).Decode(&said)
+	return said, err
 }
 
 // taken reads the answer to a success.
@@ -52,8 +72,8 @@ func (t *translator) taken(requests []adapter.Request, answer adapter.Answer) []
 	if !answer.IsObject() {
 		return all(answer.Foreign())
 	}
-	var said reply
-	if json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(answer.Body, []byte("\xef\xbb\xbf")))).Decode(&said) != nil {
+	said, err := read(answer.Body)
+	if err != nil {
 		return all(t.unread(len(requests), answer))
 	}
 	switch {

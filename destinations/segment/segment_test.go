@@ -143,7 +143,7 @@ func TestCallsThatSayOtherThingsGoInOtherBatches(t *testing.T) {
 	}
 }
 
-func TestEachCallOfABatchHasItsOwnVerdictAtJitsu(t *testing.T) {
+func TestAVerdictIsAboutACallOrAboutTheAccount(t *testing.T) {
 	a := of(t, FlavorJitsu)
 	var requests []adapter.Request
 	for _, id := range []string{"m1", "m/2", "m3"} {
@@ -161,6 +161,10 @@ func TestEachCallOfABatchHasItsOwnVerdictAtJitsu(t *testing.T) {
 	answer = adapter.Answer{Status: 400, Body: []byte(`{"error":"error processing message: no key"}`)}
 	if verdicts := adapter.Judge(a, requests, answer); !verdicts[0].AboutAccount(400) {
 		t.Errorf("a key that cannot be read: got %+v", verdicts)
+	}
+	answer = adapter.Answer{Status: 400, Body: []byte(`{"success":false,"code":"https_required"}`)}
+	if verdicts := adapter.Judge(of(t, FlavorAka), requests, answer); !verdicts[0].AboutAccount(400) {
+		t.Errorf("another aka that wants https: got %+v", verdicts)
 	}
 }
 
