@@ -118,7 +118,7 @@ func (c *Config) check() error {
 	switch {
 	case !c.WriteKey.IsSet():
 		problems = append(problems, adapter.Required("write_key"))
-	case strings.Contains(c.WriteKey.Reveal(), ":"):
+	case strings.Contains(c.WriteKey.Reveal(), ":") && c.Flavor != FlavorJitsu: // whose keys are id:secret
 		problems = append(problems, adapter.Invalid("write_key", "must not hold a colon"))
 	}
 	if c.Region == "eu" && c.hasNoHost() {
