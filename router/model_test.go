@@ -39,7 +39,7 @@ var (
 // the accepted calls had come to it one by one, in order, over a network that never fails.
 //
 // Delivery is at least once: after a connection that broke, a vendor may get a request again. So the comparison is of what
-// the vendor made of it, its own dedupe included: Mixpanel compares $insert_id, Customer.io an event's id,
+// the vendor made of it, its own dedupe included: Mixpanel compares $insert_id, Customer.io an event's id, Segment the messageId,
 // Kissmetrics the second, Vero an event's content. The stories hold nothing that has no such key and adds up, which is revenue and increments at Mixpanel.
 //
 // Every merge rule is allow. Some of the destinations remember merges, which changes nothing of that: no person is merged less or more for it, and no
@@ -79,7 +79,17 @@ var modelDestinations = []modelDestination{
 	{"legacy", "mixpanel", "legacy", "token: t, id_merge: legacy, settle: 10ms, group_keys: [company]"},
 	{"original", "mixpanel", "original", "token: t, id_merge: original, group_keys: [company]"},
 	{"simplified", "mixpanel", "simplified", "token: t, id_merge: simplified, link_on_alias: Linked, link_on_identify: Logged In"},
+	{"segment", "segment", "", "write_key: k"},
+	{"upstream", "segment", "", "flavor: aka, write_key: k"},
 	{"vero", "vero", "", "auth_token: t"},
+}
+
+// upstream is what is simulated where calls are passed on.
+func (d modelDestination) upstream() simulator.Segment {
+	if d.name == "upstream" {
+		return simulator.Segment{Flavor: "aka"}
+	}
+	return simulator.Segment{}
 }
 
 // model is one story and its world.
@@ -124,7 +134,7 @@ func (m *model) simulate(seed uint64) *simulator.Simulator {
 	}
 	m.t.Cleanup(func() { _ = sim.Close() })
 	for i, d := range modelDestinations {
-		if _, err := sim.Add(d.name, d.vendor, simulator.Options{IDMerge: d.idMerge, Seed: seed + uint64(i), CustomerIO: simulator.CustomerIO{FindableAfter: -1}}); err != nil {
+		if _, err := sim.Add(d.name, d.vendor, simulator.Options{IDMerge: d.idMerge, Seed: seed + uint64(i), Segment: d.upstream(), CustomerIO: simulator.CustomerIO{FindableAfter: -1}}); err != nil {
 			m.t.Fatal(err)
 		}
 	}
@@ -549,6 +559,9 @@ func (m *model) compare() {
 		}
 		if !reflect.DeepEqual(got, want) {
 			m.t.Errorf("%s: the vendor's people are not those of an ideal delivery:\n%s", d.name, difference(got, want))
+		}
+		if d.vendor == "segment" {
+			m.checkPlaces(d)
 		}
 		for _, refusal := range m.faulty.Account(d.name).Refusals() {
 			if m.remembering[d.name] && refusal.Kind == "create_alias" {
