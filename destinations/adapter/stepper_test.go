@@ -8,7 +8,7 @@ import (
 	"aka/router/segment"
 )
 
-// stepping is an adapter whose Next does as it is told.
+// stepping is an adapter whose Next does what its function says.
 type stepping struct {
 	acting
 	next func() Outcome

@@ -144,7 +144,7 @@ func (s *segmentUpstream) handle(in *request) answer {
 	return s.accept(in)
 }
 
-// settings tells whether a write key is a source's, as Segment's CDN does.
+// settings reports whether a write key is a source's, as Segment's CDN does.
 func (s *segmentUpstream) settings(key string) answer {
 	if s.set.Flavor != "segment" || s.token != "" && key != s.token {
 		return textAnswer(http.StatusNotFound, "Cannot GET settings")
