@@ -11,7 +11,7 @@ import (
 // a call begins with Translate, which marks the last of its requests with Asks. Judge says which answers are good to go on with: they
 // are Delivered, a 404 of a search among them.
 //
-// After a failure, a restart or a crash the call begins again with its first request: what an answer said may no longer be true.
+// After a failure, a restart or a crash the call begins again with its first request: what an answer said may be out of date.
 // Answer.AfterPossibleDelivery then tells that the vendor may have acted on a request of an earlier round. All steps are one call to
 // those that wait for it, and what it merges is remembered after the last of them.
 type Stepper interface {

@@ -8,7 +8,7 @@ import (
 	"aka/router/segment"
 )
 
-// stepping is an adapter whose Next does what its function says.
+// stepping is an adapter whose Next returns what next does.
 type stepping struct {
 	acting
 	next func() Outcome

@@ -75,7 +75,7 @@ func (r *results) goesOn(x *exchange, j *job, now time.Time) bool {
 	return true
 }
 
-// beginAnew has a call whose requests depend on answers begin with its first one again: what the vendor said may no longer be true.
+// beginAnew has a call whose requests depend on answers begin with its first one again: what the vendor said may be out of date.
 func (j *job) beginAnew() {
 	if !j.isStepped() {
 		return

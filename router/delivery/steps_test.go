@@ -154,7 +154,7 @@ func TestSteps_AFailureBeginsAnew(t *testing.T) {
 	}
 }
 
-// A search changes nothing, so that one without an answer is no possible delivery.
+// A search changes nothing, and so one without an answer has delivered nothing.
 func TestSteps_AFailedSearchIsNoPossibleDelivery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFindingWorld(t, Options{})

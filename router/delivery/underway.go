@@ -145,7 +145,7 @@ func (u *underWay) resumes(j *job) bool {
 func (u *underWay) isStored(pos journal.Position) {
 	if m := u.unsure[pos]; m != nil {
 		m.isThere = true
-		u.letOthersPass(m)
+		u.unblock(m)
 	}
 }
 
@@ -165,7 +165,7 @@ func (u *underWay) ended(j *job) {
 		u.remove(j.merging)
 		j.merging = nil
 	} else if m := u.unsure[j.pos]; m != nil {
-		u.letOthersPass(m)
+		u.unblock(m)
 	}
 }
 
@@ -178,15 +178,15 @@ func (u *underWay) gone(pos journal.Position) {
 }
 
 func (u *underWay) remove(m *merging) {
-	u.letOthersPass(m)
+	u.unblock(m)
 	if m.isNoted {
 		u.p.merges.memory.Ends(m.ids.At)
 	}
 }
 
-// letOthersPass lets the calls that wait for a merge go on. One of the run before waits on disk, maybe behind one of them: it is under way
+// unblock gives those their turn that wait for a merge. One of the run before waits on disk, maybe behind one of them: it is under way
 // again when it has its turn.
-func (u *underWay) letOthersPass(m *merging) {
+func (u *underWay) unblock(m *merging) {
 	delete(u.all, m)
 	for _, person := range m.people {
 		if u.joining[person] == m {
