@@ -53,7 +53,7 @@ func TestDroppedCallsAreListedShownReplayedAndDiscarded(t *testing.T) {
 	a.wantDropped(t, "list --output json", exitDone, "{\n  \"dropped_calls\": [", `"message_id": "m2"`)
 	a.wantDropped(t, "list --summary", exitDone, "vero         alias_taken  1", "all                       3")
 	a.wantDropped(t, "list --summary --output json", exitDone, `"dropped_calls"`, `"count": 3`)
-	a.wantDropped(t, "show 2", exitDone, "dropped call 2\n", "alias_taken: the id was given", `"previousId": "null"`)
+	a.wantDropped(t, "show 2", exitDone, "dropped call 2\n", "alias_taken: the id has a part in", `"previousId": "null"`)
 	a.wantDropped(t, "show 9", exitFailed, "dropped call 9: there is no dropped call of this id")
 	a.wantDropped(t, "replay", exitWrongUse, "expected ids, or --all")
 	a.wantDropped(t, "replay one", exitWrongUse, "expected the id of a dropped call, a number")
