@@ -8,6 +8,7 @@ import (
 
 	"aka/destinations/adapter"
 	"aka/router/httpclient"
+	"aka/router/journal/ledger"
 )
 
 // newIgnoringWorld is one whose vendor does nothing with the calls whose ids are named, and says so.
@@ -116,5 +117,20 @@ func TestDroppedByTheAnswer_MergesNothing(t *testing.T) {
 		w.expectOutcomes(map[string]int{"delivered": 1, "dropped/previous_id_unknown": 1, "dropped/already_merged": 1})
 		w.expectSent("b-1", "b-2")
 		w.stop()
+		if e := w.log.ledger[0]; e.Verdict != ledger.Dropped || e.By != ledger.ByVendor || e.Reason != string(adapter.PreviousIDUnknown) {
+			t.Errorf("the ledger begins with %+v", e)
+		}
 	})
+}
+
+// A vendor that says it did nothing has looked at the call: its credentials and its route are well.
+func TestDroppedByTheAnswer_TellsThatTheDestinationIsWell(t *testing.T) {
+	x := &exchange{jobs: []*job{{}}, response: httpclient.Response{Status: 404}, verdicts: []adapter.Verdict{{Class: adapter.Dropped, Note: string(adapter.UserUnknown)}}}
+	if !x.aboutCalls() || x.refused() || x.mayBeRefused() || x.failed() {
+		t.Errorf("about calls %t, refused %t, may be refused %t, failed %t", x.aboutCalls(), x.refused(), x.mayBeRefused(), x.failed())
+	}
+	h := newHealth(nil)
+	if h.count(x, false); h.successes != 1 {
+		t.Errorf("%d successes", h.successes)
+	}
 }
