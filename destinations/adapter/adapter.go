@@ -10,7 +10,8 @@
 // Some vendors need an answer before the next request can be made: find, then write. The request that finds has Asks, and the
 // adapter is a Stepper: its Next makes the following requests of the answers so far.
 //
-// A request may name how it is signed, by Sign. The sender signs each try anew.
+// A request may name how it is signed, by Sign. The sender signs each try anew. It may name a Rate, where the vendor takes fewer such
+// requests than others.
 //
 // What a call holds is in `go doc aka/router/segment.Call` and .Header, how an adapter is tested in
 // `go doc aka/destinations/adapter/adaptertest`, and docs/adding-a-vendor.md goes through a whole one with its config and
