@@ -2,11 +2,17 @@ package router
 
 import (
 	"errors"
+	"fmt"
+	"net/http"
 	"slices"
 	"testing"
+	"time"
 
 	"aka/router/admin"
 	"aka/router/deststate"
+	"aka/router/journal"
+	"aka/router/journal/ledger"
+	"aka/router/mergerules"
 )
 
 // dryWorld changes the mode of Vero, by reloads or by restarts.
@@ -132,4 +138,59 @@ func TestWhatWaitedWhenADestinationBecameDryGoesOutWhenItIsLive(t *testing.T) {
 		w.send("live 1")
 		w.wantEvents("vero", "before 1", "before 2", "live 1")
 	})
+}
+
+func TestDecisionsInAdvanceMayBeAboutADryRun(t *testing.T) {
+	w := &dryWorld{newReloadWorld(t, "vero"), true}
+	w.become(", mode: dry, from_start: true")
+	held := heldAliases{w.router}
+	about := journal.AutoDecision{Verdict: ledger.Approved, Rule: string(mergerules.MaxIDs), Until: time.Now().Add(time.Hour)}
+	added, err := held.AddAutoDecision(t.Context(), about)
+	if err != nil || len(added) != 2 || added[0].Destination != "vero" || added[1].Destination != "vero~dry" {
+		t.Fatalf("added %+v, %v", added, err)
+	}
+	if all, err := held.AutoDecisions(t.Context()); err != nil || len(all) != 2 {
+		t.Errorf("listed are %+v, %v", all, err)
+	}
+	w.become(", mode: live")
+	if all, err := held.AutoDecisions(t.Context()); err != nil || len(all) != 1 || all[0].Destination != "vero" {
+		t.Errorf("once it is live, listed are %+v, %v", all, err)
+	}
+}
+
+// What a dry run remembers is of merges that the vendor does not have.
+func TestADryRunLeavesNoMemoryOfMerges(t *testing.T) {
+	eachWay(t, func(w *dryWorld) {
+		w.become(", mode: dry, from_start: true")
+		w.postTo("identify", `{"userId":"ann"}`) // Vero renames none that it does not know
+		for range 2 {
+			w.merge("ann", "jane")
+		}
+		w.until("the second is known to be merged", func() bool { return w.outcomes("vero~dry", "dropped") == 1 })
+		if n := w.outcomes("vero~dry", "would_send"); n != 2 {
+			t.Errorf("%v calls would be sent", n)
+		}
+		page, err := w.router.journal.Ledger(t.Context(), "", journal.LedgerFilter{}, 0, 10)
+		w.until("the ledger has it", func() bool {
+			page, err = w.router.journal.Ledger(t.Context(), "vero~dry", journal.LedgerFilter{}, 0, 10)
+			return err != nil || len(page.Entries) == 2
+		})
+		for _, e := range page.Entries {
+			if !e.Dry {
+				t.Errorf("in the ledger is %+v", e)
+			}
+		}
+		w.become(", mode: live")
+		w.ended("vero")
+		if sent, dropped := w.outcomes("vero", "delivered"), w.outcomes("vero", "dropped"); sent != 2 || dropped != 1 {
+			t.Errorf("once live, %v calls are sent and %v dropped", sent, dropped)
+		}
+	})
+}
+
+func (w *dryWorld) merge(from, to string) {
+	w.t.Helper()
+	if status := w.postTo("alias", fmt.Sprintf(`{"previousId":%q,"userId":%q}`, from, to)); status != http.StatusOK {
+		w.t.Fatalf("status %d", status)
+	}
 }

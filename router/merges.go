@@ -124,7 +124,7 @@ func (h heldAliases) AddAutoDecision(ctx context.Context, a journal.AutoDecision
 	}
 	names := []string{a.Destination}
 	if a.Destination == "" {
-		names = slices.Sorted(maps.Keys(h.router.Config().Destinations))
+		names = slices.Sorted(maps.Keys(h.router.Config().Running()))
 	}
 	for _, name := range names {
 		a.Destination = name
@@ -157,7 +157,7 @@ func (h heldAliases) AutoDecisions(ctx context.Context) (all []journal.AutoDecis
 	if err := h.running(); err != nil {
 		return nil, err
 	}
-	for _, name := range slices.Sorted(maps.Keys(h.router.Config().Destinations)) {
+	for _, name := range slices.Sorted(maps.Keys(h.router.Config().Running())) {
 		list, err := h.router.journal.AutoDecisions(ctx, name, time.Now())
 		if err != nil {
 			return nil, err

@@ -607,8 +607,12 @@ func (w *reloadWorld) send(events ...string) {
 
 func (w *reloadWorld) post(event string) (status int) {
 	w.t.Helper()
-	body := fmt.Sprintf(`{"userId":"jane","event":%q,"messageId":%q,"timestamp":"2026-01-02T03:04:05Z"}`, event, event)
-	request, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, "http://"+w.router.Addr()+"/v1/track", strings.NewReader(body))
+	return w.postTo("track", fmt.Sprintf(`{"userId":"jane","event":%q,"messageId":%q,"timestamp":"2026-01-02T03:04:05Z"}`, event, event))
+}
+
+func (w *reloadWorld) postTo(endpoint, body string) (status int) {
+	w.t.Helper()
+	request, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, "http://"+w.router.Addr()+"/v1/"+endpoint, strings.NewReader(body))
 	if err != nil {
 		w.t.Fatal(err)
 	}

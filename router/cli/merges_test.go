@@ -147,6 +147,16 @@ func TestAnEntryOfTheLedgerIsShown(t *testing.T) {
 			t.Errorf("no %q in\n%s%s", want, got.out, got.errOut)
 		}
 	}
+	err = a.journal.AppendLedger(t.Context(), "vero~dry", []journal.LedgerEntry{{Time: time.Now(), MessageID: "m3", Verdict: ledger.Sent, Dry: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if page, err = a.journal.Ledger(t.Context(), "vero~dry", journal.LedgerFilter{}, 0, 1); err != nil || len(page.Entries) != 1 {
+		t.Fatalf("%+v, %v", page, err)
+	}
+	if got := a.run(t, "show", jsonNumber(page.Entries[0].Number)); !strings.Contains(got.out, "  dry          yes: nothing was sent\n") || strings.Contains(a.run(t, "show", number).out, "  dry ") {
+		t.Errorf("a dry one is\n%s%s", got.out, got.errOut)
+	}
 	a.wantError(t, []string{"show", "1000000000000001"}, exitFailed, "1000000000000001: the ledger has no entry of this number")
 }
 

@@ -67,11 +67,18 @@ func size(ids uint32) string {
 func (t *mergeText) merge(m *admin.Merge) {
 	t.line("merge %d", m.Number)
 	t.pairs([][2]string{
-		{"time", shownTime(m.Time)}, {"destination", m.Destination}, {"verdict", m.Verdict.String()}, {"rule", m.Rule}, {"decided by", m.By.String()},
+		{"time", shownTime(m.Time)}, {"destination", m.Destination}, {"verdict", m.Verdict.String()}, {"dry", dryRun(m.Dry)}, {"rule", m.Rule}, {"decided by", m.By.String()},
 		{"reason", m.Reason}, {"may be sent", mayBeSent(m.MayBeSent)}, {"status", status(m.Status)}, {"type", m.Type}, {"source", m.Source}, {"message id", m.MessageID},
 		{"from", m.From.String() + ids(m.FromIDs)}, {"to", m.To.String() + ids(m.ToIDs)}, {"ids after", size(m.IDs)},
 		{"place", fmt.Sprintf("frame %d, call %d", m.Frame, m.Index)},
 	})
+}
+
+func dryRun(dry bool) string {
+	if !dry {
+		return ""
+	}
+	return "yes: nothing was sent"
 }
 
 func mayBeSent(may bool) string {

@@ -36,6 +36,8 @@ type checkpoint struct {
 	unsaved  bool
 	gap      time.Duration // after the last save, while the run is young; 0 before the first call has ended
 	awaiting []*job        // aliases whose turn it is, but for a save
+	// sendsNothing is whether the destination is dry.
+	sendsNothing bool
 	// possiblyDeliveredBelow is the end of the log at the start, when the run before crashed: calls before it may have been sent.
 	possiblyDeliveredBelow uint64
 
@@ -101,7 +103,7 @@ func (c *checkpoint) load(ctx context.Context) error {
 	c.progress = progress
 	c.floor.Store(progress.Needed())
 	c.ended.Store(progress.Ended())
-	if progress.Crashed() {
+	if progress.Crashed() && !c.sendsNothing {
 		_, head := c.journal.Head()
 		c.possiblyDeliveredBelow = head.Seq
 	}

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"fmt"
 	"maps"
 	"testing"
 	"testing/synctest"
@@ -8,6 +9,7 @@ import (
 
 	"aka/destinations/adapter"
 	"aka/router/httpclient"
+	"aka/router/journal"
 	"aka/router/mergerules"
 )
 
@@ -54,7 +56,73 @@ func runStoryOfMerges(t *testing.T, dry bool) (ended map[string]int, rule string
 			rule = held[0].Rule
 		}
 		ended = w.ended()
+		for _, e := range w.log.ledger {
+			if e.Dry != dry || e.MayBeSent {
+				t.Errorf("dry=%t, and the ledger has %+v", dry, e)
+			}
+		}
 		w.stop()
+		if len(w.log.ledger) == 0 {
+			t.Error("the ledger is empty")
+		}
 	})
 	return ended, rule
+}
+
+// A crash leaves open what a vendor has got of what was under way. Of a dry run it has nothing.
+func TestNothingOfADryRunIsPossiblyDelivered(t *testing.T) {
+	for _, dry := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, Options{Concurrency: Fixed(4)})
+			w.destination.Dry = dry
+			for i := range 500 {
+				w.accept(track(fmt.Sprint("u", i), 1))
+			}
+			w.run()
+			saved := w.log.saved()
+			time.Sleep(time.Second)
+			w.stop()
+			w.log.setSaved(saved)
+			w.restart()
+			time.Sleep(time.Minute)
+			if n := w.metric("aka_possibly_delivered_after_crash_total", "vendor"); (n == 0) != dry {
+				t.Errorf("dry=%t: %v calls are possibly delivered", dry, n)
+			}
+			if s, err := w.pipeline.Status(t.Context()); err != nil || (s.LastDelivery == nil) != dry {
+				t.Errorf("dry=%t: the last delivery was at %v, %v", dry, s.LastDelivery, err)
+			}
+			w.stop()
+		})
+	}
+}
+
+// The calls that from_start keeps wait for no longer than others, and no operator resumes them early.
+func TestWhatWaitsUntilItsDestinationIsLiveIsBoundedByItsAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Options{MaxBacklogAge: 24 * time.Hour})
+		w.waits = true
+		w.run()
+		w.accept(received(track("old", 1)))
+		time.Sleep(23 * time.Hour)
+		w.accept(received(track("young", 2)))
+		w.pipeline.Pause(false)
+		time.Sleep(2 * time.Hour)
+		w.expectOutcomes(map[string]int{"dead/too_old": 1})
+		if sent := w.sent(); len(sent) > 0 {
+			t.Errorf("it sent %v", sent)
+		}
+		w.stop()
+		w.waits = false
+		w.restart()
+		time.Sleep(time.Minute)
+		if ended := w.ended(); ended["delivered"] != 1 || len(w.sent()) != 1 || w.sent()[0].id != "young-2" {
+			t.Errorf("once live it ended %v and sent %v", ended, w.sent())
+		}
+		w.stop()
+	})
+}
+
+func received(e journal.Entry) journal.Entry {
+	e.ReceivedAt = time.Now()
+	return e
 }

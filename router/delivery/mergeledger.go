@@ -18,6 +18,8 @@ type mergeLedger struct {
 	// on is whether the vendor merges ids.
 	on         bool
 	checkpoint *checkpoint
+	// dry marks every entry as one of a dry run.
+	dry bool
 	// digest is by what an id is known.
 	digest func(id string) [16]byte
 	// pending are the entries that the next save writes, oldest first, about as many as the last took.
@@ -31,7 +33,7 @@ const maxPendingEntries = journal.MaxLedgerEntries
 
 func newMergeLedger(p *Pipeline) mergeLedger {
 	_, on := p.config.Destination.Merger()
-	return mergeLedger{on: on, checkpoint: &p.checkpoint, digest: merges.Digester(p.config.Memory.Key)}
+	return mergeLedger{on: on, dry: p.config.Destination.Dry, checkpoint: &p.checkpoint, digest: merges.Digester(p.config.Memory.Key)}
 }
 
 // vendorReasons are the reasons to drop an alias that follow from the vendor's own rules.
@@ -78,6 +80,7 @@ func (l *mergeLedger) note(j *job, e journal.LedgerEntry) {
 		e.Time = time.Now()
 	}
 	e.Source, e.MessageID, e.Type, e.Position = j.entry.Source, j.entry.MessageID, j.entry.Type, j.pos
+	e.Dry = l.dry
 	if e.Status == 0 && e.Verdict != ledger.Dropped {
 		e.Status = j.status
 	}

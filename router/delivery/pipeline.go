@@ -190,6 +190,7 @@ func New(config Config) *Pipeline {
 		deadline: make(chan struct{}),
 	}
 	p.maxShare.Store(int64(config.MaxBytes))
+	p.paused.Store(config.Waits)
 	p.storing, p.stopStoring = context.WithCancel(context.Background())
 	p.lastSave, p.stopSaving = context.WithCancel(context.Background())
 	name := config.Destination.Name
@@ -198,7 +199,7 @@ func New(config Config) *Pipeline {
 		order: reorder.New(), held: newHeldFrames(config.Read),
 	}
 	p.checkpoint = checkpoint{
-		destination: name, journal: config.Journal, log: log, metrics: p.metrics, timers: &p.timers, merges: &p.merges, ledger: &p.ledger, saves: make(chan savePoint, 1), saved: make(chan struct{}, 1),
+		destination: name, sendsNothing: config.Destination.Dry, journal: config.Journal, log: log, metrics: p.metrics, timers: &p.timers, merges: &p.merges, ledger: &p.ledger, saves: make(chan savePoint, 1), saved: make(chan struct{}, 1),
 	}
 	p.intake, p.results, p.expiry, p.growth = intake{p: p}, results{p}, expiry{p}, growth{p: p}
 	p.order = order{p: p, sequencer: sequencer.New[*job]()}

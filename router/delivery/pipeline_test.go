@@ -1159,6 +1159,7 @@ func randomStory(t *testing.T, seed uint64) *operatedWorld {
 
 // world is a pipeline between a log and a vendor that are made for tests, on a fake clock.
 type world struct {
+	waits     bool // see Config.Waits
 	keptDrops []string
 	watch     *live.Recorder // nil where there are no viewers
 	// cpuIsSaturated is nil where it never is.
@@ -1258,7 +1259,7 @@ func (w *world) run() {
 		config.Journal = &sharedLog{w.log, w.shared}
 		config.Read = func(from uint64) Frames { return &countedReader{w.shared.readFrom(from), &w.read} }
 	}
-	config.Merges, config.Devices = w.merges, w.devices
+	config.Merges, config.Devices, config.Waits = w.merges, w.devices, w.waits
 	w.pipeline = New(config)
 	if w.people != nil {
 		w.pipeline.mergeGuard.known = w.people

@@ -159,13 +159,19 @@ func (r *results) delivered(x *exchange, j *job, v adapter.Verdict, now time.Tim
 		r.retryAt(j, now.Add(wait))
 		return
 	}
+	if !r.p.config.Destination.Dry {
+		r.noteDelivery(j, now)
+	}
+	r.p.merges.learn(j)
+	r.p.order.finish(j, outcomeDelivered, v.Note, now)
+}
+
+func (r *results) noteDelivery(j *job, now time.Time) {
 	r.p.health.lastDelivery = now
 	if j.entry.Target == "" { // a replay is as late as it is
 		r.p.health.lastLag = now.Sub(j.entry.ReceivedAt)
 		r.p.metrics.lag(r.p.health.lastLag)
 	}
-	r.p.merges.learn(j)
-	r.p.order.finish(j, outcomeDelivered, v.Note, now)
 }
 
 // dropped ends a call that the vendor says it did nothing with. What it would have merged is not merged; an identify names a user all

@@ -139,5 +139,5 @@ function row(merge, found) {
     el('time.age', { datetime: merge.time, title: moment(merge.time) }, age(since(merge.time))), ' ', el('strong', {}, text(merge.destination)), ' ',
     el(`span.badge.${tones[merge.verdict] ?? 'warn'}`, {}, el('span.word', {}, merge.verdict)), ' ',
     name(merge.from), ids(merge.from_ids), ' into ', name(merge.to), ids(merge.to_ids),
-    el('span.hint', {}, [merge.rule, merge.reason, merge.may_be_sent && 'may be sent all the same', merge.status && `answered ${merge.status}`, merge.by && `by ${merge.by}`, merge.source].filter(Boolean).map((word) => [' · ', text(word)])))
+    el('span.hint', {}, [merge.dry && 'dry: nothing was sent', merge.rule, merge.reason, merge.may_be_sent && 'may be sent all the same', merge.status && `answered ${merge.status}`, merge.by && `by ${merge.by}`, merge.source].filter(Boolean).map((word) => [' · ', text(word)])))
 }

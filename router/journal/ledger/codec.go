@@ -25,6 +25,7 @@ const (
 	tagTo
 	tagPosition
 	tagMayBeSent // is there where it is true
+	tagDry       // is there where it is true
 )
 
 // Encode returns the entry as it is stored: without its number and destination, which are its key. Texts that are too long
@@ -52,6 +53,9 @@ func Encode(e *Entry) []byte {
 	out = codec.AppendField(out, tagPosition, position)
 	if e.MayBeSent {
 		out = codec.AppendField(out, tagMayBeSent, nil)
+	}
+	if e.Dry {
+		out = codec.AppendField(out, tagDry, nil)
 	}
 	return codec.AppendSum(out)
 }
@@ -130,6 +134,8 @@ func (e *Entry) take(tag uint64, field *codec.Reader) {
 		digest(&e.To, field)
 	case tagMayBeSent:
 		e.MayBeSent = true
+	case tagDry:
+		e.Dry = true
 	case tagPosition:
 		e.Position.Seq = field.Uvarint()
 		e.Position.Index = int(field.Uvarint() & 0xffffffff)

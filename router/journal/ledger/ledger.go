@@ -155,6 +155,8 @@ type Entry struct {
 	// MayBeSent tells that a merge that was dropped or refused may be at the vendor all the same: an earlier try had no answer, or was
 	// under way in a crash.
 	MayBeSent bool `json:"may_be_sent,omitempty"`
+	// Dry tells that the destination was dry: nothing was sent, whatever the verdict.
+	Dry bool `json:"dry,omitempty"`
 	// Status is the vendor's HTTP status; 0 where it was not asked, or did not answer.
 	Status int `json:"status,omitempty"`
 	// FromIDs and ToIDs are how many ids the two people had before, and IDs how many the one has after; 0 is not known.

@@ -44,6 +44,18 @@ func TestAnEntryReadsBackAndSeesEveryFlippedBit(t *testing.T) {
 	}
 }
 
+func TestAnEntryOfADryRunReadsBack(t *testing.T) {
+	want := someEntry()
+	want.Dry = true
+	got, err := Decode(Encode(&want))
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if text, err := json.Marshal(got); err != nil || !strings.Contains(string(text), `"dry":true`) {
+		t.Errorf("its JSON is %s, %v", text, err)
+	}
+}
+
 func TestAnEntryOfANewerVersionIsReadAsFarAsItIsKnown(t *testing.T) {
 	want := someEntry()
 	body, _ := codec.CutSum(Encode(&want))
