@@ -11,6 +11,9 @@ import (
 	"aka/router/httpclient"
 	"aka/router/journal"
 	"aka/router/mergerules"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 // A dry run judges, holds, orders and remembers as a live one whose vendor takes everything, and asks no vendor.
@@ -75,6 +78,7 @@ func TestNothingOfADryRunIsPossiblyDelivered(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, Options{Concurrency: Fixed(4)})
 			w.destination.Dry = dry
+			w.logLevel = zapcore.DebugLevel
 			for i := range 500 {
 				w.accept(track(fmt.Sprint("u", i), 1))
 			}
@@ -87,6 +91,10 @@ func TestNothingOfADryRunIsPossiblyDelivered(t *testing.T) {
 			time.Sleep(time.Minute)
 			if n := w.metric("aka_possibly_delivered_after_crash_total", "vendor"); (n == 0) != dry {
 				t.Errorf("dry=%t: %v calls are possibly delivered", dry, n)
+			}
+			said := w.logs.FilterMessage("call ended").FilterField(zap.String("outcome", "would_send")).Len()
+			if (said > 0) != dry {
+				t.Errorf("dry=%t: the log has %d calls that would be sent", dry, said)
 			}
 			if s, err := w.pipeline.Status(t.Context()); err != nil || (s.LastDelivery == nil) != dry {
 				t.Errorf("dry=%t: the last delivery was at %v, %v", dry, s.LastDelivery, err)
