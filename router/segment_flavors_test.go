@@ -8,9 +8,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"aka/destinations/simulator"
 )
 
 // received is a request that an upstream got.
@@ -184,5 +187,87 @@ func TestCustomerIOsPipelinesGetBatchesThatSayTheSame(t *testing.T) {
 	}
 	if sent != 22 || !slices.Equal(order, []string{"Before", "alias", "After"}) {
 		t.Errorf("%d calls were sent, in the order %v", sent, order)
+	}
+}
+
+// Each flavor against what its pages describe: an alias in its place, and nothing that is thrown away with a 200.
+func TestEachFlavorTakesTheStory(t *testing.T) {
+	for _, flavor := range []string{"segment", "rudderstack", "jitsu", "customerio", "aka"} {
+		t.Run(flavor, func(t *testing.T) {
+			u := newUpstreams(t)
+			endpoint, err := u.sim.Add("segment", "segment", simulator.Options{Token: "wr1te-key", Segment: simulator.Segment{Flavor: flavor, Gzip: "refused"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := u.aka("127.0.0.1:0", fmt.Sprintf("segment: { settings: { write_key: wr1te-key, flavor: %s, endpoint: %q } }", flavor, endpoint), "")
+			calls := append(twenty(), `{"type":"identify","messageId":"`+strings.Repeat("i", 120)+`","userId":"jen@email.com","traits":{"plan":"free"}}`,
+				`{"type":"track","userId":"jen@email.com","event":"Before","timestamp":"2026-01-02T02:03:04Z","sentAt":"2026-01-02T02:03:04Z"}`,
+				`{"type":"alias","previousId":"jen@email.com","userId":"507f191e81"}`,
+				`{"type":"alias","anonymousId":"a-1","userId":"507f191e81"}`,
+				`{"type":"track","userId":"507f191e81","event":"After"}`)
+			s.postBatch(calls)
+			s.waitUntilAllEnded()
+			account := u.sim.Account("segment")
+			p, ok := account.Graph().Person("507f191e81")
+			if !ok || !slices.Equal(p.IDs, []string{"507f191e81", "a-1", "jen@email.com"}) || !slices.Equal(p.Events, []string{"After", "Before"}) {
+				t.Errorf("%s knows\n%s", flavor, account.Graph())
+			}
+			if refusals := account.Refusals(); len(refusals) > 0 {
+				t.Errorf("%s threw away %+v", flavor, refusals)
+			}
+			if delivered := s.count("aka_outcomes_total", "segment", "delivered"); int(delivered) != len(calls) {
+				t.Errorf("%v of %d calls were delivered", delivered, len(calls))
+			}
+			for _, r := range account.Records() { // the sender's clock was an hour and more behind: it is corrected once
+				if r.Event == "Before" && r.At.Sub(r.Time) > time.Minute {
+					t.Errorf("the time of the event is %s, at %s", r.Time, r.At)
+				}
+			}
+		})
+	}
+}
+
+// A wrong key is for the operator where the upstream says so, and vanishes at Segment.
+func TestAWrongKeyAtEachFlavor(t *testing.T) {
+	for _, flavor := range []string{"segment", "rudderstack", "jitsu", "customerio", "aka"} {
+		t.Run(flavor, func(t *testing.T) {
+			u := newUpstreams(t)
+			endpoint, err := u.sim.Add("segment", "segment", simulator.Options{Token: "another-key", Segment: simulator.Segment{Flavor: flavor}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := u.aka("127.0.0.1:0", fmt.Sprintf("segment: { settings: { write_key: wr1te-key, flavor: %s, endpoint: %q } }", flavor, endpoint), "")
+			s.postBatch([]string{`{"type":"track","userId":"u-1","event":"E"}`})
+			if flavor == "segment" {
+				s.waitUntilAllEnded()
+				if refusals := u.sim.Account("segment").Refusals(); len(refusals) != 1 {
+					t.Errorf("got %+v", refusals)
+				}
+				return
+			}
+			s.until("the credentials are refused", func() bool { return s.gauge("aka_destination_state", "segment", "auth_failed") == 1 })
+		})
+	}
+}
+
+// What goes beyond the upstream's limit is no success that is thrown away: it never leaves.
+func TestACallThatTheUpstreamWouldThrowAwayIsADeadLetter(t *testing.T) {
+	for _, flavor := range []string{"segment", "rudderstack", "customerio"} {
+		t.Run(flavor, func(t *testing.T) {
+			u := newUpstreams(t)
+			endpoint, err := u.sim.Add("segment", "segment", simulator.Options{Segment: simulator.Segment{Flavor: flavor}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := u.aka("127.0.0.1:0", fmt.Sprintf("segment: { settings: { write_key: wr1te-key, flavor: %s, endpoint: %q } }", flavor, endpoint), "")
+			s.postBatch(append(twenty(), `{"type":"track","userId":"u-1","event":"E","properties":{"x":"`+strings.Repeat("x", 33_000)+`"}}`))
+			s.waitUntilAllEnded()
+			if delivered, rejected := s.count("aka_outcomes_total", "segment", "delivered"), s.count("aka_outcomes_total", "segment", "rejected"); delivered != 20 || rejected != 1 {
+				t.Errorf("%v calls were delivered, and %v rejected", delivered, rejected)
+			}
+			if refusals := u.sim.Account("segment").Refusals(); len(refusals) > 0 {
+				t.Errorf("it threw away %+v", refusals)
+			}
+		})
 	}
 }
