@@ -579,8 +579,8 @@ func (o *mergeOracle) mayBeNew(s side, e *journal.Entry) bool {
 			return true
 		}
 	}
-	for _, fact := range s.person.users {
-		if fact.source == e.Source {
+	for id, fact := range s.person.users { // which may have another name now
+		if fact.source == e.Source || slices.Contains(o.namers[id], e.Source) {
 			return true
 		}
 	}

@@ -281,3 +281,42 @@ func TestRead_FindsWhatIsWrittenAfterARead(t *testing.T) {
 		}
 	}
 }
+
+// A scan that goes on must not leave a call behind that came to its place in the midst of it, and was written only then.
+func TestRead_FindsWhatIsWrittenInTheMidstOfAScan(t *testing.T) {
+	for name, limits := range map[string]struct{ read, take int }{"few are taken": {10, 2}, "few are read": {2, 10}} {
+		t.Run(name, func(t *testing.T) {
+			q, d := NewQueue(1), disk{}
+			put := func(seq uint64, how func(journal.ParkedKey, time.Time)) *journal.Parked {
+				call := &journal.Parked{Queue: 1, Rank: journal.Rank{Seq: seq}}
+				how(call.Key(), time.Unix(int64(seq), 0))
+				return call
+			}
+			for _, seq := range []uint64{10, 30, 40, 50} {
+				d[1] = append(d[1], put(seq, q.Put))
+			}
+			unwritten := put(20, q.PutBack)
+			of := func(*journal.Parked) ([]string, bool) { return nil, true }
+			read := func(unwritten Unwritten) (got []uint64) {
+				r := q.Begin(limits.read)
+				if err := r.Run(d.visit); err != nil {
+					t.Fatal(err)
+				}
+				for _, c := range q.Finish(r, limits.take, nil, of, unwritten) {
+					got = append(got, c.Rank.Seq)
+					q.End(c.Rank)
+					d[1] = slices.DeleteFunc(d[1], func(stored *journal.Parked) bool { return stored.Rank == c.Rank })
+				}
+				return got
+			}
+			all := read(func(uint64) (journal.Rank, bool) { return unwritten.Rank, true })
+			d[1] = append([]*journal.Parked{unwritten}, d[1]...)
+			for range 5 {
+				all = append(all, read(allWritten)...)
+			}
+			if slices.Sort(all); !slices.Equal(all, []uint64{10, 20, 30, 40, 50}) {
+				t.Errorf("read %v", all)
+			}
+		})
+	}
+}

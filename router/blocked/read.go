@@ -108,7 +108,7 @@ func (q *Queue) Finish(r *Read, atMost int, blockers *Identities, of IDs, unwrit
 			continue
 		}
 		if len(calls) == atMost {
-			q.scan.from = c.Rank
+			q.goOnAt(c.Rank, unwritten)
 			return calls
 		}
 		if q.passesOver(c, blockers, of) {
@@ -121,11 +121,22 @@ func (q *Queue) Finish(r *Read, atMost int, blockers *Identities, of IDs, unwrit
 		}
 	}
 	if n := len(r.Calls); n == r.limit {
-		q.scan.from = behind(r.Calls[n-1])
+		q.goOnAt(behind(r.Calls[n-1]), unwritten)
 		return calls
 	}
 	q.finishScan(r, unwritten)
 	return calls
+}
+
+// goOnAt has the scan go on at a rank. Where a call before it is still to be written, the scan begins anew: it would not find that one.
+func (q *Queue) goOnAt(rank journal.Rank, unwritten Unwritten) {
+	q.scan.from = rank
+	for _, p := range q.parts {
+		if first, ok := unwritten(p.number); ok && first.Before(rank) {
+			q.scan = new(scan)
+			return
+		}
+	}
 }
 
 func behind(c *journal.Parked) journal.Rank {
