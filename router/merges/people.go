@@ -89,23 +89,56 @@ func (n *node) after() digest {
 	return n.id
 }
 
-// rename moves a person from one name to another. Where somebody lives under that one already, the two are one person then.
+// rename moves a person from one name to another: all ids that lead to it but that name, which is free then. Where somebody lives under
+// the other one already, the two are one person then.
 func (m *Memory) rename(from, to *node, at time.Time) {
-	both := to.lives() || to.has(isUser|personUser|isPerson)
+	old, keep := m.root(from), m.root(to)
+	same := old.id == keep.id
+	if same && old.id == from.id { // the other name is the root from now on
+		keep = to
+	}
+	both := !same && (to.lives() || keep.has(isUser|personUser|isPerson))
 	if !m.areLinked(from, to) {
 		m.linkRings(from, to)
 	}
+	for _, n := range m.membersOf(old, from) {
+		m.leadTo(n, keep)
+	}
+	m.leadTo(to, keep)
 	m.touch(from)
-	m.touch(to)
-	from.clear(isUsed | hasNewUser | isUser)
+	m.touch(keep)
+	from.clear(isUsed | hasNewUser | isUser | hasParent)
 	from.set(isRenamed)
 	from.renamedTo = to.id
 	to.beUsed()
-	if both {
-		to.takePerson(from, from.ids()+to.ids(), secondsOf(at))
-	} else {
-		to.takePerson(from, from.ids())
+	switch {
+	case both:
+		keep.takePerson(old, old.ids()+keep.ids(), secondsOf(at))
+	case old.id != keep.id:
+		keep.takePerson(old, old.ids())
 	}
+	m.touch(old)
+}
+
+// leadTo puts an id below a root, or makes it one.
+func (m *Memory) leadTo(n, root *node) {
+	m.touch(n)
+	if n.id == root.id {
+		n.clear(hasParent)
+		return
+	}
+	n.set(hasParent)
+	n.parent = root.id
+}
+
+// membersOf returns the ids that lead to a root but one, as far as its ring is looked through.
+func (m *Memory) membersOf(root, but *node) (members []*node) {
+	for n, i := m.get(but.after()), 0; n.id != but.id && i < maxFound; n, i = m.get(n.after()), i+1 {
+		if n.id == root.id || m.root(n).id == root.id {
+			members = append(members, n)
+		}
+	}
+	return members
 }
 
 // areLinked reports whether two ids are in one ring, as far as it is looked through.

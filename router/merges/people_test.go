@@ -145,3 +145,49 @@ func TestTheKeyIsMadeOnceAndSecret(t *testing.T) {
 		t.Error("a key file that is missing is no error")
 	}
 }
+
+// A vendor that absorbs one person into another gives it all that was the first one's: its devices, and that it has a user.
+func TestAnAbsorbedPersonIsTheOthersWithAllItsIDs(t *testing.T) {
+	for name, first := range map[string][2]string{"the name is the root": {"u1", "anon"}, "the device is the root": {"anon", "u1"}} {
+		t.Run(name, func(t *testing.T) {
+			store := &mapStore{}
+			m := openMemory(t, store, Options{Account: "a"})
+			at := time.Unix(1_700_000_000, 0)
+			add := func(rule adapter.MergeRule, from, to string) {
+				t.Helper()
+				if !m.Add(&adapter.Merge{Rule: rule, From: from, To: to}, at, "website") {
+					t.Fatalf("%s to %s is no news", from, to)
+				}
+			}
+			expect := func(id string, ids int, user bool) {
+				t.Helper()
+				if p := m.Person(id); p.IDs != ids || p.HasUser != user || user && !p.UserSince.Equal(at) {
+					t.Errorf("%s is %+v, want %d ids, a user: %t", id, p, ids, user)
+				}
+			}
+			add(adapter.MergeJoins, first[0], first[1])
+			m.Identified("u1", at, "website")
+			add(adapter.MergeAbsorbs, "u1", "family@example.com")
+			expect("family@example.com", 2, true)
+			expect("anon", 2, true)
+			expect("u1", 1, false)
+			if !m.IsSame("anon", "family@example.com") || !m.IsSame("u1", "family@example.com") {
+				t.Error("they are not one person")
+			}
+			store.save(m)
+			m = openMemory(t, store, Options{Account: "a"})
+			expect("family@example.com", 2, true)
+			m.Identified("u2", at, "website")
+			add(adapter.MergeAbsorbs, "family@example.com", "u2")
+			expect("u2", 3, true)
+			expect("anon", 3, true)
+			expect("family@example.com", 1, false)
+			m.Identified("u1", at, "website") // somebody new
+			expect("u1", 1, true)
+			expect("anon", 3, true)
+			add(adapter.MergeAbsorbs, "u2", "anon") // a name of the same person
+			expect("anon", 3, true)
+			expect("u2", 1, false)
+		})
+	}
+}
