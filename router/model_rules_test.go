@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -416,6 +417,8 @@ func (o *mergeOracle) check() {
 		case len(taken) > 0:
 			o.taken[o.key(from, to)] = taken[1:]
 			o.merge(e, from, to, taken[0])
+		case o.d.vendor == "customerio" && e.Type == segment.Identify:
+			o.merge(e, from, to, time.Time{}) // of a device, which its records do not name a merge
 		case o.d.vendor == "vero" && o.m.rules.status[at] == http.StatusNotFound:
 			// An answer was lost, and to the repeat Vero said that it has no user of that id: the rename had happened, or the id was free.
 			// It is free now either way, and no user is known there any more.
@@ -524,11 +527,16 @@ func (o *mergeOracle) merge(e *journal.Entry, from, to string, taken time.Time) 
 	if e.Type == segment.Alias || o.d.vendor == "kissmetrics" {
 		o.checkRules(e, a, b, taken)
 	}
-	if o.d.renames() {
+	if o.d.renames() && !o.givesDevice(e, from) {
 		o.rename(a, b)
 		return
 	}
 	o.join(a.person, b.person)
+}
+
+// givesDevice reports whether a vendor that frees the old id of an alias only joins the call's own device to a person.
+func (o *mergeOracle) givesDevice(e *journal.Entry, from string) bool {
+	return o.d.vendor == "customerio" && from == e.AnonymousID
 }
 
 func (o *mergeOracle) checkRules(e *journal.Entry, a, b side, taken time.Time) {
@@ -537,7 +545,8 @@ func (o *mergeOracle) checkRules(e *journal.Entry, a, b side, taken time.Time) {
 		at := callAt{o.d.name, e.MessageID}
 		isAdvance := rule == mergerules.MaxIDs && o.d.name == o.m.rules.inAdvance
 		isGuess := o.m.rules.isSent[at] == string(rule) // the devices seen were not loaded yet
-		if !isAdvance && !isGuess && !slices.Contains(o.m.rules.isApproved[at], string(rule)) {
+		isRepeat := rule != mergerules.BlockedIDs && o.wasTried(a.id, b.id, taken)
+		if !isAdvance && !isGuess && !isRepeat && !slices.Contains(o.m.rules.isApproved[at], string(rule)) {
 			o.m.t.Errorf("%s: the %s call %s broke %s: %s\n%s %+v\n%s %+v\nledger:%s", o.d.name, e.Type, e.MessageID, rule, because, a.id, *a.person, b.id, *b.person, o.m.rules.history[at])
 		}
 	}
@@ -559,6 +568,26 @@ func (o *mergeOracle) checkRules(e *journal.Entry, a, b side, taken time.Time) {
 	if n := len(a.person.ids) + len(b.person.ids); n > o.m.rules.maxIDs && !o.d.renames() {
 		broken(mergerules.MaxIDs, fmt.Sprintf("the person has %d ids", n))
 	}
+}
+
+// wasTried reports whether the vendor got a merge before it took it. Such an alias is tried to the end, whatever has become of its people
+// since.
+func (o *mergeOracle) wasTried(from, to string, taken time.Time) bool {
+	for _, x := range o.m.faulty.Account(o.d.name).Exchanges() {
+		if !x.At.Before(taken) {
+			continue
+		}
+		for _, record := range x.Records {
+			text, err := json.Marshal(record)
+			if err != nil {
+				o.m.t.Error(err)
+			}
+			if strings.Contains(string(text), from) && strings.Contains(string(text), to) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (r *modelRules) isBlockedLater(id string, taken time.Time) bool {
@@ -601,6 +630,12 @@ func (o *mergeOracle) rename(a, b side) {
 	for id, fact := range a.person.users {
 		b.person.users[id] = fact
 	}
+	for id := range a.person.ids {
+		if id != a.id {
+			b.person.ids[id], o.people[id] = true, b.person
+		}
+	}
+	delete(b.person.ids, a.id)
 	delete(o.people, a.id)
 	delete(o.users, a.id)
 	delete(o.renamed, b.id) // somebody lives there again

@@ -179,7 +179,7 @@ func (j *judge) side(id string, person Person) side {
 	var explicit bool
 	s.kind, explicit, s.unsure = j.kindOf(id, person)
 	switch {
-	case s.kind != User && person.IDs <= 1 && person.IsUser:
+	case s.kind != User && person.IDs <= 1 && person.IsUser && !person.TookUser:
 		s.hasUser = false
 	case !s.hasUser && s.kind == User && explicit && !person.FirstSeen.IsZero():
 		s.hasUser, s.since, s.source = true, person.FirstSeen, person.Source

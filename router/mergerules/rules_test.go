@@ -335,3 +335,26 @@ func TestAUserWhoWasRenamedToAnEmailIsStillAUser(t *testing.T) {
 		t.Errorf("got %+v", f)
 	}
 }
+
+// A device that a user was renamed to, by swapped arguments, and that was named as a user for that, has the user all the same.
+func TestAUserWhoWasRenamedToADeviceIsStillAUser(t *testing.T) {
+	for _, took := range []bool{true, false} {
+		people := peopleOf(func(id string) Person {
+			p := Person{IDs: 1, HasUser: true, IsUser: true, UserSince: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+			if id == laptop {
+				p.IsDevice, p.TookUser = true, took
+			}
+			return p
+		})
+		m := Merge{Alias: true, From: laptop, FromName: laptop, To: "507f", ToName: "507f", AnonymousID: laptop, At: time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)}
+		if _, fires := Decide(DefaultOptions.Judge(m, nil, people, nil)); fires != took {
+			t.Errorf("a rule fires: %t, want %t", fires, took)
+		}
+	}
+}
+
+type peopleOf func(id string) Person
+
+func (peopleOf) IsSame(a, b string) bool { return a == b }
+
+func (p peopleOf) Person(id string) Person { return p(id) }

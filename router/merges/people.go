@@ -70,7 +70,7 @@ func (n *node) takeUser(since uint32, source uint16) {
 }
 
 func (n *node) leavePerson() {
-	n.clear(isPerson | personUser)
+	n.clear(isPerson | personUser | tookUser)
 	n.size, n.joins, n.since, n.userSource = 0, nil, 0, 0
 }
 
@@ -111,6 +111,9 @@ func (m *Memory) rename(from, to *node, at time.Time) {
 	from.set(isRenamed)
 	from.renamedTo = to.id
 	to.beUsed()
+	if old.has(personUser) && !same {
+		keep.set(tookUser)
+	}
 	switch {
 	case both:
 		keep.takePerson(old, old.ids()+keep.ids(), secondsOf(at))
@@ -207,7 +210,9 @@ type Person struct {
 	Joins []time.Time
 	// HasUser is whether one of its ids is a user, UserSince when the oldest of them was named first, and UserSource by which
 	// source.
-	HasUser    bool
+	HasUser bool
+	// TookUser is whether a user was renamed to this person, so that its user is not the id itself alone.
+	TookUser   bool
 	UserSince  time.Time
 	UserSource string
 	// IsUser and IsDevice are of the id itself: it was identified; it was seen as a device beside a user.
@@ -224,7 +229,7 @@ func (m *Memory) Person(id string) Person {
 	n := m.of(id)
 	root := m.root(n)
 	p := Person{
-		IDs: root.ids(), HasUser: root.has(personUser), IsUser: n.has(isUser), IsDevice: n.has(isDevice), Source: m.meta.sourceName(n.source),
+		IDs: root.ids(), HasUser: root.has(personUser), TookUser: root.has(tookUser), IsUser: n.has(isUser), IsDevice: n.has(isDevice), Source: m.meta.sourceName(n.source),
 		Partial: m.meta.partial && !(n.has(isWhole) && root.has(isWhole)) || n.unreadable || root.unreadable,
 	}
 	if n.has(hasFirst) {

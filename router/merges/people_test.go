@@ -146,6 +146,31 @@ func TestTheKeyIsMadeOnceAndSecret(t *testing.T) {
 	}
 }
 
+// An id that a user was renamed to has that user, whatever it is named itself.
+func TestAnIDThatAUserWasRenamedToSaysSo(t *testing.T) {
+	store := &mapStore{}
+	m := openMemory(t, store, Options{Account: "a"})
+	at := time.Unix(1_700_000_000, 0)
+	rename := func(from, to string) {
+		m.Add(&adapter.Merge{Rule: adapter.MergeRenames, From: from, To: to}, at, "website")
+	}
+	m.Identified("device", at, "website") // it is named as a user, and may be none
+	if m.Person("device").TookUser {
+		t.Error("a named id took a user")
+	}
+	m.Identified("u1", at, "website")
+	rename("u1", "device")
+	store.save(m)
+	m = openMemory(t, store, Options{Account: "a"})
+	if p := m.Person("device"); !p.HasUser || !p.TookUser || p.IDs != 1 && p.IDs != 2 {
+		t.Errorf("it is %+v", p)
+	}
+	rename("device", "u1") // and back
+	if p := m.Person("device"); p.HasUser || p.TookUser {
+		t.Errorf("it is %+v", p)
+	}
+}
+
 // A vendor that absorbs one person into another gives it all that was the first one's: its devices, and that it has a user.
 func TestAnAbsorbedPersonIsTheOthersWithAllItsIDs(t *testing.T) {
 	for name, first := range map[string][2]string{"the name is the root": {"u1", "anon"}, "the device is the root": {"anon", "u1"}} {

@@ -25,6 +25,7 @@ const (
 	personUser                   // one of the person's ids is a user
 	isPerson                     // of several ids, of which this one is the root
 	hasFirst                     // it is known when it came first
+	tookUser                     // the person's user came from an id that was renamed to this one
 	knownFlags = 1<<iota - 1
 )
 
