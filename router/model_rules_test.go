@@ -417,8 +417,10 @@ func (o *mergeOracle) check() {
 		case len(taken) > 0:
 			o.taken[o.key(from, to)] = taken[1:]
 			o.merge(e, from, to, taken[0])
-		case o.d.vendor == "customerio" && e.Type == segment.Identify:
-			o.merge(e, from, to, time.Time{}) // of a device, which its records do not name a merge
+		case o.d.vendor == "customerio":
+			// It is of a device, which its records do not name a merge. Or Customer.io answered 200 and did nothing, because it did not
+			// know the person: to aka the two are one all the same.
+			o.merge(e, from, to, time.Time{})
 		case o.d.vendor == "vero" && o.m.rules.status[at] == http.StatusNotFound:
 			// An answer was lost, and to the repeat Vero said that it has no user of that id: the rename had happened, or the id was free.
 			// It is free now either way, and no user is known there any more.
