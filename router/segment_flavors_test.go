@@ -194,36 +194,46 @@ func TestCustomerIOsPipelinesGetBatchesThatSayTheSame(t *testing.T) {
 func TestEachFlavorTakesTheStory(t *testing.T) {
 	for _, flavor := range []string{"segment", "rudderstack", "jitsu", "customerio", "aka"} {
 		t.Run(flavor, func(t *testing.T) {
-			u := newUpstreams(t)
-			endpoint, err := u.sim.Add("segment", "segment", simulator.Options{Token: "wr1te-key", Segment: simulator.Segment{Flavor: flavor, Gzip: "refused"}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := u.aka("127.0.0.1:0", fmt.Sprintf("segment: { settings: { write_key: wr1te-key, flavor: %s, endpoint: %q } }", flavor, endpoint), "")
-			calls := append(twenty(), `{"type":"identify","messageId":"`+strings.Repeat("i", 120)+`","userId":"jen@email.com","traits":{"plan":"free"}}`,
-				`{"type":"track","userId":"jen@email.com","event":"Before","timestamp":"2026-01-02T02:03:04Z","sentAt":"2026-01-02T02:03:04Z"}`,
-				`{"type":"alias","previousId":"jen@email.com","userId":"507f191e81"}`,
-				`{"type":"alias","anonymousId":"a-1","userId":"507f191e81"}`,
-				`{"type":"track","userId":"507f191e81","event":"After"}`)
-			s.postBatch(calls)
-			s.waitUntilAllEnded()
-			account := u.sim.Account("segment")
-			p, ok := account.Graph().Person("507f191e81")
-			if !ok || !slices.Equal(p.IDs, []string{"507f191e81", "a-1", "jen@email.com"}) || !slices.Equal(p.Events, []string{"After", "Before"}) {
-				t.Errorf("%s knows\n%s", flavor, account.Graph())
-			}
-			if refusals := account.Refusals(); len(refusals) > 0 {
-				t.Errorf("%s threw away %+v", flavor, refusals)
-			}
-			if delivered := s.count("aka_outcomes_total", "segment", "delivered"); int(delivered) != len(calls) {
-				t.Errorf("%v of %d calls were delivered", delivered, len(calls))
-			}
-			for _, r := range account.Records() { // the sender's clock was an hour and more behind: it is corrected once
-				if r.Event == "Before" && r.At.Sub(r.Time) > time.Minute {
-					t.Errorf("the time of the event is %s, at %s", r.Time, r.At)
-				}
-			}
+			takeStory(t, simulator.Segment{Flavor: flavor, Gzip: "refused"})
 		})
+		t.Run(flavor+" where its pages are silent, the other way", func(t *testing.T) {
+			takeStory(t, simulator.Segment{
+				Flavor: flavor, NoSentAt: "now", EmptyBatch: "invalid", BatchContext: "ignored", SentAt: "corrects", LongMessageIDs: "taken", Deduplicates: true,
+			})
+		})
+	}
+}
+
+func takeStory(t *testing.T, set simulator.Segment) {
+	flavor := set.Flavor
+	u := newUpstreams(t)
+	endpoint, err := u.sim.Add("segment", "segment", simulator.Options{Token: "wr1te-key", Segment: set})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := u.aka("127.0.0.1:0", fmt.Sprintf("segment: { settings: { write_key: wr1te-key, flavor: %s, endpoint: %q } }", flavor, endpoint), "")
+	calls := append(twenty(), `{"type":"identify","messageId":"`+strings.Repeat("i", 120)+`","userId":"jen@email.com","traits":{"plan":"free"}}`,
+		`{"type":"track","userId":"jen@email.com","event":"Before","timestamp":"2026-01-02T02:03:04Z","sentAt":"2026-01-02T02:03:04Z"}`,
+		`{"type":"alias","previousId":"jen@email.com","userId":"507f191e81"}`,
+		`{"type":"alias","anonymousId":"a-1","userId":"507f191e81"}`,
+		`{"type":"track","userId":"507f191e81","event":"After"}`)
+	s.postBatch(calls)
+	s.waitUntilAllEnded()
+	account := u.sim.Account("segment")
+	p, ok := account.Graph().Person("507f191e81")
+	if !ok || !slices.Equal(p.IDs, []string{"507f191e81", "a-1", "jen@email.com"}) || !slices.Equal(p.Events, []string{"After", "Before"}) {
+		t.Errorf("%s knows\n%s", flavor, account.Graph())
+	}
+	if refusals := account.Refusals(); len(refusals) > 0 {
+		t.Errorf("%s threw away %+v", flavor, refusals)
+	}
+	if delivered := s.count("aka_outcomes_total", "segment", "delivered"); int(delivered) != len(calls) {
+		t.Errorf("%v of %d calls were delivered", delivered, len(calls))
+	}
+	for _, r := range account.Records() { // the sender's clock was an hour and more behind: it is corrected once
+		if r.Event == "Before" && r.At.Sub(r.Time) > time.Minute {
+			t.Errorf("the time of the event is %s, at %s", r.Time, r.At)
+		}
 	}
 }
 

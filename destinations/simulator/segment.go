@@ -350,9 +350,9 @@ func (s *segmentUpstream) take(in *request, one item, limits segmentLimits) {
 		reason = "unknown type"
 	case isNameless(one):
 		reason = "no id"
-	case s.set.Flavor == "segment" && len([]rune(r.Key)) >= maxMessageID:
+	case s.set.Flavor == "segment" && s.set.LongMessageIDs == "refused" && len([]rune(r.Key)) >= maxMessageID:
 		reason = "messageId too long"
-	case s.set.Flavor == "customerio" && kind == "alias" && strings.HasSuffix(in.path, "/batch"):
+	case s.set.Flavor == "customerio" && kind == "alias" && !strings.HasSuffix(in.path, "/alias"):
 		reason = "no alias in a batch"
 	}
 	switch {
@@ -422,7 +422,7 @@ func (s *segmentUpstream) time(now time.Time, object map[string]any) time.Time {
 	happened, known := given, hasGiven
 	switch s.set.Flavor {
 	case "customerio":
-		wasSent = false
+		wasSent = wasSent && s.set.SentAt == "corrects"
 	case "rudderstack":
 		if hasGiven {
 			return given

@@ -23,9 +23,14 @@ type Segment struct {
 	EmptyBatch string
 	// BatchContext is whether a context in an item of a batch is "kept" or "ignored" for the envelope's. Of Customer.io.
 	BatchContext string
+	// SentAt is whether a sentAt is "ignored" or "corrects" the time, as at Segment. Of Customer.io.
+	SentAt string
+	// LongMessageIDs is what becomes of a call whose messageId has 100 characters or more: it is "refused" without a word, or "taken".
+	// Of Segment, whose page only says that they must be shorter.
+	LongMessageIDs string
 	// SourceOff has RudderStack answer 404, as for a source that is switched off.
 	SourceOff bool
-	// Deduplicates has RudderStack keep one call for each messageId, which is a setting there.
+	// Deduplicates has RudderStack keep one call for each messageId, which is a setting there, and Customer.io, whose pages do not say.
 	Deduplicates bool
 	// Rate is how many requests a second are taken; the others get 429, with Retry-After and X-RateLimit-Reset. Default: 0, no limit.
 	Rate int
@@ -46,6 +51,8 @@ func (s *Segment) choices() []wordChoice {
 		{"gzip", &s.Gzip, []string{"read", "refused"}},
 		{"empty_batch", &s.EmptyBatch, []string{"unauthorized", "invalid"}},
 		{"batch_context", &s.BatchContext, []string{"kept", "ignored"}},
+		{"sent_at", &s.SentAt, []string{"ignored", "corrects"}},
+		{"long_message_ids", &s.LongMessageIDs, []string{"refused", "taken"}},
 	}
 }
 
@@ -91,5 +98,11 @@ func (s *Segment) limits() segmentLimits {
 
 // deduplicates reports whether a second call with the messageId of one before is thrown away.
 func (s *Segment) deduplicates() bool {
-	return s.Flavor == "segment" || s.Flavor == "aka" || s.Flavor == "rudderstack" && s.Deduplicates
+	switch s.Flavor {
+	case "segment", "aka":
+		return true
+	case "rudderstack", "customerio":
+		return s.Deduplicates
+	}
+	return false
 }

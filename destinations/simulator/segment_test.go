@@ -66,6 +66,7 @@ func TestSegmentFlavorsAnswer(t *testing.T) {
 		{flavor: "segment", key: "key", body: object{"batch": []any{large, trackCall("1", "jane")}}, status: 200, answer: `{"success":true}`, kept: 1},
 		{flavor: "segment", key: "key", body: object{"batch": []any{nameless}}, status: 200, answer: `{"success":true}`},
 		{flavor: "segment", key: "key", body: object{"batch": []any{trackCall(strings.Repeat("m", 100), "jane")}}, status: 200, answer: `{"success":true}`},
+		{flavor: "segment", key: "key", set: Segment{LongMessageIDs: "taken"}, body: object{"batch": []any{trackCall(strings.Repeat("m", 100), "jane")}}, status: 200, answer: `{"success":true}`, kept: 1},
 		{flavor: "segment", key: "key", body: `{"batch":[`, status: 400, answer: `{"success":false}`},
 		{flavor: "segment", key: "key", body: object{"batch": slices.Repeat([]any{trackCall("1", "jane")}, 2501)}, status: 400, answer: `{"success":false}`},
 		{flavor: "segment", key: "key", body: object{"batch": slices.Repeat([]any{large}, 16)}, status: 400, answer: `{"success":false}`},
@@ -85,6 +86,7 @@ func TestSegmentFlavorsAnswer(t *testing.T) {
 		{flavor: "jitsu", key: "wrong", body: object{"batch": []any{trackCall("1", "jane")}}, status: 401, answer: `{"error":"stream not found"}`},
 		{flavor: "jitsu", key: "key", body: `[`, status: 400, answer: `{"error":"Error parsing JSON"}`},
 		{flavor: "customerio", key: "key", body: object{"batch": []any{trackCall("1", "jane"), aliasCall("2", "a", "b")}}, status: 200, kept: 1},
+		{flavor: "customerio", key: "key", path: "/import", body: object{"batch": []any{trackCall("1", "jane"), aliasCall("2", "a", "b")}}, status: 200, kept: 1},
 		{flavor: "customerio", key: "key", path: "/alias", header: "X-Strict-Mode: 1", body: aliasCall("2", "a", "b"), status: 200, kept: 1},
 		{flavor: "customerio", key: "wrong", body: object{"batch": []any{trackCall("1", "jane")}}, status: 200},
 		{flavor: "customerio", key: "wrong", header: "X-Strict-Mode: 1", body: object{"batch": []any{trackCall("1", "jane")}}, status: 401, answer: "Unauthorized"},
@@ -148,6 +150,7 @@ func TestSegmentFlavorsUnderstandTime(t *testing.T) {
 		{Segment{Flavor: "jitsu"}, sent, at(11, 0)},
 		{Segment{Flavor: "jitsu"}, near, at(10, 0)},
 		{Segment{Flavor: "customerio"}, sent, at(10, 0)},
+		{Segment{Flavor: "customerio", SentAt: "corrects"}, sent, at(11, 0)},
 		{Segment{Flavor: "aka"}, given, at(10, 0)},
 		{Segment{Flavor: "aka"}, original, at(10, 0)},
 		{Segment{Flavor: "aka"}, object{}, at(12, 0)},
@@ -206,7 +209,7 @@ func TestSegmentDeduplicatesByMessageID(t *testing.T) {
 		want int
 	}{
 		{Segment{Flavor: "segment"}, 2}, {Segment{Flavor: "aka"}, 2}, {Segment{Flavor: "jitsu"}, 3}, {Segment{Flavor: "customerio"}, 3},
-		{Segment{Flavor: "rudderstack"}, 3}, {Segment{Flavor: "rudderstack", Deduplicates: true}, 2},
+		{Segment{Flavor: "rudderstack"}, 3}, {Segment{Flavor: "rudderstack", Deduplicates: true}, 2}, {Segment{Flavor: "customerio", Deduplicates: true}, 2},
 	} {
 		account := openSegment(t, c.set)
 		account.batch("key", trackCall("1", "jane"))
