@@ -517,6 +517,9 @@ func (o *mergeOracle) isSeen(id string) bool {
 func (o *mergeOracle) merge(e *journal.Entry, from, to string, taken time.Time) {
 	a, b := o.side(from, e), o.side(to, e)
 	if a.person == b.person {
+		if a.id != b.id && o.d.renames() && !o.givesDevice(e, from) {
+			o.rename(a, b) // the old id is free all the same
+		}
 		return
 	}
 	if o.became(from, to) || o.became(to, from) { // no rule asks about that
