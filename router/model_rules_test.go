@@ -414,12 +414,13 @@ func (o *mergeOracle) check() {
 			o.m.t.Errorf("%s: %s was sent, and refused by an operator", o.d.name, e.MessageID)
 		}
 		switch taken := o.taken[o.key(from, to)]; {
+		case o.givesDevice(e, from): // by an attribute, which its records do not name a merge
+			o.merge(e, from, to, time.Time{})
 		case len(taken) > 0:
 			o.taken[o.key(from, to)] = taken[1:]
 			o.merge(e, from, to, taken[0])
 		case o.d.vendor == "customerio":
-			// It is of a device, which its records do not name a merge. Or Customer.io answered 200 and did nothing, because it did not
-			// know the person: to aka the two are one all the same.
+			// It answered 200 and did nothing, because it did not know the person: to aka the two are one all the same.
 			o.merge(e, from, to, time.Time{})
 		case o.d.vendor == "vero" && o.m.rules.status[at] == http.StatusNotFound:
 			// An answer was lost, and to the repeat Vero said that it has no user of that id: the rename had happened, or the id was free.

@@ -49,7 +49,7 @@ func (c *committer) readWindow(ctx context.Context, from, to uint64, frames chan
 	defer close(frames)
 	reader := c.j.engine.Reader(from)
 	defer reader.Close()
-	for seq := from; seq < to; {
+	for next := from; next <= to; {
 		raw, err := reader.Next(ctx)
 		if errors.Is(err, engine.ErrEnd) {
 			return nil
@@ -57,7 +57,7 @@ func (c *committer) readWindow(ctx context.Context, from, to uint64, frames chan
 		if err != nil {
 			return err
 		}
-		seq = raw.Seq
+		next = raw.Seq + 1
 		if raw.Err != nil {
 			continue
 		}

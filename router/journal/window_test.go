@@ -59,6 +59,25 @@ func TestOpen_KnowsEveryIDOfTheWindow(t *testing.T) {
 	}
 }
 
+// The window may be the log's last frame alone: the first of a new log, or the first after a quiet time.
+func TestOpen_KnowsTheIDsOfAWindowOfOneFrame(t *testing.T) {
+	store := enginetest.NewMemory()
+	j := openOn(t, store)
+	j.commits.now = func() time.Time { return time.Now().Add(-time.Hour) }
+	appendCalls(t, j, 0, entry("u", 1))
+	store = store.Crash()
+	j = openOn(t, store)
+	appendCalls(t, j, 0, entry("u", 2))
+	j = reopenOn(t, store)
+	appendCalls(t, j, 1, entry("u", 2))
+
+	store = enginetest.NewMemory()
+	j = openOn(t, store)
+	appendCalls(t, j, 0, entry("u", 3))
+	j = reopenOn(t, store)
+	appendCalls(t, j, 1, entry("u", 3))
+}
+
 // A call that is lost and sent again must not count as a duplicate.
 func TestOpen_ForgetsAnIDWhoseFrameIsGone(t *testing.T) {
 	store := enginetest.NewMemory()
