@@ -371,6 +371,33 @@ func TestThePageTellsHowADestinationDoes(t *testing.T) {
 	p.close()
 }
 
+func TestThePageShowsThatADestinationIsDry(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, harness.Setup{})
+	w.Destination("vero").More = "mode: dry,"
+	w.Configure()
+	w.Start()
+	p := openLiveOf(w)
+	p.track("jane", "Bought")
+	w.UntilAllEnded()
+	p.show("#/destinations")
+	p.click(".card", "vero~dry")
+	p.untilShown(".why", "It is dry: aka does everything but send its calls.")
+	p.untilShown(".figure", "Would send per second")
+	p.untilShown("thead", "Type Would send Dropped Dead")
+	p.untilShown("table", "track 1 0 0")
+	p.show("#/destinations/kissmetrics")
+	p.untilShown("thead", "Type Delivered Dropped Dead")
+	p.show("#/live")
+	p.untilShown(".call", "vero~dry")
+	p.click(".call", "Bought")
+	p.untilShown(".call", "would send")
+	if w.Account("vero").Stats().Exchanges > 0 {
+		t.Error("something was sent")
+	}
+	p.close()
+}
+
 func TestThePageExplainsAndKnowsWhoWasMerged(t *testing.T) {
 	t.Parallel()
 	p := openLive(t, harness.Setup{Destinations: rememberingMerges()})
