@@ -51,6 +51,9 @@ type Config struct {
 	SiteID string `yaml:"site_id" example:"s1te"`
 	// APIKey is the API key beside that site ID. Required.
 	APIKey adapter.Secret `yaml:"api_key"`
+	// AppAPIKey is a key of the App API, with which `aka verify` reads back what it sent. aka does not use it otherwise. Behind another
+	// endpoint, the App API is asked there, too. Default: none.
+	AppAPIKey adapter.Secret `yaml:"app_api_key"`
 	// Region is where the account is: us or eu. Customer.io refuses the calls of a US account in the EU. It forwards those of an
 	// EU account from the US, where they may be logged. Default us.
 	Region string `yaml:"region" words:"us eu"`

@@ -61,6 +61,7 @@ type Config struct {
 	// Region is where Mixpanel stores the project's data: us, eu or in. Default us.
 	Region string `yaml:"region" words:"us eu in"`
 	// ServiceAccount is the credentials for events. For most projects the token is enough. All three keys are required.
+	// With it, or with api_secret, `aka verify` reads back profiles. Behind another endpoint, Mixpanel's Query API is asked there, too.
 	// Default: api_secret, else the token.
 	ServiceAccount *ServiceAccount `yaml:"service_account"`
 	// APISecret is the project's secret for the same purpose. Mixpanel removes it on 2027-03-03. Not beside service_account.

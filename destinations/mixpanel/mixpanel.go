@@ -26,6 +26,8 @@ type translator struct {
 	guard adapter.Guard
 
 	commands, events, profiles, groups endpoint
+	// query is where profiles are read.
+	query string
 
 	// operations are the profile operations of the traits that are not simply set.
 	operations map[string]operation
@@ -40,6 +42,7 @@ func newTranslator(config Config, base string) *translator {
 		operations: map[string]operation{},
 		counted:    setOf(config.IncrementEvents),
 		added:      setOf(config.IncrementProperties),
+		query:      config.queryURL(base),
 	}
 	t.connect(base)
 	t.operate(config.SetOnce, setOnce)

@@ -15,7 +15,7 @@ import (
 // activity log.
 //
 // Campaigns, segments, deliveries, devices and objects are not kept: such items are checked and recorded only. Items of type
-// "delivery" are refused.
+// "delivery" are refused. What the App API reads is in customerio_app.go.
 //
 // The pages are silent on these points, and here they are so: a body over 500 KB, an entity over 32 KB and a call of version 1
 // over 32 KB get 413, an item over 32 KB in a batch is refused alone. An empty batch is 400. A batch whose items are all refused
@@ -45,7 +45,7 @@ const (
 
 // decode reads the elements of a batch, or a body that is one item.
 func (c *customerIO) decode(in *request) ([]item, error) {
-	if in.path == cioRegionPath {
+	if in.path == cioRegionPath || isCIOApp(in.path) {
 		return nil, nil
 	}
 	raw := []json.RawMessage{in.body}
@@ -118,6 +118,9 @@ func (c *customerIO) endpoint(path string) *cioEndpoint {
 }
 
 func (c *customerIO) handle(in *request) answer {
+	if isCIOApp(in.path) {
+		return c.app(in)
+	}
 	endpoint := c.endpoint(in.path)
 	switch {
 	case endpoint == nil:

@@ -12,6 +12,8 @@ import (
 type CustomerIO struct {
 	// SiteID is the user of the credentials, and Options.Token the password; "" takes any.
 	SiteID string
+	// AppAPIKey is the key of the App API; "" takes any.
+	AppAPIKey string
 	// Region is where the account is: "us" or "eu".
 	Region string
 	// Host is the region of the host that the endpoint is: "us" or "eu". Default: that of the account.

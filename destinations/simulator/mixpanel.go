@@ -25,7 +25,7 @@ const (
 // Its pages do not say what a request with more than 2000 records gets; here it is 413. Nor what /engage and /groups say
 // to strict=1; here status 0 comes with failed_records, as at /import, and the other records are taken. Nor whether
 // $merge is honoured where the project token is the credential; here it is not. Nor what /import says to an empty list with
-// credentials that are right; here it is 200.
+// credentials that are right; here it is 200. Of the Query API, /api/query/engage reads profiles by their ids.
 type mixpanel struct {
 	state   *accountState
 	options Options
@@ -52,6 +52,9 @@ func (m *mixpanel) decode(in *request) ([]item, error) {
 		if err := in.gunzip(); err != nil {
 			return nil, err
 		}
+	}
+	if mixpanelPath(in) == mixpanelQueryPath {
+		return nil, nil
 	}
 	records, err := mixpanelRecords(in)
 	if err != nil {
@@ -137,6 +140,8 @@ func mixpanelItem(raw json.RawMessage) (item, error) {
 func (m *mixpanel) handle(in *request) answer {
 	path := mixpanelPath(in)
 	switch {
+	case path == mixpanelQueryPath && in.method == http.MethodPost:
+		return m.queryProfiles(in)
 	case path != "/import" && path != "/track" && path != "/engage" && path != "/groups":
 		return jsonAnswer(http.StatusNotFound, map[string]any{"error": "no such endpoint", "status": 0})
 	case in.method != http.MethodPost:

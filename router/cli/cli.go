@@ -24,12 +24,14 @@ const (
 	exitDone     = 0
 	exitFailed   = 1
 	exitWrongUse = 2
+	// exitUnseen is a vendor that took what aka verify sent, and that cannot be asked what became of it.
+	exitUnseen = 3
 	// exitNoReader is what a shell shows of a program that SIGPIPE ended, as most are whose output has lost its reader.
 	exitNoReader = 128 + int(syscall.SIGPIPE)
 )
 
 // Main runs the command that the arguments name and returns the process's exit code: 0 when it is done, 1 when it failed, 2
-// when it was used wrongly. What went wrong is printed once, on errOut. Where out has lost its reader, as behind aka ... | head,
+// when it was used wrongly, and 3 when aka verify leaves it to a person. What went wrong is printed once, on errOut. Where out has lost its reader, as behind aka ... | head,
 // nothing is printed.
 func Main(args []string, in io.Reader, out, errOut io.Writer) int {
 	// Go ends a program whose standard output or error has lost its reader, at its next line: journald that starts anew would
@@ -86,7 +88,7 @@ New here? Run "aka demo": it needs no config, no account and no network.`,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(
-		newServe(), newCheck(), newExplain(),
+		newServe(), newCheck(), newExplain(), newVerify(),
 		newDead(), newDropped(), newMerges(), newDestination(), newReload(), newDrain(), newLog(), newHealth(),
 		newJournal(),
 		newSimulate(), newDemo(),
@@ -139,6 +141,9 @@ func report(errOut io.Writer, command *cobra.Command, err error) int {
 		return exitDone
 	case errors.Is(err, errNoReader):
 		return exitNoReader
+	case isUnseen(err):
+		_, _ = fmt.Fprintln(errOut, failureText(err))
+		return exitUnseen
 	case errors.As(err, &failure{}):
 		_, _ = fmt.Fprintln(errOut, failureText(err))
 		return exitFailed

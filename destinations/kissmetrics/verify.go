@@ -1,0 +1,17 @@
+package kissmetrics
+
+import "aka/destinations/adapter"
+
+// Verify implements adapter.Verifier. Kissmetrics answers 200 to everything, so that only its pages show what it took.
+func (t *translator) Verify(story adapter.Story) adapter.Verification {
+	return adapter.Verification{
+		Story:  story,
+		Setup:  "the tracking API",
+		Unread: "Kissmetrics' tracking API reads nothing back, and answers success to everything",
+		Look: []string{
+			"A search for " + story.Old + " and one for " + story.New + " show the same person",
+			"The person has the events " + adapter.BeforeEvent + " and " + adapter.AfterEvent,
+			"The person has the properties " + adapter.BeforeTrait + " and " + adapter.AfterTrait,
+		},
+	}
+}

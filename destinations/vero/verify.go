@@ -1,0 +1,17 @@
+package vero
+
+import "aka/destinations/adapter"
+
+// Verify implements adapter.Verifier. Vero's Track API reads nothing back (https://help.getvero.com/track-api-reference).
+func (t *translator) Verify(story adapter.Story) adapter.Verification {
+	return adapter.Verification{
+		Story:  story,
+		Setup:  "the Track API",
+		Unread: "Vero's API reads nothing back",
+		Look: []string{
+			"There is one person with the id " + story.New + ", and none with " + story.Old,
+			"The person has the properties " + adapter.BeforeTrait + " and " + adapter.AfterTrait,
+			"The person has the events " + adapter.BeforeEvent + " and " + adapter.AfterEvent,
+		},
+	}
+}
