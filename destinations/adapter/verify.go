@@ -31,7 +31,7 @@ const (
 	AfterEvent  = "Aka Verify After"  // under New
 )
 
-// verifyDomain is reserved (RFC 2606): mail to it reaches nobody.
+// verifyDomain is reserved (RFC 2606): no mail arrives there.
 const verifyDomain = "@example.com"
 
 // NewStory returns the story of a run.
@@ -58,7 +58,7 @@ type Verification struct {
 	Unread string
 	// Keys are the settings with the credentials of the checks, such as "app_api_key".
 	Keys []string
-	// Look are sentences on what must be on the vendor's pages, and where: for a person to look at.
+	// Look is what a person must find on the vendor's own pages, such as "one person under NEW".
 	Look []string
 }
 

@@ -35,12 +35,12 @@ func (t *translator) Verify(story adapter.Story) adapter.Verification {
 		Setup: fmt.Sprintf("identifiers %s, alias %s, merge_wait %s", t.Identifiers, t.Alias, t.MergeWait),
 		Keys:  []string{"app_api_key"},
 		Look: []string{
-			"There is one person under " + story.New + ", and no other one under " + story.Old,
-			"The person's activity has the events " + adapter.BeforeEvent + " and " + adapter.AfterEvent,
+			"one person under " + story.New + ", and no other one under " + story.Old,
+			"the events " + adapter.BeforeEvent + " and " + adapter.AfterEvent + " in that person's activity",
 		},
 	}
 	if t.Alias == AliasOff {
-		v.Look = []string{"There are two people, " + story.Old + " and " + story.New + ", with an event each"}
+		v.Look = []string{"two people, " + story.Old + " and " + story.New + ", with an event each"}
 	}
 	if !t.AppAPIKey.IsSet() {
 		v.Unread = "Customer.io's App API can read it back: set app_api_key"
@@ -85,7 +85,7 @@ func (t *translator) hasTraits(story adapter.Story, id string, traits ...string)
 	}
 }
 
-// isGone checks that nobody has the old id, or only the person of the new one: whether a merged e-mail moves is not said.
+// isGone checks that the old id is free, or leads to the person of the new one: the pages do not say whether a merged e-mail moves.
 func (t *translator) isGone(story adapter.Story) adapter.Check {
 	return adapter.Check{
 		Expected: fmt.Sprintf("no other person under %s", story.Old),

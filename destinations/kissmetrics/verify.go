@@ -9,9 +9,9 @@ func (t *translator) Verify(story adapter.Story) adapter.Verification {
 		Setup:  "the tracking API",
 		Unread: "Kissmetrics' tracking API reads nothing back, and answers success to everything",
 		Look: []string{
-			"A search for " + story.Old + " and one for " + story.New + " show the same person",
-			"The person has the events " + adapter.BeforeEvent + " and " + adapter.AfterEvent,
-			"The person has the properties " + adapter.BeforeTrait + " and " + adapter.AfterTrait,
+			"one person, whom a search for " + story.Old + " finds as well as one for " + story.New,
+			"the events " + adapter.BeforeEvent + " and " + adapter.AfterEvent + " of that person",
+			"the properties " + adapter.BeforeTrait + " and " + adapter.AfterTrait + " of that person",
 		},
 	}
 }

@@ -29,16 +29,17 @@ func (c *Config) queryURL(base string) string {
 }
 
 // Verify implements adapter.Verifier. The Query API takes a service account or the API secret, and not the token. It allows 60
-// questions an hour, so there is one: the profiles of both ids. Which of its ids a merged person goes by, Mixpanel does not promise.
+// questions an hour, so there is one: the profiles of both ids. Mixpanel does not promise
+// which of its ids a merged person keeps.
 func (t *translator) Verify(story adapter.Story) adapter.Verification {
 	v := adapter.Verification{Story: story, Setup: "id_merge " + string(t.IDMerge), Keys: t.credentialKeys()}
 	if t.IDMerge == Original {
 		v.Setup += ", alias_strategy " + string(t.AliasStrategy)
 	}
 	if t.joinsStory() {
-		v.Look = []string{fmt.Sprintf("%s and %s lead to one profile, with the events %s and %s", story.Old, story.New, adapter.BeforeEvent, adapter.AfterEvent)}
+		v.Look = []string{fmt.Sprintf("one profile for %s and %s, with the events %s and %s", story.Old, story.New, adapter.BeforeEvent, adapter.AfterEvent)}
 	} else {
-		v.Look = []string{fmt.Sprintf("%s has the event %s, and %s the event %s: two people", story.Old, adapter.BeforeEvent, story.New, adapter.AfterEvent)}
+		v.Look = []string{fmt.Sprintf("two people: %s with the event %s, and %s with the event %s", story.Old, adapter.BeforeEvent, story.New, adapter.AfterEvent)}
 	}
 	switch {
 	case !t.People:
@@ -85,7 +86,7 @@ func readProfiles(answer adapter.Answer, story adapter.Story, want int) (ok bool
 		return false, fmt.Sprintf("the answer (%d) is no list of profiles", answer.Status)
 	}
 	if got := len(said.Results); got != want {
-		return false, fmt.Sprintf("there are %d profiles", got)
+		return false, fmt.Sprintf("profiles found: %d", got)
 	}
 	for _, trait := range []string{adapter.BeforeTrait, adapter.AfterTrait} {
 		has := 0

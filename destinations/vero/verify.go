@@ -9,9 +9,9 @@ func (t *translator) Verify(story adapter.Story) adapter.Verification {
 		Setup:  "the Track API",
 		Unread: "Vero's API reads nothing back",
 		Look: []string{
-			"There is one person with the id " + story.New + ", and none with " + story.Old,
-			"The person has the properties " + adapter.BeforeTrait + " and " + adapter.AfterTrait,
-			"The person has the events " + adapter.BeforeEvent + " and " + adapter.AfterEvent,
+			"one person under " + story.New + ", and none under " + story.Old,
+			"the properties " + adapter.BeforeTrait + " and " + adapter.AfterTrait + " of that person",
+			"the events " + adapter.BeforeEvent + " and " + adapter.AfterEvent + " of that person",
 		},
 	}
 }

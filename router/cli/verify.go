@@ -111,8 +111,11 @@ They make a person %s, and an alias gives that person the id %s.
 
 func verifyNow(ctx context.Context, out io.Writer, c *config.Config, d *config.Destination, flags *verifyFlags) error {
 	result, err := verify.Run(ctx, c, d, verify.Options{Run: flags.run, Wait: flags.wait})
-	if err != nil {
+	switch {
+	case result == nil:
 		return err
+	case err != nil:
+		return fmt.Errorf("stopped: %w. To see what became of the run: %s", err, again(result))
 	}
 	if err := flags.output.write(out, result, func(shown *bytes.Buffer) { writeVerified(shown, result) }); err != nil {
 		return err
@@ -121,9 +124,9 @@ func verifyNow(ctx context.Context, out io.Writer, c *config.Config, d *config.D
 	case verify.Verified:
 		return nil
 	case verify.Unverified:
-		return unseen{fmt.Errorf("%s took everything, and a person has to look: %s", d.Name, result.Why)}
+		return unseen{fmt.Errorf("%s took everything, and a person has to look for what became of it", d.Name)}
 	}
-	return fmt.Errorf("%s is not verified: %s", d.Name, result.Why)
+	return fmt.Errorf("%s is not verified", d.Name)
 }
 
 // unseen is the error of a destination that took everything, and that cannot be asked.
@@ -144,38 +147,38 @@ func writeVerified(shown *bytes.Buffer, r *verify.Result) {
 		if !check.OK {
 			word = "missing"
 		}
-		fmt.Fprintf(shown, "  %-9s %s\n", word, terminal.Plain(check.Expected))
+		fmt.Fprintf(shown, "  %-9s  %s\n", word, terminal.Plain(check.Expected))
 		if check.Found != "" {
-			fmt.Fprintf(shown, "            %s\n", terminal.Plain(check.Found))
+			fmt.Fprintf(shown, "             %s\n", terminal.Plain(check.Found))
 		}
-		fmt.Fprintf(shown, "            asked: %s\n", terminal.Plain(check.Request))
+		fmt.Fprintf(shown, "             asked: %s\n", terminal.Plain(check.Request))
 	}
 	if r.Finding != verify.Failed || len(r.Checks) > 0 {
 		shown.WriteString("\nLook in the account:\n")
 		for _, line := range r.Look {
-			fmt.Fprintf(shown, "  %s.\n", line)
+			fmt.Fprintf(shown, "  %s\n", terminal.Plain(line))
 		}
 	}
 	fmt.Fprintf(shown, "\n%s\n", conclusion(r))
 }
 
 func writeVerifiedCall(shown *bytes.Buffer, call verify.Call) {
-	fmt.Fprintf(shown, "  %-9s %s\n", strings.ReplaceAll(call.Outcome, "_", " "), terminal.Plain(call.Call))
+	fmt.Fprintf(shown, "  %-9s  %s\n", strings.ReplaceAll(call.Outcome, "_", " "), terminal.Plain(call.Call))
 	if call.Why != "" {
 		why := call.Why
 		if call.Reason != "" && call.Outcome == verify.OutcomeDropped {
 			why = string(call.Reason) + ": " + why
 		}
-		fmt.Fprintf(shown, "            %s\n", terminal.Plain(why))
+		fmt.Fprintf(shown, "             %s\n", terminal.Plain(why))
 	}
 	for _, request := range call.Exchanges {
 		status := "no answer"
 		if request.Status != 0 {
 			status = fmt.Sprint(request.Status)
 		}
-		fmt.Fprintf(shown, "            %s: %s, %s\n", terminal.Plain(request.Request), status, request.Verdict)
+		fmt.Fprintf(shown, "             %s: %s, %s\n", terminal.Plain(request.Request), status, request.Verdict)
 		if request.Said != "" {
-			fmt.Fprintf(shown, "            said: %s\n", terminal.Plain(request.Said))
+			fmt.Fprintf(shown, "             said: %s\n", terminal.Plain(request.Said))
 		}
 	}
 }
@@ -190,7 +193,12 @@ func conclusion(r *verify.Result) string {
 	}
 	text := "failed: " + r.Why
 	if len(r.Checks) > 0 {
-		text += fmt.Sprintf(".\nIf the vendor is only slow, look again: aka verify %s --run %s", r.Destination, r.Story.Run)
+		text += ".\nIf the vendor is only slow, look again: " + again(r)
 	}
 	return text
+}
+
+// again is the command that reads back the same run.
+func again(r *verify.Result) string {
+	return fmt.Sprintf("aka verify %s --run %s", r.Destination, r.Story.Run)
 }

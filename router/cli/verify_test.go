@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -210,9 +211,9 @@ func TestVerify_AMergeThatIsIgnored(t *testing.T) {
 		"Customer.io does not find the person yet": {tooEarly, nil, "the person has no aka_verify_before"},
 		"Customer.io answers and does nothing": {cio, []simulator.Fault{{Path: "/entity", Status: 200, Body: "{}"}},
 			"the person has no aka_verify_before"},
-		"Mixpanel's project has another mode": {otherMode, nil, "there are 2 profiles"},
+		"Mixpanel's project has another mode": {otherMode, nil, "profiles found: 2"},
 		"Mixpanel answers and does nothing": {original, []simulator.Fault{{Path: "/track", Status: 200, Body: `{"status":1,"error":null}`}},
-			"there are 2 profiles"},
+			"profiles found: 2"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			_, path := c.account.open(t, c.faults...)
@@ -321,7 +322,7 @@ func TestVerify_NamesTheDestinationsThatThereAre(t *testing.T) {
 	}
 }
 
-// A crowd of runs has ids of its own each.
+// Two runs share no id.
 func TestVerify_IDsAreFresh(t *testing.T) {
 	a := account(t, "vero")
 	_, path := a.open(t)
@@ -332,10 +333,37 @@ func TestVerify_IDsAreFresh(t *testing.T) {
 	}
 	for _, id := range []string{one.Story.Old, one.Story.New} {
 		if !strings.HasPrefix(id, "aka-verify-"+one.Story.Run) {
-			t.Errorf("nobody knows where %s comes from", id)
+			t.Errorf("%s does not say where it comes from", id)
 		}
 	}
 	if !strings.HasSuffix(one.Story.Old, "@example.com") {
 		t.Errorf("%s may be somebody's", one.Story.Old)
+	}
+}
+
+// What is printed, with the run, the day and the address of the simulator replaced.
+func TestVerify_ReadsWell(t *testing.T) {
+	otherMode := account(t, "mixpanel-original")
+	otherMode.options = mixpanelAccount("simplified")
+	for file, c := range map[string]struct {
+		account verified
+		faults  []simulator.Fault
+	}{
+		"verified":   {account(t, "customerio"), nil},
+		"dropped":    {account(t, "mixpanel-simplified"), nil},
+		"unverified": {account(t, "vero"), nil},
+		"missing":    {otherMode, nil},
+		"failed":     {account(t, "vero"), []simulator.Fault{{Page: true}}},
+	} {
+		vendor, path := c.account.open(t, c.faults...)
+		got := runAka(t, "verify", c.account.name, "--yes", "--wait", "0s", "-c", path)
+		address, _, _ := strings.Cut(strings.TrimPrefix(vendor.Endpoint(), "http://"), "/")
+		text := regexp.MustCompile(`[a-f][0-9a-f]{7}\b`).ReplaceAllString(got.out+got.errOut, "RUN")
+		text = strings.NewReplacer(address, "vendor", time.Now().UTC().Format(time.DateOnly), "TODAY").Replace(text)
+		file = "testdata/verify_" + file + ".txt"
+		want, err := os.ReadFile(file)
+		if err != nil || text != string(want) {
+			t.Errorf("%s (%v):\n got %s\nwant %s", file, err, text, want)
+		}
 	}
 }

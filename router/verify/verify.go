@@ -110,7 +110,7 @@ func verificationOf(a adapter.Adapter, story adapter.Story) adapter.Verification
 	return adapter.Verification{
 		Story:  story,
 		Unread: "the adapter of this vendor reads nothing back",
-		Look:   []string{"What became of " + story.Old + " and " + story.New},
+		Look:   []string{"what became of " + story.Old + " and " + story.New},
 	}
 }
 
@@ -173,20 +173,6 @@ func (r *Result) fail(format string, args ...any) {
 	if r.Why == "" {
 		r.Why = fmt.Sprintf(format, args...)
 	}
-}
-
-// record is the line for the vendor's page.
-func (v *verifier) record(r *Result) string {
-	day := r.At.Format(time.DateOnly)
-	switch r.Finding {
-	case Verified:
-		return fmt.Sprintf("Verified on %s with `aka verify` (%s, %s): identify, track, alias, identify and track were accepted, and read back.",
-			day, v.destination.Type, v.verification.Setup)
-	case Unverified:
-		return fmt.Sprintf("Verified on %s with `aka verify` (%s, %s): identify, track, alias, identify and track were accepted, and seen in the account.",
-			day, v.destination.Type, v.verification.Setup)
-	}
-	return ""
 }
 
 // pause waits, unless the context ends before.

@@ -49,6 +49,18 @@
 // `sign: { scheme: standard_webhooks, id: m1 }` in a request is its adapter.Sign. `signed_at:` is the time of a try in seconds since
 // 1970, and `signed:` has those headers of the first request that are wanted then.
 //
+// `verify:` is what an adapter.Verifier reads back with these settings, of the story of the run a1b2c3d4, and what it makes of answers.
+// Where it reads nothing, `unread:` is in the reason:
+//
+//	verify:
+//	  checks:
+//	    - request: GET https://api.acme.example/people/aka-verify-a1b2c3d4-new
+//	      reads:
+//	        - { status: 200, body: '{"traits":{"aka_verify_before":"a1b2c3d4"}}', ok: true }
+//	        - { status: 404, found: no person }
+//
+// Whatever it says, each check asks a host of the vendor, and no empty answer is what it expects.
+//
 // `ignored:` lists the paths of the call's options that make no sense. Without it there must be none.
 //
 // A vendor's tests are these:
@@ -99,6 +111,8 @@ type goldenCase struct {
 	Merges        *wantMerge     `yaml:"merges"`
 	Ignored       []string       `yaml:"ignored"`
 	IfUsed        *wantCondition `yaml:"if_used"`
+
+	Verify *wantVerification `yaml:"verify"`
 
 	SignedAt int64             `yaml:"signed_at"`
 	Signed   map[string]string `yaml:"signed"`
@@ -212,6 +226,10 @@ func runCase(t *testing.T, vendor adapter.Vendor, file string) {
 	if problem := probeProblem(a); problem != "" {
 		t.Error(problem)
 	}
+	if problem := verifyProblem(a, secrets); problem != "" {
+		t.Error(problem)
+	}
+	c.compareVerification(t, a)
 }
 
 // translate asks the adapter twice, and checks what must hold whatever the call.
