@@ -138,6 +138,8 @@ func (r *reader) asHere(text string) string {
 var (
 	moments = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
 	ages    = regexp.MustCompile(`(\d+(ms|[hms]))+ ago`)
+	runs    = regexp.MustCompile(`\b(aka-verify-|run )[a-f][0-9a-f]{7}\b`)
+	records = regexp.MustCompile(`Verified on \S+ (.*), endpoint [0-9.:]+\)`)
 )
 
 // asOnPage puts the page's addresses and times in place of those here.
@@ -146,6 +148,8 @@ func (r *reader) asOnPage(text string) string {
 		text = strings.ReplaceAll(text, here, page)
 	}
 	text = moments.ReplaceAllString(text, "2026-11-22T11:39:07Z")
+	text = runs.ReplaceAllString(text, "${1}a1b2c3d4")
+	text = records.ReplaceAllString(text, "Verified on 2026-11-22 $1)")
 	return ages.ReplaceAllString(text, "1s ago")
 }
 

@@ -9,7 +9,7 @@ func (t *translator) Verify(story adapter.Story) adapter.Verification {
 		Setup:  "the tracking API",
 		Unread: "Kissmetrics' tracking API reads nothing back, and answers success to everything",
 		Look: []string{
-			"one person, whom a search for " + story.Old + " finds as well as one for " + story.New,
+			"one person, found by " + story.Old + " and by " + story.New,
 			"the events " + adapter.BeforeEvent + " and " + adapter.AfterEvent + " of that person",
 			"the properties " + adapter.BeforeTrait + " and " + adapter.AfterTrait + " of that person",
 		},
