@@ -225,7 +225,10 @@ func (v *verifier) exchange(r adapter.Request) (Request, adapter.Verdict, adapte
 		return shown, adapter.Verdict{Class: adapter.Later}, adapter.Answer{}
 	}
 	answer := answerOf(response)
-	verdict := v.destination.Judge(requests, answer)[0]
+	verdict := answer.Verdict()
+	if verdicts := v.destination.Judge(requests, answer); len(verdicts) == 1 {
+		verdict = verdicts[0]
+	}
 	shown.Status, shown.Verdict = response.Status, verdict.Class.String()
 	if verdict.Class != adapter.Delivered {
 		shown.Said = v.said(response.Body, signatures)
