@@ -34,6 +34,8 @@ func probed(t *testing.T, token string) (*simulator.Simulator, string) {
 		{"mixpanel", "mixpanel", "token: %s, id_merge: legacy", simulator.Options{IDMerge: "legacy", Token: "right-token"}},
 		{"secret", "mixpanel", "token: any-token, id_merge: original, api_secret: %s",
 			simulator.Options{IDMerge: "original", Token: "other", APISecret: "right-token"}},
+		{"rudderstack", "segment", "write_key: %s, flavor: rudderstack", simulator.Options{Token: "right-token", Segment: simulator.Segment{Flavor: "rudderstack"}}},
+		{"segment", "segment", "write_key: %s", simulator.Options{Token: "right-token"}},
 		{"vero", "vero", "auth_token: %s", simulator.Options{Token: "right-token"}},
 	} {
 		endpoint, err := sim.Add(a.name, a.vendor, a.options)
@@ -45,7 +47,7 @@ func probed(t *testing.T, token string) (*simulator.Simulator, string) {
 	return sim, writeConfig(t, config.String())
 }
 
-var probedNames = []string{"account", "customerio", "kissmetrics", "mixpanel", "secret", "vero"}
+var probedNames = []string{"account", "customerio", "kissmetrics", "mixpanel", "rudderstack", "secret", "segment", "vero"}
 
 // probe runs aka check --probe and returns the finding of each destination.
 func probe(t *testing.T, path string) (result, map[string]explain.Probed) {
@@ -75,7 +77,7 @@ func TestAProbeTellsCredentialsThatAreTaken(t *testing.T) {
 	}
 	for _, name := range probedNames {
 		want := adapter.Accepted
-		if name == "kissmetrics" {
+		if name == "kissmetrics" || name == "segment" { // they take any key
 			want = adapter.Reachable
 		}
 		if found[name].Finding != want {
@@ -89,17 +91,20 @@ func TestAProbeTellsCredentialsThatAreTaken(t *testing.T) {
 func TestAProbeTellsCredentialsThatAreRefused(t *testing.T) {
 	sim, path := probed(t, "wrong-token")
 	got, found := probe(t, path)
-	if got.code != exitFailed || !strings.Contains(got.errOut, "5 of 6 destinations") {
+	if got.code != exitFailed || !strings.Contains(got.errOut, "6 of 8 destinations") {
 		t.Errorf("exit code %d: %s", got.code, got.errOut)
 	}
 	for name, key := range map[string]string{
-		"account": "service_account.secret", "customerio": "see site_id, api_key", "mixpanel": "see token in destinations.mixpanel.settings", "secret": "see api_secret", "vero": "see auth_token",
+		"account": "service_account.secret", "customerio": "see site_id, api_key", "mixpanel": "see token in destinations.mixpanel.settings", "rudderstack": "see write_key", "secret": "see api_secret", "vero": "see auth_token",
 	} {
 		if p := found[name]; p.Finding != adapter.NotAccepted || p.Status != 401 || p.Said == "" || !strings.Contains(p.Meaning, key) {
 			t.Errorf("%+v", p)
 		}
 	}
 	if p := found["kissmetrics"]; p.Finding != adapter.Reachable || !strings.Contains(p.Meaning, "a wrong one too") {
+		t.Errorf("%+v", p)
+	}
+	if p := found["segment"]; p.Finding != adapter.Reachable || !strings.Contains(p.Meaning, "200 to every write key") {
 		t.Errorf("%+v", p)
 	}
 	nothingWasChanged(t, sim)
@@ -119,7 +124,7 @@ func TestAProbeTellsAVendorThatIsDown(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 	}
-	if got.code != exitFailed || !strings.Contains(got.errOut, "6 of 6 destinations") {
+	if got.code != exitFailed || !strings.Contains(got.errOut, "8 of 8 destinations") {
 		t.Errorf("exit code %d: %s", got.code, got.errOut)
 	}
 	_ = sim.Close()
@@ -153,7 +158,7 @@ func TestAProbeTellsThatSomebodyElseAnswers(t *testing.T) {
 					t.Errorf("%+v", p)
 				}
 			}
-			if got.code != exitFailed || !strings.Contains(got.errOut, "6 of 6 destinations") {
+			if got.code != exitFailed || !strings.Contains(got.errOut, "8 of 8 destinations") {
 				t.Errorf("exit code %d: %s", got.code, got.errOut)
 			}
 			nothingWasChanged(t, sim)
