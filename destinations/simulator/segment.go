@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,8 +51,7 @@ func (s *segmentUpstream) decode(in *request) ([]item, error) {
 			return nil, err
 		}
 	}
-	one, isOne := strings.CutPrefix(in.path, segmentBase+"/")
-	if isOne && segmentTypes[one] {
+	if one := s.endpoint(in.path); segmentTypes[one] {
 		value, err := decodeJSON(in.body)
 		object, ok := value.(map[string]any)
 		if err != nil || !ok {
@@ -126,11 +126,22 @@ func (s *segmentUpstream) share(object, shared map[string]any) {
 	}
 }
 
+// jitsuBase is the path of single calls of servers at Jitsu (https://docs.jitsu.com/sending-data/http).
+const jitsuBase = "/api/s/s2s/"
+
+// endpoint is a path without what comes before its last word, such as batch or alias.
+func (s *segmentUpstream) endpoint(path string) string {
+	if one, ok := strings.CutPrefix(path, jitsuBase); ok && s.set.Flavor == "jitsu" && segmentTypes[one] {
+		return one
+	}
+	return strings.TrimPrefix(path, segmentBase+"/")
+}
+
 func (s *segmentUpstream) handle(in *request) answer {
 	if settings, ok := strings.CutPrefix(in.path, segmentBase+"/projects/"); ok && in.method == http.MethodGet {
 		return s.settings(strings.TrimSuffix(settings, "/settings"))
 	}
-	path := strings.TrimPrefix(in.path, segmentBase+"/")
+	path := s.endpoint(in.path)
 	switch {
 	case path != "batch" && path != "import" && !segmentTypes[path]:
 		return textAnswer(http.StatusNotFound, "404 page not found")
@@ -275,14 +286,15 @@ func jitsuID(id string) string {
 	return string(kept)
 }
 
-// knows checks the write key: the user of Basic credentials, whose password is empty; in the body; at Jitsu in a header, too.
+// knows checks the write key: the user of Basic credentials, whose password is empty; in the body; at Jitsu in a header or in the
+// query, too.
 func (s *segmentUpstream) knows(in *request) bool {
 	key, password, ok := (&http.Request{Header: in.header}).BasicAuth()
 	if ok && password != "" {
 		return false
 	}
-	if header := in.header.Get("X-Write-Key"); !ok && s.set.Flavor == "jitsu" {
-		key, ok = header, header != ""
+	if given := cmp.Or(in.header.Get("X-Write-Key"), in.query.Get("writeKey")); !ok && s.set.Flavor == "jitsu" {
+		key, ok = given, given != ""
 	}
 	if !ok && len(in.items) > 0 && (s.set.Flavor == "segment" || s.set.Flavor == "jitsu") {
 		key, ok = in.items[0].token, in.items[0].token != ""

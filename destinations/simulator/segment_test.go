@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -113,6 +114,41 @@ func TestSegmentFlavorsAnswer(t *testing.T) {
 		got := account.do(r)
 		if kept := len(account.Records()); got.status != c.status || got.body != c.answer || kept != c.kept {
 			t.Errorf("%s %s with the key %q: %d %s and %d kept, want %d %s and %d", c.flavor, path, c.key, got.status, got.body, kept, c.status, c.answer, c.kept)
+		}
+	}
+}
+
+// Jitsu has an address of its own for the calls of servers, one at a time.
+func TestJitsuTakesTheCallsOfServers(t *testing.T) {
+	for _, c := range []struct {
+		flavor, path, header string
+		status, kept         int
+	}{
+		{"jitsu", "/api/s/s2s/track", "X-Write-Key: key", 200, 1},
+		{"jitsu", "/api/s/s2s/track?writeKey=key", "", 200, 1},
+		{"jitsu", "/api/s/s2s/track?writeKey=wrong", "", 401, 0},
+		{"jitsu", "/api/s/s2s/track", "", 401, 0},
+		{"jitsu", "/api/s/s2s/batch", "X-Write-Key: key", 404, 0},
+		{"segment", "/api/s/s2s/track?writeKey=key", "", 404, 0},
+	} {
+		account := openSegment(t, Segment{Flavor: c.flavor})
+		r := account.newRequest("POST", "", trackCall("1", "jane"))
+		at, err := url.Parse(strings.TrimSuffix(account.Endpoint(), segmentBase) + c.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.URL = at
+		if name, value, ok := strings.Cut(c.header, ": "); ok {
+			r.Header.Set(name, value)
+		}
+		if got := account.do(r); got.status != c.status || len(account.Records()) != c.kept {
+			t.Errorf("%s %s: %d %s and %d kept, want %d and %d", c.flavor, c.path, got.status, got.body, len(account.Records()), c.status, c.kept)
+		}
+		x := account.Exchanges()[0]
+		for _, key := range []string{x.Query.Get("writeKey"), x.Header.Get("X-Write-Key")} {
+			if key != "" && key != secret {
+				t.Errorf("%s %s: the exchange shows %q", c.flavor, c.path, key)
+			}
 		}
 	}
 }
