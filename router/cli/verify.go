@@ -189,7 +189,11 @@ func conclusion(r *verify.Result) string {
 	case verify.Verified:
 		return "verified. For the vendor's page:\n  " + r.Record
 	case verify.Unverified:
-		return "not verified yet: " + r.Why + ".\nIf all of the above is in the account, this is for the vendor's page:\n  " + r.Record
+		text := "not verified yet: " + r.Why
+		if r.Record != "" {
+			text += ".\nIf all of the above is in the account, this is for the vendor's page:\n  " + r.Record
+		}
+		return text
 	}
 	text := "failed: " + r.Why
 	if len(r.Checks) > 0 {

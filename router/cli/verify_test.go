@@ -286,6 +286,15 @@ func TestVerify_AnEarlierRunIsReadBackOnly(t *testing.T) {
 	}
 }
 
+// What the vendor answered to an earlier run is not known any more.
+func TestVerify_AnEarlierRunThatCannotBeReadBackHasNoRecord(t *testing.T) {
+	a := account(t, "vero")
+	vendor, path := a.open(t)
+	if _, found := a.verify(t, path, "--run", "a1b2c3d4"); found.Finding != verify.Unverified || found.Record != "" || len(found.Look) == 0 || len(vendor.Exchanges()) > 0 {
+		t.Errorf("%+v", found)
+	}
+}
+
 func TestVerify_SendsNothingWithoutYes(t *testing.T) {
 	for _, a := range verifiedAccounts {
 		vendor, path := a.open(t)

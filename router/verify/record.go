@@ -7,8 +7,12 @@ import (
 	"time"
 )
 
-// record is the line for the vendor's page. It names no id: those of another run are others.
+// record is the line for the vendor's page. It names no id: those of another run are others. An earlier run that cannot be read back has
+// none: what the vendor answered then is not known.
 func (v *verifier) record(r *Result) string {
+	if r.Finding == Unverified && len(r.Calls) == 0 {
+		return ""
+	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "Verified on %s with `aka verify` (%s): %s.", r.At.Format(time.DateOnly), v.setup(), v.ends())
 	switch r.Finding {

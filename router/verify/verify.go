@@ -51,7 +51,8 @@ type Result struct {
 	Checks []Check `json:"checks,omitempty"`
 	// Look is what must be on the vendor's pages.
 	Look []string `json:"look,omitempty"`
-	// Record is the line for the vendor's page. Of an unverified one, it holds once a person has looked. A failed one has none.
+	// Record is the line for the vendor's page. Of an unverified one, it holds once a person has looked. A failed one has none,
+	// nor has an earlier run that cannot be read back.
 	Record string `json:"record,omitempty"`
 }
 
