@@ -225,6 +225,16 @@ func TestVerify_AMergeThatIsIgnored(t *testing.T) {
 	}
 }
 
+// Mixpanel answers success to profiles of a token that no project has.
+func TestVerify_AWrongTokenOfMixpanel(t *testing.T) {
+	a := account(t, "mixpanel-original")
+	a.options.Token = "another"
+	_, path := a.open(t)
+	if _, found := a.verify(t, path, "--yes"); found.Finding != verify.Failed || !strings.Contains(found.Why, "profiles found: 0") {
+		t.Errorf("%+v", found)
+	}
+}
+
 func TestVerify_AnEventThatIsLost(t *testing.T) {
 	a := account(t, "customerio")
 	for _, event := range []string{adapter.BeforeEvent, adapter.AfterEvent} {
