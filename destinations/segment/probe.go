@@ -2,12 +2,20 @@ package segment
 
 import (
 	"net/http"
+	"net/url"
 
 	"aka/destinations/adapter"
 )
 
-// Probe implements adapter.Prober: a batch of nothing. Segment answers 200 to every key.
+// sourcesURL is where Segment's own library in browsers gets a source's settings, by the write key: 404 is a key of no source.
+const sourcesURL = "https://cdn.segment.com/v1/projects/"
+
+// Probe implements adapter.Prober: a batch of nothing. Segment answers 200 to that whatever the key, so there the source's settings are
+// asked for, unless something else stands at the endpoint.
 func (t *translator) Probe() adapter.Probe {
+	if t.Flavor == FlavorSegment && t.Endpoint == "" {
+		return t.probeSource()
+	}
 	ask := func(authorization string) adapter.Request {
 		header := map[string]string{"Authorization": authorization, "Content-Type": "application/json"}
 		if t.Flavor == FlavorCustomerIO {
@@ -25,8 +33,34 @@ func (t *translator) Probe() adapter.Probe {
 	}
 }
 
+// probeSource asks Segment for the settings of the write key's source.
+func (t *translator) probeSource() adapter.Probe {
+	ask := func(key string) adapter.Request {
+		return adapter.Request{Method: http.MethodGet, URL: sourcesURL + url.PathEscape(key) + "/settings"}
+	}
+	control := ask(adapter.MadeUp)
+	return adapter.Probe{
+		Request: ask(t.WriteKey.Reveal()),
+		Control: &control,
+		Keys:    []string{"write_key"},
+		Advice:  "The key has to be the one of a source that is on",
+		Unknown: "Segment does not say in which region the workspace is: see whether the calls arrive in the source's debugger",
+		Read: func(own, control adapter.Answer) (adapter.Finding, string) {
+			switch {
+			case control.Status != http.StatusNotFound:
+				return "", ""
+			case own.Status == http.StatusOK:
+				return adapter.Accepted, ""
+			case own.Status == http.StatusNotFound:
+				return adapter.NotAccepted, ""
+			}
+			return "", ""
+		},
+	}
+}
+
 var unknowns = map[Flavor]string{
-	FlavorSegment:     "Segment answers 200 to every write key, and to every region: see whether the calls arrive in the source's debugger",
+	FlavorSegment:     "Segment answers 200 to every write key: see whether the calls arrive in the source's debugger",
 	FlavorRudderStack: "RudderStack may not look at the key of an empty batch",
 	FlavorJitsu:       "Jitsu does not say whether the stream has a destination",
 	FlavorCustomerIO:  "aka does not compare the region with the workspace's",

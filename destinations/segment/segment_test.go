@@ -179,3 +179,27 @@ func TestTheProbeHasNoCall(t *testing.T) {
 		}
 	}
 }
+
+// What stands behind another endpoint is asked there, whatever its flavor.
+func TestTheProbeOfSegmentAsksForTheSource(t *testing.T) {
+	p := build(t, settings{config: Config{Region: "eu"}}).(adapter.Prober).Probe()
+	if p.Request.URL != "https://cdn.segment.com/v1/projects/wr1te-key/settings" || p.Request.Body != nil || p.Control == nil || p.Control.URL == p.Request.URL {
+		t.Fatalf("got %+v", p)
+	}
+	for _, c := range []struct {
+		own, control int
+		want         adapter.Finding
+	}{
+		{200, 404, adapter.Accepted},
+		{404, 404, adapter.NotAccepted},
+		{200, 200, adapter.Reachable},
+		{404, 200, adapter.Reachable},
+		{403, 404, adapter.NotAccepted},
+		{503, 404, adapter.Unreachable},
+	} {
+		found, sentence := p.ReadAnswers(adapter.Answer{Status: c.own}, adapter.Answer{Status: c.control})
+		if found != c.want || !strings.Contains(sentence, "region") {
+			t.Errorf("%d and %d: found %s, %q", c.own, c.control, found, sentence)
+		}
+	}
+}
