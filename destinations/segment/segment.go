@@ -96,7 +96,6 @@ func (t *translator) Translate(call *segment.Call) adapter.Outcome {
 		return adapter.Reject(fmt.Errorf("call: too large for the upstream: %d bytes", len(item)))
 	case t.Flavor == FlavorCustomerIO && call.Type == segment.Alias:
 		return adapter.Send(adapter.Request{Method: http.MethodPost, URL: t.base + aliasPath, Header: t.header, Body: item})
-	case t.Flavor == FlavorCustomerIO && call.Type == segment.Alias:
 	}
 	batch := t.batch
 	if t.Flavor == FlavorCustomerIO && integrations != "" {
