@@ -85,7 +85,7 @@ type Adapter interface {
 // no, failures per record, a success by which the vendor is known. Of one that is not, an answer means what Answer.Verdict says.
 type Responder interface {
 	// Judge reads the answer to one HTTP exchange and returns one verdict per request, in order. It is what says which answers
-	// are a success: no web page is one, whatever its status, which adaptertest checks.
+	// are a success: no web page is one, whatever its status, which adaptertest checks unless Vendor.AnyBody is set.
 	Judge(requests []Request, answer Answer) []Verdict
 }
 
@@ -107,6 +107,8 @@ type Vendor struct {
 	Renames bool
 	// MaxConcurrency is how many exchanges at once the vendor allows, by its documentation; 0 is no limit.
 	MaxConcurrency int
+	// AnyBody says that a 2xx is a success whatever its body is, a web page too: the receiver is the operator's own program.
+	AnyBody bool
 	// Stable says that the vendor is in the example config and in the docs: it has a page in docs/vendors and a docs.yaml in its
 	// folder. One that is not works the same.
 	Stable bool

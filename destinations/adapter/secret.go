@@ -21,10 +21,12 @@ type Secret struct {
 	// A pointer, because fmt does not ask an unexported field how it prints: it would show the value, but not where this
 	// points to.
 	value *string
+	// standsIn tells that the value is not the secret itself, which is missing.
+	standsIn bool
 }
 
 // NewSecret wraps a value.
-func NewSecret(value string) Secret { return Secret{&value} }
+func NewSecret(value string) Secret { return Secret{value: &value} }
 
 // Reveal returns the value itself.
 func (s Secret) Reveal() string {
@@ -136,5 +138,9 @@ func (m *Masker) Mask(text string) string {
 	return m.replacer.Replace(text)
 }
 
+// SetStandIn is how the config decoder fills in a secret that is missing, where a config is tried without its secrets. No check of a
+// secret's form refuses it.
+func (s *Secret) SetStandIn(value string) { s.value, s.standsIn = &value, true }
+
 // SetSecret is how the config decoder fills in a secret.
-func (s *Secret) SetSecret(value string) { s.value = &value }
+func (s *Secret) SetSecret(value string) { s.value, s.standsIn = &value, false }

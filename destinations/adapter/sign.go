@@ -2,6 +2,7 @@ package adapter
 
 import (
 	"crypto/hmac"
+	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -18,27 +19,49 @@ type Sign struct {
 	// ID is the message's id, equal on every try: 1 to 64 of A-Z, a-z, 0-9, _ and -. The id of several requests in one exchange is made
 	// of theirs.
 	ID string
-	// Keys are the receiver's keys, as SignKey reads them. There is one signature for each: two while a key is rotated, the new one first.
+	// Keys are the receiver's keys, as Scheme reads them. StandardWebhooks has one signature for each: two while a key is rotated, the
+	// new one first.
 	Keys []Secret
 }
 
-// Scheme is a way to sign a request.
+// Scheme is a way to sign a request. What it signs is the body before it is compressed, of a batch all of it.
 type Scheme string
 
-// StandardWebhooks is HMAC-SHA256 over id, time and body, in the headers webhook-id, webhook-timestamp and webhook-signature
-// (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md). The body is signed before it is
-// compressed.
-const StandardWebhooks Scheme = "standard_webhooks"
+// The schemes.
+const (
+	// StandardWebhooks is HMAC-SHA256 over id, time and body, in the headers webhook-id, webhook-timestamp and webhook-signature
+	// (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md). SignKey reads its keys.
+	StandardWebhooks Scheme = "standard_webhooks"
+	// BodySHA1 is HMAC-SHA1 over the body, in hex, in the header X-Signature, as Segment's webhooks have it. It has one key, which is a
+	// text, and sends no id.
+	BodySHA1 Scheme = "body_sha1"
+	// Unsigned has no key: it sends the id alone, in the header webhook-id.
+	Unsigned Scheme = "unsigned"
+)
+
+// Schemes lists them all.
+var Schemes = []Scheme{StandardWebhooks, BodySHA1, Unsigned}
 
 // The headers of a signed request.
 const (
 	signID        = "webhook-id"
 	signTime      = "webhook-timestamp"
 	signSignature = "webhook-signature"
+	signBody      = "X-Signature"
 )
 
-// SignKey reads a key of StandardWebhooks: base64 of 24 to 64 bytes, with whsec_ before it or not.
+// IsSignHeader reports whether a header, in any case, is one that the sender writes when it signs.
+func IsSignHeader(name string) bool {
+	name = strings.ToLower(name)
+	return strings.HasPrefix(name, "webhook-") || name == strings.ToLower(signBody)
+}
+
+// SignKey reads a key of StandardWebhooks: base64 of 24 to 64 bytes, with whsec_ before it or not. What stands in for a missing key
+// is one, too.
 func SignKey(key Secret) (bytes []byte, ok bool) {
+	if key.standsIn {
+		return []byte(key.Reveal()), true
+	}
 	bytes, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(key.Reveal(), "whsec_"))
 	return bytes, err == nil && len(bytes) >= 24 && len(bytes) <= 64
 }
@@ -50,9 +73,22 @@ func Signed(requests []Request, body []byte, now time.Time) (header map[string]s
 	if first.Sign == nil {
 		return first.Header, nil
 	}
-	id, at := exchangeID(requests), strconv.FormatInt(now.Unix(), 10)
+	switch first.Sign.Scheme {
+	case Unsigned:
+		header = map[string]string{signID: exchangeID(requests)}
+	case BodySHA1:
+		header, signatures = signedBody(first.Sign.Keys, body)
+	default:
+		header, signatures = signedStandard(exchangeID(requests), first.Sign.Keys, body, now)
+	}
+	maps.Copy(header, first.Header)
+	return header, signatures
+}
+
+func signedStandard(id string, keys []Secret, body []byte, now time.Time) (header map[string]string, signatures []Secret) {
+	at := strconv.FormatInt(now.Unix(), 10)
 	var all []string
-	for _, key := range first.Sign.Keys {
+	for _, key := range keys {
 		bytes, ok := SignKey(key)
 		if !ok { // New has refused it
 			continue
@@ -63,9 +99,14 @@ func Signed(requests []Request, body []byte, now time.Time) (header map[string]s
 		signature := base64.StdEncoding.EncodeToString(mac.Sum(nil))
 		all, signatures = append(all, "v1,"+signature), append(signatures, NewSecret(signature))
 	}
-	header = map[string]string{signID: id, signTime: at, signSignature: strings.Join(all, " ")}
-	maps.Copy(header, first.Header)
-	return header, signatures
+	return map[string]string{signID: id, signTime: at, signSignature: strings.Join(all, " ")}, signatures
+}
+
+func signedBody(keys []Secret, body []byte) (header map[string]string, signatures []Secret) {
+	mac := hmac.New(sha1.New, []byte(keys[0].Reveal()))
+	mac.Write(body)
+	signature := hex.EncodeToString(mac.Sum(nil))
+	return map[string]string{signBody: signature}, []Secret{NewSecret(signature)}
 }
 
 // exchangeID returns the id of one request, or one that is made of those of several.

@@ -81,3 +81,35 @@ func TestASignedRequestShowsNoKey(t *testing.T) {
 		}
 	}
 }
+
+// Segment's form: hex of HMAC-SHA1 over the whole body, with the secret as it is written.
+func TestABodyIsSignedWhole(t *testing.T) {
+	sign := &Sign{Scheme: BodySHA1, ID: "m1", Keys: []Secret{NewSecret("sh4red")}}
+	requests := []Request{{Sign: sign, Batch: &Batch{}, Body: []byte(`{"a":1}`)}, {Sign: sign, Batch: &Batch{}, Body: []byte(`{"a":2}`)}}
+	header, signatures := Signed(requests, Body(requests), time.Now())
+	const want = "769cad4e76926b772c10c962faadc18216a032b6" // of [{"a":1},{"a":2}]
+	if len(header) != 1 || header["X-Signature"] != want || len(signatures) != 1 || signatures[0].Reveal() != want {
+		t.Errorf("got %v", header)
+	}
+}
+
+func TestWhatIsUnsignedHasItsIDAlone(t *testing.T) {
+	sign := func(id string) *Sign { return &Sign{Scheme: Unsigned, ID: id} }
+	if header, signatures := Signed([]Request{{Sign: sign("m1")}}, nil, time.Now()); fmt.Sprint(header) != "map[webhook-id:m1]" || signatures != nil {
+		t.Errorf("got %v", header)
+	}
+	if header, _ := Signed([]Request{{Sign: sign("m1")}, {Sign: sign("m2")}}, nil, time.Now()); header["webhook-id"] != "b_b82a5b7a3e0f601f81efe9e950affdb4" {
+		t.Errorf("got %v", header)
+	}
+}
+
+func TestWhatStandsInForAKeyIsOne(t *testing.T) {
+	var key Secret
+	key.SetStandIn("unset")
+	if bytes, ok := SignKey(key); !ok || string(bytes) != "unset" {
+		t.Errorf("got %q", bytes)
+	}
+	if key.SetSecret("unset"); key.standsIn {
+		t.Error("a secret that was set stands in")
+	}
+}

@@ -41,6 +41,12 @@ func (p Problem) Error() string {
 // secretSetter is a type whose value is a secret: its key has a twin ending in _file.
 type secretSetter interface{ SetSecret(value string) }
 
+// standInSetter is a secretSetter that is told whether Decoder.MissingSecret stands in for it.
+type standInSetter interface{ SetStandIn(value string) }
+
+// secretHolder is a type that UnmarshalText fills in, and whose value has secrets in it.
+type secretHolder interface{ Secrets() []string }
+
 // Limits on what a config may cost to read. An alias counts each time as all that it expands to.
 const (
 	maxValues = 100_000  // keys and values
@@ -334,6 +340,9 @@ func (d *Decoder) scalar(node *yaml.Node, key string, into reflect.Value) {
 	if err := setScalar(into, text); err != nil {
 		d.Add(key, "%v", err)
 	}
+	if holder, ok := into.Addr().Interface().(secretHolder); ok {
+		d.secrets = append(d.secrets, holder.Secrets()...)
+	}
 }
 
 func (d *Decoder) secretFile(node *yaml.Node, key string, secret secretSetter) {
@@ -376,7 +385,12 @@ func (d *Decoder) readSecret(path, key string) (text, problem string) {
 }
 
 func (d *Decoder) setSecret(secret secretSetter, value string) {
-	secret.SetSecret(value)
+	standsIn, ok := secret.(standInSetter)
+	if ok && value != "" && value == d.MissingSecret {
+		standsIn.SetStandIn(value)
+	} else {
+		secret.SetSecret(value)
+	}
 	if value != "" {
 		d.secrets = append(d.secrets, value)
 	}

@@ -198,6 +198,46 @@ func TestExpand(t *testing.T) {
 	}
 }
 
+// standIn knows whether it is one.
+type standIn struct {
+	secret
+	standsIn bool
+}
+
+func (s *standIn) SetStandIn(value string) { s.value, s.standsIn = value, true }
+
+func TestASecretIsToldThatItStandsIn(t *testing.T) {
+	d := newDecoder()
+	d.MissingSecret = "stand-in"
+	var got struct {
+		Missing standIn `yaml:"missing"`
+		Given   standIn `yaml:"given"`
+	}
+	d.decode(t, `{ missing: "${NO_SUCH}", given: s3cret }`, &got)
+	noProblems(t, d)
+	if got.Missing.value != "stand-in" || !got.Missing.standsIn || got.Given.value != "s3cret" || got.Given.standsIn {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// address has a secret in it.
+type address struct{ text string }
+
+func (a *address) UnmarshalText(text []byte) error { a.text = string(text); return nil }
+func (a *address) Secrets() []string               { return []string{a.text[:4]} }
+
+func TestTheSecretsInAValueAreKnown(t *testing.T) {
+	d := newDecoder()
+	var got struct {
+		URL address `yaml:"url"`
+	}
+	d.decode(t, `url: user@host`, &got)
+	noProblems(t, d)
+	if secrets := d.Secrets(); len(secrets) != 1 || secrets[0] != "user" {
+		t.Errorf("got %q", secrets)
+	}
+}
+
 func TestMissingSecretStandsInForAllThatAreMissing(t *testing.T) {
 	d := newDecoder()
 	d.MissingSecret = "stand-in"

@@ -71,11 +71,11 @@ func (i ignorer) Judge(requests []adapter.Request, answer adapter.Answer) []adap
 func TestAWebPageDropsNothing(t *testing.T) {
 	sent := []adapter.Request{{Method: "POST", URL: "https://vendor.test/"}}
 	for _, status := range []int{200, 404} {
-		if problem := takesPages(ignorer{status: status, reason: adapter.UserUnknown}, sent); problem == "" {
+		if problem := takesPages(ignorer{status: status, reason: adapter.UserUnknown}, sent, false); problem == "" {
 			t.Errorf("a web page with status %d drops a call", status)
 		}
 	}
-	if problem := takesPages(ignorer{}, sent); problem != "" {
+	if problem := takesPages(ignorer{}, sent, false); problem != "" {
 		t.Error(problem)
 	}
 }

@@ -3,7 +3,7 @@ package adaptertest
 import (
 	"fmt"
 	"regexp"
-	"strings"
+	"slices"
 	"time"
 
 	"aka/destinations/adapter"
@@ -17,20 +17,24 @@ func problemOfSign(r adapter.Request) string {
 		return ""
 	}
 	switch {
-	case r.Sign.Scheme != adapter.StandardWebhooks:
+	case !slices.Contains(adapter.Schemes, r.Sign.Scheme):
 		return fmt.Sprintf("%q is no known scheme to sign by", r.Sign.Scheme)
 	case !signID.MatchString(r.Sign.ID):
 		return fmt.Sprintf("the id %q is to be 1 to 64 of A-Z, a-z, 0-9, _ and -", r.Sign.ID)
-	case len(r.Sign.Keys) == 0:
+	case r.Sign.Scheme == adapter.Unsigned && len(r.Sign.Keys) > 0:
+		return "a request is not to be signed, and there is a key"
+	case r.Sign.Scheme == adapter.BodySHA1 && (len(r.Sign.Keys) != 1 || !r.Sign.Keys[0].IsSet()):
+		return "a body is signed by one key"
+	case r.Sign.Scheme == adapter.StandardWebhooks && len(r.Sign.Keys) == 0:
 		return "a request is to be signed, and there is no key"
 	}
 	for _, key := range r.Sign.Keys {
-		if _, ok := adapter.SignKey(key); !ok {
+		if _, ok := adapter.SignKey(key); !ok && r.Sign.Scheme == adapter.StandardWebhooks {
 			return "a key to sign with is not one: New must refuse it"
 		}
 	}
 	for name := range r.Header {
-		if strings.HasPrefix(strings.ToLower(name), "webhook-") {
+		if adapter.IsSignHeader(name) {
 			return "the header " + name + " is the sender's"
 		}
 	}

@@ -40,13 +40,18 @@ func TestASignIsWhole(t *testing.T) {
 		header map[string]string
 		ok     bool
 	}{
-		"whole":      {adapter.Sign{Scheme: adapter.StandardWebhooks, ID: "m-1", Keys: []adapter.Secret{key}}, nil, true},
-		"no scheme":  {adapter.Sign{ID: "m-1", Keys: []adapter.Secret{key}}, nil, false},
-		"a dot":      {adapter.Sign{Scheme: adapter.StandardWebhooks, ID: "m.1", Keys: []adapter.Secret{key}}, nil, false},
-		"no id":      {adapter.Sign{Scheme: adapter.StandardWebhooks, Keys: []adapter.Secret{key}}, nil, false},
-		"no key":     {adapter.Sign{Scheme: adapter.StandardWebhooks, ID: "m-1"}, nil, false},
-		"a bad key":  {adapter.Sign{Scheme: adapter.StandardWebhooks, ID: "m-1", Keys: []adapter.Secret{adapter.NewSecret("x")}}, nil, false},
-		"own header": {adapter.Sign{Scheme: adapter.StandardWebhooks, ID: "m-1", Keys: []adapter.Secret{key}}, map[string]string{"Webhook-Id": "x"}, false},
+		"whole":              {adapter.Sign{Scheme: adapter.StandardWebhooks, ID: "m-1", Keys: []adapter.Secret{key}}, nil, true},
+		"no scheme":          {adapter.Sign{ID: "m-1", Keys: []adapter.Secret{key}}, nil, false},
+		"a dot":              {adapter.Sign{Scheme: adapter.StandardWebhooks, ID: "m.1", Keys: []adapter.Secret{key}}, nil, false},
+		"no id":              {adapter.Sign{Scheme: adapter.StandardWebhooks, Keys: []adapter.Secret{key}}, nil, false},
+		"no key":             {adapter.Sign{Scheme: adapter.StandardWebhooks, ID: "m-1"}, nil, false},
+		"a bad key":          {adapter.Sign{Scheme: adapter.StandardWebhooks, ID: "m-1", Keys: []adapter.Secret{adapter.NewSecret("x")}}, nil, false},
+		"own header":         {adapter.Sign{Scheme: adapter.StandardWebhooks, ID: "m-1", Keys: []adapter.Secret{key}}, map[string]string{"Webhook-Id": "x"}, false},
+		"a signed body":      {adapter.Sign{Scheme: adapter.BodySHA1, ID: "m-1", Keys: []adapter.Secret{adapter.NewSecret("x")}}, nil, true},
+		"two keys of a body": {adapter.Sign{Scheme: adapter.BodySHA1, ID: "m-1", Keys: []adapter.Secret{key, key}}, nil, false},
+		"unsigned":           {adapter.Sign{Scheme: adapter.Unsigned, ID: "m-1"}, nil, true},
+		"unsigned by a key":  {adapter.Sign{Scheme: adapter.Unsigned, ID: "m-1", Keys: []adapter.Secret{key}}, nil, false},
+		"another scheme":     {adapter.Sign{Scheme: "v1a", ID: "m-1", Keys: []adapter.Secret{key}}, nil, false},
 	} {
 		if problem := problemOfSign(adapter.Request{Sign: &c.sign, Header: c.header}); (problem == "") != c.ok {
 			t.Errorf("%s: %q", name, problem)

@@ -1,0 +1,79 @@
+package adapter
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// URL is a whole URL from the config. A user and a password in it are secrets: however it is printed, logged or marshalled, they
+// show as ***, and they are no part of Address.
+type URL struct {
+	address string
+	user    *url.Userinfo
+}
+
+// UnmarshalText reads a URL. Its error shows nothing of it.
+func (u *URL) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		*u = URL{}
+		return nil
+	}
+	parsed, err := url.Parse(string(text))
+	if err != nil || parsed.Hostname() == "" || (parsed.Scheme != "https" && parsed.Scheme != "http") || strings.Contains(string(text), "#") {
+		return errors.New("expected an absolute http(s) URL such as https://hooks.example.com/aka")
+	}
+	u.user, parsed.User = parsed.User, nil
+	u.address = parsed.String()
+	return nil
+}
+
+// IsSet reports whether there is a URL.
+func (u URL) IsSet() bool { return u.address != "" }
+
+// Address is the URL without its user and password.
+func (u URL) Address() string { return u.address }
+
+// IsSecure reports whether the URL is an https one.
+func (u URL) IsSecure() bool { return strings.HasPrefix(u.address, "https:") }
+
+// Authorization is the header of that name that the user and password become, or "" where there are none.
+func (u URL) Authorization() string {
+	if u.user == nil {
+		return ""
+	}
+	return "Basic " + u.credentials()
+}
+
+func (u URL) credentials() string {
+	password, _ := u.user.Password()
+	return base64.StdEncoding.EncodeToString([]byte(u.user.Username() + ":" + password))
+}
+
+// Secrets are the texts that must not be shown: the password, or the user where there is none, and what both become.
+func (u URL) Secrets() []string {
+	if u.user == nil {
+		return nil
+	}
+	secret, _ := u.user.Password()
+	if secret == "" {
+		secret = u.user.Username()
+	}
+	return []string{secret, u.credentials()}
+}
+
+// String returns the URL, with *** for its user and password.
+func (u URL) String() string {
+	if u.user == nil {
+		return u.address
+	}
+	return strings.Replace(u.address, "://", "://***@", 1)
+}
+
+// Format prints String whatever the verb.
+func (u URL) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(u.String())) }
+
+// MarshalText gives String to JSON, YAML and every other encoder.
+func (u URL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
