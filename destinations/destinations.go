@@ -15,6 +15,7 @@ import (
 	"aka/destinations/mixpanel"
 	upstream "aka/destinations/segment"
 	"aka/destinations/vero"
+	"aka/destinations/webhook"
 	"aka/router/segment"
 )
 
@@ -25,6 +26,7 @@ var Vendors = map[string]adapter.Vendor{
 	"mixpanel":    mixpanel.Vendor,
 	"segment":     upstream.Vendor,
 	"vero":        vero.Vendor,
+	"webhook":     webhook.Vendor,
 }
 
 // Types returns the known vendor types, sorted.

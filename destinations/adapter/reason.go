@@ -111,13 +111,14 @@ const (
 // DeadReasons lists every reason of a dead letter.
 var DeadReasons = []Reason{Refused, Rejected, TooLarge, TooOld, Expired, MaxAttempts, Undecodable}
 
-// The reasons for which a call is tried again although the answer is a success.
+// The reasons, beside the status, for which an answered call is tried again.
 const (
-	NotTheVendor Reason = "not_the_vendor" // the answer is not the vendor's
+	NotTheVendor Reason = "not_the_vendor" // the answer is a success, and not the vendor's
+	Gone         Reason = "gone"           // the receiver asks for no more calls
 )
 
 // RetryReasons lists every reason of a call that is tried again.
-var RetryReasons = []Reason{NotTheVendor}
+var RetryReasons = []Reason{NotTheVendor, Gone}
 
 // Explain returns one sentence without a full stop: what the reason means, and what to do where something can be done. It
 // is "" for a word that is no reason.
@@ -174,4 +175,5 @@ var explanations = map[Reason]string{
 	Undecodable: "the call's JSON in the journal cannot be read back: send the call again, and discard this one",
 
 	NotTheVendor: "the answer is not the vendor's but, for example, the web page of a firewall or a login; the call is retried: check the endpoint in the settings, and the network",
+	Gone:         "the receiver answered 410, which asks for no more calls; they wait: set the url of a receiver that accepts them, or remove the destination",
 }
