@@ -95,6 +95,13 @@ type Ordered interface {
 	Order() Order
 }
 
+// Addressed is implemented by an adapter whose requests go to an address that the settings name, beside endpoint. Before anything is
+// sent there, aka refuses one that is private, unless the config allows it.
+type Addressed interface {
+	// Address returns the setting's key and the address; "" is none.
+	Address() (key, address string)
+}
+
 // Vendor is one line of the destinations table.
 type Vendor struct {
 	// Names are the names that the vendor has in a call's `integrations`, in the exact case. The destination's own

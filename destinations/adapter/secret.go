@@ -36,6 +36,9 @@ func (s Secret) Reveal() string {
 	return *s.value
 }
 
+// IsStandIn reports whether the value is not the secret itself, as in a config that is tried without its secrets, or that aka has shown.
+func (s Secret) IsStandIn() bool { return s.standsIn || s.Reveal() == masked }
+
 // IsSet reports whether there is a value.
 func (s Secret) IsSet() bool { return s.Reveal() != "" }
 

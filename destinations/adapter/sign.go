@@ -59,7 +59,7 @@ func IsSignHeader(name string) bool {
 // SignKey reads a key of StandardWebhooks: base64 of 24 to 64 bytes, with whsec_ before it or not. What stands in for a missing key
 // is one, too.
 func SignKey(key Secret) (bytes []byte, ok bool) {
-	if key.standsIn {
+	if key.IsStandIn() {
 		return []byte(key.Reveal()), true
 	}
 	bytes, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(key.Reveal(), "whsec_"))

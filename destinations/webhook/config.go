@@ -46,27 +46,28 @@ const maxBatch = 4000
 // The default of settle is 0s.
 type Config struct {
 	adapter.Common `yaml:",inline"`
-	// URL is where the calls go. Required. It is an https one, unless allow_http is true. A user and a password in it are sent as
-	// Basic credentials, and never shown.
+	// URL is where the calls go. Required. It begins with https, unless allow_http is true. aka sends a user and a password in it as
+	// Basic credentials, and never shows them.
 	URL adapter.URL `yaml:"url" example:"https://hooks.example.com/aka"`
-	// AllowHTTP allows a url without TLS.
+	// AllowHTTP allows a url without TLS. Default false.
 	AllowHTTP bool `yaml:"allow_http"`
 	// Secrets are the keys that sign each request. Required, unless signature is none. A key is whsec_ and the base64 of 24 to 64 random
-	// bytes; with signature: sha1, it is one text. To rotate a key, write the new one before the old one: both sign, and the receiver
-	// accepts either.
+	// bytes. To rotate it, write the new key before the old one: both sign, and the receiver accepts either. The
+	// signature sha1 has one key, which is any text.
 	Secrets []adapter.Secret `yaml:"secrets"`
-	// Signature is standard (Standard Webhooks), sha1 (X-Signature, as Segment's webhooks have it) or none. Default standard.
+	// Signature says how a request is signed: standard (Standard Webhooks), sha1 (X-Signature, as Segment's webhooks have it) or none.
+	// Default standard.
 	Signature Signature `yaml:"signature"`
 	// Headers are more headers for each request. Their values are secrets.
 	Headers map[string]adapter.Secret `yaml:"headers"`
-	// Method is that of the requests. Default POST.
+	// Method is the HTTP method: POST, PUT or PATCH. Default POST.
 	Method string `yaml:"method" words:"POST PUT PATCH"`
-	// Format is call, for a body that is the call, or standard, for one with the call in `data`, and its `type` and `timestamp`. Default
-	// call.
+	// Format says what a body is: with call, the call; with standard, an object of its `type`, its `timestamp`, and the call as `data`.
+	// Default call.
 	Format Format `yaml:"format"`
-	// Batch is how many calls go in one request, as a JSON array. 0 sends them one by one, without an array. At most 4000. Default 0.
+	// Batch is how many calls go in one request, as a JSON array. 0 sends them one by one, without an array. 0 to 4000. Default 0.
 	Batch int `yaml:"batch"`
-	// BatchBytes is how large the body of a batch gets, before compression. Default 500000.
+	// BatchBytes is how large the body of a batch gets, before compression. At least 1. Default 500000.
 	BatchBytes int `yaml:"batch_bytes"`
 	// Types are the types of calls to send. The others are dropped. Default: all six.
 	Types []string `yaml:"types"`
@@ -75,8 +76,8 @@ type Config struct {
 	On4xx On4xx `yaml:"on_4xx"`
 	// Gzip makes aka compress bodies. The signature is over the plain body. Default false.
 	Gzip bool `yaml:"gzip"`
-	// AliasJoins says that the receiver makes one person of an alias's ids. Then the rules of `merges` apply to it, and aka remembers
-	// what it delivered. Default false.
+	// AliasJoins makes aka take the ids of an alias for one person. Set it if the receiver joins them. Then the rules of `merges` apply,
+	// and aka remembers what it delivered. Default false.
 	AliasJoins bool `yaml:"alias_joins"`
 }
 

@@ -29,7 +29,10 @@ type translator struct {
 	batch   *adapter.Batch
 }
 
-var _ adapter.Merger = (*translator)(nil)
+var (
+	_ adapter.Merger    = (*translator)(nil)
+	_ adapter.Addressed = (*translator)(nil)
+)
 
 func newTranslator(config Config, address string) *translator {
 	header := map[string]string{"Content-Type": "application/json"}
@@ -49,7 +52,7 @@ func newTranslator(config Config, address string) *translator {
 	return t
 }
 
-// Address is the setting that says where requests go, where that is not endpoint.
+// Address implements adapter.Addressed.
 func (t *translator) Address() (key, address string) {
 	if t.Endpoint != "" {
 		return "", ""

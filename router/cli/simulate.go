@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,9 @@ import (
 
 // simulatedSecret is used for a secret where simulated vendors are: they take any.
 const simulatedSecret = "simulated"
+
+// simulatedKey is used for a key that signs, and is one by its form.
+const simulatedKey = "whsec_c2ltdWxhdGVkIHNpbXVsYXRlZCBzaW11bGF0ZWQ="
 
 // simulation is the simulated vendors of this process.
 type simulation struct {
@@ -82,12 +86,12 @@ func simulatedAccounts() (all []simulatedAccount) {
 func accountsOf(v *reference.Vendor) []simulatedAccount {
 	all := []simulatedAccount{{name: v.Type, vendor: v.Type}}
 	for _, k := range v.Settings.Keys {
-		if !k.Required {
+		if !k.Required && k.Unless == nil {
 			continue
 		}
 		if len(k.Words) == 0 {
 			for i := range all {
-				all[i] = all[i].with(k.Name, cmp.Or(k.Example, simulatedSecret))
+				all[i] = all[i].with(k.Name, simulatedValue(k))
 			}
 			continue
 		}
@@ -100,6 +104,14 @@ func accountsOf(v *reference.Vendor) []simulatedAccount {
 		all = split
 	}
 	return all
+}
+
+// simulatedValue is what an account has for a key that it needs.
+func simulatedValue(k *reference.Key) string {
+	if k.Kind == reference.List {
+		return "[" + simulatedKey + "]"
+	}
+	return strconv.Quote(cmp.Or(k.Example, simulatedSecret))
 }
 
 func (a simulatedAccount) with(key, value string) simulatedAccount {

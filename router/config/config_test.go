@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -152,15 +153,24 @@ func requiredOfExample(t *testing.T) string {
 	required := "sources: { website: { write_key: dev } }\ndestinations:\n"
 	for _, name := range destinations.StableTypes() {
 		required += "  " + name + ":\n    settings:\n"
-		for _, key := range destinations.RequiredOf(name) {
-			required += fmt.Sprintf("      %s: %q\n", key, at(shown, "destinations."+name+".settings."+key))
+		for _, key := range append(destinations.RequiredOf(name), alsoRequired[name]...) {
+			required += fmt.Sprintf("      %s: %s\n", key, inline(at(shown, "destinations."+name+".settings."+key)))
 		}
 	}
 	return required
 }
 
+// alsoRequired are keys that their vendors' defaults require.
+var alsoRequired = map[string][]string{"webhook": {"secrets"}}
+
+// inline is a value on one line.
+func inline(value any) string {
+	text, _ := json.Marshal(value)
+	return string(text)
+}
+
 // commented is a key of the example that is commented out.
-var commented = regexp.MustCompile(`(?m)^( *)# ([a-z_]+:( .*)?)$`)
+var commented = regexp.MustCompile(`(?m)^( *)# ([a-z0-9_]+:( .*)?)$`)
 
 // wholeExample is the example with every key that it holds.
 func wholeExample(t *testing.T) string {
@@ -173,7 +183,7 @@ func wholeExample(t *testing.T) string {
 }
 
 func TestTheExampleShowsTheDefaultsOfWhatIsCommentedOutToo(t *testing.T) {
-	environment := func(string) (string, bool) { return "secret", true }
+	environment := func(string) (string, bool) { return "a/secret/of/base64/for/each/key/", true }
 	shown := decodeAny(t, load(t, wholeExample(t), LoadOptions{Lookup: environment}).Effective())
 	for path, want := range flattened(decodeAny(t, load(t, requiredOfExample(t), LoadOptions{MissingSecret: "unset"}).Effective())) {
 		if got := at(shown, path); fmt.Sprint(got) != want {
@@ -205,9 +215,9 @@ func keysOf(of reflect.Type, prefix string) []string {
 	switch {
 	case of.Kind() == reflect.Pointer && of != reflect.TypeFor[*yaml.Node]():
 		return keysOf(of.Elem(), prefix)
-	case of.Kind() == reflect.Map:
+	case of.Kind() == reflect.Map && of.Elem() != reflect.TypeFor[adapter.Secret]():
 		return keysOf(of.Elem(), prefix+".*")
-	case of.Kind() != reflect.Struct || of == reflect.TypeFor[adapter.Secret]() || of == reflect.TypeFor[delivery.Concurrency]():
+	case of.Kind() != reflect.Struct || of == reflect.TypeFor[adapter.Secret]() || of == reflect.TypeFor[adapter.URL]() || of == reflect.TypeFor[delivery.Concurrency]():
 		return []string{prefix}
 	}
 	keys := []string{}

@@ -404,6 +404,10 @@ func (l *loader) buildVendor(name, section string, d *Destination) {
 		l.decoder.Add(settings.key+".endpoint", "%v", settings.failed)
 	}
 	l.checkEndpoint(settings.key+".endpoint", built.Adapter.Shared().Endpoint, d.Delivery.AllowPrivate)
+	if addressed, ok := built.Adapter.(adapter.Addressed); ok {
+		key, address := addressed.Address()
+		l.checkEndpoint(settings.key+"."+key, address, d.Delivery.AllowPrivate)
+	}
 	built.Names = append(built.Names, d.IntegrationNames...)
 	built.Lenient = d.LenientNames
 	if d.RememberMerges == nil {

@@ -287,8 +287,16 @@ func (x *exchange) failed() bool {
 
 // foreign returns NotTheVendor as a word where the answer is not the vendor's, else "".
 func (x *exchange) foreign() string {
+	if x.note() == string(adapter.NotTheVendor) {
+		return x.note()
+	}
+	return ""
+}
+
+// note returns the reason, beside its status, for which the exchange is tried again; "" is none.
+func (x *exchange) note() string {
 	for _, v := range x.verdicts {
-		if v.Note == string(adapter.NotTheVendor) {
+		if slices.Contains(adapter.RetryReasons, adapter.Reason(v.Note)) {
 			return v.Note
 		}
 	}

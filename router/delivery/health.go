@@ -23,6 +23,7 @@ type health struct {
 	// answered counts the exchanges that did not fail, successes those in which the destination took something; from 1.
 	answered, successes uint64
 	lastError           string
+	lastNote            string // of the last exchange that has ended
 	lastDelivery        time.Time
 	lastLag             time.Duration // of the last call that was delivered, and not replayed
 	failures            failures
@@ -103,7 +104,7 @@ func (h *health) noteError(x *exchange) {
 	case x.response.Err != nil:
 		kind = httpclient.ErrorKind(x.response.Err)
 	case x.failed() || x.authFailed():
-		kind = cmp.Or(x.foreign(), "status "+strconv.Itoa(x.response.Status))
+		kind = cmp.Or(x.note(), "status "+strconv.Itoa(x.response.Status))
 	}
 	if kind != "" && kind != h.lastError {
 		h.logError(x, kind)
@@ -131,6 +132,10 @@ func (h *health) stateChanged(state deststate.State, wait time.Duration) {
 	case deststate.Down:
 		h.log.Warn("destination is down, calls wait", next)
 	case deststate.AuthFailed:
+		if h.lastNote == string(adapter.Gone) {
+			h.log.Error("receiver wants no more calls, they wait", next, zap.String("hint", adapter.Gone.Explain()))
+			return
+		}
 		h.log.Error("credentials refused, calls wait", next, zap.String("hint", "correct the destination's settings and reload"))
 	case deststate.Refusing:
 		h.log.Error("destination refuses every call, calls wait", next, zap.Int("status", h.lastStatus()),
@@ -155,8 +160,8 @@ const maxFailures = 8
 
 // Failure is a kind of failure.
 type Failure struct {
-	// Kind is later, never, operator or split, as the answer was judged, not_the_vendor where it is not the vendor's, or why
-	// there was none, such as timeout. Why explains not_the_vendor in a sentence.
+	// Kind is later, never, operator or split, as the answer was judged; not_the_vendor or gone, which Why explains in a sentence; or
+	// why there was none, such as timeout.
 	Kind string `json:"kind"`
 	Why  string `json:"why,omitempty"`
 	// Status is the answer's; 0 when there was none.

@@ -61,6 +61,7 @@ func (r *results) conclude(x *exchange, now time.Time) {
 func (r *results) learn(x *exchange, now time.Time) (blamed bool) {
 	refusing := r.p.dispatcher.breaker.Refusing()
 	blamed = !r.p.dispatcher.breaker.AuthFailed() && r.p.health.blames(x)
+	r.p.health.lastNote = x.note()
 	result := r.p.health.result(x, blamed)
 	r.p.dispatcher.breaker.Report(x.permit, now, result)
 	r.p.health.count(x, blamed)
@@ -78,7 +79,7 @@ type verdictsBack struct{ front, end []*job }
 // judged does what a verdict asks for.
 func (r *results) judged(x *exchange, j *job, v adapter.Verdict, blamed bool, back *verdictsBack, now time.Time) {
 	if v.Class != adapter.Delivered && v.Class != adapter.Dropped {
-		r.p.health.failures.note(j.status, cmp.Or(x.foreign(), v.Class.String()), r.p.detail(v.Detail), now)
+		r.p.health.failures.note(j.status, cmp.Or(x.note(), v.Class.String()), r.p.detail(v.Detail), now)
 	}
 	switch v.Class {
 	case adapter.Delivered:

@@ -49,10 +49,16 @@ func (d *docs) describe(k *Key, owner reflect.Type, field reflect.StructField) {
 			rest = append(rest, sentence)
 		}
 		k.readBounds(sentence)
+		if m := isRequiredUnless.FindStringSubmatch(sentence); m != nil {
+			k.Unless = &Setting{m[1], m[2]}
+			continue
+		}
 		k.Required = k.Required || isRequired.MatchString(sentence)
 	}
 	k.Meaning = strings.Join(rest, " ")
 }
+
+var isRequiredUnless = regexp.MustCompile(`^Required, unless ([a-z_]+) is ([a-z0-9_]+)\.$`)
 
 var isRequired = regexp.MustCompile(`^(?:Required\b|At least one\.$)`)
 

@@ -148,7 +148,7 @@ func (e *example) required(depth int, keys []*Key, owner string) {
 		case k.Kind == Named && anyRequired(k.Keys):
 			fmt.Fprintf(&e.out, "%s%s:\n%s  %s:\n", indent, k.Name, indent, k.Example)
 			e.required(depth+2, k.Keys, k.Example)
-		case k.Required:
+		case k.Required || k.Unless != nil:
 			if k.Kind != Secret {
 				e.comment(depth, k.describeWithWords())
 			}
@@ -198,7 +198,7 @@ func (e *example) key(depth int, k *Key, owner string, shown bool) {
 		e.keys(depth+1, k.Keys, owner, shown)
 	default:
 		off := "# "
-		if k.Required || shown && k.Default != "" && k.Default != "[]" {
+		if k.Required || k.Unless != nil || shown && k.Default != "" && k.Default != "[]" {
 			off = ""
 		}
 		shown := k.shown(owner)
@@ -253,10 +253,14 @@ func (k *Key) shown(owner string) string {
 		return quoted(k.Example)
 	case k.Kind == Secret && k.Required:
 		return quoted("${" + strings.ToUpper(owner+"_"+k.Name) + "}")
+	case k.Kind == List && k.Of.Kind == Secret && k.Unless != nil:
+		return "[" + quoted("${"+strings.ToUpper(owner+"_"+strings.TrimSuffix(k.Name, "s"))+"}") + "]"
 	case k.Kind == List && k.Default != "":
 		return k.Default
 	case k.Kind == List:
 		return "[]"
+	case k.Kind == Table:
+		return "{}"
 	case k.Kind == Duration && k.Default == "":
 		return "0s"
 	case k.Default == "":

@@ -37,13 +37,14 @@ const (
 	List     Kind = "list"
 	Section  Kind = "section"
 	Named    Kind = "sections by name"
+	Table    Kind = "texts by name"
 )
 
 // Key is one key of the config.
 type Key struct {
 	Name string
 	Kind Kind
-	// Of is what stands in a list.
+	// Of is what stands in a list, or under each name of a table.
 	Of *Key
 	// Keys are those of a section, or of each of the sections by name.
 	Keys []*Key
@@ -54,6 +55,8 @@ type Key struct {
 	// Meaning is what the key means, in sentences. It says whether it is required.
 	Meaning  string
 	Required bool
+	// Unless is what else lets a config do without a key that is required otherwise, and that examples have. Nil is nothing.
+	Unless *Setting
 	// Default is the value of a config that says nothing, as YAML; "" is none. Otherwise says in words what goes then.
 	Default, Otherwise string
 	// Example is used for a value, or for a name, in an example.
@@ -66,6 +69,9 @@ type Key struct {
 	// mayBeEmpty tells that an empty text is as good as none.
 	mayBeEmpty bool
 }
+
+// Setting is a key of the same section, and a value of it.
+type Setting struct{ Key, Value string }
 
 // Word is one of a choice.
 type Word struct{ Value, Meaning string }
@@ -185,6 +191,8 @@ func (r *Reference) shape(k *Key, field reflect.StructField, value reflect.Value
 		k.Kind = Text
 	case kind.Kind() == reflect.Struct:
 		k.Kind, k.Keys = Section, r.keysOf(value)
+	case kind == reflect.TypeFor[map[string]adapter.Secret]():
+		k.Kind, k.Of = Table, &Key{Kind: Secret}
 	case kind.Kind() == reflect.Map:
 		k.Kind, k.Keys = Named, r.keysOf(reflect.New(sectionOf(kind.Elem())).Elem())
 	case kind.Kind() == reflect.Slice:

@@ -73,9 +73,19 @@ func section(keys []*Key) *schema {
 			s.addFile(k)
 		case k.Required:
 			s.Required = append(s.Required, k.Name)
+		case k.Unless != nil:
+			s.AllOf = append(s.AllOf, requiredUnless(k))
 		}
 	}
 	return s
+}
+
+// requiredUnless wants a key, or another with the value that makes it unnecessary. A variable may hold that value.
+func requiredUnless(k *Key) *schema {
+	value := &schema{AnyOf: []*schema{{Enum: []any{k.Unless.Value}}, {Type: []string{"string"}, Pattern: variable}}}
+	other := &schema{Required: []string{k.Unless.Key}, Properties: map[string]*schema{k.Unless.Key: value}}
+	given := &schema{Required: []string{k.Name}, Properties: map[string]*schema{k.Name: {Type: []string{"array"}}}}
+	return &schema{AnyOf: []*schema{given, other}}
 }
 
 // addFile adds the key that names a secret's file. Only one of the two may be there.
@@ -151,6 +161,8 @@ func bare(k *Key) *schema {
 		return s
 	case Named:
 		return named(section(k.Keys))
+	case Table:
+		return &schema{Type: []string{"object", "null"}, AdditionalProperties: bare(k.Of)}
 	}
 	return &schema{Type: []string{"string", "number", "boolean", "null"}} // YAML takes 12 for a number, aka for a text
 }

@@ -2,6 +2,7 @@ package reference
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -62,8 +63,16 @@ func refusalOf(schema *jsonschema.Schema, document *yaml.Node) error {
 	return schema.Validate(instance)
 }
 
+// signKey is a key to sign with.
+const signKey = "whsec_YSBrZXkgdGhhdCBzaWducyB3ZWJob29rcw=="
+
 // anyVariable is an environment where each is set.
-func anyVariable(name string) (string, bool) { return "value-of-" + name, true }
+func anyVariable(name string) (string, bool) {
+	if name == "WEBHOOK_SECRET" {
+		return signKey, true
+	}
+	return "value-of-" + name, true
+}
 
 func loads(t *testing.T, text []byte) error {
 	t.Helper()
@@ -83,7 +92,7 @@ func loadsAt(t *testing.T, path string, text []byte) error {
 }
 
 // commentedOut is a key of an example that is commented out.
-var commentedOut = regexp.MustCompile(`(?m)^( *)# ([a-z_]+:( .*)?)$`)
+var commentedOut = regexp.MustCompile(`(?m)^( *)# ([a-z0-9_]+:( .*)?)$`)
 
 // wholeExample is the example with every key that can stand beside the others.
 func wholeExample(t *testing.T) []byte {
@@ -273,14 +282,30 @@ func numbers(r *Reference) []numberKey {
 func (k numberKey) set(t *testing.T, value int64) []byte {
 	if vendor, name, _ := strings.Cut(k.path, "."); destinations.SettingsOf(vendor) != nil {
 		text := fmt.Sprintf("sources: { a: { write_key: a } }\ndestinations: { %s: { settings: { %s: %d", vendor, name, value)
-		for _, required := range destinations.RequiredOf(vendor) {
-			text += ", " + required + ": a"
+		for _, needed := range accountOf(vendor) {
+			text += ", " + needed
 		}
 		return []byte(text + " } } }\n")
 	}
 	text := []byte(fmt.Sprintf("sources: { a: { write_key: a } }\ndestinations: { vero: { settings: { auth_token: a } } }\n%s: %d\n",
 		strings.ReplaceAll(k.path, ".", ": { "), value))
 	return bytes.Replace(text, []byte(fmt.Sprintf(": %d\n", value)), []byte(fmt.Sprintf(": %d%s\n", value, strings.Repeat(" }", strings.Count(k.path, ".")))), 1)
+}
+
+// accountOf are the settings without which the vendor's others are refused.
+func accountOf(vendor string) (settings []string) {
+	for _, v := range New().Vendors {
+		for _, k := range v.Settings.Keys {
+			switch {
+			case v.Type != vendor:
+			case k.Required:
+				settings = append(settings, k.Name+": "+cmp.Or(k.Example, "a"))
+			case k.Unless != nil:
+				settings = append(settings, k.Name+": ["+signKey+"]")
+			}
+		}
+	}
+	return settings
 }
 
 // place is a value in a document, behind its key.
