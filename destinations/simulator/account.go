@@ -21,6 +21,8 @@ type Options struct {
 	CustomerIO CustomerIO
 	// Segment is which upstream with Segment's API it is. Unused elsewhere.
 	Segment Segment
+	// Webhook is how a receiver of webhooks is set. Unused elsewhere.
+	Webhook Webhook
 	// Now is the clock of time rules and dedupe windows. Default: time.Now.
 	Now func() time.Time
 	// Seed starts the dice of faults with a probability.
@@ -85,6 +87,7 @@ var kinds = map[string]kind{
 	"mixpanel":    {open: newMixpanel, check: checkIDMerge},
 	"segment":     {open: newSegment, base: segmentBase, check: checkSegment},
 	"vero":        {open: newVero, base: veroBase},
+	"webhook":     {open: newWebhook, check: checkWebhook},
 }
 
 // Account is one simulated account at a vendor. It is safe for concurrent use. What its methods return are copies whose

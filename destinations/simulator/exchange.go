@@ -58,7 +58,7 @@ func newExchange(r *http.Request, path string, at time.Time) *Exchange {
 var secretParameters = []string{"_k", "data"}
 
 // secretNames are what vendors call credentials.
-var secretNames = regexp.MustCompile(`(?i)(api|write)[-_]?key|token|secret|password|authorization|^cookie$`)
+var secretNames = regexp.MustCompile(`(?i)(api|write)[-_]?key|token|secret|password|authorization|^cookie$|^(?:webhook|x)-signature$`)
 
 func isSecretName(name string) bool { return secretNames.MatchString(name) }
 

@@ -32,6 +32,7 @@ func FuzzExchange(f *testing.F) {
 		{"/api/v2/users/tags/edit", "auth_token=t", "application/json", `{"id":"known","add":["a",{}],"remove":7}`},
 		{"/api/v2/events/track", "auth_token=t", "application/json", `{"identity":{"id":1},"event_name":"E","data":{"a":1e999},"extras":{"created_at":1e5}}`},
 		{"/v1/batch", "", "application/json", `{"batch":[{"type":"alias","previousId":"known","userId":"a","messageId":"1"},{"type":"page","anonymousId":1}],"integrations":{"A":1},"sentAt":"2026-01-02T03:04:05Z"}`},
+		{"/", "", "application/json", `[{"type":"alias","previousId":"known","userId":"a","messageId":"1"},{"data":{"type":1,"userId":[]}}]`},
 		{"/v1/alias", "", "application/json", `{"previousId":"known","userId":"a","writeKey":"k","context":[]}`},
 	} {
 		f.Add(seed[0], seed[1], seed[2], []byte(seed[3]), uint8(0))
@@ -40,10 +41,11 @@ func FuzzExchange(f *testing.F) {
 		if how&8 != 0 {
 			path = paths[int(how>>4)%len(paths)]
 		}
-		for _, vendor := range []string{"mixpanel", "kissmetrics", "vero", "segment", "somebody"} {
+		for _, vendor := range []string{"mixpanel", "kissmetrics", "vero", "segment", "webhook", "somebody"} {
 			mode := []string{"legacy", "original", "simplified", "original"}[how&3]
+			hook := Webhook{Secrets: []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}[:int(how>>7)]}
 			flavor := Segment{Flavor: segmentFlavors[int(how>>4)%len(segmentFlavors)]}
-			a, err := newAccount("it", vendor, "http://x/it", Options{IDMerge: mode, Segment: flavor, MaxRecords: 50})
+			a, err := newAccount("it", vendor, "http://x/it", Options{IDMerge: mode, Segment: flavor, Webhook: hook, MaxRecords: 50})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -98,8 +98,8 @@ func (s *Simulator) ControlURL() string { return s.url + "/" + controlPath }
 func (s *Simulator) URL() string { return s.url }
 
 // Add opens a simulated account and returns the endpoint to configure. The name is letters, digits, dots, dashes and
-// underscores; the vendor is "mixpanel", "kissmetrics", "vero", "customerio" or "segment", or any other, which is taken for one that answers
-// 200 and {} to everything.
+// underscores; the vendor is "mixpanel", "kissmetrics", "vero", "customerio", "segment" or "webhook", or any other, which is taken for one that
+// answers 200 and {} to everything.
 func (s *Simulator) Add(name, vendor string, options Options) (endpoint string, err error) {
 	if !accountName.MatchString(name) {
 		return "", fmt.Errorf("simulator account %q: the name may hold letters, digits, dots, dashes and underscores", name)
