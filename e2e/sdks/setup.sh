@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests with -tags sdks need beside Go and Node: the SDKs as package-lock.json has them, and Chromium.
+# Installs what the tests with -tags sdks need beside Go and Node: the SDKs, and the library that verifies webhooks, as
+# package-lock.json has them, and Chromium.
 set -euo pipefail
 cd "$(dirname "$0")"
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -111,7 +110,7 @@ func simulatedValue(k *reference.Key) string {
 	if k.Kind == reference.List {
 		return "[" + simulatedKey + "]"
 	}
-	return strconv.Quote(cmp.Or(k.Example, simulatedSecret))
+	return cmp.Or(k.Example, simulatedSecret)
 }
 
 func (a simulatedAccount) with(key, value string) simulatedAccount {

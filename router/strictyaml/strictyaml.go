@@ -41,7 +41,7 @@ func (p Problem) Error() string {
 // secretSetter is a type whose value is a secret: its key has a twin ending in _file.
 type secretSetter interface{ SetSecret(value string) }
 
-// standInSetter is a secretSetter that is told whether Decoder.MissingSecret stands in for it.
+// standInSetter is a secretSetter that knows whether Decoder.MissingSecret stands in for it.
 type standInSetter interface{ SetStandIn(value string) }
 
 // secretHolder is a type that UnmarshalText fills in, and whose value has secrets in it.
