@@ -5,6 +5,8 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"net"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -146,6 +148,50 @@ func TestAWebhookIsVerifiedByAnothersLibraryAtEachTry(t *testing.T) {
 	w.Stop()
 	if log := w.Process.Log.String(); strings.Contains(log, "p4ssw0rd") || strings.Contains(log, "MfKQ9r8G") || strings.Contains(log, "v1,") {
 		t.Errorf("a secret is in the log:\n%s", log)
+	}
+}
+
+// The receiver on the page is run as it is written there. It prints each call that it takes.
+func TestTheReceiverOnThePageTakesEachCallOnce(t *testing.T) {
+	text, err := os.ReadFile("../docs/vendors/webhook.md")
+	harness.Check(t, err)
+	_, code, found := strings.Cut(string(text), "<!-- receiver -->\n```js\n")
+	code, _, _ = strings.Cut(code, "\n```\n")
+	if !found {
+		t.Fatal("there is no receiver on the page")
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	harness.Check(t, err)
+	address := listener.Addr().String()
+	harness.Check(t, listener.Close())
+	_, port, _ := strings.Cut(address, ":")
+	t.Setenv("PORT", port)
+	t.Setenv("WEBHOOK_SECRET", oldWebhookKey)
+
+	w := newWorld(t, harness.Setup{
+		Destinations: []harness.Destination{
+			{Name: "single", Vendor: "webhook", Endpoint: "http://" + address, Settings: "url: https://hooks.example.com, secrets: [" + oldWebhookKey + "]"},
+			{Name: "batch", Vendor: "webhook", Endpoint: "http://" + address, Settings: "batch: 10, url: https://hooks.example.com, secrets: [" + oldWebhookKey + "]"},
+		},
+		Delivery: "retry: { initial: 1ms, max: 10ms }, breaker: { cooldown: 20ms, max_cooldown: 50ms }",
+	})
+	page := w.startScript("--input-type=module", "-e", code)
+	w.Start()
+	w.send("/v1/batch", `{"batch":[{"type":"alias","messageId":"m1","previousId":"jen@email.com","userId":"507f191e81"},{"type":"track","messageId":"m2","userId":"507f191e81","event":"E"}]}`)
+	var order []string
+	for range 2 {
+		var taken struct{ MessageID string }
+		page.read(&taken)
+		order = append(order, taken.MessageID)
+	}
+	w.UntilAllEnded()
+	if fmt.Sprint(order) != "[m1 m2]" {
+		t.Errorf("it took %v", order)
+	}
+	w.Stop()
+	harness.Check(t, page.kill())
+	if more, err := page.output.ReadString('\n'); err == nil {
+		t.Errorf("it took %s, too", more)
 	}
 }
 

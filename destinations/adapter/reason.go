@@ -114,7 +114,7 @@ var DeadReasons = []Reason{Refused, Rejected, TooLarge, TooOld, Expired, MaxAtte
 // The reasons, beside the status, for which an answered call is tried again.
 const (
 	NotTheVendor Reason = "not_the_vendor" // the answer is a success, and not the vendor's
-	Gone         Reason = "gone"           // the receiver asks for no more calls
+	Gone         Reason = "gone"           // the receiver asks to stop
 )
 
 // RetryReasons lists every reason of a call that is tried again.
@@ -175,5 +175,5 @@ var explanations = map[Reason]string{
 	Undecodable: "the call's JSON in the journal cannot be read back: send the call again, and discard this one",
 
 	NotTheVendor: "the answer is not the vendor's but, for example, the web page of a firewall or a login; the call is retried: check the endpoint in the settings, and the network",
-	Gone:         "the receiver answered 410, which asks for no more calls; they wait: set the url of a receiver that accepts them, or remove the destination",
+	Gone:         "the receiver answered 410, which asks to stop; calls wait: set the url of a receiver that accepts them, or remove the destination",
 }

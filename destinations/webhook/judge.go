@@ -6,7 +6,7 @@ import (
 	"aka/destinations/adapter"
 )
 
-// Judge implements adapter.Responder. A 2xx is a success whatever the body. 410 asks for no more calls, which must not lose those
+// Judge implements adapter.Responder. A 2xx is a success whatever the body. 410 asks to stop, which must not lose the calls
 // that wait.
 func (t *translator) Judge(requests []adapter.Request, answer adapter.Answer) []adapter.Verdict {
 	verdict := adapter.StatusVerdict(answer.Status)

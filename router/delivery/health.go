@@ -133,7 +133,7 @@ func (h *health) stateChanged(state deststate.State, wait time.Duration) {
 		h.log.Warn("destination is down, calls wait", next)
 	case deststate.AuthFailed:
 		if h.lastNote == string(adapter.Gone) {
-			h.log.Error("receiver wants no more calls, they wait", next, zap.String("hint", adapter.Gone.Explain()))
+			h.log.Error("receiver asks to stop, calls wait", next, zap.String("hint", adapter.Gone.Explain()))
 			return
 		}
 		h.log.Error("credentials refused, calls wait", next, zap.String("hint", "correct the destination's settings and reload"))

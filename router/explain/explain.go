@@ -297,7 +297,7 @@ func outcome(d *config.Destination, m *segment.Message, from from, showSecrets b
 		if d.Dry {
 			explained.addNote(noteDry)
 		}
-		if d.Destination.RememberMerges && call.Type == segment.Alias {
+		if _, merges := d.Destination.Merges(call); merges && d.Destination.RememberMerges && call.Type == segment.Alias {
 			explained.addNote(noteMemory)
 		}
 		if call.MayHideNewID() && d.LearnsLinks(call) {

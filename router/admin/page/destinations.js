@@ -221,7 +221,7 @@ function reasonTable(d, outcome, title, link) {
       el('div', {}, el('a', { href: link(reason), id: `reason-${outcome}-${reason}` }, el('code', {}, reason)), el('p', {}, sentence(r.why)), el('p.hint', {}, r.types.join(', ')))))))
 }
 
-const kinds = { later: 'to be tried again', never: 'refused for good', operator: 'credentials refused', split: 'too large', isolate: 'refused as a batch', not_the_vendor: 'not the vendor’s answer', gone: 'the receiver wants no more calls' }
+const kinds = { later: 'to be tried again', never: 'refused for good', operator: 'credentials refused', split: 'too large', isolate: 'refused as a batch', not_the_vendor: 'not the vendor’s answer', gone: 'the receiver asks to stop' }
 
 function failures(d) {
   if (d.failures.length === 0) return el('p.hint', {}, 'None since the start.')

@@ -10,8 +10,8 @@ import (
 	"aka/router/httpclient"
 )
 
-// The queue of a receiver that asks for no more calls is kept, and its operator learns why nothing goes.
-func TestAReceiverThatWantsNoMoreCallsHoldsThem(t *testing.T) {
+// The queue of a receiver that asks to stop is kept, and its operator learns why nothing goes.
+func TestAReceiverThatAsksToStopLosesNoCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
 		w.vendor.judge = func(n int, a adapter.Answer) []adapter.Verdict {
@@ -37,7 +37,7 @@ func TestAReceiverThatWantsNoMoreCallsHoldsThem(t *testing.T) {
 		if len(status.Failures) != 1 || status.Failures[0].Kind != "gone" || status.Failures[0].Why != adapter.Gone.Explain() || status.Failures[0].Detail != "moved out" {
 			t.Errorf("its last failures are %+v", status.Failures)
 		}
-		logged := w.logs.FilterMessage("receiver wants no more calls, they wait").All()
+		logged := w.logs.FilterMessage("receiver asks to stop, calls wait").All()
 		if len(logged) == 0 || logged[0].ContextMap()["hint"] != adapter.Gone.Explain() || w.logs.FilterMessageSnippet("credentials refused").Len() != 0 {
 			t.Errorf("logged %+v", w.logs.All())
 		}
