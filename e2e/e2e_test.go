@@ -247,7 +247,7 @@ func TestTheExampleConfigServesSimulatedVendors(t *testing.T) {
 	w.Start("--simulate")
 	w.send("/v1/track", `{"userId":"jane","event":"Bought"}`)
 	w.UntilAllEnded()
-	for _, name := range []string{"customerio", "kissmetrics", "mixpanel", "segment", "vero"} {
+	for _, name := range []string{"customerio", "kissmetrics", "mixpanel", "segment", "vero", "webhook"} {
 		expectOutcome(w, 1, name, "track", "delivered", "")
 	}
 	w.Stop()

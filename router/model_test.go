@@ -82,7 +82,10 @@ var modelDestinations = []modelDestination{
 	{"segment", "segment", "", "write_key: k"},
 	{"upstream", "segment", "", "flavor: aka, write_key: k"},
 	{"vero", "vero", "", "auth_token: t"},
+	{"webhook", "webhook", "", "url: https://hooks.example.com, alias_joins: true, batch: 20, secrets: [" + webhookKey + "]"},
 }
+
+const webhookKey = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 // upstream is what is simulated where calls are passed on.
 func (d modelDestination) upstream() simulator.Segment {
@@ -90,6 +93,14 @@ func (d modelDestination) upstream() simulator.Segment {
 		return simulator.Segment{Flavor: "aka"}
 	}
 	return simulator.Segment{}
+}
+
+// receiver is what is simulated where webhooks go: each request must be signed.
+func (d modelDestination) receiver() simulator.Webhook {
+	if d.vendor == "webhook" {
+		return simulator.Webhook{Secrets: []string{webhookKey}}
+	}
+	return simulator.Webhook{}
 }
 
 // model is one story and its world.
@@ -134,7 +145,7 @@ func (m *model) simulate(seed uint64) *simulator.Simulator {
 	}
 	m.t.Cleanup(func() { _ = sim.Close() })
 	for i, d := range modelDestinations {
-		if _, err := sim.Add(d.name, d.vendor, simulator.Options{IDMerge: d.idMerge, Seed: seed + uint64(i), Segment: d.upstream(), CustomerIO: simulator.CustomerIO{FindableAfter: -1}}); err != nil {
+		if _, err := sim.Add(d.name, d.vendor, simulator.Options{IDMerge: d.idMerge, Seed: seed + uint64(i), Segment: d.upstream(), CustomerIO: simulator.CustomerIO{FindableAfter: -1}, Webhook: d.receiver()}); err != nil {
 			m.t.Fatal(err)
 		}
 	}
@@ -234,6 +245,9 @@ func (m *model) breakVendors() {
 		// Events may be missing only where that makes no other people of those that stay.
 		if d.name == "original" && m.dice.IntN(2) == 0 {
 			faults = m.refusals()
+		}
+		if d.vendor == "webhook" { // which takes a page with a 2xx for a success: the receiver must have the calls then
+			faults = slices.DeleteFunc(faults, func(f simulator.Fault) bool { return f.Page && f.When != simulator.After })
 		}
 		if err := m.faulty.Account(d.name).AddFaults(faults...); err != nil {
 			m.t.Fatal(err)
@@ -532,7 +546,8 @@ func (m *model) deliver(d *config.Destination, sender delivery.Sender, e *journa
 		return true
 	}
 	for _, request := range outcome.Requests {
-		exchange := httpclient.Exchange{Method: request.Method, URL: request.URL, Header: request.Header, Body: adapter.Body([]adapter.Request{request})}
+		exchange := httpclient.Exchange{Method: request.Method, URL: request.URL, Body: adapter.Body([]adapter.Request{request})}
+		exchange.Header, _ = adapter.Signed([]adapter.Request{request}, exchange.Body, time.Now())
 		response := sender.Send(exchange)
 		if response.Err != nil {
 			m.t.Fatal(response.Err)
@@ -560,7 +575,7 @@ func (m *model) compare() {
 		if !reflect.DeepEqual(got, want) {
 			m.t.Errorf("%s: the vendor's people are not those of an ideal delivery:\n%s", d.name, difference(got, want))
 		}
-		if d.vendor == "segment" {
+		if d.vendor == "segment" || d.vendor == "webhook" {
 			m.checkPlaces(d)
 		}
 		for _, refusal := range m.faulty.Account(d.name).Refusals() {

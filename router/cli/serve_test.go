@@ -65,7 +65,7 @@ func TestServeStoppedWhileItStartsHasNotFailed(t *testing.T) {
 }
 
 func TestServeSimulateRunsTheExampleAsItIs(t *testing.T) {
-	for _, name := range []string{"MIXPANEL_TOKEN", "CUSTOMERIO_API_KEY", "KISSMETRICS_API_KEY", "SEGMENT_WRITE_KEY", "VERO_AUTH_TOKEN", "AKA_WRITE_KEY"} {
+	for _, name := range []string{"MIXPANEL_TOKEN", "CUSTOMERIO_API_KEY", "KISSMETRICS_API_KEY", "SEGMENT_WRITE_KEY", "VERO_AUTH_TOKEN", "WEBHOOK_SECRET", "AKA_WRITE_KEY"} {
 		t.Setenv(name, "")
 		os.Unsetenv(name)
 	}
