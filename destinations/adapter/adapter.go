@@ -154,6 +154,33 @@ const (
 	OrderNone Order = "none"
 )
 
+// Named is implemented by an adapter whose settings decide the names that its vendor has in a call's `integrations`. They come beside
+// Vendor.Names.
+type Named interface {
+	Names() []string
+}
+
+// Renamer is implemented by an adapter whose settings decide what Vendor.Renames says of others.
+type Renamer interface {
+	Renames() bool
+}
+
+// Leaf is an expression of a destination's settings, and what it made of a call: for people to read, in explain.
+type Leaf struct {
+	// Key is the path below `settings`, Expression its text.
+	Key, Expression string
+	// Value is what it made; Missing tells that this is nothing, and Err why it made none.
+	Value   any
+	Missing bool
+	Err     error
+}
+
+// Leafer is implemented by an adapter that makes requests with expressions.
+type Leafer interface {
+	// Leaves returns the expressions that were asked for a call, in order. It is held to the same as Translate.
+	Leaves(*segment.Call) []Leaf
+}
+
 // Outcome is what one call means to a destination. Exactly one of Requests, Dropped and Rejected is set; build it with Send,
 // Drop or Reject.
 type Outcome struct {

@@ -61,6 +61,9 @@ func (m *Mistakes) Error() string {
 		if p.Line > 0 {
 			place += ":" + strconv.Itoa(p.Line)
 		}
+		if p.Column > 0 {
+			place += ":" + strconv.Itoa(p.Column)
+		}
 		if p.Key != "" {
 			place += ": " + terminal.Plain(p.Key)
 		}
@@ -392,7 +395,7 @@ func (l *loader) buildVendor(name, section string, d *Destination) {
 	built, err := destinations.New(name, d.Type, settings)
 	for _, mistake := range flatten(err) {
 		if setting := (*adapter.SettingError)(nil); errors.As(mistake, &setting) {
-			l.decoder.Add(settings.key+"."+setting.Key, "%s", setting.Problem)
+			l.addSetting(settings.key+"."+setting.Key, setting)
 		} else {
 			l.decoder.Add(settings.key, "%v", mistake)
 		}
@@ -422,6 +425,15 @@ func (l *loader) buildVendor(name, section string, d *Destination) {
 	settings.names = segment.Names{List: built.Names, Lenient: built.Lenient}
 	d.Destination = built
 	d.Settings = strictyaml.Node(settings.into)
+}
+
+// addSetting reports a mistake of a vendor's settings, on its own line where the vendor knows it.
+func (l *loader) addSetting(key string, mistake *adapter.SettingError) {
+	if mistake.Line > 0 {
+		l.decoder.AddAt(mistake.Line, mistake.Column, key, mistake.Problem)
+		return
+	}
+	l.decoder.Add(key, "%s", mistake.Problem)
 }
 
 // flatten returns the errors that were joined into one.

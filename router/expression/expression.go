@@ -197,3 +197,6 @@ type problem string
 func (p problem) Error() string { return string(p) }
 
 func problemf(format string, args ...any) problem { return problem(fmt.Sprintf(format, args...)) }
+
+// IsConstant reports whether the expression names no variable, so that its value is the same for all calls.
+func (p *Program) IsConstant() bool { return len(p.names) == 0 }
