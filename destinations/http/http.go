@@ -393,14 +393,22 @@ func (r *request) makeHeader(run *run) (map[string]string, error) {
 
 // batchOf keeps apart what cannot travel together: a batch goes to one URL, with one set of headers.
 func (r *request) batchOf(made adapter.Request) *adapter.Batch {
+	if r.isFixed() {
+		return r.batch
+	}
 	batch := *r.batch
-	batch.Key = batch.Key + " " + made.Method + " " + made.URL
+	batch.Key += " " + made.Method + " " + made.URL
 	if r.header == nil {
 		for _, m := range r.headers.members {
 			batch.Key += "\n" + m.name + ": " + made.Header[m.name]
 		}
 	}
 	return &batch
+}
+
+// isFixed reports whether all that is around the body is the same for all calls.
+func (r *request) isFixed() bool {
+	return r.built == nil && len(r.path) == 1 && r.query == nil && r.header != nil
 }
 
 var successes = []int{nethttp.StatusOK, nethttp.StatusCreated, nethttp.StatusAccepted, nethttp.StatusMultiStatus}

@@ -148,8 +148,9 @@ func (c *compiler) perItemRule() *perItemRule {
 func (t *translator) Judge(requests []adapter.Request, answer adapter.Answer) []adapter.Verdict {
 	env := expression.OfAnswer(answer.Status, t.decoded(answer), answer.AfterPossibleDelivery)
 	verdict := t.judge(requests, answer, env)
-	if verdict.Class == adapter.Delivered && answer.IsPage() {
-		verdict = answer.Foreign()
+	ends := verdict.Class == adapter.Delivered || verdict.Class == adapter.Dropped
+	if answer.IsPage() && (ends || answer.Status < 300) {
+		verdict = answer.Foreign() // the rules are about the vendor, and this is somebody else
 	}
 	if verdict.Class != adapter.Delivered && verdict.Detail == "" {
 		verdict.Detail = string(answer.Body)

@@ -113,8 +113,14 @@ func merge(_ *budget, args []any) (any, error) {
 	return both, nil
 }
 
-// filled returns an object that has members, or else nil.
+// filled returns an object that has members, or a list that has elements; else nil.
 func filled(_ *budget, args []any) (any, error) {
+	if list, ok := args[0].([]any); ok {
+		if len(list) == 0 {
+			return nil, nil
+		}
+		return list, nil
+	}
 	o, err := object(args[0])
 	if len(o) == 0 || err != nil {
 		return nil, err
@@ -179,14 +185,26 @@ func flattenInto(b *budget, flat, o map[string]any, prefix, separator string, de
 }
 
 // trait returns a member that may be spelled otherwise: first_name, firstName, $first_name.
-func trait(_ *budget, args []any) (any, error) {
+func trait(b *budget, args []any) (any, error) {
+	name, err := traitName(b, args)
+	if name == nil || err != nil {
+		return nil, err
+	}
+	return args[0].(map[string]any)[name.(string)], nil
+}
+
+// traitName returns how that member is spelled; nil where there is none.
+func traitName(_ *budget, args []any) (any, error) {
 	o, err := object(args[0])
-	if o == nil || err != nil {
+	if err != nil {
 		return nil, err
 	}
 	name, ok := args[1].(string)
 	if !ok {
 		return nil, problem("takes an object and a name")
 	}
-	return o[adapter.Trait(o, name)], nil
+	if name = adapter.Trait(o, name); name == "" {
+		return nil, nil
+	}
+	return name, nil
 }

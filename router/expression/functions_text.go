@@ -163,6 +163,20 @@ func blank(_ *budget, args []any) (any, error) {
 	return false, nil
 }
 
+// kindText returns what a value is: text, number, bool, list, object, time or nothing.
+func kindText(_ *budget, args []any) (any, error) {
+	words := map[string]string{aBool: "bool", aText: "text", aNumber: "number", aList: "list", anObject: "object", aTime: "time", nothing: "nothing"}
+	return words[kind(args[0])], nil
+}
+
+var guard = adapter.NewGuard(nil)
+
+// placeholder reports whether a text can be no id: "null", "undefined" and others that many people share, or nothing that can be seen.
+func placeholder(_ *budget, args []any) (any, error) {
+	s, ok, err := read(args[0])
+	return ok && guard.Blocks(s), err
+}
+
 // count is len: the characters of a text, the elements of a list, the members of an object; 0 for nil.
 func count(_ *budget, args []any) (any, error) {
 	switch v := args[0].(type) {
