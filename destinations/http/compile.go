@@ -320,7 +320,7 @@ func (c *compiler) request(key string, section Request) *request {
 		c.extra = []string{expression.Item}
 		defer func() { c.extra = nil }()
 	}
-	c.compose(r, key, parts{section.Request, section.JSON, section.Form, section.Query, section.Headers})
+	c.compose(r, key, parts{section.Request, section.JSONBody, section.FormBody, section.Query, section.Headers})
 	for i, id := range section.IDs {
 		r.ids = append(r.ids, c.required(item(key+".ids", i), id, expression.Options{}))
 	}
@@ -434,7 +434,7 @@ func (c *compiler) path(r *request, key string, node *yaml.Node, path string, sk
 func (c *compiler) batch(key string, section Request) *adapter.Batch {
 	b := section.Batch
 	switch {
-	case !section.JSON.IsSet():
+	case !section.JSONBody.IsSet():
 		c.add(key+".batch", nil, "needs json: what travels together is JSON")
 	case b.MaxItems < 0:
 		c.add(key+".batch.max_items", nil, "expected 0 or more")

@@ -10,18 +10,19 @@ import (
 // checked when the config is read. A member has a value, or the call is rejected; a name that ends in ? may be left out.
 type Config struct {
 	adapter.Common `yaml:",inline"`
-	// Names are the vendor's names in a call's integrations, beside the destination's own. Default none.
+	// Names are the vendor's names in a call's integrations, beside the destination's own. Default: none.
 	Names []string `yaml:"names"`
-	// Secrets are tokens and passwords by a name of your own. Expressions use them as secrets.NAME. Default none.
+	// Secrets are tokens and passwords by a name of your own. Expressions use them as secrets.NAME. Default: none.
 	Secrets map[string]adapter.Secret `yaml:"secrets"`
-	// Constants are values by names of your own, nested at will. Expressions use them as constants.NAME. Default none.
+	// Constants are values by names of your own, nested at will. Expressions use them as constants.NAME. Default: none.
 	Constants adapter.Tree `yaml:"constants"`
 	// Order is how strictly one person's calls are kept in order. Default strict.
 	Order adapter.Order `yaml:"order"`
 	// Renames tells that an alias renames the one profile that there is, so that a call under the old id makes a second person.
+	// Default false.
 	Renames bool `yaml:"renames"`
 	// MaxIDLength is the longest userId and previousId that the vendor takes, in characters. Calls with longer ones are dropped.
-	// Default 255.
+	// 1 to 255. Default 255.
 	MaxIDLength int `yaml:"max_id_length"`
 	// Success is what an answer must hold to count as a success. No web page ever does. Default any.
 	Success Success `yaml:"success"`
@@ -68,15 +69,15 @@ type Call struct {
 
 // Request is one request, or one for each element of a list.
 type Request struct {
-	// If is the condition, an expression. Default always.
+	// If is the condition, an expression. Default: always.
 	If adapter.Tree `yaml:"if"`
 	// Request is the method and the path below endpoint, such as POST /users/{userId}. What stands in braces is an expression, and its
 	// value is escaped. With = before it, the whole is an expression. Required.
 	Request adapter.Tree `yaml:"request"`
-	// JSON is the body: a tree whose values that begin with = are expressions.
-	JSON adapter.Tree `yaml:"json"`
-	// Form is the body as a form, in place of json.
-	Form adapter.Tree `yaml:"form"`
+	// JSONBody is the body: a tree whose values that begin with = are expressions.
+	JSONBody adapter.Tree `yaml:"json"`
+	// FormBody is the body as a form, in place of json.
+	FormBody adapter.Tree `yaml:"form"`
 	// Query holds the parameters of the URL.
 	Query adapter.Tree `yaml:"query"`
 	// Headers are beside Content-Type, which follows from the body.
@@ -87,23 +88,23 @@ type Request struct {
 	Each adapter.Tree `yaml:"each"`
 	// Batch lets requests travel together.
 	Batch *Batch `yaml:"batch"`
-	// Merges marks the request of a call that is no alias, but merges two ids.
+	// Merges marks the request of a call that is no alias, but merges two ids. Default false.
 	Merges bool `yaml:"merges"`
 }
 
 // Batch is what travels together. The json of each is one item.
 type Batch struct {
-	// Key names what goes together. Requests with another URL or other headers go apart. Default batch.
+	// Key names what goes together. Requests with another URL or other headers go apart. Default: batch.
 	Key string `yaml:"key"`
 	// MaxItems is how many items one request may have. 0 is any number. Default 0.
 	MaxItems int `yaml:"max_items"`
 	// MaxBytes is how long the body may be. 0 is any length. Default 0.
 	MaxBytes int `yaml:"max_bytes"`
-	// Before stands before the items, such as {"events":[. Default [, where none of the three is given.
+	// Before stands before the items, such as {"events":[. Default: [ where none of the three is given.
 	Before string `yaml:"before"`
-	// After stands after the items, such as ]}. Default ], where none of the three is given.
+	// After stands after the items, such as ]}. Default: ] where none of the three is given.
 	After string `yaml:"after"`
-	// Separator stands between two items. Default a comma, where none of the three is given.
+	// Separator stands between two items. Default: a comma.
 	Separator string `yaml:"separator"`
 }
 
@@ -125,7 +126,7 @@ type IgnoredRule struct {
 
 // Merges is what a call does to ids at the vendor.
 type Merges struct {
-	// If is the condition, an expression. Default always.
+	// If is the condition, an expression. Default: always.
 	If adapter.Tree `yaml:"if"`
 	// Rule is what the vendor makes of the two ids.
 	Rule string `yaml:"rule" words:"joins gives_from gives_to names renames absorbs uses"`
@@ -135,13 +136,13 @@ type Merges struct {
 	To adapter.Tree `yaml:"to"`
 	// Limit is the number of ids at which the vendor refuses to make one person of so many. 0 is no limit. Default 0.
 	Limit int `yaml:"limit"`
-	// Device is the condition under which an id of the rule uses may be a device's, an expression. Default never.
+	// Device is the condition under which an id of the rule uses may be a device's, an expression. Default: never.
 	Device adapter.Tree `yaml:"device"`
 }
 
 // IfUsed is a condition on the memory of merges.
 type IfUsed struct {
-	// If is the condition under which the memory is asked, an expression. Default always.
+	// If is the condition under which the memory is asked, an expression. Default: always.
 	If adapter.Tree `yaml:"if"`
 	// ID is an expression of the id.
 	ID adapter.Tree `yaml:"id"`
@@ -151,27 +152,28 @@ type IfUsed struct {
 
 // AnswerRule is what some answers mean. All that it says must hold.
 type AnswerRule struct {
-	// Call is the type of call whose requests it is about. Default all.
+	// Call is the type of call whose requests it is about. Default: all.
 	Call string `yaml:"call"`
-	// Status are the statuses. Default all.
+	// Status are the statuses. Default: all.
 	Status []int `yaml:"status"`
-	// When is the condition, an expression of status, body and afterAmbiguous. body is decoded JSON. Default always.
+	// When is the condition, an expression of status, body and afterAmbiguous. body is decoded JSON. Default: always.
 	When adapter.Tree `yaml:"when"`
-	// AfterAmbiguous holds where an earlier try was not answered, so that the vendor may have acted on it. Default either.
+	// AfterAmbiguous holds where an earlier try was not answered, so that the vendor may have acted on it. Default: either.
 	AfterAmbiguous *bool `yaml:"after_ambiguous"`
 	// Verdict is what the answer means. Required.
 	Verdict string `yaml:"verdict" words:"delivered later never operator split isolate dropped"`
 	// Note is a short constant that tells verdicts apart. Of dropped it is the reason.
 	Note string `yaml:"note"`
-	// Detail is an expression of what is kept with a dead letter. Default the start of the body.
+	// Detail is an expression of what is kept with a dead letter. Default: the start of the body.
 	Detail adapter.Tree `yaml:"detail"`
 	// OneCall tells that a refusal is about the call alone, whatever the status: it says nothing of the account or the endpoint.
+	// Default false.
 	OneCall bool `yaml:"one_call"`
 }
 
 // PerItem reads a list in the answer to a batch. Items that it says nothing of have the verdict of the whole.
 type PerItem struct {
-	// Status are the statuses of such answers. Default 200, 201, 202 and 207.
+	// Status are the statuses of such answers. Default: 200, 201, 202 and 207.
 	Status []int `yaml:"status"`
 	// List is an expression of the list.
 	List adapter.Tree `yaml:"list"`
@@ -179,13 +181,13 @@ type PerItem struct {
 	Index adapter.Tree `yaml:"index"`
 	// Match is a path that an element and its request's json both have, such as user.id, in place of index.
 	Match string `yaml:"match"`
-	// When is the condition under which an element counts, an expression of item. Default always.
+	// When is the condition under which an element counts, an expression of item. Default: always.
 	When adapter.Tree `yaml:"when"`
 	// Verdict is what becomes of the request.
 	Verdict string `yaml:"verdict" words:"delivered later never dropped"`
 	// Note is a short constant that tells verdicts apart. Of dropped it is the reason.
 	Note string `yaml:"note"`
-	// Detail is an expression of what is kept with a dead letter, of item. Default the element.
+	// Detail is an expression of what is kept with a dead letter, of item. Default: the element.
 	Detail adapter.Tree `yaml:"detail"`
 }
 
@@ -193,10 +195,10 @@ type PerItem struct {
 type Probe struct {
 	// Request is the method and the path below endpoint.
 	Request adapter.Tree `yaml:"request"`
-	// JSON is the body.
-	JSON adapter.Tree `yaml:"json"`
-	// Form is the body as a form, in place of json.
-	Form adapter.Tree `yaml:"form"`
+	// JSONBody is the body.
+	JSONBody adapter.Tree `yaml:"json"`
+	// FormBody is the body as a form, in place of json.
+	FormBody adapter.Tree `yaml:"form"`
 	// Query holds the parameters of the URL.
 	Query adapter.Tree `yaml:"query"`
 	// Headers are beside Content-Type.

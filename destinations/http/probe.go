@@ -38,7 +38,7 @@ func (c *compiler) probe() *adapter.Probe {
 func (c *compiler) probeRequest() (adapter.Request, bool) {
 	section, before := c.config.Probe, len(c.mistakes)
 	r := &request{key: "probe"}
-	c.compose(r, "probe", parts{section.Request, section.JSON, section.Form, section.Query, section.Headers})
+	c.compose(r, "probe", parts{section.Request, section.JSONBody, section.FormBody, section.Query, section.Headers})
 	if len(c.mistakes) > before {
 		return adapter.Request{}, false
 	}

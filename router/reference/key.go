@@ -37,6 +37,7 @@ const (
 	List     Kind = "list"
 	Section  Kind = "section"
 	Named    Kind = "sections by name"
+	Tree     Kind = "anything"
 )
 
 // Key is one key of the config.
@@ -168,6 +169,10 @@ func (r *Reference) shape(k *Key, field reflect.StructField, value reflect.Value
 		kind, value = kind.Elem(), reflect.Zero(kind.Elem())
 	}
 	switch {
+	case kind == reflect.TypeFor[adapter.Tree]():
+		k.Kind = Tree
+	case kind.Kind() == reflect.Map && kind.Elem() == reflect.TypeFor[adapter.Secret]():
+		k.Kind = Section
 	case kind == reflect.TypeFor[adapter.Secret]():
 		k.Kind = Secret
 	case kind == reflect.TypeFor[time.Duration]():

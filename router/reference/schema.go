@@ -107,7 +107,7 @@ func valueOf(k *Key) *schema {
 	s := bare(k)
 	s.Description = k.describe()
 	s.Default = k.value()
-	if k.Required {
+	if k.Required && s.Type != nil {
 		s.Type = without(s.Type, "null")
 	}
 	if k.Required && (k.Kind == Text || k.Kind == Secret) {
@@ -151,6 +151,8 @@ func bare(k *Key) *schema {
 		return s
 	case Named:
 		return named(section(k.Keys))
+	case Tree:
+		return &schema{}
 	}
 	return &schema{Type: []string{"string", "number", "boolean", "null"}} // YAML takes 12 for a number, aka for a text
 }
