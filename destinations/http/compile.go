@@ -1,6 +1,7 @@
 package http
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,7 +34,7 @@ type compiler struct {
 func newCompiler(config *Config) *compiler {
 	c := &compiler{config: config, secrets: map[string]string{}}
 	for name, secret := range config.Secrets {
-		c.secrets[name] = secret.Reveal()
+		c.secrets[name] = cmp.Or(secret.Reveal(), adapter.MadeUp) // one that is missing is a mistake already
 	}
 	return c
 }

@@ -23,7 +23,7 @@ var configFiles = []string{"config.yaml", "config.example.yaml"}
 
 func newCheck() *cobra.Command {
 	var path string
-	var probe bool
+	var probe, cases bool
 	output := &choice{value: "text", words: []string{"text", "json"}}
 	command := &cobra.Command{
 		Use:   "check",
@@ -41,8 +41,12 @@ result is one of:
   unreachable  the vendor does not answer
   not_probed   there is no probe for this destination
 
-The exit code is 1 if credentials are refused, or a destination cannot be reached.`,
+The exit code is 1 if credentials are refused, or a destination cannot be reached.
+
+With --cases it runs the golden cases that the config names in destinations.NAME.cases, without a network and without secrets.
+The exit code is 1 if one fails.`,
 		Example: `  aka check --config /etc/aka/config.yaml
+  aka check --cases
   aka check --probe
   aka check --probe --output json | jq '.[] | select(.finding == "refused")'`,
 		Args: noArguments,
@@ -50,10 +54,19 @@ The exit code is 1 if credentials are refused, or a destination cannot be reache
 			if !probe && command.Flags().Changed("output") {
 				return wrongUse("--output is for --probe: the config is shown as YAML")
 			}
-			config, err := loadConfig(path, config.LoadOptions{})
+			if probe && cases {
+				return wrongUse("--probe and --cases are two checks: run one at a time")
+			}
+			options := config.LoadOptions{}
+			if cases {
+				options.MissingSecret = missingSecret
+			}
+			config, err := loadConfig(path, options)
 			switch {
 			case err != nil:
 				return err
+			case cases:
+				return runCases(command.OutOrStdout(), config)
 			case probe:
 				err = showProbes(command.OutOrStdout(), output, explain.Probe(config))
 			default:
@@ -62,12 +75,13 @@ The exit code is 1 if credentials are refused, or a destination cannot be reache
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintln(command.ErrOrStderr(), strings.Join(append([]string{okLine(config)}, dryLines(config)...), "\n"))
+			_, err = fmt.Fprintln(command.ErrOrStderr(), strings.Join(slices.Concat(uncheckedAliases(config), []string{okLine(config)}, dryLines(config)), "\n"))
 			return err
 		},
 	}
 	addConfigFlag(command, &path)
 	command.Flags().BoolVar(&probe, "probe", false, "ask the vendors whether they accept the credentials")
+	command.Flags().BoolVar(&cases, "cases", false, "run the golden cases that the config names")
 	command.Flags().VarP(output, "output", "o", "output format of --probe: text or json")
 	return command
 }

@@ -668,11 +668,14 @@ func normal(v any) any {
 }
 
 func text(v any) string {
-	encoded, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
+	var out strings.Builder
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(v); err != nil {
 		return fmt.Sprint(v)
 	}
-	return string(encoded)
+	return strings.TrimSuffix(out.String(), "\n")
 }
 
 func describe(o adapter.Outcome) string {
