@@ -61,6 +61,7 @@
 package adapter
 
 import (
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -110,9 +111,19 @@ type Vendor struct {
 	// Stable says that the vendor is in the example config and in the docs: it has a page in docs/vendors and a docs.yaml in its
 	// folder. One that is not works the same.
 	Stable bool
+	// Starter is what a new config begins with, where the keys that are required say too little. May be nil.
+	Starter *Starter
 	// New builds an adapter from its settings. Its error lists every mistake, each a *SettingError (errors.Join them,
 	// that of Decode too).
 	New func(Settings) (Adapter, error)
+}
+
+// Starter is a destination to begin with.
+type Starter struct {
+	// Destination is the section of one destination as YAML, by its name.
+	Destination string
+	// Files has the files of its folder `cases`, which the section names.
+	Files fs.FS
 }
 
 // Settings is a destination's `settings` section, still to be decoded.

@@ -156,10 +156,10 @@ type AnswerRule struct {
 	Call string `yaml:"call"`
 	// Status are the statuses. Default: all.
 	Status []int `yaml:"status"`
-	// When is the condition, an expression of status, body and afterAmbiguous. body is decoded JSON. Default: always.
+	// When is the condition, an expression of status, body and afterPossibleDelivery. body is decoded JSON. Default: always.
 	When adapter.Tree `yaml:"when"`
-	// AfterAmbiguous holds where an earlier try was not answered, so that the vendor may have acted on it. Default: either.
-	AfterAmbiguous *bool `yaml:"after_ambiguous"`
+	// AfterPossibleDelivery holds where an earlier try was not answered, so that the vendor may have acted on it. Default: either.
+	AfterPossibleDelivery *bool `yaml:"after_possible_delivery"`
 	// Verdict is what the answer means. Required.
 	Verdict string `yaml:"verdict" words:"delivered later never operator split isolate dropped"`
 	// Note is a short constant that tells verdicts apart. Of dropped it is the reason.

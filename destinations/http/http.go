@@ -16,7 +16,7 @@ import (
 )
 
 // Vendor is the destination that the config describes, in the table of destinations.
-var Vendor = adapter.Vendor{Order: adapter.OrderStrict, New: New}
+var Vendor = adapter.Vendor{Order: adapter.OrderStrict, Starter: starter(), New: New}
 
 // translator is a compiled config. It keeps nothing of a call.
 type translator struct {

@@ -14,11 +14,11 @@ import (
 )
 
 type answerRule struct {
-	status         []int
-	requests       []*regexp.Regexp // of method and URL; nil is any
-	when, detail   *expression.Program
-	afterAmbiguous *bool
-	verdict        adapter.Verdict
+	status                []int
+	requests              []*regexp.Regexp // of method and URL; nil is any
+	when, detail          *expression.Program
+	afterPossibleDelivery *bool
+	verdict               adapter.Verdict
 }
 
 type perItemRule struct {
@@ -39,13 +39,13 @@ var (
 )
 
 func (c *compiler) answerRules(t *translator) []answerRule {
-	c.extra = []string{expression.Status, expression.Body, expression.AfterAmbiguous}
+	c.extra = []string{expression.Status, expression.Body, expression.AfterPossibleDelivery}
 	defer func() { c.extra = nil }()
 	compiled := make([]answerRule, len(c.config.Answers))
 	for i, rule := range c.config.Answers {
 		key := item("answers", i)
 		compiled[i] = answerRule{
-			status: rule.Status, afterAmbiguous: rule.AfterAmbiguous,
+			status: rule.Status, afterPossibleDelivery: rule.AfterPossibleDelivery,
 			when:    c.expr(key+".when", rule.When, expression.Options{Want: expression.Bool, WithoutCall: true}),
 			detail:  c.expr(key+".detail", rule.Detail, expression.Options{WithoutCall: true}),
 			verdict: c.verdict(key, rule.Verdict, rule.Note, answerVerdicts),
@@ -123,7 +123,7 @@ func (c *compiler) perItemRule() *perItemRule {
 	if !p.List.IsSet() && p.Verdict == "" {
 		return nil
 	}
-	c.extra = []string{expression.Status, expression.Body, expression.AfterAmbiguous}
+	c.extra = []string{expression.Status, expression.Body, expression.AfterPossibleDelivery}
 	compiled := &perItemRule{status: p.Status, list: c.required("per_item.list", p.List, expression.Options{WithoutCall: true})}
 	c.extra = append(c.extra, expression.Item)
 	defer func() { c.extra = nil }()
@@ -195,7 +195,7 @@ func (r *answerRule) fits(requests []adapter.Request, answer adapter.Answer, env
 	if len(r.status) > 0 && !slices.Contains(r.status, answer.Status) {
 		return false
 	}
-	if r.afterAmbiguous != nil && *r.afterAmbiguous != answer.AfterPossibleDelivery {
+	if r.afterPossibleDelivery != nil && *r.afterPossibleDelivery != answer.AfterPossibleDelivery {
 		return false
 	}
 	if r.requests != nil && !slices.ContainsFunc(r.requests, func(p *regexp.Regexp) bool {

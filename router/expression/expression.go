@@ -41,7 +41,7 @@ type Options struct {
 	// Secrets and Constants are the objects of that name. Their values are compiled in. A secret can be used only by its name.
 	Secrets   map[string]string
 	Constants map[string]any
-	// Extra are the variables that are there beside those of a call: of Item, Status, Body and AfterAmbiguous.
+	// Extra are the variables that are there beside those of a call: of Item, Status, Body and AfterPossibleDelivery.
 	Extra []string
 	// WithoutCall says that there is no call: only Extra, Secrets and Constants can be named.
 	WithoutCall bool

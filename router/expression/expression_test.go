@@ -171,8 +171,8 @@ func TestHeaderOnlyNamesNothingThatMustBeDecoded(t *testing.T) {
 }
 
 func TestExtraVariablesAreThereOnlyWhereTheyAreNamed(t *testing.T) {
-	answer := Options{Extra: []string{Status, Body, AfterAmbiguous}, WithoutCall: true}
-	program, err := Compile(`status == 400 and afterAmbiguous and body?.code == 7`, answer)
+	answer := Options{Extra: []string{Status, Body, AfterPossibleDelivery}, WithoutCall: true}
+	program, err := Compile(`status == 400 and afterPossibleDelivery and body?.code == 7`, answer)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ func onText(f func(string) string) func(*budget, []any) (any, error) {
 	}
 }
 
-// noText stands for nil in what onText is given: U+FFFF is in no text.
+// noText is nil in what onText is given: U+FFFF is in no text.
 const noText = "\uffff"
 
 // text returns a text without the space around it, or a number's digits. Anything else, and an empty text, is nil.

@@ -13,35 +13,35 @@ import (
 const (
 	// Item is the element for which a request is made, or what the vendor says of one.
 	Item = "item"
-	// Status is the status of a vendor's answer, Body its decoded body, and AfterAmbiguous tells that an earlier try may have worked.
-	Status         = "status"
-	Body           = "body"
-	AfterAmbiguous = "afterAmbiguous"
+	// Status is the status of a vendor's answer, Body its decoded body, and AfterPossibleDelivery tells that an earlier try may have worked.
+	Status                = "status"
+	Body                  = "body"
+	AfterPossibleDelivery = "afterPossibleDelivery"
 )
 
 // scope is what an expression sees. A tag is the variable's name; one with a space cannot be written.
 type scope struct {
-	Type                string         `expr:"type"`
-	MessageID           string         `expr:"messageId"`
-	UserID              string         `expr:"userId"`
-	AnonymousID         string         `expr:"anonymousId"`
-	PreviousID          string         `expr:"previousId"`
-	PreviousIDDefaulted bool           `expr:"previousIdDefaulted"`
-	GroupID             string         `expr:"groupId"`
-	Timestamp           moment         `expr:"timestamp"`
-	ReceivedAt          moment         `expr:"receivedAt"`
-	Event               string         `expr:"event"`
-	Name                string         `expr:"name"`
-	Category            string         `expr:"category"`
-	Properties          map[string]any `expr:"properties"`
-	Traits              map[string]any `expr:"traits"`
-	Context             map[string]any `expr:"context"`
-	Options             map[string]any `expr:"options"`
-	Item                any            `expr:"item"`
-	Status              int            `expr:"status"`
-	Body                any            `expr:"body"`
-	AfterAmbiguous      bool           `expr:"afterAmbiguous"`
-	Budget              *budget        `expr:"budget of the run"`
+	Type                  string         `expr:"type"`
+	MessageID             string         `expr:"messageId"`
+	UserID                string         `expr:"userId"`
+	AnonymousID           string         `expr:"anonymousId"`
+	PreviousID            string         `expr:"previousId"`
+	PreviousIDDefaulted   bool           `expr:"previousIdDefaulted"`
+	GroupID               string         `expr:"groupId"`
+	Timestamp             moment         `expr:"timestamp"`
+	ReceivedAt            moment         `expr:"receivedAt"`
+	Event                 string         `expr:"event"`
+	Name                  string         `expr:"name"`
+	Category              string         `expr:"category"`
+	Properties            map[string]any `expr:"properties"`
+	Traits                map[string]any `expr:"traits"`
+	Context               map[string]any `expr:"context"`
+	Options               map[string]any `expr:"options"`
+	Item                  any            `expr:"item"`
+	Status                int            `expr:"status"`
+	Body                  any            `expr:"body"`
+	AfterPossibleDelivery bool           `expr:"afterPossibleDelivery"`
+	Budget                *budget        `expr:"budget of the run"`
 }
 
 // moment is a time: only functions such as iso take it.
@@ -54,7 +54,7 @@ var headerNames = map[string]bool{
 
 var (
 	callNames  = append(slices.Sorted(maps.Keys(headerNames)), "event", "name", "category", "properties", "traits", "context", "options")
-	extraNames = []string{Item, Status, Body, AfterAmbiguous}
+	extraNames = []string{Item, Status, Body, AfterPossibleDelivery}
 )
 
 // Env holds the values of the variables.
@@ -83,8 +83,8 @@ func OfCall(call *segment.Call) *Env {
 }
 
 // OfAnswer returns what an expression sees of a vendor's answer. body is decoded JSON, or nil.
-func OfAnswer(status int, body any, afterAmbiguous bool) *Env {
-	return &Env{scope: scope{Status: status, Body: body, AfterAmbiguous: afterAmbiguous}}
+func OfAnswer(status int, body any, afterPossibleDelivery bool) *Env {
+	return &Env{scope: scope{Status: status, Body: body, AfterPossibleDelivery: afterPossibleDelivery}}
 }
 
 // SetHeader takes over a header, so that one Env serves many calls.
