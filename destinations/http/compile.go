@@ -317,7 +317,7 @@ func (c *compiler) requests(key string, sections []Request) []*request {
 func (c *compiler) request(key string, section Request) *request {
 	r := &request{key: key, merges: section.Merges, when: c.condition(key+".if", section.If)}
 	if section.Each.IsSet() {
-		r.each = c.expr(key+".each", section.Each, expression.Options{})
+		r.each = c.expr(key+".each", section.Each, expression.Options{Want: expression.List})
 		c.extra = []string{expression.Item}
 		defer func() { c.extra = nil }()
 	}

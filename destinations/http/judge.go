@@ -124,7 +124,7 @@ func (c *compiler) perItemRule() *perItemRule {
 		return nil
 	}
 	c.extra = []string{expression.Status, expression.Body, expression.AfterPossibleDelivery}
-	compiled := &perItemRule{status: p.Status, list: c.required("per_item.list", p.List, expression.Options{WithoutCall: true})}
+	compiled := &perItemRule{status: p.Status, list: c.required("per_item.list", p.List, expression.Options{WithoutCall: true, Want: expression.List})}
 	c.extra = append(c.extra, expression.Item)
 	defer func() { c.extra = nil }()
 	compiled.index = c.expr("per_item.index", p.Index, expression.Options{WithoutCall: true})

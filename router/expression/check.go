@@ -181,6 +181,8 @@ func (c *checker) finish(root ast.Node) {
 	case root == nil:
 	case c.options.Want == Bool:
 		c.wants(root, aBool)
+	case c.options.Want == List:
+		c.wants(root, aList, nothing)
 	case kindOf(root) == aTime:
 		c.refuse(root, path(root), "is a time; write it with iso, unix or unix_ms")
 	}

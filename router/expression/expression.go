@@ -34,6 +34,8 @@ const (
 	Any Want = iota
 	// Bool is true or false. Run then returns nothing else: nil counts as false.
 	Bool
+	// List is a list, or nil.
+	List
 )
 
 // Options say what an expression may name, and what it must return.
