@@ -416,7 +416,7 @@ func (c *compiler) path(r *request, key string, node *yaml.Node, path string, sk
 			c.add(key, node, "expected a path without ?, #, } and spaces; parameters stand in query")
 			return
 		}
-		r.path = append(r.path, pathPart{fixed: fixed})
+		r.addPath(pathPart{fixed: fixed})
 		if !found {
 			return
 		}
@@ -427,9 +427,26 @@ func (c *compiler) path(r *request, key string, node *yaml.Node, path string, sk
 		}
 		skip += len([]rune(fixed)) + 1
 		program := c.program(key, node, skip, text, expression.Options{Extra: c.extra})
-		r.path = append(r.path, pathPart{program: program})
+		part := pathPart{program: program}
+		if program != nil && program.IsConstant() {
+			escaped, err := part.append(nil, &run{env: &expression.Env{}}, key)
+			if err != nil {
+				c.add(key, node, "%v", err)
+			}
+			part = pathPart{fixed: string(escaped)}
+		}
+		r.addPath(part)
 		skip, path = skip+len([]rune(text))+1, after
 	}
+}
+
+// addPath puts what is fixed into one part.
+func (r *request) addPath(part pathPart) {
+	if last := len(r.path) - 1; last >= 0 && part.program == nil && r.path[last].program == nil {
+		r.path[last].fixed += part.fixed
+		return
+	}
+	r.path = append(r.path, part)
 }
 
 func (c *compiler) batch(key string, section Request) *adapter.Batch {
