@@ -26,13 +26,17 @@ type compiler struct {
 	base      string
 	secrets   map[string]string
 	constants map[string]any
+	// batches are what the keys of batches go to.
+	batches map[string]string
+	// rates are those of their keys.
+	rates map[string]float64
 	// extra are the variables beside those of a call.
 	extra    []string
 	mistakes []error
 }
 
 func newCompiler(config *Config) *compiler {
-	c := &compiler{config: config, secrets: map[string]string{}}
+	c := &compiler{config: config, secrets: map[string]string{}, batches: map[string]string{}, rates: map[string]float64{}}
 	for name, secret := range config.Secrets {
 		c.secrets[name] = cmp.Or(secret.Reveal(), adapter.MadeUp) // one that is missing is a mistake already
 	}
@@ -185,6 +189,9 @@ func (c *compiler) program(key string, node *yaml.Node, skip int, text string, o
 		if mistake.Place != "" {
 			problem = mistake.Place + ": " + problem
 		}
+		if node.Style == 0 && mistake.Offset >= len([]rune(text))-1 {
+			problem += "; in quotes, YAML would not end it there"
+		}
 		c.mistakes = append(c.mistakes, &adapter.SettingError{Key: key, Problem: problem + caret(text, mistake), Line: line, Column: column})
 		return nil
 	}
@@ -321,12 +328,16 @@ func (c *compiler) request(key string, section Request) *request {
 		c.extra = []string{expression.Item}
 		defer func() { c.extra = nil }()
 	}
+	r.wait, r.rate = section.Wait, c.rate(key, section.Rate)
+	if section.Wait < 0 || section.Wait > adapter.MaxWait {
+		c.add(key+".wait", nil, "expected 0s to %s", adapter.MaxWait)
+	}
 	c.compose(r, key, parts{section.Request, section.JSONBody, section.FormBody, section.Query, section.Headers})
 	for i, id := range section.IDs {
 		r.ids = append(r.ids, c.required(item(key+".ids", i), id, expression.Options{}))
 	}
 	if section.Batch != nil {
-		r.batch = c.batch(key, section)
+		r.batch = c.batch(key, section, r)
 	}
 	return r
 }
@@ -440,6 +451,21 @@ func (c *compiler) path(r *request, key string, node *yaml.Node, path string, sk
 	}
 }
 
+func (c *compiler) rate(key string, section *Rate) *adapter.Rate {
+	if section == nil {
+		return nil
+	}
+	if section.PerSecond <= 0 {
+		c.add(key+".rate.per_second", nil, "expected more than 0")
+	}
+	name := cmp.Or(section.Key, key)
+	if other, known := c.rates[name]; known && other != section.PerSecond {
+		c.add(key+".rate.per_second", nil, "the key %q has another rate elsewhere", name)
+	}
+	c.rates[name] = section.PerSecond
+	return &adapter.Rate{Key: name, PerSecond: section.PerSecond}
+}
+
 // addPath puts what is fixed into one part.
 func (r *request) addPath(part pathPart) {
 	if last := len(r.path) - 1; last >= 0 && part.program == nil && r.path[last].program == nil {
@@ -449,7 +475,7 @@ func (r *request) addPath(part pathPart) {
 	r.path = append(r.path, part)
 }
 
-func (c *compiler) batch(key string, section Request) *adapter.Batch {
+func (c *compiler) batch(key string, section Request, r *request) *adapter.Batch {
 	b := section.Batch
 	switch {
 	case !section.JSONBody.IsSet():
@@ -459,9 +485,13 @@ func (c *compiler) batch(key string, section Request) *adapter.Batch {
 	case b.MaxBytes < 0:
 		c.add(key+".batch.max_bytes", nil, "expected 0 or more")
 	}
-	name := b.Key
-	if name == "" {
-		name = "batch"
+	name := cmp.Or(b.Key, r.pattern)
+	if r.isFixed() {
+		target := fmt.Sprint(r.pattern, r.header)
+		if other := c.batches[name]; other != "" && other != target {
+			c.add(key+".batch.key", nil, "%q is the key of requests with another path or other headers; give this one a key of its own", name)
+		}
+		c.batches[name] = target
 	}
 	separator := b.Separator
 	if separator == "" && b.Before+b.After != "" {

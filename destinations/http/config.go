@@ -2,6 +2,7 @@ package http
 
 import (
 	"errors"
+	"time"
 
 	"aka/destinations/adapter"
 )
@@ -88,13 +89,17 @@ type Request struct {
 	Each adapter.Tree `yaml:"each"`
 	// Batch lets requests travel together.
 	Batch *Batch `yaml:"batch"`
+	// Rate bounds how often such requests begin, where the vendor takes fewer of them than of others.
+	Rate *Rate `yaml:"rate"`
+	// Wait is how long the next request of the same call waits after this one: at most 1m. Default 0s.
+	Wait time.Duration `yaml:"wait"`
 	// Merges marks the request of a call that is no alias, but merges two ids. Default false.
 	Merges bool `yaml:"merges"`
 }
 
 // Batch is what travels together. The json of each is one item.
 type Batch struct {
-	// Key names what goes together. Requests with another URL or other headers go apart. Default: batch.
+	// Key names what goes together. Requests with another URL or other headers go apart. Default: the method and the path.
 	Key string `yaml:"key"`
 	// MaxItems is how many items one request may have. 0 is any number. Default 0.
 	MaxItems int `yaml:"max_items"`
@@ -106,6 +111,14 @@ type Batch struct {
 	After string `yaml:"after"`
 	// Separator stands between two items. Default: a comma.
 	Separator string `yaml:"separator"`
+}
+
+// Rate is a limit of the vendor's for some requests.
+type Rate struct {
+	// Key names what is limited. Requests with the same key share the rate. Default: the request alone.
+	Key string `yaml:"key"`
+	// PerSecond is how many may begin in a second; 0.5 is one every two seconds. Required.
+	PerSecond float64 `yaml:"per_second"`
 }
 
 // DropRule drops calls.

@@ -8,6 +8,7 @@ import (
 	nethttp "net/http"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"aka/destinations/adapter"
@@ -73,6 +74,8 @@ type request struct {
 	header               map[string]string // where it is the same for all calls
 	ids                  []*expression.Program
 	batch                *adapter.Batch
+	rate                 *adapter.Rate
+	wait                 time.Duration
 	merges               bool
 }
 
@@ -271,7 +274,7 @@ func (r *request) append(made []adapter.Request, base string, run *run) ([]adapt
 }
 
 func (r *request) make(base string, run *run) (made adapter.Request, err error) {
-	made.Merges = r.merges
+	made.Merges, made.Rate, made.Wait = r.merges, r.rate, r.wait
 	if made.Method, made.URL, err = r.target(base, run); err != nil {
 		return made, err
 	}

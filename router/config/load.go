@@ -180,7 +180,23 @@ func syntaxProblem(content []byte, err error) *strictyaml.Problem {
 	case line == 0:
 		line = firstLine(content, isNotText)
 	}
+	if hasExpression(content, line) {
+		message += "; an expression that begins with = needs quotes where it has a comma, a brace, a bracket, a question mark, or a colon or # with a space"
+	}
 	return &strictyaml.Problem{Line: line, Message: message}
+}
+
+var expressionLeaf = regexp.MustCompile(`[:\[{,-] *=`)
+
+// hasExpression reports whether an expression of a mapping stands on a line, or on the one before it: the parser often stops behind it.
+func hasExpression(content []byte, line int) bool {
+	lines := bytes.Split(content, []byte("\n"))
+	for at := line - 2; at < line; at++ {
+		if at >= 0 && at < len(lines) && expressionLeaf.Match(lines[at]) {
+			return true
+		}
+	}
+	return false
 }
 
 // firstLine returns the number of the first line for which found is true, or 0.
