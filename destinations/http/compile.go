@@ -189,7 +189,7 @@ func (c *compiler) program(key string, node *yaml.Node, skip int, text string, o
 		if mistake.Place != "" {
 			problem = mistake.Place + ": " + problem
 		}
-		if node.Style == 0 && mistake.Offset >= len([]rune(text))-1 {
+		if node.Style == 0 && strings.HasSuffix(node.Value, text) && mistake.Offset >= len([]rune(text))-1 {
 			problem += "; in quotes, YAML would not end it there"
 		}
 		c.mistakes = append(c.mistakes, &adapter.SettingError{Key: key, Problem: problem + caret(text, mistake), Line: line, Column: column})
