@@ -69,6 +69,9 @@ func (c *compiler) translator() *translator {
 	t.perItem = c.perItemRule()
 	t.probe = c.probe()
 	c.checkMerges(t)
+	for _, section := range t.calls {
+		section.mergeMayFail = section.merges.mayFail() || t.merges.mayFail()
+	}
 	return t
 }
 

@@ -61,6 +61,8 @@ type call struct {
 	send, then []*request
 	merges     *mergeRule
 	ifUsed     *ifUsed
+	// mergeMayFail tells that what the call merges depends on more than its header, so that a call may hold what it cannot be read off.
+	mergeMayFail bool
 }
 
 // request makes one request, or one for each element of a list.
@@ -115,11 +117,15 @@ func (t *translator) translate(call *segment.Call, run *run) adapter.Outcome {
 		return adapter.Drop(adapter.NothingToSend)
 	}
 	outcome := adapter.Send(requests...)
-	if outcome.Ignored, err = t.ignoredOptions(run.env); err != nil {
-		return adapter.Reject(err)
+	if len(call.Options) > 0 { // else there is none to ignore
+		if outcome.Ignored, err = t.ignoredOptions(run.env); err != nil {
+			return adapter.Reject(err)
+		}
 	}
-	if _, _, err := t.merge(section, run.env); err != nil {
-		return adapter.Reject(err)
+	if section.mergeMayFail {
+		if _, _, err := t.merge(section, run.env); err != nil {
+			return adapter.Reject(err)
+		}
 	}
 	return section.ifUsed.on(outcome, run.env)
 }

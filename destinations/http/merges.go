@@ -67,6 +67,19 @@ func (c *compiler) checkMerges(t *translator) {
 	}
 }
 
+// mayFail reports whether a rule depends on more than a call's header, whose ids are texts.
+func (r *mergeRule) mayFail() bool {
+	if r == nil {
+		return false
+	}
+	for _, program := range []*expression.Program{r.when, r.from, r.to, r.device} {
+		if program != nil && !program.HeaderOnly() {
+			return true
+		}
+	}
+	return false
+}
+
 // isMerger reports whether the config says what is merged.
 func (t *translator) isMerger() bool {
 	if t.merges != nil {
