@@ -11,8 +11,8 @@ import (
 func TestAnExpressionThatYAMLCannotReadIsToBeQuoted(t *testing.T) {
 	for text, hinted := range map[string]bool{
 		"a:\n  json: { a: =words(event, {\"x\": 1}) }\n": true,
-		"a:\n  data: =x ? y: z\n":                      true,
-		"a:\n  data: x: y\n":                           false,
+		"a:\n  data: =x ? y: z\n":                        true,
+		"a:\n  data: x: y\n":                             false,
 	} {
 		path := filepath.Join(t.TempDir(), "config.yaml")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

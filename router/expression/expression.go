@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/vm"
 )
@@ -76,6 +77,8 @@ type Program struct {
 	want   Want
 	names  map[string]bool
 	places map[int]place
+	// direct reads the variable that is the whole expression; nil where there is more to do.
+	direct func(*scope) any
 	// builds tells that the value may hold lists and objects that the expression made.
 	builds bool
 }
@@ -96,7 +99,11 @@ func Compile(text string, options Options) (*Program, error) {
 	if err != nil {
 		return nil, syntaxError(err)
 	}
-	return &Program{text: text, code: code, want: options.Want, names: check.names, places: check.places, builds: check.builds}, nil
+	p := &Program{text: text, code: code, want: options.Want, names: check.names, places: check.places, builds: check.builds}
+	if variable, ok := code.Node().(*ast.IdentifierNode); ok && options.Want == Any {
+		p.direct = texts[variable.Value]
+	}
+	return p, nil
 }
 
 // compile turns a panic into an error: the text comes from a config file, and must not end the process.
@@ -145,6 +152,9 @@ var machines = sync.Pool{New: func() any { return &vm.VM{MemoryBudget: maxElemen
 // Run returns the expression's value: nil, or a bool, string, json.Number, int, float64, []any or map[string]any. Lists and objects
 // may be the call's own, and must not be modified. The error is an *Error. One Env serves one Run at a time.
 func (p *Program) Run(env *Env) (any, error) {
+	if p.direct != nil {
+		return p.direct(&env.scope), nil
+	}
 	env.budget = budget{}
 	env.scope.Budget = &env.budget
 	machine := machines.Get().(*vm.VM)

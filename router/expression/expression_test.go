@@ -299,6 +299,21 @@ func TestTextsAndNodesAreBounded(t *testing.T) {
 	}
 }
 
+// A variable alone is read without the machine, and must be the same.
+func TestAVariableAloneIsWhatItIsInAnExpression(t *testing.T) {
+	env := OfCall(callOf(t, []byte(`{"type":"page","messageId":"m","userId":"u","anonymousId":"a","groupId":"g","name":"n","category":"c"}`)))
+	env.scope.Event, env.scope.PreviousID = "e", "p"
+	for name := range texts {
+		alone, _ := Compile(name, Options{})
+		within, _ := Compile("true ? "+name+" : 1", Options{})
+		got, err := alone.Run(env)
+		want, errWithin := within.Run(env)
+		if got != want || got == "" || err != nil || errWithin != nil || within.direct != nil || alone.direct == nil {
+			t.Errorf("%s: got %v, want %v (%v, %v)", name, got, want, err, errWithin)
+		}
+	}
+}
+
 func TestEqualCallsGiveEqualValues(t *testing.T) {
 	for _, text := range []string{`keys(properties)`, `json(properties)`, `query(pick(properties, "text", "whole", "yes"))`, `json(flatten(properties, "_"))`} {
 		program, err := Compile(text, Options{})
@@ -340,7 +355,7 @@ func TestAProgramIsSafeForConcurrentUse(t *testing.T) {
 
 // FuzzExpression looks for panics, for values that JSON does not have, for calls that are modified, and for secrets in errors.
 func FuzzExpression(f *testing.F) {
-	for _, text := range append(slices.Collect(texts(f)), hostile...) {
+	for _, text := range append(slices.Collect(corpus(f)), hostile...) {
 		f.Add(text, `{"type":"track","event":"e","userId":"u1","properties":{"a":1}}`)
 	}
 	f.Fuzz(func(t *testing.T, text, body string) {
@@ -374,7 +389,7 @@ func FuzzExpression(f *testing.F) {
 	})
 }
 
-func texts(t testing.TB) func(func(string) bool) {
+func corpus(t testing.TB) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		for _, file := range []string{"testdata/functions.yaml", "testdata/mistakes.yaml"} {
 			content, err := os.ReadFile(file)

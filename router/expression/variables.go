@@ -44,6 +44,19 @@ type scope struct {
 	Budget                *budget        `expr:"budget of the run"`
 }
 
+// texts read the variables that are texts: most expressions are one of them.
+var texts = map[string]func(*scope) any{
+	"type":        func(s *scope) any { return s.Type },
+	"messageId":   func(s *scope) any { return s.MessageID },
+	"userId":      func(s *scope) any { return s.UserID },
+	"anonymousId": func(s *scope) any { return s.AnonymousID },
+	"previousId":  func(s *scope) any { return s.PreviousID },
+	"groupId":     func(s *scope) any { return s.GroupID },
+	"event":       func(s *scope) any { return s.Event },
+	"name":        func(s *scope) any { return s.Name },
+	"category":    func(s *scope) any { return s.Category },
+}
+
 // moment is a time: only functions such as iso take it.
 type moment struct{ t time.Time }
 
