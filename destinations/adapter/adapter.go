@@ -131,7 +131,7 @@ type Settings interface {
 	// Decode fills in the struct that into points to, strictly: an unknown key, a wrong type or an unreadable secret is a
 	// mistake. It may be reported elsewhere, with its line, while Decode returns nil: so that all mistakes are known at once,
 	// go on to your own checks either way. Fields keep their values where the section says nothing, so set the defaults
-	// before. A field is named by its `yaml` tag and is a string, bool, int, int64, float64, time.Duration or Secret, what
+	// before. A field is named by its `yaml` tag and is a string, bool, int, int64, float64, time.Duration, Secret or Tree, what
 	// implements encoding.TextUnmarshaler, or a struct, pointer, slice or map by string of these; others panic.
 	Decode(into any) error
 }

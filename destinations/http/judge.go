@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"aka/destinations/adapter"
@@ -255,7 +256,7 @@ func (p *perItemRule) about(requests []adapter.Request, element any, env *expres
 		value, err := p.index.Run(env)
 		text, _ := fieldText(value)
 		for i := range requests {
-			if err == nil && text == itemNumber(i) {
+			if err == nil && text == strconv.Itoa(i) {
 				places = append(places, i)
 			}
 		}

@@ -1,9 +1,7 @@
 package http
 
 import (
-	"fmt"
 	"maps"
-	"strconv"
 
 	"aka/destinations/adapter"
 	"aka/router/expression"
@@ -48,14 +46,4 @@ func (c *compiler) probeRequest() (adapter.Request, bool) {
 		return made, false
 	}
 	return made, true
-}
-
-func itemNumber(i int) string { return strconv.Itoa(i) }
-
-// keyed puts the key before an error.
-func keyed(key string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%s: %w", key, err)
 }

@@ -24,7 +24,7 @@ type template interface {
 type run struct {
 	env *expression.Env
 	// leaves, where it is not nil, is given each expression with its value.
-	leaves func(Leaf)
+	leaves func(adapter.Leaf)
 }
 
 // literal is what the config says itself.
@@ -54,7 +54,7 @@ type leaf struct {
 func (l *leaf) make(run *run) (any, error) {
 	value, err := l.program.Run(run.env)
 	if run.leaves != nil {
-		run.leaves(Leaf{Key: l.key, Expression: l.program.String(), Value: value, Missing: isMissing(value), Err: err})
+		run.leaves(adapter.Leaf{Key: l.key, Expression: l.program.String(), Value: value, Missing: isMissing(value), Err: err})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", l.key, err)
@@ -213,3 +213,11 @@ func isHeaderValue(text string) bool {
 }
 
 var errNotText = errors.New("expected a text")
+
+// keyed puts the key before an error.
+func keyed(key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", key, err)
+}

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"aka/router/segment"
 )
 
 // started is a folder with what `aka init http` writes.
@@ -128,5 +130,24 @@ func TestExplainShowsTheExpressionsBehindARequest(t *testing.T) {
 	}
 	if without := runAkaWith(t, `{"type":"identify","userId":"u1"}`, "explain", "-c", config); strings.Contains(without.out, "leaf:") {
 		t.Error("the expressions are shown though they were not asked for")
+	}
+}
+
+func TestCheckSaysWhatSamplesLeaveOut(t *testing.T) {
+	config := started(t)
+	t.Setenv("ACME_TOKEN", "sup3r-s3cret-t0ken")
+	change(t, config, "name: =trim(event)", "name: =trim(event)\n                plan?: =properties.plan")
+	change(t, config, "from: =previousId", "from: =context.device.id")
+	got := runAka(t, "check", "-c", config)
+	for _, want := range []string{
+		"http: a sample track is sent without calls.track.send[0].json.plan\n",
+		"http: a sample alias is rejected: calls.alias.send[0].json.from: context.device.id: cannot be read",
+	} {
+		if got.code != exitDone || !strings.Contains(got.errOut, want) {
+			t.Errorf("exit code %d, without %q:\n%s", got.code, want, got.errOut)
+		}
+	}
+	if len(sampleCalls()) != len(segment.Types) || strings.Contains(got.errOut, "a sample identify") || strings.Contains(got.errOut, "sup3r") {
+		t.Error(got.errOut)
 	}
 }

@@ -30,7 +30,8 @@ func newCheck() *cobra.Command {
 		Short: "Check the config and show every value that it has, or try its credentials",
 		Long: `Check reads the config and its secrets as serve would. It lists every mistake with its file and line.
 If there is none, it prints the config in effect: with every default, and with secrets masked. On the standard error it
-prints the rules of merges in effect, and at last OK with the number of destinations and sources.
+prints the rules of merges in effect, and at last OK with the number of destinations and sources. For a destination of type
+http it says which members a sample of each call leaves out, and which sample is rejected.
 
 With --probe it asks the vendors whether they accept the credentials. The requests change nothing, and no call is sent. A
 result is one of:
@@ -57,6 +58,7 @@ The exit code is 1 if one fails.`,
 			if probe && cases {
 				return wrongUse("--probe and --cases are two checks: run one at a time")
 			}
+			var notes []string
 			options := config.LoadOptions{}
 			if cases {
 				options.MissingSecret = missingSecret
@@ -71,11 +73,12 @@ The exit code is 1 if one fails.`,
 				err = showProbes(command.OutOrStdout(), output, explain.Probe(config))
 			default:
 				err = showConfig(command, config)
+				notes = sampleLines(config)
 			}
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintln(command.ErrOrStderr(), strings.Join(slices.Concat(uncheckedAliases(config), []string{okLine(config)}, dryLines(config)), "\n"))
+			_, err = fmt.Fprintln(command.ErrOrStderr(), strings.Join(slices.Concat(notes, uncheckedAliases(config), []string{okLine(config)}, dryLines(config)), "\n"))
 			return err
 		},
 	}
