@@ -176,6 +176,12 @@ type Renamer interface {
 	Renames() bool
 }
 
+// Identified is implemented by an adapter that cannot be compared with another by its fields, because it is compiled.
+type Identified interface {
+	// Identity is equal for adapters of equal settings, their secrets included, and only for those. It shows nothing of a secret.
+	Identity() string
+}
+
 // Leaf is an expression of a destination's settings, and what it made of a call: for people to read, in explain.
 type Leaf struct {
 	// Key is the path below `settings`, Expression its text.

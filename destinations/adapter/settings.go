@@ -40,6 +40,9 @@ func (t *Tree) SetTree(node *yaml.Node) { t.node = node }
 // Node returns what stands in the file, without aliases; nil where nothing does.
 func (t *Tree) Node() *yaml.Node { return t.node }
 
+// MarshalYAML returns what stands in the file.
+func (t Tree) MarshalYAML() (any, error) { return t.node, nil }
+
 // IsSet reports whether something stands there.
 func (t *Tree) IsSet() bool { return t.node != nil && t.node.Tag != "!!null" }
 

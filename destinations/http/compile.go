@@ -2,6 +2,8 @@ package http
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,6 +53,7 @@ func (c *compiler) translator() *translator {
 		Common: config.Common, base: c.base, guard: adapter.NewGuard(config.BlockedIDs), names: config.Names, order: config.Order,
 		renames: config.Renames, maxID: config.MaxIDLength, success: config.Success, calls: map[segment.Type]*call{},
 	}
+	t.identity = identityOf(config)
 	t.account = fmt.Sprintf("http %q", c.base)
 	t.drop = c.dropRules("drop", config.Drop)
 	for _, name := range slices.Sorted(maps.Keys(config.Calls)) {
@@ -73,6 +76,20 @@ func (c *compiler) translator() *translator {
 		section.mergeMayFail = section.merges.mayFail() || t.merges.mayFail()
 	}
 	return t
+}
+
+// identityOf is a digest of the settings and of their secrets, which YAML does not show.
+func identityOf(config *Config) string {
+	digest := sha256.New()
+	text, err := yaml.Marshal(config)
+	if err != nil {
+		text = []byte(err.Error())
+	}
+	digest.Write(text)
+	for _, name := range slices.Sorted(maps.Keys(config.Secrets)) {
+		fmt.Fprintf(digest, "%q %q\n", name, config.Secrets[name].Reveal())
+	}
+	return hex.EncodeToString(digest.Sum(nil))
 }
 
 var callTypes = []string{"alias", "identify", "track", "page", "screen", "group"}

@@ -24,20 +24,22 @@ type translator struct {
 	adapter.Common
 	base    string
 	account string
-	guard   adapter.Guard
-	names   []string
-	order   adapter.Order
-	renames bool
-	maxID   int
-	success Success
-	drop    []dropRule
-	calls   map[segment.Type]*call
-	then    []*request
-	ignored []ignoredRule
-	merges  *mergeRule
-	answers []answerRule
-	perItem *perItemRule
-	probe   *adapter.Probe
+	// identity is a digest of the settings.
+	identity string
+	guard    adapter.Guard
+	names    []string
+	order    adapter.Order
+	renames  bool
+	maxID    int
+	success  Success
+	drop     []dropRule
+	calls    map[segment.Type]*call
+	then     []*request
+	ignored  []ignoredRule
+	merges   *mergeRule
+	answers  []answerRule
+	perItem  *perItemRule
+	probe    *adapter.Probe
 }
 
 type dropRule struct {
@@ -89,6 +91,9 @@ func (t *translator) Names() []string { return t.names }
 
 // Renames implements adapter.Renamer.
 func (t *translator) Renames() bool { return t.renames }
+
+// Identity implements adapter.Identified.
+func (t *translator) Identity() string { return t.identity }
 
 // Translate implements adapter.Adapter.
 func (t *translator) Translate(call *segment.Call) adapter.Outcome {
