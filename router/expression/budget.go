@@ -7,9 +7,11 @@ import (
 
 const (
 	// maxWork is how much one run may do: bytes of texts and members of objects that functions read, and turns of loops.
-	maxWork = 8 << 20
+	maxWork = 4 << 20
 	// turn is what a turn of a loop counts as.
-	turn = 16
+	turn = 32
+	// patternWork is what a pattern takes for each byte that it looks at.
+	patternWork = 8
 	// maxDepth is how deep a value may nest.
 	maxDepth = 128
 )

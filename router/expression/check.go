@@ -299,7 +299,8 @@ func (c *checker) binary(node *ast.Node, n *ast.BinaryNode) {
 		if _, ok := n.Right.(*ast.StringNode); !ok {
 			c.refuse(n, "", "matches takes a pattern in quotes, and nothing that is made of the call")
 		}
-		n.Left = c.text(n.Left)
+		c.wants(n.Left, aText, aNumber)
+		n.Left = c.wrap("a text to match", n.Left)
 	case "contains", "startsWith", "endsWith":
 		n.Left, n.Right = c.text(n.Left), c.text(n.Right)
 	}

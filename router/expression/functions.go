@@ -73,15 +73,16 @@ var functions = map[string]*function{
 
 // hidden are those that the checker puts in the place of operators.
 var hidden = map[string]*function{
-	"a turn":      {1, 1, "", takeTurn},
-	"a list":      {1, 1, "", list},
-	"a sum":       {2, 2, "", sum},
-	"a number":    {1, 1, "", operand},
-	"in order":    {1, 1, "", inOrder},
-	"as a number": {1, 1, "", asNumber},
-	"as it is":    {1, 1, "", weighed},
-	"a text":      {1, 1, "", searched},
-	"truth":       {1, 1, aBool, func(_ *budget, args []any) (any, error) { return truth(args[0]) }},
+	"a turn":          {1, 1, "", takeTurn},
+	"a list":          {1, 1, "", list},
+	"a sum":           {2, 2, "", sum},
+	"a number":        {1, 1, "", operand},
+	"in order":        {1, 1, "", inOrder},
+	"as a number":     {1, 1, "", asNumber},
+	"as it is":        {1, 1, "", weighed},
+	"a text":          {1, 1, "", searched},
+	"a text to match": {1, 1, "", matched},
+	"truth":           {1, 1, aBool, func(_ *budget, args []any) (any, error) { return truth(args[0]) }},
 }
 
 // FunctionNames lists the functions, sorted.
@@ -234,4 +235,13 @@ func searched(_ *budget, args []any) (any, error) {
 		return v.String(), nil
 	}
 	return nil, problemf("is %s; a text is wanted", kind(args[0]))
+}
+
+// matched is what a pattern looks through, which takes longer.
+func matched(b *budget, args []any) (any, error) {
+	value, err := searched(b, args)
+	if err != nil {
+		return nil, err
+	}
+	return value, b.spend(patternWork * length(value))
 }
