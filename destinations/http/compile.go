@@ -64,7 +64,7 @@ func (c *compiler) translator() *translator {
 		}
 		t.calls[kind] = c.call(key, section)
 	}
-	t.then = c.requests("then", config.Then)
+	t.then = c.following("then", config.Then)
 	t.ignored = c.ignoredRules(config.Ignored)
 	t.merges = c.merges("merges", config.Merges)
 	t.answers = c.answerRules(t)
@@ -311,7 +311,7 @@ func (c *compiler) ignoredRules(rules []IgnoredRule) []ignoredRule {
 func (c *compiler) call(key string, section Call) *call {
 	compiled := &call{
 		drop: c.dropRules(key+".drop", section.Drop),
-		send: c.requests(key+".send", section.Send), then: c.requests(key+".then", section.Then),
+		send: c.requests(key+".send", section.Send), then: c.following(key+".then", section.Then),
 		merges: c.merges(key+".merges", section.Merges),
 	}
 	if len(section.Send)+len(section.Then)+len(section.Drop) == 0 {

@@ -14,6 +14,15 @@ import (
 	"aka/router/expression"
 )
 
+// following compiles requests that follow others.
+func (c *compiler) following(key string, sections []Request) []*request {
+	compiled := c.requests(key, sections)
+	for _, r := range compiled {
+		r.follows = true
+	}
+	return compiled
+}
+
 func (c *compiler) requests(key string, sections []Request) []*request {
 	compiled := make([]*request, len(sections))
 	for i, section := range sections {

@@ -138,7 +138,7 @@ func (t *translator) isTooLong(id string) bool {
 	return len(id) > t.maxID && utf8.RuneCountInString(id) > t.maxID
 }
 
-// requests makes the first request that fits, and all those that follow it.
+// requests makes the first request that fits, and all those that follow it. The reason is why one of the first must not be sent.
 func (t *translator) requests(section *call, run *run) (made []adapter.Request, reason adapter.Reason, err error) {
 	for _, r := range section.send {
 		fits, err := r.fits(run.env)
@@ -148,11 +148,8 @@ func (t *translator) requests(section *call, run *run) (made []adapter.Request, 
 		if !fits {
 			continue
 		}
-		if reason, err := t.badID(r, run.env); reason != "" || err != nil {
+		if made, reason, err = t.append(made, r, run); reason != "" || err != nil {
 			return nil, reason, err
-		}
-		if made, err = r.append(made, t.base, run); err != nil {
-			return nil, "", err
 		}
 		break
 	}
@@ -164,24 +161,52 @@ func (t *translator) requests(section *call, run *run) (made []adapter.Request, 
 		if err != nil {
 			return nil, "", err
 		}
-		if reason, err := t.badID(r, run.env); !fits || reason != "" && err == nil {
+		if !fits {
 			continue
 		}
-		if made, err = r.append(made, t.base, run); err != nil {
+		if made, _, err = t.append(made, r, run); err != nil {
 			return nil, "", err
 		}
 	}
 	return made, "", nil
 }
 
+// append makes a request, or one for each element of its list. One that follows others is left out for an id that must not be sent, and
+// else that is why nothing is sent.
+func (t *translator) append(made []adapter.Request, r *request, run *run) ([]adapter.Request, adapter.Reason, error) {
+	elements, err := r.elements(run.env)
+	if err != nil {
+		return nil, "", err
+	}
+	if len(made)+len(elements) > adapter.MaxRequests {
+		return nil, "", adapter.ErrTooMany
+	}
+	for _, element := range elements {
+		run.env.SetItem(element)
+		reason, err := t.badID(r, run.env)
+		switch {
+		case err != nil, reason != "" && !r.follows:
+			return nil, reason, err
+		case reason != "":
+			continue
+		}
+		one, err := r.make(t.base, run)
+		if err != nil {
+			return nil, "", err
+		}
+		made = append(made, one)
+	}
+	run.env.SetItem(nil)
+	return made, "", nil
+}
+
 // badID returns why an id that a request carries must not be sent.
 func (t *translator) badID(r *request, env *expression.Env) (adapter.Reason, error) {
 	for i, program := range r.ids {
-		value, err := program.Run(env)
+		id, err := idOf(program, env)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", item(r.key+".ids", i), err)
 		}
-		id := adapter.Text(value)
 		if reason := t.guard.Check(&segment.Header{UserID: id}); reason != "" {
 			return reason, nil
 		}

@@ -165,7 +165,7 @@ func (t *translator) Judge(requests []adapter.Request, answer adapter.Answer) []
 
 // decoded returns the answer's body, where something asks for it.
 func (t *translator) decoded(answer adapter.Answer) (body any) {
-	if len(t.answers) == 0 && t.perItem == nil || answer.TooLong {
+	if len(t.answers) == 0 && t.perItem == nil || answer.TooLong || answer.IsPage() {
 		return nil
 	}
 	decoder := json.NewDecoder(bytes.NewReader(answer.Body))

@@ -24,6 +24,7 @@ type request struct {
 	rate                 *adapter.Rate
 	wait                 time.Duration
 	merges               bool
+	follows              bool // it is one of `then`
 }
 
 func (r *request) fits(env *expression.Env) (bool, error) {
@@ -37,13 +38,12 @@ func (r *request) fits(env *expression.Env) (bool, error) {
 	return fits, nil
 }
 
-// append makes the request, or one for each element.
-func (r *request) append(made []adapter.Request, base string, run *run) ([]adapter.Request, error) {
+// elements returns the elements of its list, or a single one where it has no list.
+func (r *request) elements(env *expression.Env) ([]any, error) {
 	if r.each == nil {
-		one, err := r.make(base, run)
-		return append(made, one), err
+		return []any{nil}, nil
 	}
-	value, err := r.each.Run(run.env)
+	value, err := r.each.Run(env)
 	if err != nil {
 		return nil, fmt.Errorf("%s.each: %w", r.key, err)
 	}
@@ -51,19 +51,7 @@ func (r *request) append(made []adapter.Request, base string, run *run) ([]adapt
 	if !isList && value != nil {
 		return nil, fmt.Errorf("%s.each: expected a list", r.key)
 	}
-	if len(made)+len(elements) > adapter.MaxRequests {
-		return nil, adapter.ErrTooMany
-	}
-	for _, element := range elements {
-		run.env.SetItem(element)
-		one, err := r.make(base, run)
-		if err != nil {
-			return nil, err
-		}
-		made = append(made, one)
-	}
-	run.env.SetItem(nil)
-	return made, nil
+	return elements, nil
 }
 
 func (r *request) make(base string, run *run) (made adapter.Request, err error) {
