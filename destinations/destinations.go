@@ -11,6 +11,7 @@ import (
 
 	"aka/destinations/adapter"
 	"aka/destinations/customerio"
+	"aka/destinations/http"
 	"aka/destinations/kissmetrics"
 	"aka/destinations/mixpanel"
 	upstream "aka/destinations/segment"
@@ -22,6 +23,7 @@ import (
 // Vendors is the table: a vendor's type in the config, and its adapter. A new vendor is one more line.
 var Vendors = map[string]adapter.Vendor{
 	"customerio":  customerio.Vendor,
+	"http":        http.Vendor,
 	"kissmetrics": kissmetrics.Vendor,
 	"mixpanel":    mixpanel.Vendor,
 	"segment":     upstream.Vendor,
@@ -93,6 +95,12 @@ func New(name, vendorType string, settings adapter.Settings) (*Destination, erro
 	}
 	if ordered, ok := a.(adapter.Ordered); ok {
 		d.Order = ordered.Order()
+	}
+	if named, ok := a.(adapter.Named); ok {
+		d.Names = append(d.Names, named.Names()...)
+	}
+	if renamer, ok := a.(adapter.Renamer); ok {
+		d.Renames = renamer.Renames()
 	}
 	_, d.RememberMerges = d.Merger()
 	if shared.Settle != nil {

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"aka/destinations"
+	"aka/destinations/adapter"
 	"aka/router/admin"
 	"aka/router/config"
 	"aka/router/cpu"
@@ -225,10 +226,18 @@ func changeOf(before, after *config.Destination) change {
 	return replaced
 }
 
-// areEqual compares what two destinations were built of. Their maskers hold no other secrets than their adapters, and are made
+// areEqual compares what two destinations were built of: their adapters by their Identity where they have one. Their maskers hold no other secrets than their adapters, and are made
 // ready only when they are used; and what they remember comes of calls.
 func areEqual(a, b destinations.Destination) bool {
 	a.Masker, b.Masker, a.Routes, b.Routes = nil, nil, nil, nil
+	one, isOne := a.Adapter.(adapter.Identified)
+	other, isOther := b.Adapter.(adapter.Identified)
+	if isOne && isOther {
+		if one.Identity() != other.Identity() {
+			return false
+		}
+		a.Adapter, b.Adapter = nil, nil
+	}
 	return reflect.DeepEqual(a, b)
 }
 

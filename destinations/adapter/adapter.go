@@ -61,6 +61,7 @@
 package adapter
 
 import (
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -119,9 +120,19 @@ type Vendor struct {
 	// Stable says that the vendor is in the example config and in the docs: it has a page in docs/vendors and a docs.yaml in its
 	// folder. One that is not works the same.
 	Stable bool
+	// Starter is what a new config begins with, where the keys that are required say too little. May be nil.
+	Starter *Starter
 	// New builds an adapter from its settings. Its error lists every mistake, each a *SettingError (errors.Join them,
 	// that of Decode too).
 	New func(Settings) (Adapter, error)
+}
+
+// Starter is a destination to begin with.
+type Starter struct {
+	// Destination is the section of one destination as YAML, by its name.
+	Destination string
+	// Files has the files of its folder `cases`, which the section names.
+	Files fs.FS
 }
 
 // Settings is a destination's `settings` section, still to be decoded.
@@ -129,7 +140,7 @@ type Settings interface {
 	// Decode fills in the struct that into points to, strictly: an unknown key, a wrong type or an unreadable secret is a
 	// mistake. It may be reported elsewhere, with its line, while Decode returns nil: so that all mistakes are known at once,
 	// go on to your own checks either way. Fields keep their values where the section says nothing, so set the defaults
-	// before. A field is named by its `yaml` tag and is a string, bool, int, int64, float64, time.Duration or Secret, what
+	// before. A field is named by its `yaml` tag and is a string, bool, int, int64, float64, time.Duration, Secret or Tree, what
 	// implements encoding.TextUnmarshaler, or a struct, pointer, slice or map by string of these; others panic.
 	Decode(into any) error
 }
@@ -162,6 +173,39 @@ const (
 	// OrderNone keeps no order.
 	OrderNone Order = "none"
 )
+
+// Named is implemented by an adapter whose settings decide the names that its vendor has in a call's `integrations`. They come beside
+// Vendor.Names.
+type Named interface {
+	Names() []string
+}
+
+// Renamer is implemented by an adapter whose settings decide what Vendor.Renames says of others.
+type Renamer interface {
+	Renames() bool
+}
+
+// Identified is implemented by an adapter that cannot be compared with another by its fields, because it is compiled.
+type Identified interface {
+	// Identity is equal for adapters of equal settings, their secrets included, and only for those. It shows nothing of a secret.
+	Identity() string
+}
+
+// Leaf is an expression of a destination's settings, and what it made of a call: for people to read, in explain.
+type Leaf struct {
+	// Key is the path below `settings`, Expression its text.
+	Key, Expression string
+	// Value is what it made; Missing tells that this is nothing, and Err why it made none.
+	Value   any
+	Missing bool
+	Err     error
+}
+
+// Leafer is implemented by an adapter that makes requests with expressions.
+type Leafer interface {
+	// Leaves returns the expressions that were asked for a call, in order. It is held to the same as Translate.
+	Leaves(*segment.Call) []Leaf
+}
 
 // Outcome is what one call means to a destination. Exactly one of Requests, Dropped and Rejected is set; build it with Send,
 // Drop or Reject.

@@ -23,14 +23,15 @@ var configFiles = []string{"config.yaml", "config.example.yaml"}
 
 func newCheck() *cobra.Command {
 	var path string
-	var probe bool
+	var probe, cases bool
 	output := &choice{value: "text", words: []string{"text", "json"}}
 	command := &cobra.Command{
 		Use:   "check",
 		Short: "Check the config and show every value that it has, or try its credentials",
 		Long: `Check reads the config and its secrets as serve would. It lists every mistake with its file and line.
 If there is none, it prints the config in effect: with every default, and with secrets masked. On the standard error it
-prints the rules of merges in effect, and at last OK with the number of destinations and sources.
+prints the rules of merges in effect, and at last OK with the number of destinations and sources. For a destination of type
+http it says which members a sample of each call leaves out, and which sample is rejected.
 
 With --probe it asks the vendors whether they accept the credentials. The requests change nothing, and no call is sent. A
 result is one of:
@@ -41,8 +42,12 @@ result is one of:
   unreachable  the vendor does not answer
   not_probed   there is no probe for this destination
 
-The exit code is 1 if credentials are refused, or a destination cannot be reached.`,
+The exit code is 1 if credentials are refused, or a destination cannot be reached.
+
+With --cases it runs the golden cases that the config names in destinations.NAME.cases, without a network and without secrets.
+The exit code is 1 if one fails.`,
 		Example: `  aka check --config /etc/aka/config.yaml
+  aka check --cases
   aka check --probe
   aka check --probe --output json | jq '.[] | select(.finding == "refused")'`,
 		Args: noArguments,
@@ -50,24 +55,36 @@ The exit code is 1 if credentials are refused, or a destination cannot be reache
 			if !probe && command.Flags().Changed("output") {
 				return wrongUse("--output is for --probe: the config is shown as YAML")
 			}
-			config, err := loadConfig(path, config.LoadOptions{})
+			if probe && cases {
+				return wrongUse("--probe and --cases are two checks: run one at a time")
+			}
+			var notes []string
+			options := config.LoadOptions{}
+			if cases {
+				options.MissingSecret = missingSecret
+			}
+			config, err := loadConfig(path, options)
 			switch {
 			case err != nil:
 				return err
+			case cases:
+				return runCases(command.OutOrStdout(), config)
 			case probe:
 				err = showProbes(command.OutOrStdout(), output, explain.Probe(config))
 			default:
 				err = showConfig(command, config)
+				notes = sampleLines(config)
 			}
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintln(command.ErrOrStderr(), strings.Join(append([]string{okLine(config)}, dryLines(config)...), "\n"))
+			_, err = fmt.Fprintln(command.ErrOrStderr(), strings.Join(slices.Concat(notes, uncheckedAliases(config), []string{okLine(config)}, dryLines(config)), "\n"))
 			return err
 		},
 	}
 	addConfigFlag(command, &path)
 	command.Flags().BoolVar(&probe, "probe", false, "ask the vendors whether they accept the credentials")
+	command.Flags().BoolVar(&cases, "cases", false, "run the golden cases that the config names")
 	command.Flags().VarP(output, "output", "o", "output format of --probe: text or json")
 	return command
 }

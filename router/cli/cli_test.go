@@ -31,8 +31,14 @@ type result struct {
 
 func runAka(t *testing.T, args ...string) result {
 	t.Helper()
+	return runAkaWith(t, "", args...)
+}
+
+// runAkaWith runs aka with a text at its standard input.
+func runAkaWith(t *testing.T, in string, args ...string) result {
+	t.Helper()
 	var out, errOut bytes.Buffer
-	code := run(t.Context(), args, strings.NewReader(""), &out, &errOut)
+	code := run(t.Context(), args, strings.NewReader(in), &out, &errOut)
 	return result{code, out.String(), errOut.String()}
 }
 

@@ -29,6 +29,7 @@ type explainFlags struct {
 	callType       choice
 	device         bool
 	showSecrets    bool
+	leaves         bool
 }
 
 func newExplain() *cobra.Command {
@@ -53,6 +54,7 @@ It sends nothing, and secrets may be missing from the environment.`,
 	command.Flags().VarP(&flags.output, "output", "o", "how to show it: text or json")
 	command.Flags().Var(&flags.callType, "type", "type of the call, as the path /v1/alias would set it (default: the call's own)")
 	command.Flags().BoolVar(&flags.device, "device", false, "explain it as the call of a browser or phone, not of a server")
+	command.Flags().BoolVar(&flags.leaves, "leaves", false, "show each expression of the settings with its value")
 	command.Flags().BoolVar(&flags.showSecrets, "show-secrets", false, "show tokens and keys as they are sent")
 	return command
 }
@@ -68,7 +70,7 @@ func explainFile(in io.Reader, out io.Writer, flags explainFlags, file string) e
 	}
 	callType, _ := segment.ParseType(flags.callType.value)
 	explanation, err := explain.Body(config, body, explain.Options{
-		Source: flags.source, Type: callType, Device: flags.device, ShowSecrets: flags.showSecrets,
+		Source: flags.source, Type: callType, Device: flags.device, ShowSecrets: flags.showSecrets, Leaves: flags.leaves,
 	})
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -32,7 +33,8 @@ func newInit() *cobra.Command {
 		Short: "Write a config for the vendors that you name",
 		Long: `Init writes a config with a destination for each vendor that you name, or for every stable vendor. It has only the keys that
 you must set. With --full it has all keys, with their meanings and defaults. The config reads secrets from the environment.
-Init writes to the standard output, or to a new file. The standard error lists the variables to set.`,
+Init writes to the standard output, or to a new file. The standard error lists the variables to set.
+For http, a vendor that you describe yourself, it also writes three golden cases beside the file, in the folder cases.`,
 		Example: `  aka init vero > config.yaml
   aka init mixpanel vero --output config.yaml
   aka init vero --full`,
@@ -46,6 +48,9 @@ Init writes to the standard output, or to a new file. The standard error lists t
 				_, err = command.OutOrStdout().Write(text)
 			} else {
 				err = writeConfigFile(output, text, force)
+			}
+			if err == nil {
+				err = writeCases(output, vendors)
 			}
 			if err == nil {
 				_, _ = fmt.Fprintf(command.ErrOrStderr(), "set %s, then run aka check\n", strings.Join(variables(text), ", "))
@@ -88,6 +93,48 @@ func writeConfigFile(path string, text []byte, force bool) error {
 		err = closing
 	}
 	return err
+}
+
+// writeCases writes the golden cases of the vendors beside the config. Those that are there already stay.
+func writeCases(config string, vendors []string) error {
+	if config == "" || config == "-" {
+		return nil
+	}
+	for _, vendor := range vendors {
+		starter := destinations.Vendors[vendor].Starter
+		if starter == nil {
+			continue
+		}
+		files, err := fs.Glob(starter.Files, "cases/*.yaml")
+		if err != nil {
+			return err
+		}
+		for _, name := range files {
+			if err := writeCase(starter.Files, name, filepath.Join(filepath.Dir(config), name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func writeCase(from fs.FS, name, path string) error {
+	text, err := fs.ReadFile(from, name)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(text)
+	return errors.Join(err, file.Close())
 }
 
 var (

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"gopkg.in/yaml.v3"
 
+	"aka/destinations"
 	"aka/destinations/simulator"
 	"aka/router/reference"
 )
@@ -77,6 +78,9 @@ type simulatedAccount struct{ name, vendor, idMerge, settings string }
 // simulatedAccounts are one per vendor, or one per word where a vendor requires one of several, as Mixpanel's id_merge.
 func simulatedAccounts() (all []simulatedAccount) {
 	for _, v := range reference.New().Vendors {
+		if destinations.Vendors[v.Type].Starter != nil {
+			continue // what it requires is the config's to say; --simulate serves it
+		}
 		all = append(all, accountsOf(v)...)
 	}
 	return all

@@ -53,6 +53,11 @@ var verifiedAccounts = []verified{
 	{"customerio-email", "customerio", cioSettings + ", identifiers: email", cioAccount(func(c *simulator.CustomerIO) { c.Identifiers = "email" }), verify.Verified, true},
 	{"customerio-off", "customerio", cioSettings + ", alias: 'off'", cioAccount(nil), verify.Verified, false},
 	{"customerio-unread", "customerio", "site_id: site, api_key: right-secret, merge_wait: 1ms", cioAccount(nil), verify.Unverified, true},
+	{"http", "http", `secrets: { token: right-secret }, calls: {
+		identify: { send: [{ request: POST /people, json: { token: =secrets.token, id: =userId } }] },
+		track: { send: [{ request: POST /events, json: { token: =secrets.token, id: =userId, name: =event } }] },
+		alias: { send: [{ request: POST /merges, json: { token: =secrets.token, from: =previousId, to: =userId } }], merges: { rule: joins, from: previousId, to: userId } } }`,
+		simulator.Options{}, verify.Unverified, true},
 	{"kissmetrics", "kissmetrics", "api_key: right-secret", simulator.Options{Token: secretOfVerify}, verify.Unverified, true},
 	{"mixpanel-legacy", "mixpanel", mixpanelSettings + "id_merge: legacy", mixpanelAccount("legacy"), verify.Verified, true},
 	{"mixpanel-original", "mixpanel", mixpanelSettings + "id_merge: original", mixpanelAccount("original"), verify.Verified, true},
@@ -130,7 +135,7 @@ func TestVerify_EveryVendor(t *testing.T) {
 			if wants := a.want == verify.Verified; wants != (len(found.Checks) > 0) {
 				t.Errorf("%d checks", len(found.Checks))
 			}
-			if a.vendor == "segment" || a.vendor == "webhook" { // they have no people of their own
+			if slices.Contains([]string{"http", "segment", "webhook"}, a.vendor) { // they have no people of their own
 				return
 			}
 			person, _ := vendor.Graph().Person(found.Story.New)

@@ -105,6 +105,9 @@ type Destination struct {
 	// delivery.max_backlog_age bounds that. Once it is live, aka sends them, too. Only with mode: dry; then it may stay in the
 	// config. Default false.
 	FromStart bool `yaml:"from_start"`
+	// Cases are golden cases of this destination, as patterns of files such as cases/*.yaml, from the folder of the config. A case has
+	// a call, and what must become of it. `aka check --cases` runs them. Default [].
+	Cases []string `yaml:"cases"`
 	// Settings are the settings of the vendor.
 	//
 	// After Load they are the effective ones, their secrets masked.

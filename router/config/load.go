@@ -61,6 +61,9 @@ func (m *Mistakes) Error() string {
 		if p.Line > 0 {
 			place += ":" + strconv.Itoa(p.Line)
 		}
+		if p.Column > 0 {
+			place += ":" + strconv.Itoa(p.Column)
+		}
 		if p.Key != "" {
 			place += ": " + terminal.Plain(p.Key)
 		}
@@ -177,7 +180,23 @@ func syntaxProblem(content []byte, err error) *strictyaml.Problem {
 	case line == 0:
 		line = firstLine(content, isNotText)
 	}
+	if hasExpression(content, line) {
+		message += "; an expression that begins with = needs quotes where it has a comma, a brace, a bracket, a question mark, or a colon or # with a space"
+	}
 	return &strictyaml.Problem{Line: line, Message: message}
+}
+
+var expressionLeaf = regexp.MustCompile(`[:\[{,-] *=`)
+
+// hasExpression reports whether an expression of a mapping stands on a line, or on the one before it: the parser often stops behind it.
+func hasExpression(content []byte, line int) bool {
+	lines := bytes.Split(content, []byte("\n"))
+	for at := line - 2; at < line; at++ {
+		if at >= 0 && at < len(lines) && expressionLeaf.Match(lines[at]) {
+			return true
+		}
+	}
+	return false
 }
 
 // firstLine returns the number of the first line for which found is true, or 0.
@@ -392,7 +411,7 @@ func (l *loader) buildVendor(name, section string, d *Destination) {
 	built, err := destinations.New(name, d.Type, settings)
 	for _, mistake := range flatten(err) {
 		if setting := (*adapter.SettingError)(nil); errors.As(mistake, &setting) {
-			l.decoder.Add(settings.key+"."+setting.Key, "%s", setting.Problem)
+			l.addSetting(settings.key+"."+setting.Key, setting)
 		} else {
 			l.decoder.Add(settings.key, "%v", mistake)
 		}
@@ -426,6 +445,15 @@ func (l *loader) buildVendor(name, section string, d *Destination) {
 	settings.names = segment.Names{List: built.Names, Lenient: built.Lenient}
 	d.Destination = built
 	d.Settings = strictyaml.Node(settings.into)
+}
+
+// addSetting reports a mistake of a vendor's settings, on its own line where the vendor knows it.
+func (l *loader) addSetting(key string, mistake *adapter.SettingError) {
+	if mistake.Line > 0 {
+		l.decoder.AddAt(mistake.Line, mistake.Column, key, mistake.Problem)
+		return
+	}
+	l.decoder.Add(key, "%s", mistake.Problem)
 }
 
 // flatten returns the errors that were joined into one.

@@ -31,6 +31,8 @@ type Options struct {
 	Device bool
 	// ShowSecrets shows tokens and keys as they would go out.
 	ShowSecrets bool
+	// Leaves shows each expression of a destination's settings with its value.
+	Leaves bool
 }
 
 // Explanation says what would become of a body, without sending anything.
@@ -96,6 +98,8 @@ type Destination struct {
 	Requests []adapter.Shown `json:"requests,omitempty"`
 	// Wait is how long they wait for each other in all, such as 3s; "" is not at all.
 	Wait string `json:"wait,omitempty"`
+	// Leaves are the expressions that made the requests, where they are asked for.
+	Leaves []Leaf `json:"leaves,omitempty"`
 }
 
 // Body says what each destination would be sent for each call of the body: one call, a batch envelope, or a JSON array
@@ -228,7 +232,11 @@ func refusedCall(index int, code, message string) Call {
 }
 
 func call(c *config.Config, index int, m *segment.Message, source string, options Options) Call {
-	return Call{Index: index, Type: m.Type.String(), MessageID: m.MessageID, Destinations: Message(c, m, source, options.ShowSecrets)}
+	all := Message(c, m, source, options.ShowSecrets)
+	if options.Leaves {
+		addLeaves(c, m, source, all, options.ShowSecrets)
+	}
+	return Call{Index: index, Type: m.Type.String(), MessageID: m.MessageID, Destinations: all}
 }
 
 // Message says what each destination, by name, would be sent for a message from a source.

@@ -86,12 +86,27 @@ func (t *textWriter) destination(d Destination) {
 		t.request(r, strings.Repeat(" ", len(head)+4))
 		head = fmt.Sprintf("  %-*s  %-6s", t.width, "", "then")
 	}
+	for _, leaf := range d.Leaves {
+		t.line("  %-*s  leaf: %s", t.width, "", terminal.Plain(leaf.text()))
+	}
 	if d.Note != "" {
 		t.line("  %-*s  note: %s", t.width, "", d.Note)
 	}
 	if len(d.Diagnostics) > 0 {
 		t.line("  %-*s  note: %s", t.width, "", strings.Join(d.Diagnostics, ", "))
 	}
+}
+
+// text is the key, the expression, and the value or why there is none.
+func (l Leaf) text() string {
+	value := "= " + l.Value
+	switch {
+	case l.Error != "":
+		value = "failed: " + l.Error
+	case l.Missing:
+		value = "has no value"
+	}
+	return l.Key + ": " + l.Expression + "  " + value
 }
 
 func (t *textWriter) request(r adapter.Shown, indent string) {

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"aka/destinations"
+	"aka/destinations/adapter"
 	"aka/router/spelling"
 )
 
@@ -131,6 +132,10 @@ func newExample(vendors []*Vendor) *example {
 }
 
 func (e *example) shortDestination(v *Vendor) {
+	if starter := destinations.Vendors[v.Type].Starter; starter != nil {
+		e.starter(starter)
+		return
+	}
 	if !v.Settings.Required {
 		fmt.Fprintf(&e.out, "  %s: {}\n", v.Type)
 		return
@@ -157,7 +162,18 @@ func (e *example) required(depth int, keys []*Key, owner string) {
 	}
 }
 
+// starter writes a whole destination, where its keys alone would say too little.
+func (e *example) starter(s *adapter.Starter) {
+	for line := range strings.Lines(s.Destination) {
+		e.out.WriteString("  " + line)
+	}
+}
+
 func (e *example) destination(k *Key, v *Vendor) {
+	if starter := destinations.Vendors[v.Type].Starter; starter != nil {
+		e.starter(starter)
+		return
+	}
 	fmt.Fprintf(&e.out, "  %s:\n", v.Type)
 	for _, inner := range k.Keys {
 		if inner.Name != "settings" {

@@ -38,6 +38,7 @@ const (
 	Section  Kind = "section"
 	Named    Kind = "sections by name"
 	Table    Kind = "texts by name"
+	Tree     Kind = "anything"
 )
 
 // Key is one key of the config.
@@ -174,6 +175,10 @@ func (r *Reference) shape(k *Key, field reflect.StructField, value reflect.Value
 		kind, value = kind.Elem(), reflect.Zero(kind.Elem())
 	}
 	switch {
+	case kind == reflect.TypeFor[adapter.Tree]():
+		k.Kind = Tree
+	case kind.Kind() == reflect.Map && kind.Elem() == reflect.TypeFor[adapter.Secret]():
+		k.Kind = Section
 	case kind == reflect.TypeFor[adapter.Secret]():
 		k.Kind = Secret
 	case kind == reflect.TypeFor[time.Duration]():

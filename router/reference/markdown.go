@@ -2,6 +2,7 @@ package reference
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -65,7 +66,21 @@ func writeSection(out *strings.Builder, level int, path string, k *Key) {
 		if inner.Keys != nil && !inner.repeats() {
 			writeSection(out, level+1, title+"."+inner.Name, inner)
 		}
+		if inner.Kind == List && inner.Of.Kind == Section {
+			writeItems(out, level+1, title+"."+inner.Name, inner)
+		}
 	}
+}
+
+// writeItems writes the keys of the sections in a list, unless another list of them was written before.
+func writeItems(out *strings.Builder, level int, path string, k *Key) {
+	isNew := func(inner *Key) bool { return !strings.Contains(out.String(), inner.line()) }
+	if !slices.ContainsFunc(k.Of.Keys, isNew) {
+		return
+	}
+	item := *k.Of
+	item.Meaning = "One of the list " + path + "."
+	writeSection(out, level, path+"[]", &item)
 }
 
 // repeats reports whether a section is described elsewhere, because it overrides another.

@@ -35,6 +35,9 @@ func each(r *Reference, do func(path string, k *Key)) {
 		for _, k := range keys {
 			do(prefix+k.Name, k)
 			walk(prefix+k.Name+".", k.Keys)
+			if k.Of != nil {
+				walk(prefix+k.Name+"[].", k.Of.Keys)
+			}
 		}
 	}
 	walk("", r.Keys)

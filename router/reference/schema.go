@@ -117,7 +117,7 @@ func valueOf(k *Key) *schema {
 	s := bare(k)
 	s.Description = k.describe()
 	s.Default = k.value()
-	if k.Required {
+	if k.Required && s.Type != nil {
 		s.Type = without(s.Type, "null")
 	}
 	if k.Required && (k.Kind == Text || k.Kind == Secret) {
@@ -163,6 +163,8 @@ func bare(k *Key) *schema {
 		return named(section(k.Keys))
 	case Table:
 		return &schema{Type: []string{"object", "null"}, AdditionalProperties: bare(k.Of)}
+	case Tree:
+		return &schema{}
 	}
 	return &schema{Type: []string{"string", "number", "boolean", "null"}} // YAML takes 12 for a number, aka for a text
 }

@@ -42,6 +42,11 @@ func nodeOf(v reflect.Value) *yaml.Node {
 	if reflect.PointerTo(v.Type()).Implements(reflect.TypeFor[secretSetter]()) {
 		return secretNode(v)
 	}
+	if reflect.PointerTo(v.Type()).Implements(reflect.TypeFor[TreeSetter]()) {
+		copied := reflect.New(v.Type())
+		copied.Elem().Set(v)
+		return treeNode(copied.Interface().(TreeSetter).Node())
+	}
 	if duration, ok := v.Interface().(time.Duration); ok {
 		return stringNode(FormatDuration(duration))
 	}

@@ -19,8 +19,8 @@ import (
 
 // Problem is one mistake.
 type Problem struct {
-	// Line counts from 1; 0 is unknown.
-	Line int
+	// Line and Column count from 1; 0 is unknown.
+	Line, Column int
 	// Key is the path, such as "destinations.vero.settings.auth_token".
 	Key     string
 	Message string
@@ -64,6 +64,7 @@ const fileSuffix = "_file"
 //
 // Struct fields are named by their `yaml` tag; ",inline" embeds. A field of type *yaml.Node takes its section undecoded,
 // for a later Decode. A field whose type has SetSecret may also be given as KEY_file, the path of a file that holds it. Others
+// of a map of such a type too. A TreeSetter takes its section as it is, with variables replaced. Others
 // are strings, bool, int, int64, float64, time.Duration and what implements encoding.TextUnmarshaler, and structs, pointers,
 // slices and maps by string of all these; any other type panics.
 type Decoder struct {
@@ -96,6 +97,15 @@ func (d *Decoder) Decode(node *yaml.Node, key string, into any) bool {
 		d.value(node, key, reflect.ValueOf(into).Elem(), 0)
 	}
 	return d.mistakes == before
+}
+
+// AddAt reports a mistake at a place that the caller knows. Only the first mistake of a key is kept.
+func (d *Decoder) AddAt(line, column int, key, message string) {
+	before := len(d.problems)
+	d.report(line, key, message)
+	if len(d.problems) > before {
+		d.problems[before].Column = column
+	}
 }
 
 // Add reports a mistake at the key's path, on the line of the key or of the nearest section above it. Where the value came
@@ -143,9 +153,9 @@ func (d *Decoder) report(line int, key, message string) {
 	d.mistakes++
 	switch {
 	case d.mistakes <= maxProblems:
-		d.problems = append(d.problems, Problem{line, key, message})
+		d.problems = append(d.problems, Problem{Line: line, Key: key, Message: message})
 	case d.mistakes == maxProblems+1:
-		d.problems = append(d.problems, Problem{line, "", fmt.Sprintf("more mistakes than the %d that are shown", maxProblems)})
+		d.problems = append(d.problems, Problem{Line: line, Message: fmt.Sprintf("more mistakes than the %d that are shown", maxProblems)})
 	}
 }
 
@@ -166,6 +176,10 @@ func (d *Decoder) value(node *yaml.Node, key string, into reflect.Value, depth i
 	}
 	if into.Type() == reflect.TypeFor[*yaml.Node]() {
 		into.Set(reflect.ValueOf(node))
+		return
+	}
+	if tree, ok := into.Addr().Interface().(TreeSetter); ok {
+		d.setTree(node, key, tree, depth)
 		return
 	}
 	if node.Style&yaml.TaggedStyle != 0 {
@@ -249,6 +263,11 @@ func (d *Decoder) stringMap(node *yaml.Node, key string, into reflect.Value, dep
 	}
 	d.eachKey(node, key, func(name *yaml.Node, value *yaml.Node, path string) {
 		element := reflect.New(into.Type().Elem()).Elem()
+		if secret, ok := element.Addr().Interface().(secretSetter); ok && strings.HasSuffix(name.Value, fileSuffix) {
+			d.secretFile(value, strings.TrimSuffix(path, fileSuffix), secret)
+			into.SetMapIndex(reflect.ValueOf(strings.TrimSuffix(name.Value, fileSuffix)), element)
+			return
+		}
 		d.value(value, path, element, depth+1)
 		into.SetMapIndex(reflect.ValueOf(name.Value), element)
 	})

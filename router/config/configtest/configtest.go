@@ -31,7 +31,7 @@ func minimal() string {
 	return text
 }
 
-// shortestSettings reads the cases of a vendor, which must be in its folder.
+// shortestSettings reads the cases of a vendor, which must be in its folder. Where one is called minimal, it is that.
 func shortestSettings(vendorType string) (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
@@ -47,6 +47,9 @@ func shortestSettings(vendorType string) (string, error) {
 		settings, err := settingsOf(file)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", file, err)
+		}
+		if settings != "" && filepath.Base(file) == "minimal.yaml" {
+			return settings, nil
 		}
 		if settings != "" && (shortest == "" || len(settings) < len(shortest)) {
 			shortest = settings

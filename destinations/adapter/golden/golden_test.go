@@ -1,6 +1,8 @@
-package adaptertest
+package golden
 
 import (
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"aka/destinations/adapter"
@@ -103,5 +105,17 @@ func TestAProbeReadsAFinding(t *testing.T) {
 		if problem := probeProblem(&prober{found: finding}); (problem == "") != ok {
 			t.Errorf("%q: %q", finding, problem)
 		}
+	}
+}
+
+// run runs every case of a folder.
+func run(t *testing.T, vendor adapter.Vendor, folder string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases in %s (%v)", folder, err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) { Check(t, vendor, file) })
 	}
 }

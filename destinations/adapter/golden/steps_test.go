@@ -1,4 +1,4 @@
-package adaptertest
+package golden
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ var finders = adapter.Vendor{Names: []string{"Finder"}, New: func(s adapter.Sett
 	return f, s.Decode(&f.Common)
 }}
 
-func TestStepsAreGoldenCases(t *testing.T) { Run(t, finders, "testdata/steps") }
+func TestStepsAreGoldenCases(t *testing.T) { run(t, finders, "testdata/steps") }
 
 func (f *finder) Translate(call *segment.Call) adapter.Outcome {
 	if call.Type != segment.Alias {

@@ -1,4 +1,4 @@
-package adaptertest
+package golden
 
 import (
 	"net/http"
@@ -18,7 +18,7 @@ var wordeds = adapter.Vendor{Names: []string{"Worded"}, New: func(s adapter.Sett
 	return w, s.Decode(&w.Common)
 }}
 
-func TestSuccessesAreGoldenCases(t *testing.T) { Run(t, wordeds, "testdata/success") }
+func TestSuccessesAreGoldenCases(t *testing.T) { run(t, wordeds, "testdata/success") }
 
 func (w *worded) Translate(call *segment.Call) adapter.Outcome {
 	return adapter.Send(adapter.Request{Method: "POST", URL: "https://worded.test/" + call.Type.String()})

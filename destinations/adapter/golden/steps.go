@@ -1,18 +1,17 @@
-package adaptertest
+package golden
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
-	"testing"
 
 	"aka/destinations/adapter"
 	"aka/router/segment"
 )
 
 // walk goes through the steps of a case as the router does, and returns all requests.
-func (c *goldenCase) walk(t *testing.T, a adapter.Adapter, call *segment.Call, requests []adapter.Request, secrets []adapter.Secret) []adapter.Request {
+func (c *Case) walk(t T, a adapter.Adapter, call *segment.Call, requests []adapter.Request, secrets []adapter.Secret) []adapter.Request {
 	t.Helper()
 	if c.Steps == nil {
 		return requests
@@ -26,7 +25,7 @@ func (c *goldenCase) walk(t *testing.T, a adapter.Adapter, call *segment.Call, r
 		if i >= len(requests) {
 			t.Fatalf("steps: the call ends after %d of %d requests: %s", i, len(c.Steps), describe(end))
 		}
-		want.compare(t, i, requests[i])
+		want.compare(t, i, requests[i], c.masker)
 		if !requests[i].Asks || i < len(requests)-1 {
 			continue
 		}
@@ -44,7 +43,7 @@ func (c *goldenCase) walk(t *testing.T, a adapter.Adapter, call *segment.Call, r
 }
 
 // answer returns the answer to a request that asks, which the adapter must find good to go on with.
-func (want wantRequest) answer(t *testing.T, a adapter.Adapter, i int, r adapter.Request) adapter.Answered {
+func (want wantRequest) answer(t T, a adapter.Adapter, i int, r adapter.Request) adapter.Answered {
 	t.Helper()
 	if want.Answer == nil {
 		t.Fatalf("request %d asks: give its answer", i)
@@ -65,7 +64,7 @@ var unexpected = []adapter.Answer{
 }
 
 // checkSteps feeds a call with answers that are not thought of, one step after the other.
-func checkSteps(t *testing.T, a adapter.Adapter, call *segment.Call, first []adapter.Request, secrets []adapter.Secret) {
+func checkSteps(t T, a adapter.Adapter, call *segment.Call, first []adapter.Request, secrets []adapter.Secret) {
 	t.Helper()
 	for _, answer := range unexpected {
 		requests, answered := first, []adapter.Answered(nil)
@@ -79,7 +78,7 @@ func checkSteps(t *testing.T, a adapter.Adapter, call *segment.Call, first []ada
 }
 
 // next asks the adapter twice, and checks what must hold whatever the answers. A panic is the test's.
-func next(t *testing.T, a adapter.Adapter, call *segment.Call, before []adapter.Request, answered []adapter.Answered, secrets []adapter.Secret) adapter.Outcome {
+func next(t T, a adapter.Adapter, call *segment.Call, before []adapter.Request, answered []adapter.Answered, secrets []adapter.Secret) adapter.Outcome {
 	t.Helper()
 	stepper := a.(adapter.Stepper)
 	known, _ := json.Marshal([]any{call, call.Context(), answered})

@@ -1,4 +1,4 @@
-package adaptertest
+package golden
 
 import (
 	"fmt"
@@ -42,7 +42,7 @@ func problemOfSign(r adapter.Request) string {
 }
 
 // signProblem compares what the sender makes of the first request.
-func (c *goldenCase) signProblem(requests []adapter.Request) string {
+func (c *Case) signProblem(requests []adapter.Request) string {
 	if c.Signed == nil {
 		return ""
 	}

@@ -1,4 +1,4 @@
-package adaptertest
+package golden
 
 import (
 	"errors"
@@ -31,7 +31,7 @@ func (s *signer) Translate(call *segment.Call) adapter.Outcome {
 	})
 }
 
-func TestSignaturesAreGoldenCases(t *testing.T) { Run(t, signers, "testdata/sign") }
+func TestSignaturesAreGoldenCases(t *testing.T) { run(t, signers, "testdata/sign") }
 
 func TestASignIsWhole(t *testing.T) {
 	key := adapter.NewSecret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
@@ -63,7 +63,7 @@ func TestAnotherTimeIsAnotherSignature(t *testing.T) {
 	a := &signer{Key: adapter.NewSecret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")}
 	requests := a.Translate(callOf(segment.Alias, "507f191e81", "")).Requests
 	requests[0].Sign.ID = "m1"
-	wanted := goldenCase{SignedAt: 1767323050, Signed: map[string]string{"webhook-signature": "v1,t6BZputhDy3wohBMbWJ0cjmrzi9oqy9U/ZKVBqCkgVE="}}
+	wanted := Case{SignedAt: 1767323050, Signed: map[string]string{"webhook-signature": "v1,t6BZputhDy3wohBMbWJ0cjmrzi9oqy9U/ZKVBqCkgVE="}}
 	if problem := wanted.signProblem(requests); problem != "" {
 		t.Error(problem)
 	}

@@ -1,4 +1,4 @@
-package adaptertest
+package golden
 
 import (
 	"fmt"
@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"testing"
 
 	"aka/destinations/adapter"
 )
@@ -37,7 +36,7 @@ type wantReading struct {
 }
 
 // compareVerification checks what the adapter says of a story.
-func (c *goldenCase) compareVerification(t *testing.T, a adapter.Adapter) {
+func (c *Case) compareVerification(t T, a adapter.Adapter) {
 	t.Helper()
 	if c.Verify == nil {
 		return
@@ -51,7 +50,7 @@ func (c *goldenCase) compareVerification(t *testing.T, a adapter.Adapter) {
 		t.Fatalf("verify: %d checks, unread %q; want %d, %q", len(got.Checks), got.Unread, len(c.Verify.Checks), c.Verify.Unread)
 	}
 	for i, want := range c.Verify.Checks {
-		want.compare(t, i, got.Checks[i].Request)
+		want.compare(t, i, got.Checks[i].Request, c.masker)
 		for _, r := range want.Reads {
 			answer := adapter.Answer{Status: r.Status, ContentType: r.ContentType, Body: []byte(r.Body)}
 			if ok, found := got.Checks[i].Judge(answer, got.Keys); ok != r.OK || !strings.Contains(found, r.Found) {
