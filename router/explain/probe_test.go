@@ -39,7 +39,8 @@ func TestAVendorIsProbedWithItsOwnCredentialsAndWithNone(t *testing.T) {
 			}
 			continue
 		}
-		if holdsSecret(*probe.Control) || probe.Control.URL != probe.Request.URL || len(probe.Keys) == 0 {
+		withMadeUp := strings.ReplaceAll(d.Masker.Mask(probe.Request.URL), "<secret>", adapter.MadeUp)
+		if holdsSecret(*probe.Control) || probe.Control.URL != withMadeUp || len(probe.Keys) == 0 {
 			t.Errorf("%s: the control asks %s about %q", name, shown(*probe.Control), probe.Keys)
 		}
 	}
