@@ -19,8 +19,8 @@ import (
 
 // Problem is one mistake.
 type Problem struct {
-	// Line counts from 1; 0 is unknown.
-	Line int
+	// Line and Column count from 1; 0 is unknown.
+	Line, Column int
 	// Key is the path, such as "destinations.vero.settings.auth_token".
 	Key     string
 	Message string
@@ -70,12 +70,15 @@ type Decoder struct {
 	// Later returns a pointer to what a section that a field of *yaml.Node takes is decoded into later, by the section's path; nil
 	// where that is not known. It is asked only for what to suggest. May be nil.
 	Later func(key string) any
+	// Source is the text that the document was read from. Without it AddIn finds no column. May be nil.
+	Source []byte
 
 	problems []Problem
 	mistakes int             // problems, and those that were too many to keep
 	failed   map[string]bool // keys that have a problem: a second one would only repeat the first
 	lines    map[string]int
-	origins  map[string]string // keys whose value came from elsewhere, and from where
+	scalars  map[string]*yaml.Node // by their keys, where there is a Source
+	origins  map[string]string     // keys whose value came from elsewhere, and from where
 	secrets  []string
 
 	values, bytes int // what it cost so far
@@ -90,6 +93,15 @@ func (d *Decoder) Decode(node *yaml.Node, key string, into any) bool {
 		d.value(node, key, reflect.ValueOf(into).Elem(), 0)
 	}
 	return d.mistakes == before
+}
+
+// AddAt reports a mistake at a place that the caller knows. Only the first mistake of a key is kept.
+func (d *Decoder) AddAt(line, column int, key, message string) {
+	before := len(d.problems)
+	d.report(line, key, message)
+	if len(d.problems) > before {
+		d.problems[before].Column = column
+	}
 }
 
 // Add reports a mistake at the key's path, on the line of the key or of the nearest section above it. Where the value came
@@ -119,7 +131,9 @@ func lineOf(lines map[string]int, key string) int {
 
 // Problems returns the mistakes so far, in the order of the lines: all of them unless they are very many.
 func (d *Decoder) Problems() []Problem {
-	slices.SortStableFunc(d.problems, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
+	slices.SortStableFunc(d.problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
 	return d.problems
 }
 
@@ -137,9 +151,9 @@ func (d *Decoder) report(line int, key, message string) {
 	d.mistakes++
 	switch {
 	case d.mistakes <= maxProblems:
-		d.problems = append(d.problems, Problem{line, key, message})
+		d.problems = append(d.problems, Problem{Line: line, Key: key, Message: message})
 	case d.mistakes == maxProblems+1:
-		d.problems = append(d.problems, Problem{line, "", fmt.Sprintf("more mistakes than the %d that are shown", maxProblems)})
+		d.problems = append(d.problems, Problem{Line: line, Message: fmt.Sprintf("more mistakes than the %d that are shown", maxProblems)})
 	}
 }
 
@@ -307,6 +321,7 @@ func (d *Decoder) scalar(node *yaml.Node, key string, into reflect.Value) {
 		d.report(node.Line, key, "expected one value, not "+kindOf(node))
 		return
 	}
+	d.noteScalar(key, node)
 	secret, isSecret := into.Addr().Interface().(secretSetter)
 	text, problem, variables := d.expand(node.Value)
 	if n := len(variables); n > 0 {
