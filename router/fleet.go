@@ -229,7 +229,16 @@ func changeOf(before, after *config.Destination) change {
 // ready only when they are used; and what they remember comes of calls.
 func areEqual(a, b destinations.Destination) bool {
 	a.Masker, b.Masker, a.Routes, b.Routes = nil, nil, nil, nil
+	if editsDiffer(&a, &b) {
+		return false
+	}
+	a.Transform, b.Transform = nil, nil // what is compiled does not compare
 	return reflect.DeepEqual(a, b)
+}
+
+// editsDiffer reports whether two destinations have other filters or transforms.
+func editsDiffer(a, b *destinations.Destination) bool {
+	return a.Transform.Digest() != b.Transform.Digest()
 }
 
 // change makes the destinations run as the config says, each by itself: one whose vendor is slow to answer what is

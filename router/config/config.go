@@ -15,6 +15,7 @@ import (
 	"aka/router/segment"
 	"aka/router/strictyaml"
 	"aka/router/tracing"
+	"aka/router/transform"
 
 	"gopkg.in/yaml.v3"
 )
@@ -105,6 +106,8 @@ type Destination struct {
 	// delivery.max_backlog_age bounds that. Once it is live, aka sends them, too. Only with mode: dry; then it may stay in the
 	// config. Default false.
 	FromStart bool `yaml:"from_start"`
+	// Edits are which calls the destination gets, and what of them.
+	Edits transform.Options `yaml:",inline"`
 	// Settings are the settings of the vendor.
 	//
 	// After Load they are the effective ones, their secrets masked.

@@ -317,8 +317,12 @@ func (l *loader) buildDestination(name string) {
 	l.checkMode(section, d)
 	l.overrideDelivery(section, d)
 	l.overrideMerges(section, d)
+	edits := d.Edits.Compile(l.decoder, section)
 	if known {
 		l.buildVendor(name, section, d)
+	}
+	if d.Destination != nil {
+		d.Destination.Transform = edits
 	}
 	d.Overrides = strictyaml.Node(d.Delivery)
 }

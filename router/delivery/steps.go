@@ -44,6 +44,9 @@ func (d *dispatcher) ask(x *exchange) {
 		own.Options = options
 		call = &own
 	}
+	if call, x.next = d.destination.Prepare(call); x.next.IsEnd() { // it has passed before
+		return
+	}
 	x.next = d.destination.Next(call, x.asking.before, x.asking.answered)
 }
 

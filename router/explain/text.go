@@ -81,6 +81,9 @@ func (t *textWriter) destination(d Destination) {
 	if d.Error != "" {
 		t.line("%*s  %s", len(head), "", terminal.Plain(d.Error))
 	}
+	if len(d.Transform) > 0 {
+		t.line("  %-*s  edited by %s", t.width, "", strings.Join(d.Transform, ", "))
+	}
 	for _, r := range d.Requests {
 		t.line("%s  %s %s", head, r.Method, terminal.Plain(r.URL))
 		t.request(r, strings.Repeat(" ", len(head)+4))

@@ -37,6 +37,7 @@ const (
 	List     Kind = "list"
 	Section  Kind = "section"
 	Named    Kind = "sections by name"
+	Values   Kind = "values by path"
 )
 
 // Key is one key of the config.
@@ -185,6 +186,8 @@ func (r *Reference) shape(k *Key, field reflect.StructField, value reflect.Value
 		k.Kind = Text
 	case kind.Kind() == reflect.Struct:
 		k.Kind, k.Keys = Section, r.keysOf(value)
+	case kind == reflect.TypeFor[map[string]string](), kind == reflect.TypeFor[map[string]*yaml.Node]():
+		k.Kind = Values
 	case kind.Kind() == reflect.Map:
 		k.Kind, k.Keys = Named, r.keysOf(reflect.New(sectionOf(kind.Elem())).Elem())
 	case kind.Kind() == reflect.Slice:

@@ -94,6 +94,11 @@ func (k *Key) line() string {
 			text += fmt.Sprintf("  * `%s`: %s\n", w.Value, prose(strings.TrimSuffix(w.Meaning, ".")))
 		}
 	}
+	if k.Of != nil {
+		for _, inner := range k.Of.Keys {
+			text += "  " + inner.line()
+		}
+	}
 	return text
 }
 
