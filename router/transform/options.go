@@ -57,7 +57,11 @@ func (o *Options) Compile(d *strictyaml.Decoder, section string) *Program {
 	c := compiler{d: d, digest: sha256.New()}
 	p := &Program{}
 	if o.Filter != "" {
-		p.filter = c.condition(section+".filter", o.Filter)
+		if filter := c.condition(section+".filter", o.Filter); filter != nil && filter.HeaderOnly() {
+			p.ofHeader = filter
+		} else {
+			p.ofCall = filter
+		}
 	}
 	if len(o.Transform) > maxSteps {
 		d.Add(section+".transform", "expected at most %d steps, not %d", maxSteps, len(o.Transform))
@@ -66,7 +70,7 @@ func (o *Options) Compile(d *strictyaml.Decoder, section string) *Program {
 	for i := range o.Transform {
 		p.steps = append(p.steps, c.step(fmt.Sprintf("%s.transform[%d]", section, i), i, &o.Transform[i]))
 	}
-	if p.filter == nil && len(p.steps) == 0 {
+	if !p.Filters() && !p.Transforms() {
 		return nil
 	}
 	p.digest = hex.EncodeToString(c.digest.Sum(nil))

@@ -12,7 +12,9 @@ import (
 
 // Program is a destination's filter and transform, compiled. Nil lets every call through as it is. It is safe for concurrent use.
 type Program struct {
-	filter *expression.Program
+	// ofHeader is the filter where a call's header is enough for it, and ofCall where it is not; nil for none.
+	ofHeader, ofCall *expression.Program
+
 	steps  []step
 	digest string
 }
@@ -35,10 +37,10 @@ func (p *Program) Digest() string {
 	return p.digest
 }
 
-// Filters and Transforms report whether there is a filter, and a transform.
-func (p *Program) Filters() bool { return p != nil && p.filter != nil }
+// Filters reports whether there is a filter.
+func (p *Program) Filters() bool { return p != nil && (p.ofHeader != nil || p.ofCall != nil) }
 
-// Transforms is described with Filters.
+// Transforms reports whether there is a transform.
 func (p *Program) Transforms() bool { return p != nil && len(p.steps) > 0 }
 
 // envs are what header filters read, so that one costs no memory.
@@ -47,22 +49,22 @@ var envs = sync.Pool{New: func() any { return &expression.Env{} }}
 // PassesHeader reports whether the filter lets a call through, as far as its header says. The filter of a call's other members is left
 // to Passes. The error holds nothing of the call.
 func (p *Program) PassesHeader(h *segment.Header) (bool, error) {
-	if p == nil || p.filter == nil || !p.filter.HeaderOnly() {
+	if p == nil || p.ofHeader == nil {
 		return true, nil
 	}
 	env := envs.Get().(*expression.Env)
 	env.SetHeader(h)
-	passes, err := p.filter.Truth(env)
+	passes, err := p.ofHeader.Truth(env)
 	envs.Put(env)
 	return passes, of("filter", err)
 }
 
 // Passes reports whether the filter lets a call through that PassesHeader has let through. The error holds nothing of the call.
 func (p *Program) Passes(call *segment.Call) (bool, error) {
-	if p == nil || p.filter == nil || p.filter.HeaderOnly() {
+	if p == nil || p.ofCall == nil {
 		return true, nil
 	}
-	passes, err := p.filter.Truth(expression.OfCall(call))
+	passes, err := p.ofCall.Truth(expression.OfCall(call))
 	return passes, of("filter", err)
 }
 
