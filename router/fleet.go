@@ -241,6 +241,13 @@ func editsDiffer(a, b *destinations.Destination) bool {
 	return a.Transform.Digest() != b.Transform.Digest()
 }
 
+// noteEdits logs that a destination has another filter or transform than before.
+func (f *fleet) noteEdits(before, after *config.Destination) {
+	if before != nil && after != nil && editsDiffer(before.Destination, after.Destination) {
+		f.log.Info("filter or transform changed", zap.String("destination", after.Name), zap.String("hint", "waiting calls are filtered and transformed anew; what was in flight was sent as before"))
+	}
+}
+
 // change makes the destinations run as the config says, each by itself: one whose vendor is slow to answer what is
 // in flight keeps no other waiting. It returns what it did, by name; what the end of ctx has kept it from is not in it.
 func (f *fleet) change(ctx context.Context, before, after *config.Config) map[string]change {
@@ -276,6 +283,7 @@ func (f *fleet) change(ctx context.Context, before, after *config.Config) map[st
 		changing.Go(func() {
 			for _, c := range each {
 				if f.changeOne(ctx, after, c.name) {
+					f.noteEdits(running[c.name], next[c.name])
 					mu.Lock()
 					done[c.name] = c.change
 					mu.Unlock()

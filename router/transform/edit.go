@@ -165,9 +165,12 @@ func (a *assignment) set(e *editing, value any) error {
 	return nil
 }
 
+// valueBytes is about what a value takes beside its text.
+const valueBytes = 64
+
 // copy returns a value that shares nothing with the call, and whose numbers are those of JSON.
 func (e *editing) copy(value any) (any, error) {
-	e.copied += 16
+	e.copied += valueBytes
 	switch v := value.(type) {
 	case string:
 		e.copied += len(v)
