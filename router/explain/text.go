@@ -81,13 +81,13 @@ func (t *textWriter) destination(d Destination) {
 	if d.Error != "" {
 		t.line("%*s  %s", len(head), "", terminal.Plain(d.Error))
 	}
-	if len(d.Transform) > 0 {
-		t.line("  %-*s  edited by %s", t.width, "", strings.Join(d.Transform, ", "))
-	}
 	for _, r := range d.Requests {
 		t.line("%s  %s %s", head, r.Method, terminal.Plain(r.URL))
 		t.request(r, strings.Repeat(" ", len(head)+4))
 		head = fmt.Sprintf("  %-*s  %-6s", t.width, "", "then")
+	}
+	if len(d.Transform) > 0 {
+		t.line("  %-*s  note: edited by %s", t.width, "", strings.Join(d.Transform, ", "))
 	}
 	if d.Note != "" {
 		t.line("  %-*s  note: %s", t.width, "", d.Note)
