@@ -133,21 +133,22 @@ func (d *Destination) Route(m *segment.Message) segment.Decision {
 	return d.Routes.Route(m.Routing, d.Names, d.Lenient)
 }
 
-// Prepare returns a call that Filter has let through as the adapter is to get it: as the destination's transform edits it. ended is Drop or
-// Reject where the rest of its filter, or a failure, ends the call; else it is empty. The call is not modified. Translate, Next and
-// Merges take what Prepare returns.
-func (d *Destination) Prepare(call *segment.Call) (prepared *segment.Call, ended adapter.Outcome) {
+// Prepare returns a call that Filter has let through as the adapter is to get it: as the destination's transform edits it. The reason is ""
+// unless the rest of the destination's filter leaves the call out. An error of filter or transform means that the call is to be
+// rejected. The call is not modified. Translate, Next and Merges take what Prepare returns.
+func (d *Destination) Prepare(call *segment.Call) (prepared *segment.Call, reason adapter.Reason, err error) {
+	if d.Transform == nil {
+		return call, "", nil
+	}
 	passes, err := d.Transform.Passes(call)
-	if err == nil && !passes {
-		return call, adapter.Drop(adapter.FilteredByDestination)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case !passes:
+		return nil, adapter.FilteredByDestination, nil
 	}
-	if err == nil {
-		prepared, err = d.Transform.Apply(call)
-	}
-	if err != nil {
-		return call, adapter.Reject(err)
-	}
-	return prepared, adapter.Outcome{}
+	prepared, err = d.Transform.Apply(call)
+	return prepared, "", err
 }
 
 // Translate says what the call means here, after the guard has checked its ids, and within the bounds of what one call may

@@ -221,9 +221,6 @@ func Drop(reason Reason) Outcome { return Outcome{Dropped: reason} }
 // expected, and holds no id, trait or secret: it is logged and kept with the dead letter.
 func Reject(err error) Outcome { return Outcome{Rejected: err} }
 
-// IsEnd reports whether the call ends without being sent.
-func (o Outcome) IsEnd() bool { return o.Dropped != "" || o.Rejected != nil }
-
 // Size is how many bytes the URLs, headers and bodies of all requests hold together: about what the outcome costs in memory.
 // It is 0 for one that sends nothing.
 func (o Outcome) Size() int {

@@ -348,7 +348,13 @@ func (r *reader) translate(j *job, decision segment.Decision, decode func() (*se
 		own.Options = decision.Options
 		call = &own
 	}
-	if call, j.outcome = r.destination.Prepare(call); !j.outcome.IsEnd() {
+	call, reason, err := r.destination.Prepare(call)
+	switch {
+	case err != nil:
+		j.outcome = adapter.Reject(err)
+	case reason != "":
+		j.outcome = adapter.Drop(reason)
+	default:
 		j.outcome = r.destination.Translate(call)
 		r.newIDs.translated(j, call)
 	}

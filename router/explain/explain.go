@@ -265,11 +265,10 @@ func at(d *config.Destination, m *segment.Message, from from, showSecrets bool) 
 func outcome(d *config.Destination, m *segment.Message, from from, showSecrets bool) Destination {
 	decision, reason, err := d.Filter(from.allowed, m)
 	explained := Destination{Name: d.Name, Diagnostics: decision.Diagnostics}
-	if reason != "" {
-		explained.Outcome, explained.Reason = OutcomeDrop, reason
-		return explained
-	}
-	if err != nil {
+	switch {
+	case reason != "":
+		return explained.end(d, adapter.Drop(reason))
+	case err != nil:
 		return explained.end(d, adapter.Reject(err))
 	}
 	call, err := m.Decode()
@@ -278,13 +277,16 @@ func outcome(d *config.Destination, m *segment.Message, from from, showSecrets b
 		return explained
 	}
 	call.Options = decision.Options
-	prepared, outcome := d.Prepare(call)
-	if outcome.IsEnd() {
-		return explained.end(d, outcome)
+	prepared, reason, err := d.Prepare(call)
+	switch {
+	case reason != "":
+		return explained.end(d, adapter.Drop(reason))
+	case err != nil:
+		return explained.end(d, adapter.Reject(err))
 	}
 	_, explained.Transform, _ = d.Transform.Trace(call)
 	call = prepared
-	outcome = d.Translate(call)
+	outcome := d.Translate(call)
 	if call.MayHideNewID() && (outcome.Dropped != "" || !d.LearnsLinks(call)) {
 		explained.Diagnostics = append(slices.Clone(explained.Diagnostics), segment.NewIDLost)
 	}
@@ -296,7 +298,7 @@ func outcome(d *config.Destination, m *segment.Message, from from, showSecrets b
 	}
 	outcome = explained.judge(d, call, outcome, from.source, from.kinds)
 	switch {
-	case outcome.IsEnd():
+	case outcome.Dropped != "" || outcome.Rejected != nil:
 		return explained.end(d, outcome)
 	case outcome.Condition != nil:
 		explained.Outcome, explained.Reason, explained.Note = OutcomeDrop, outcome.Condition.Else, noteIfUsed
