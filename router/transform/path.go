@@ -98,7 +98,7 @@ func (p path) inContext() (other path, ok bool) {
 	return append(path{"context"}, p...), true
 }
 
-// eachParent calls do with each object that has, or may have, the member that a path leads to. A list on the way stands for each of its
+// eachParent calls do with each object that has, or may have, the member that a path leads to. A list on the way means each of its
 // items. Where something else is on the way, there is no such object.
 func (p path) eachParent(value any, do func(parent map[string]any, name string)) {
 	switch v := value.(type) {
