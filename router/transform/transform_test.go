@@ -200,3 +200,33 @@ func write(t testing.TB, value any) string {
 	}
 	return out.String()
 }
+
+// A reload replaces a destination where, and only where, its filter or transform does something else.
+func TestDigest_IsAnotherWhereTheProgramIs(t *testing.T) {
+	const base = `{ filter: a, transform: [{ when: b, drop: [properties.c] }, { keep: [traits.d] }, { rename: { traits.e: f } }, { set: { traits.g: h, 'traits.i?': '=k' } }] }`
+	text := func(from, to string) string {
+		changed := strings.Replace(base, from, to, 1)
+		for name, expression := range map[string]string{"filter: a": `filter: type == "a"`, "when: b": `when: type == "b"`, "=k": "=traits.k"} {
+			changed = strings.Replace(changed, name, expression, 1)
+		}
+		return changed
+	}
+	seen := map[string]string{}
+	for _, c := range [][2]string{
+		{"", ""}, {"filter: a, ", ""}, {"filter: a", `filter: type == "z"`}, {"when: b, ", ""}, {"when: b", `when: type == "z"`}, {"properties.c", "properties.z"},
+		{"traits.d", "traits.z"}, {"traits.e", "traits.z"}, {": f", ": z"}, {"traits.g", "traits.z"}, {": h", ": z"}, {": h", ": 5"}, {": h", `: "5"`}, {"=k", "=traits.z"},
+		{"traits.i?", "traits.i"}, {"{ keep: [traits.d] }, ", ""}, {"keep: [traits.d]", "drop: [traits.d]"},
+	} {
+		digest := must(t, text(c[0], c[1])).Digest()
+		if other, known := seen[digest]; known {
+			t.Errorf("%v is as %v", c, other)
+		}
+		seen[digest] = fmt.Sprint(c)
+	}
+	if got := must(t, strings.ReplaceAll(text("", ""), "type ==", "type == ")).Digest(); seen[got] != "" {
+		t.Error("the text of a condition makes no difference") // it is not compared by its meaning
+	}
+	if _, same := seen[must(t, strings.ReplaceAll(text("", ""), "{ set", "{  set")).Digest()]; !same || (*Program)(nil).Digest() != "" {
+		t.Error("a space makes a difference")
+	}
+}
