@@ -107,3 +107,34 @@ func TestCheckSaysWhereAFilterIsWrong(t *testing.T) {
 		}
 	}
 }
+
+// A step that fails sends nothing. The dead letter says which step, and nothing of the call; once the config is corrected it is replayed.
+func TestACallWhoseTransformFailsIsReplayedOnceItIsCorrected(t *testing.T) {
+	step := func(path string) string {
+		return `transform: [{ set: { "` + path + `": '=sha256(email(traits.email))' } }],`
+	}
+	w := newWorld(t, harness.Setup{Destinations: []harness.Destination{
+		{Name: "vero", Vendor: "vero", Settings: "auth_token: s3cret-token", More: step("traits.email")},
+	}})
+	w.Start()
+	w.send("/v1/identify", `{"messageId":"m1","userId":"jen","traits":{"email":"jen at email.com","plan":"pro"}}`)
+	w.UntilAllEnded()
+	expectOutcome(w, 1, "vero", "identify", "dead", "rejected")
+	list := aka(t, "", "dead", "list", "--output", "json", "--admin", w.Process.Admin)
+	if !strings.Contains(list, "transform[0].set: traits.email: has no value for this call") {
+		t.Errorf("the list is\n%s", list)
+	}
+	if log := w.Process.Log.String(); strings.Contains(log, "jen at") {
+		t.Errorf("the log has the e-mail:\n%s", log)
+	}
+	w.Destination("vero").More = step("traits.email?")
+	w.Configure()
+	aka(t, "", "reload", "--admin", w.Process.Admin)
+	aka(t, "", "dead", "replay", "--all", "--admin", w.Process.Admin)
+	w.UntilAllEnded()
+	expectSteps(t, w.Account("vero"), [][]string{{"profile jen"}})
+	if sent := everythingSent(t, w.Account("vero")); strings.Contains(sent, "jen at") || !strings.Contains(sent, `"plan":"pro"`) {
+		t.Errorf("it was sent %s", sent)
+	}
+	w.Stop()
+}
