@@ -81,16 +81,12 @@ var errNoEvent = errors.New("a track needs an event, which is a text")
 // Apply returns the call as the transform edits it: the call itself where there is nothing to do, else a copy. The error says which step
 // has failed, and holds nothing of the call.
 func (p *Program) Apply(call *segment.Call) (*segment.Call, error) {
-	edited, _, err := p.trace(call)
+	edited, _, err := p.Trace(call)
 	return edited, err
 }
 
 // Trace is Apply that returns the names of the steps whose conditions held, too, such as "transform[2].set".
 func (p *Program) Trace(call *segment.Call) (edited *segment.Call, done []string, err error) {
-	return p.trace(call)
-}
-
-func (p *Program) trace(call *segment.Call) (edited *segment.Call, done []string, err error) {
 	if !p.Transforms() {
 		return call, nil, nil
 	}
@@ -99,24 +95,25 @@ func (p *Program) trace(call *segment.Call) (edited *segment.Call, done []string
 			edited, done, err = nil, nil, fmt.Errorf("transform: panicked with a %T", cause)
 		}
 	}()
-	e := newEditing(call)
+	e := (*editing)(nil) // until a step edits the call
 	for i := range p.steps {
 		s := &p.steps[i]
-		if s.when != nil {
-			holds, err := s.when.Truth(e.env())
-			if err != nil {
-				return nil, done, of(s.name+": when", err)
-			}
-			if !holds {
-				continue
-			}
+		holds, err := s.holds(call, e)
+		if err != nil {
+			return nil, done, of(s.name+": when", err)
+		}
+		if !holds {
+			continue
+		}
+		if e == nil {
+			e = newEditing(call)
 		}
 		if err := s.edit.do(e); err != nil {
 			return nil, done, of(s.name, err)
 		}
 		done = append(done, s.name)
 	}
-	if len(done) == 0 {
+	if e == nil {
 		return call, nil, nil
 	}
 	edited = e.call()
@@ -124,4 +121,15 @@ func (p *Program) trace(call *segment.Call) (edited *segment.Call, done []string
 		return nil, done, of("transform", errNoEvent)
 	}
 	return edited, done, nil
+}
+
+// holds reports whether the step's condition is true of a call as it is now.
+func (s *step) holds(call *segment.Call, e *editing) (bool, error) {
+	if s.when == nil {
+		return true, nil
+	}
+	if e != nil {
+		call = e.call()
+	}
+	return s.when.Truth(expression.OfCall(call))
 }
