@@ -18,6 +18,7 @@ import (
 	"aka/destinations/vero"
 	"aka/destinations/webhook"
 	"aka/router/segment"
+	"aka/router/transform"
 )
 
 // Vendors is the table: a vendor's type in the config, and its adapter. A new vendor is one more line.
@@ -65,6 +66,8 @@ type Destination struct {
 	Adapter adapter.Adapter
 	// Masker hides the destination's secrets in text that is shown. Nil hides nothing.
 	Masker *adapter.Masker
+	// Transform is the destination's own filter and transform. Nil lets every call through as it is.
+	Transform *transform.Program
 	// Routes remembers what was decided by calls' `integrations`. Nil remembers nothing.
 	Routes *segment.Routes
 
@@ -110,16 +113,21 @@ func New(name, vendorType string, settings adapter.Settings) (*Destination, erro
 }
 
 // Filter decides whether a call goes to this destination at all, by its header alone: the reason is "" when it does. allowed
-// are the destinations of the call's source; none listed is all of them. The decision is that of the call's `integrations`.
-func (d *Destination) Filter(allowed []string, m *segment.Message) (segment.Decision, adapter.Reason) {
+// are the destinations of the call's source; none listed is all of them. The decision is that of the call's `integrations`. The error
+// is that of a filter which fails: then the call is to be rejected.
+func (d *Destination) Filter(allowed []string, m *segment.Message) (segment.Decision, adapter.Reason, error) {
 	if len(allowed) > 0 && !slices.Contains(allowed, d.configName()) {
-		return segment.Decision{}, adapter.FilteredBySource
+		return segment.Decision{}, adapter.FilteredBySource, nil
 	}
 	decision := d.Route(m)
 	if !decision.Enabled {
-		return decision, adapter.FilteredByIntegrations
+		return decision, adapter.FilteredByIntegrations, nil
 	}
-	return decision, ""
+	passes, err := d.Transform.PassesHeader(&m.Header)
+	if err == nil && !passes {
+		return decision, adapter.FilteredByDestination, nil
+	}
+	return decision, "", err
 }
 
 // configName is its name in the config, which is not that of its dry run.
@@ -133,6 +141,24 @@ func (d *Destination) configName() string {
 // Route reads what the call's `integrations` say about this destination.
 func (d *Destination) Route(m *segment.Message) segment.Decision {
 	return d.Routes.Route(m.Routing, d.Names, d.Lenient)
+}
+
+// Prepare returns a call that Filter has let through as the adapter is to get it: as the destination's transform edits it. The reason is ""
+// unless the rest of the destination's filter leaves the call out. An error of filter or transform means that the call is to be
+// rejected. The call is not modified. Translate, Next and Merges take what Prepare returns.
+func (d *Destination) Prepare(call *segment.Call) (prepared *segment.Call, reason adapter.Reason, err error) {
+	if d.Transform == nil {
+		return call, "", nil
+	}
+	passes, err := d.Transform.Passes(call)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case !passes:
+		return nil, adapter.FilteredByDestination, nil
+	}
+	prepared, err = d.Transform.Apply(call)
+	return prepared, "", err
 }
 
 // Translate says what the call means here, after the guard has checked its ids, and within the bounds of what one call may

@@ -139,12 +139,12 @@ func TestFilterAsksTheSourceThenTheCall(t *testing.T) {
 		{nil, off, adapter.FilteredByIntegrations},
 		{nil, options, ""},
 	} {
-		decision, reason := d.Filter(c.allowed, message(t, c.body))
+		decision, reason, _ := d.Filter(c.allowed, message(t, c.body))
 		if reason != c.want || decision.Enabled != (reason == "") {
 			t.Errorf("%q, %s: got %+v, %q", c.allowed, c.body, decision, reason)
 		}
 	}
-	if decision, _ := d.Filter(nil, message(t, options)); decision.Options["a"] == nil {
+	if decision, _, _ := d.Filter(nil, message(t, options)); decision.Options["a"] == nil {
 		t.Errorf("the call's options are lost: %+v", decision)
 	}
 }

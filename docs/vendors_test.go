@@ -118,7 +118,7 @@ func TestThePagesOfVendorsNameWhateverIsDroppedOrRejectedThere(t *testing.T) {
 // general are the reasons that any call may be dropped for, whatever the vendor.
 var general = []adapter.Reason{
 	adapter.MissingUserID, adapter.MissingPreviousID, adapter.SameIDs, adapter.BlockedID, adapter.IDTooLong,
-	adapter.FilteredByIntegrations, adapter.FilteredBySource, adapter.ReversedInBrowser,
+	adapter.FilteredByIntegrations, adapter.FilteredBySource, adapter.FilteredByDestination, adapter.ReversedInBrowser,
 }
 
 // reasonTable is a table of reasons on a page: those that it names, or all for which a call is dropped or dies.

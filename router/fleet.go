@@ -238,7 +238,23 @@ func areEqual(a, b destinations.Destination) bool {
 		}
 		a.Adapter, b.Adapter = nil, nil
 	}
+	if editsDiffer(&a, &b) {
+		return false
+	}
+	a.Transform, b.Transform = nil, nil // what is compiled does not compare
 	return reflect.DeepEqual(a, b)
+}
+
+// editsDiffer reports whether two destinations have other filters or transforms.
+func editsDiffer(a, b *destinations.Destination) bool {
+	return a.Transform.Digest() != b.Transform.Digest()
+}
+
+// noteEdits logs that a destination has another filter or transform than before.
+func (f *fleet) noteEdits(before, after *config.Destination) {
+	if before != nil && after != nil && editsDiffer(before.Destination, after.Destination) {
+		f.log.Info("filter or transform changed", zap.String("destination", after.Name), zap.String("hint", "waiting calls are filtered and transformed anew; what was in flight was sent as before"))
+	}
 }
 
 // change makes the destinations run as the config says, each by itself: one whose vendor is slow to answer what is
@@ -276,6 +292,7 @@ func (f *fleet) change(ctx context.Context, before, after *config.Config) map[st
 		changing.Go(func() {
 			for _, c := range each {
 				if f.changeOne(ctx, after, c.name) {
+					f.noteEdits(running[c.name], next[c.name])
 					mu.Lock()
 					done[c.name] = c.change
 					mu.Unlock()

@@ -529,7 +529,7 @@ func (m *model) deliverIdeally(entries []journal.Entry, dead map[deadLetterKey]s
 
 // deliver sends what a call means to a destination, and reports whether all of it was taken.
 func (m *model) deliver(d *config.Destination, sender delivery.Sender, e *journal.Entry) bool {
-	decision, reason := d.Filter(nil, &e.Message)
+	decision, reason, _ := d.Filter(nil, &e.Message)
 	if reason != "" {
 		return true
 	}

@@ -16,7 +16,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
+	"go.uber.org/zap/zaptest/observer"
 
 	"aka/destinations/simulator"
 	"aka/router/admin"
@@ -53,6 +55,45 @@ func TestAReloadChangesOnlyWhatIsAnother(t *testing.T) {
 	w.mustReload(Reloaded{})
 	w.write("delivery: { concurrency: 3 }\nmerges: { known_users: drop }\nlimits: { connections: 50 }\nlog: { format: console, level: warn }", "kissmetrics", "spare")
 	w.mustReload(Reloaded{Added: []string{"spare"}, Removed: []string{"vero"}, NeedsRestart: []string{"limits", "log.format"}})
+}
+
+// The calls wait while the filter and the transform change. They meet the new ones, and the log says so.
+func TestReload_CallsThatWaitMeetTheNewFilterAndTransform(t *testing.T) {
+	w := newReloadWorld(t, "vero")
+	edits := func(text string) {
+		w.more = text
+		w.write("", "vero")
+	}
+	edits(`, filter: 'event != "b"', transform: [{ set: { event: '="old " + event' } }]`)
+	core, logs := observer.New(zap.InfoLevel)
+	w.router = New(w.load(), zap.New(core))
+	if err := w.router.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.send("a", "b")
+	w.wantEvents("vero", "old a")
+	w.ended("vero")
+	w.pause("vero", true)
+	w.send("c", "d", "e")
+
+	changed := func() int { return logs.FilterMessage("filter or transform changed").Len() }
+	edits(`, filter: 'event != "d"', transform: [{ set: { event: '="new " + event' } }]`)
+	w.mustReload(Reloaded{Replaced: []string{"vero"}})
+	edits(", transform: [ { set: {event: '=\"new \" + event'} } ], filter: 'event != \"d\"'")
+	w.mustReload(Reloaded{}) // it says the same
+	if changed() != 1 {
+		t.Errorf("the log says %d times that they changed", changed())
+	}
+	w.pause("vero", false)
+	w.wantEvents("vero", "old a", "new c", "new e")
+	w.ended("vero")
+	if got := (&strange{model: &model{t: t, router: w.router}}).count("aka_outcomes_total", "vero", "filtered_by_destination"); got != 2 {
+		t.Errorf("%v calls were filtered", got)
+	}
+	edits("")
+	w.mustReload(Reloaded{Replaced: []string{"vero"}})
+	w.send("f")
+	w.wantEvents("vero", "old a", "new c", "new e", "f")
 }
 
 func TestAConfigThatDoesNotLoadChangesNothing(t *testing.T) {

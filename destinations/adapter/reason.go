@@ -21,6 +21,7 @@ const (
 	// Routing.
 	FilteredByIntegrations Reason = "filtered_by_integrations" // the call's `integrations` switch the destination off
 	FilteredBySource       Reason = "filtered_by_source"       // the source's `destinations` do not list it
+	FilteredByDestination  Reason = "filtered_by_destination"  // the destination's `filter` leaves the call out
 
 	// Forwarding to another aka, or to what speaks Segment's API.
 	ForwardingLoop Reason = "forwarding_loop" // the call was here before, or went through too many others
@@ -72,7 +73,7 @@ var MergeReasons = []Reason{
 // DropReasons lists every reason of a dropped call, for metrics that must exist at zero.
 var DropReasons = slices.Concat([]Reason{
 	MissingUserID, MissingPreviousID, SameIDs, BlockedID, IDTooLong,
-	FilteredByIntegrations, FilteredBySource, ForwardingLoop, ReversedInBrowser,
+	FilteredByIntegrations, FilteredBySource, FilteredByDestination, ForwardingLoop, ReversedInBrowser,
 	AliasUnsupported, PreviousIDNotUUID, PreviousIDIsAnonymous, AnonymousNotSupported,
 	PageEventsOff, GroupsOff, GroupKeyMissing, PeopleOff, NothingToSend,
 }, AnswerReasons, []Reason{AlreadyMerged, AliasTaken, WouldCycle, ClusterFull}, MergeReasons)
@@ -133,6 +134,7 @@ var explanations = map[Reason]string{
 
 	FilteredByIntegrations: "the call's own `integrations` switch this destination off",
 	FilteredBySource:       "the source's `destinations` in the config do not list this one",
+	FilteredByDestination:  "the destination's `filter` in the config leaves the call out",
 
 	ForwardingLoop: "the call was forwarded here by the upstream that it would go to, or passed 8 others before: see what sends the calls back, and take away that source or destination",
 

@@ -15,6 +15,7 @@ import (
 	"aka/router/segment"
 	"aka/router/strictyaml"
 	"aka/router/tracing"
+	"aka/router/transform"
 
 	"gopkg.in/yaml.v3"
 )
@@ -108,6 +109,8 @@ type Destination struct {
 	// Cases are golden cases of this destination, as patterns of files such as cases/*.yaml, from the folder of the config. A case has
 	// a call, and what must become of it. `aka check --cases` runs them. Default [].
 	Cases []string `yaml:"cases"`
+	// Edits are which calls the destination gets, and what of them.
+	Edits transform.Options `yaml:",inline"`
 	// Settings are the settings of the vendor.
 	//
 	// After Load they are the effective ones, their secrets masked.

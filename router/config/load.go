@@ -53,16 +53,17 @@ type Mistakes struct {
 	Problems []strictyaml.Problem
 }
 
-// Error returns one line per mistake: "config.yaml:12: destinations.vero.settings.auth_token: required".
+// Error returns one line per mistake: "config.yaml:12: destinations.vero.settings.auth_token: required". A mistake in the text of a
+// value has its column too: "config.yaml:12:19: …".
 func (m *Mistakes) Error() string {
 	lines := make([]string, len(m.Problems))
 	for i, p := range m.Problems {
 		place := m.File
 		if p.Line > 0 {
 			place += ":" + strconv.Itoa(p.Line)
-		}
-		if p.Column > 0 {
-			place += ":" + strconv.Itoa(p.Column)
+			if p.Column > 0 {
+				place += ":" + strconv.Itoa(p.Column)
+			}
 		}
 		if p.Key != "" {
 			place += ": " + terminal.Plain(p.Key)
@@ -74,11 +75,16 @@ func (m *Mistakes) Error() string {
 
 // Load reads the config file and builds its destinations. The error, always *Mistakes, lists every mistake at once.
 func Load(path string, options LoadOptions) (*Config, error) {
-	document, problem := readDocument(path)
+	content, err := readLimited(path)
+	if err != nil {
+		return nil, &Mistakes{path, []strictyaml.Problem{{Message: err.Error()}}}
+	}
+	document, problem := parseDocument(content)
 	if problem != nil {
 		return nil, &Mistakes{path, []strictyaml.Problem{*problem}}
 	}
 	l := newLoader(path, options)
+	l.decoder.Source = content
 	l.load(document)
 	if problems := l.decoder.Problems(); len(problems) > 0 {
 		return nil, &Mistakes{path, problems}
@@ -88,16 +94,7 @@ func Load(path string, options LoadOptions) (*Config, error) {
 	return l.config, nil
 }
 
-// readDocument parses the file's only document.
-func readDocument(path string) (*yaml.Node, *strictyaml.Problem) {
-	content, err := readLimited(path)
-	if err != nil {
-		return nil, &strictyaml.Problem{Message: err.Error()}
-	}
-	return parseDocument(content)
-}
-
-// parseDocument passes over documents with nothing in them, such as one behind a --- at the end.
+// parseDocument parses the file's only document. It passes over documents with nothing in them, such as one behind a --- at the end.
 func parseDocument(content []byte) (*yaml.Node, *strictyaml.Problem) {
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	var only *yaml.Node
@@ -336,8 +333,12 @@ func (l *loader) buildDestination(name string) {
 	l.checkMode(section, d)
 	l.overrideDelivery(section, d)
 	l.overrideMerges(section, d)
+	edits := d.Edits.Compile(l.decoder, section)
 	if known {
 		l.buildVendor(name, section, d)
+	}
+	if d.Destination != nil {
+		d.Destination.Transform = edits
 	}
 	d.Overrides = strictyaml.Node(d.Delivery)
 }

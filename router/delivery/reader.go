@@ -270,7 +270,7 @@ func (r *reader) arrive(frame *journal.Frame, placed reorder.Placed) arrival {
 		return a
 	}
 	r.merges.seen(e)
-	decision, reason := r.filter(e)
+	decision, reason, err := r.filter(e)
 	if reason == "" && placed.Reversed {
 		reason = adapter.ReversedInBrowser
 	}
@@ -280,7 +280,11 @@ func (r *reader) arrive(frame *journal.Frame, placed reorder.Placed) arrival {
 	}
 	// Not one block for all: a call that waits long would keep the others in memory.
 	j := &job{pos: a.pos, rank: a.rank, entry: e}
-	r.translate(j, decision, func() (*segment.Call, error) { return frame.Call(a.pos.Index) })
+	if err != nil {
+		j.reject(err)
+	} else {
+		r.translate(j, decision, func() (*segment.Call, error) { return frame.Call(a.pos.Index) })
+	}
 	r.tellIgnored(j)
 	if reason := j.outcome.Dropped; reason != "" {
 		a.entry, a.dropped, a.newIDLost = e, reason, j.newIDLost
@@ -290,13 +294,14 @@ func (r *reader) arrive(frame *journal.Frame, placed reorder.Placed) arrival {
 	return a
 }
 
-// filter returns why a call does not come here by its header alone, and otherwise how it does.
-func (r *reader) filter(e *journal.Entry) (segment.Decision, adapter.Reason) {
-	decision, reason := r.destination.Filter(r.allowed(e.Source), &e.Message)
+// filter returns why a call does not come here by its header alone, and otherwise how it does. The error is that of the destination's
+// own filter.
+func (r *reader) filter(e *journal.Entry) (segment.Decision, adapter.Reason, error) {
+	decision, reason, err := r.destination.Filter(r.allowed(e.Source), &e.Message)
 	for _, code := range decision.Diagnostics {
 		r.metrics.diagnostic(code)
 	}
-	return decision, reason
+	return decision, reason, err
 }
 
 // tellIgnored counts and logs the options of a call that make no sense.
@@ -309,13 +314,23 @@ func (r *reader) tellIgnored(j *job) {
 
 // translateAgain is for a call that was read back from a queue: what it is now may be something else.
 func (r *reader) translateAgain(j *job) {
-	decision, reason := r.filter(j.entry)
-	if reason != "" {
+	decision, reason, err := r.filter(j.entry)
+	switch {
+	case reason != "":
 		j.Value, j.outcome = j, adapter.Drop(reason)
 		j.measure()
-		return
+	case err != nil:
+		j.reject(err)
+	default:
+		r.translate(j, decision, j.entry.Decode)
 	}
-	r.translate(j, decision, j.entry.Decode)
+}
+
+// reject makes a dead letter of a call that the destination's filter fails for: whether it should go is not known.
+func (j *job) reject(err error) {
+	j.Value, j.outcome = j, adapter.Reject(err)
+	j.dead, j.detail = adapter.Rejected, err.Error()
+	j.measure()
 }
 
 // translate asks the adapter what a call means.
@@ -333,8 +348,16 @@ func (r *reader) translate(j *job, decision segment.Decision, decode func() (*se
 		own.Options = decision.Options
 		call = &own
 	}
-	j.outcome = r.destination.Translate(call)
-	r.newIDs.translated(j, call)
+	call, reason, err := r.destination.Prepare(call)
+	switch {
+	case err != nil:
+		j.outcome = adapter.Reject(err)
+	case reason != "":
+		j.outcome = adapter.Drop(reason)
+	default:
+		j.outcome = r.destination.Translate(call)
+		r.newIDs.translated(j, call)
+	}
 	if j.outcome.Rejected != nil {
 		j.dead, j.detail = adapter.Rejected, j.outcome.Rejected.Error()
 	}

@@ -25,6 +25,9 @@ type Status struct {
 	Pace Pace    `json:"pace"`
 	// Dry is whether nothing is sent.
 	Dry bool `json:"dry,omitempty"`
+	// Filters and Transforms are whether the destination has a filter, and a transform.
+	Filters    bool `json:"filters,omitempty"`
+	Transforms bool `json:"transforms,omitempty"`
 	// Backlog is how many accepted calls have not ended here, Oldest when the oldest of them was accepted, as far as it is
 	// read.
 	Backlog uint64     `json:"backlog"`
@@ -91,7 +94,8 @@ func (p *Pipeline) status(now time.Time) Status {
 	s := Status{
 		Name: p.config.Destination.Name, Vendor: p.config.Destination.Type, DestinationState: StateOf(p.destinationState()),
 		NotBefore: after(p.dispatcher.breaker.NotBefore(), now), Order: p.order.strictness(), OnDead: o.OnDead, Rate: o.Rate, Pace: p.pace(now),
-		Dry: p.config.Destination.Dry, Backlog: accepted - min(accepted, p.ended()), Oldest: after(p.oldest(), time.Time{}),
+		Dry: p.config.Destination.Dry, Filters: p.config.Destination.Transform.Filters(), Transforms: p.config.Destination.Transform.Transforms(),
+		Backlog: accepted - min(accepted, p.ended()), Oldest: after(p.oldest(), time.Time{}),
 		Window: p.window.count, Waiting: p.order.sequencer.Waiting(), Parked: p.parking.onDisk, BlockedIDs: p.parking.identities.Len(), Blocking: p.deadLetters.blockingCount(), Held: p.quarantine.count(),
 		InFlight: p.dispatcher.inFlight, Bytes: p.bytes(), MaxBytes: p.maxBytes(),
 		LastDelivery: after(p.health.lastDelivery, time.Time{}), Lag: p.health.lastLag.Seconds(),

@@ -44,6 +44,15 @@ func (d *dispatcher) ask(x *exchange) {
 		own.Options = options
 		call = &own
 	}
+	call, reason, err := d.destination.Prepare(call)
+	switch {
+	case err != nil: // as it has not when the call began
+		x.next = adapter.Reject(err)
+		return
+	case reason != "":
+		x.next = adapter.Drop(reason)
+		return
+	}
 	x.next = d.destination.Next(call, x.asking.before, x.asking.answered)
 }
 

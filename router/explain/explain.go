@@ -94,6 +94,8 @@ type Destination struct {
 	// Diagnostics are oddities in the call's `integrations`, such as a name that almost matches, and new_id_lost_in_browser. An
 	// option that makes no sense is "ignored_option: " and its path.
 	Diagnostics []string `json:"diagnostics,omitempty"`
+	// Transform are the steps of the destination's transform that edited the call, such as "transform[2].set".
+	Transform []string `json:"transform,omitempty"`
 	// Requests would go out in this order.
 	Requests []adapter.Shown `json:"requests,omitempty"`
 	// Wait is how long they wait for each other in all, such as 3s; "" is not at all.
@@ -269,11 +271,13 @@ func at(d *config.Destination, m *segment.Message, from from, showSecrets bool) 
 
 // outcome goes the way that delivery goes, up to the sending.
 func outcome(d *config.Destination, m *segment.Message, from from, showSecrets bool) Destination {
-	decision, reason := d.Filter(from.allowed, m)
+	decision, reason, err := d.Filter(from.allowed, m)
 	explained := Destination{Name: d.Name, Diagnostics: decision.Diagnostics}
-	if reason != "" {
-		explained.Outcome, explained.Reason = OutcomeDrop, reason
-		return explained
+	switch {
+	case reason != "":
+		return explained.end(d, adapter.Drop(reason))
+	case err != nil:
+		return explained.end(d, adapter.Reject(err))
 	}
 	call, err := m.Decode()
 	if err != nil {
@@ -281,6 +285,15 @@ func outcome(d *config.Destination, m *segment.Message, from from, showSecrets b
 		return explained
 	}
 	call.Options = decision.Options
+	prepared, reason, err := d.Prepare(call)
+	switch {
+	case reason != "":
+		return explained.end(d, adapter.Drop(reason))
+	case err != nil:
+		return explained.end(d, adapter.Reject(err))
+	}
+	_, explained.Transform, _ = d.Transform.Trace(call)
+	call = prepared
 	outcome := d.Translate(call)
 	if call.MayHideNewID() && (outcome.Dropped != "" || !d.LearnsLinks(call)) {
 		explained.Diagnostics = append(slices.Clone(explained.Diagnostics), segment.NewIDLost)
@@ -293,11 +306,8 @@ func outcome(d *config.Destination, m *segment.Message, from from, showSecrets b
 	}
 	outcome = explained.judge(d, call, outcome, from.source, from.kinds)
 	switch {
-	case outcome.Dropped != "":
-		explained.Outcome, explained.Reason = OutcomeDrop, outcome.Dropped
-	case outcome.Rejected != nil:
-		explained.Outcome, explained.Reason = OutcomeReject, adapter.Rejected
-		explained.Error = d.Masker.Mask(outcome.Rejected.Error())
+	case outcome.Dropped != "" || outcome.Rejected != nil:
+		return explained.end(d, outcome)
 	case outcome.Condition != nil:
 		explained.Outcome, explained.Reason, explained.Note = OutcomeDrop, outcome.Condition.Else, noteIfUsed
 	default:
@@ -317,6 +327,16 @@ func outcome(d *config.Destination, m *segment.Message, from from, showSecrets b
 		}
 	}
 	return explained
+}
+
+// end returns what is said of a call that ends without being sent.
+func (e Destination) end(d *config.Destination, outcome adapter.Outcome) Destination {
+	if outcome.Dropped != "" {
+		e.Outcome, e.Reason = OutcomeDrop, outcome.Dropped
+		return e
+	}
+	e.Outcome, e.Reason, e.Error = OutcomeReject, adapter.Rejected, d.Masker.Mask(outcome.Rejected.Error())
+	return e
 }
 
 // noteDry stands at a call that a dry destination would send.

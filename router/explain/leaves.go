@@ -31,13 +31,17 @@ func addLeaves(c *config.Config, m *segment.Message, source string, all []Destin
 		if err != nil {
 			continue
 		}
-		decision, _ := d.Filter(c.Sources[source].Destinations, m)
+		decision, _, _ := d.Filter(c.Sources[source].Destinations, m)
 		call.Options = decision.Options
+		prepared, reason, err := d.Prepare(call)
+		if err != nil || reason != "" {
+			continue
+		}
 		masker := d.Masker
 		if showSecrets {
 			masker = nil
 		}
-		for _, leaf := range leafer.Leaves(call) {
+		for _, leaf := range leafer.Leaves(prepared) {
 			all[i].Leaves = append(all[i].Leaves, leafOf(leaf, masker))
 		}
 	}

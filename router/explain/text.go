@@ -86,6 +86,9 @@ func (t *textWriter) destination(d Destination) {
 		t.request(r, strings.Repeat(" ", len(head)+4))
 		head = fmt.Sprintf("  %-*s  %-6s", t.width, "", "then")
 	}
+	if len(d.Transform) > 0 {
+		t.line("  %-*s  note: edited by %s", t.width, "", strings.Join(d.Transform, ", "))
+	}
 	for _, leaf := range d.Leaves {
 		t.line("  %-*s  leaf: %s", t.width, "", terminal.Plain(leaf.text()))
 	}

@@ -23,9 +23,10 @@ type Options struct {
 
 // Rules are the rules of merges, and what happens where they fire.
 type Rules struct {
-	// KnownUsers is for a merge of two users that are both known here. allow sends it. observe sends it too, counts it and shows
-	// it. hold keeps the alias until an operator decides. drop does not send it. If another call merges, such as an identify, both
-	// hold and drop leave out only the request that merges. An e-mail beside a user's id is no second user. Default hold.
+	// KnownUsers is for a merge of two users that are both known here, from calls that passed this destination's filter. allow sends
+	// it. observe sends it too, counts it and shows it. hold keeps the alias until an operator decides. drop does not send it. If
+	// another call merges, such as an identify, both hold and drop leave out only the request that merges. An e-mail beside a
+	// user's id is no second user. Default hold.
 	KnownUsers Verdict `yaml:"known_users"`
 	// NewUserGrace is for how long a user is new for known_users, from when its own source first named it. So a sign-up may name
 	// its new id before the alias. 0 to 24h. Default 10m.

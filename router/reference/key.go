@@ -39,6 +39,7 @@ const (
 	Named    Kind = "sections by name"
 	Table    Kind = "texts by name"
 	Tree     Kind = "anything"
+	Values   Kind = "values by path"
 )
 
 // Key is one key of the config.
@@ -177,8 +178,6 @@ func (r *Reference) shape(k *Key, field reflect.StructField, value reflect.Value
 	switch {
 	case kind == reflect.TypeFor[adapter.Tree]():
 		k.Kind = Tree
-	case kind.Kind() == reflect.Map && kind.Elem() == reflect.TypeFor[adapter.Secret]():
-		k.Kind = Section
 	case kind == reflect.TypeFor[adapter.Secret]():
 		k.Kind = Secret
 	case kind == reflect.TypeFor[time.Duration]():
@@ -198,6 +197,8 @@ func (r *Reference) shape(k *Key, field reflect.StructField, value reflect.Value
 		k.Kind, k.Keys = Section, r.keysOf(value)
 	case kind == reflect.TypeFor[map[string]adapter.Secret]():
 		k.Kind, k.Of = Table, &Key{Kind: Secret}
+	case kind == reflect.TypeFor[map[string]string](), kind == reflect.TypeFor[map[string]*yaml.Node]():
+		k.Kind = Values
 	case kind.Kind() == reflect.Map:
 		k.Kind, k.Keys = Named, r.keysOf(reflect.New(sectionOf(kind.Elem())).Elem())
 	case kind.Kind() == reflect.Slice:

@@ -159,6 +159,8 @@ func bare(k *Key) *schema {
 			s.Type = []string{"object", "null"}
 		}
 		return s
+	case Values:
+		return &schema{Type: []string{"object", "null"}, AdditionalProperties: &schema{Type: []string{"string", "number", "boolean"}}}
 	case Named:
 		return named(section(k.Keys))
 	case Table:

@@ -124,6 +124,7 @@ type Call struct {
 	Routing []byte
 
 	json    []byte
+	edited  *edited // in the place of json, of a call that WithFields has made
 	context *context
 }
 

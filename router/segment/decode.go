@@ -88,10 +88,15 @@ func (c *Call) label(top, key string) string {
 }
 
 // JSON is the whole call as sent, with what the batch said of all of its calls in its context. It must not be modified.
-func (c *Call) JSON() []byte { return c.json }
+func (c *Call) JSON() []byte {
+	if c.edited != nil {
+		return c.edited.encoded()
+	}
+	return c.json
+}
 
 // Fields decodes the whole call as sent, with what the batch said of all of its calls in its context. It is the caller's own.
-func (c *Call) Fields() map[string]any { return object(c.json) }
+func (c *Call) Fields() map[string]any { return object(c.JSON()) }
 
 // object decodes a JSON object; nil when raw is not exactly one.
 func object(raw []byte) map[string]any {

@@ -14,7 +14,7 @@ import (
 )
 
 // Encode returns the YAML that Decoder reads back into an equal value: every field with its value, map keys sorted,
-// secrets as <secret>. Unset secrets, nil pointers and nil nodes are left out.
+// secrets as <secret>. Unset secrets, nil pointers and nil nodes are left out, and so are zero values of fields with ",omitempty".
 func Encode(value any) ([]byte, error) {
 	var out bytes.Buffer
 	encoder := yaml.NewEncoder(&out)
@@ -90,6 +90,7 @@ func addFields(node *yaml.Node, of reflect.Value) {
 		switch {
 		case options == "inline":
 			addFields(node, of.Field(i))
+		case options == "omitempty" && of.Field(i).IsZero():
 		case name != "" && name != "-":
 			addPair(node, name, of.Field(i))
 		}

@@ -77,12 +77,15 @@ type Decoder struct {
 	// Later returns a pointer to what a section that a field of *yaml.Node takes is decoded into later, by the section's path; nil
 	// where that is not known. It is asked only for what to suggest. May be nil.
 	Later func(key string) any
+	// Source is the text that the document was read from. Without it AddIn finds no column. May be nil.
+	Source []byte
 
 	problems []Problem
 	mistakes int             // problems, and those that were too many to keep
 	failed   map[string]bool // keys that have a problem: a second one would only repeat the first
 	lines    map[string]int
-	origins  map[string]string // keys whose value came from elsewhere, and from where
+	scalars  map[string]*yaml.Node // by their keys, where there is a Source
+	origins  map[string]string     // keys whose value came from elsewhere, and from where
 	secrets  []string
 
 	values, bytes int // what it cost so far
@@ -135,7 +138,9 @@ func lineOf(lines map[string]int, key string) int {
 
 // Problems returns the mistakes so far, in the order of the lines: all of them unless they are very many.
 func (d *Decoder) Problems() []Problem {
-	slices.SortStableFunc(d.problems, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
+	slices.SortStableFunc(d.problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
 	return d.problems
 }
 
@@ -332,6 +337,7 @@ func (d *Decoder) scalar(node *yaml.Node, key string, into reflect.Value) {
 		d.report(node.Line, key, "expected one value, not "+kindOf(node))
 		return
 	}
+	d.noteScalar(key, node)
 	secret, isSecret := into.Addr().Interface().(secretSetter)
 	text, problem, variables := d.expand(node.Value)
 	if n := len(variables); n > 0 {

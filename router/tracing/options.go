@@ -25,7 +25,7 @@ type Options struct {
 
 // Header is a header of a request.
 type Header struct {
-	// Name is the header's.
+	// Name is the name of the header.
 	Name string `yaml:"name"`
 	// Value is what it says, a secret.
 	Value adapter.Secret `yaml:"value"`

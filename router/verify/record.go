@@ -51,7 +51,7 @@ func (v *verifier) ends() string {
 	var accepted, dropped []string
 	used := map[string]bool{}
 	for _, c := range v.calls {
-		if outcome := v.translate(c, used); outcome.Dropped != "" {
+		if _, outcome := v.translate(c, used); outcome.Dropped != "" {
 			dropped = append(dropped, fmt.Sprintf("%s (`%s`)", c.call.Type, outcome.Dropped))
 			continue
 		}

@@ -110,16 +110,28 @@ func parseStory(c *config.Config, story adapter.Story, now time.Time) (calls []s
 	return calls, nil
 }
 
-// translate says what a call becomes. used are the ids that came as a userId before: what the memory of merges would know.
-func (v *verifier) translate(c storyCall, used map[string]bool) adapter.Outcome {
+// translate says what a call becomes, after the destination's filter and transform. used are the ids that came as a userId before: what
+// the memory of merges would know. The call is as the adapter gets it.
+func (v *verifier) translate(c storyCall, used map[string]bool) (*segment.Call, adapter.Outcome) {
+	decision, reason, err := v.destination.Filter(nil, &c.message)
 	call := *c.call
-	call.Options = v.destination.Route(&c.message).Options
-	outcome := v.destination.Translate(&call)
+	call.Options = decision.Options
+	prepared := &call
+	if err == nil && reason == "" {
+		prepared, reason, err = v.destination.Prepare(&call)
+	}
+	switch {
+	case err != nil:
+		return nil, adapter.Reject(err)
+	case reason != "":
+		return nil, adapter.Drop(reason)
+	}
+	outcome := v.destination.Translate(prepared)
 	if outcome.Condition != nil && !used[outcome.Condition.UsedID] {
 		outcome = adapter.Drop(outcome.Condition.Else)
 	}
 	used[call.UserID] = true
-	return outcome
+	return prepared, outcome
 }
 
 // send sends the calls one after the other, until one fails.
@@ -131,7 +143,8 @@ func (v *verifier) send(ctx context.Context, result *Result) error {
 			result.Calls = append(result.Calls, Call{Call: c.text, Outcome: OutcomeNotSent})
 			continue
 		}
-		done, err := v.sendCall(ctx, c, v.translate(c, used))
+		call, outcome := v.translate(c, used)
+		done, err := v.sendCall(ctx, c.text, call, outcome)
 		if err != nil {
 			return err
 		}
@@ -154,8 +167,8 @@ func (v *verifier) send(ctx context.Context, result *Result) error {
 }
 
 // sendCall sends what a call becomes, as a pipeline does, but for trying again.
-func (v *verifier) sendCall(ctx context.Context, c storyCall, outcome adapter.Outcome) (done Call, err error) {
-	done = Call{Call: c.text, Outcome: OutcomeDelivered}
+func (v *verifier) sendCall(ctx context.Context, text string, call *segment.Call, outcome adapter.Outcome) (done Call, err error) {
+	done = Call{Call: text, Outcome: OutcomeDelivered}
 	requests, answered := outcome.Requests, []adapter.Answered(nil)
 	done.end(outcome)
 	for i := 0; i < len(requests); i++ {
@@ -167,7 +180,7 @@ func (v *verifier) sendCall(ctx context.Context, c storyCall, outcome adapter.Ou
 		}
 		if requests[i].Asks {
 			answered = append(answered, adapter.Answered{Request: requests[i], Answer: answer})
-			next := v.destination.Next(c.call, requests, answered)
+			next := v.destination.Next(call, requests, answered)
 			done.end(next)
 			requests = slices.Concat(requests, next.Requests)
 		}

@@ -131,7 +131,7 @@ func PlanOf(c *config.Config, d *config.Destination) (Plan, error) {
 	}
 	used := map[string]bool{}
 	for _, call := range v.calls {
-		outcome := v.translate(call, used)
+		_, outcome := v.translate(call, used)
 		plan.Requests += len(outcome.Requests)
 		plan.Asks = plan.Asks || outcome.Asks()
 		for _, r := range outcome.Requests {

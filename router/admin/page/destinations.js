@@ -75,6 +75,7 @@ function one(name) {
       el('div.actions', {}, actions(d))),
     el('p.why', {}, d.state_means, d.state === 'refusing' ? [' To send them all the same: ', el('code', {}, 'aka destination resume --anyway'), '.'] : '', d.not_before && since(d.not_before) < 0 ? ` The next exchange may start in ${span(-since(d.not_before))}.` : ''),
     d.dry && el('p.why', {}, 'It is dry: aka does everything but send its calls.'),
+    (d.filters || d.transforms) && el('p.why', {}, edits(d)),
     d.blocking > 0 && el('p.why.bad-text', {}, behindBlocking(d), ': ', el('a', { href: `#/dead?destination=${encodeURIComponent(d.name)}` }, 'replay or discard them'), '.'),
     el('section', { 'aria-label': 'Numbers' },
       el('dl.numbers', {},
@@ -191,6 +192,12 @@ function sparkline(name, width = 260, height = 44) {
       svg('polyline', { class: 'spark-line', points: line }))
   }
   return picture
+}
+
+/** Which of filter and transform the destination has. */
+function edits(d) {
+  const does = [d.filters && 'filters the calls', d.transforms && 'edits a copy of each call'].filter(Boolean)
+  return `The config ${does.join(' and ')} for this destination.`
 }
 
 function outcomeTable(d) {

@@ -160,6 +160,7 @@ export function explained(d, heading = 'h3') {
     d.reason && el('p', {}, el('code', {}, d.reason), d.why ? [': ', prose(d.why + '.')] : ''),
     d.error && el('p.bad-text', {}, text(d.error)),
     d.note && el('p.hint', {}, d.note),
+    d.transform?.length > 0 && el('p.hint', {}, 'Edited by ', el('code', {}, d.transform.join(', ')), '.'),
     d.diagnostics?.length > 0 && el('p.hint', {}, 'Odd: ', d.diagnostics.join(', ')),
     (d.requests ?? []).map(request))
 }
