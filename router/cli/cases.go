@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"aka/destinations"
-	"aka/destinations/adapter"
 	"aka/destinations/adapter/golden"
 	"aka/router/config"
 	"aka/router/terminal"
@@ -45,7 +44,8 @@ func runCases(out io.Writer, c *config.Config) error {
 }
 
 func runCase(d *config.Destination, file string) []string {
-	vendor := adapter.Vendor{Names: d.Names, AnyBody: destinations.Vendors[d.Type].AnyBody}
+	vendor := destinations.Vendors[d.Type]
+	vendor.Names = d.Names
 	problems := golden.Record(func(t golden.T) { golden.CheckConfigured(t, file, d.Adapter, vendor, d.Masker) })
 	for i := range problems {
 		problems[i] = d.Masker.Mask(problems[i])

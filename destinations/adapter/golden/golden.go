@@ -198,7 +198,8 @@ func Check(t T, vendor adapter.Vendor, file string) {
 	c.check(t, a, vendor, secrets)
 }
 
-// CheckConfigured checks a case against a destination of a config. The case has no settings, and secrets are written as <secret>.
+// CheckConfigured checks a case against a destination of a config. The vendor is its own, with the names of the
+// destination. The case has no settings, and secrets are written as <secret>.
 func CheckConfigured(t T, file string, a adapter.Adapter, vendor adapter.Vendor, masker *adapter.Masker) {
 	t.Helper()
 	c := Load(t, file)
