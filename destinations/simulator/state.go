@@ -31,8 +31,10 @@ type accountState struct {
 	records    tail[Record]
 	refusals   tail[Refusal]
 	duplicates int
+	events     int
 	graph      *graph
 	seen       *window
+	peopleOnly bool
 }
 
 func newAccountState(max int) *accountState {
@@ -44,13 +46,28 @@ func newAccountState(max int) *accountState {
 	}
 }
 
-func (b *accountState) ingest(r Record) { b.records.add(r) }
+// keepPeopleOnly has nothing kept but who is one. Of refusals the last stays.
+func (b *accountState) keepPeopleOnly() {
+	b.refusals.max = 1
+	b.peopleOnly, b.graph.peopleOnly = true, true
+}
+
+func (b *accountState) ingest(r Record) {
+	if r.Kind == "event" {
+		b.events++
+	}
+	if b.peopleOnly {
+		b.records.cut++
+		return
+	}
+	b.records.add(r)
+}
 
 func (b *accountState) refuse(r Record, reason string) { b.refusals.add(Refusal{r, reason}) }
 
 // isDuplicate reports whether the record's key was seen before, and counts it then.
 func (b *accountState) isDuplicate(r Record) bool {
-	if !b.seen.repeated(r.Key, r.At) {
+	if b.peopleOnly || !b.seen.repeated(r.Key, r.At) {
 		return false
 	}
 	b.duplicates++

@@ -1,0 +1,65 @@
+package simulator
+
+import (
+	"net/http"
+	"net/url"
+)
+
+// OfflineURL is the address below which an account without a network has its endpoint. Nothing listens there.
+const OfflineURL = "http://simulated.invalid/"
+
+// EndpointOf returns the endpoint to configure for an account without a network.
+func EndpointOf(name, vendorType string) string { return OfflineURL + name + kinds[vendorType].base }
+
+// NewOffline opens an account without a network. Requests get to it by Take alone, in this process.
+func NewOffline(name, vendorType string, options Options) (*Account, error) {
+	return newAccount(name, vendorType, OfflineURL+name, options)
+}
+
+// Taken is what an account answers to Take.
+type Taken struct {
+	Status      int
+	ContentType string
+	Body        []byte
+	// Refusal is why the vendor threw something of the request away without saying so; "" where it did not.
+	Refusal string
+}
+
+// Take hands a request to the account, as the vendor gets it, and returns the answer. The URL is absolute; its path is below the
+// account's endpoint. It meets no fault, and is not kept as an exchange.
+func (a *Account) Take(method string, to *url.URL, header map[string]string, body []byte) Taken {
+	in := &request{
+		now: a.options.Now(), remote: "127.0.0.1", method: method, path: a.pathOf(to), query: to.Query(),
+		header: make(http.Header, len(header)), body: body, maxBody: a.options.MaxBody,
+	}
+	for name, value := range header {
+		in.header.Set(name, value)
+	}
+	in.tooLarge = len(body) > in.maxBody
+	if !in.tooLarge {
+		in.items, in.malformed = a.vendor.decode(in)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	before := a.state.refusals.seen()
+	out := textAnswer(http.StatusRequestEntityTooLarge, "simulator: the body is too large")
+	if !in.tooLarge {
+		out = a.vendor.handle(in)
+	}
+	taken := Taken{Status: out.status, ContentType: out.contentType, Body: out.body}
+	if a.state.refusals.seen() > before {
+		taken.Refusal = a.state.refusals.values[len(a.state.refusals.values)-1].Reason
+	}
+	return taken
+}
+
+// pathOf returns the path below the account's own.
+func (a *Account) pathOf(to *url.URL) string {
+	if own := "/" + a.name; len(to.Path) > len(own) && to.Path[:len(own)] == own {
+		return to.Path[len(own):]
+	}
+	return to.Path
+}
+
+// seen is how many values there ever were.
+func (t *tail[T]) seen() int { return len(t.values) + t.cut }
