@@ -33,7 +33,7 @@ type Options struct {
 	// MaxRecords bounds the records and refusals that are kept, the dedupe keys remembered and the ids known.
 	// Default: 1,000,000.
 	MaxRecords int
-	// PeopleOnly keeps who is one person, and no more than that needs: no records, no keys of duplicates, and but for Customer.io no
+	// PeopleOnly keeps who is one person, and no more than that needs: no records, few keys of duplicates, and but for Customer.io no
 	// events and no properties. It is for large logs.
 	PeopleOnly bool
 }

@@ -65,9 +65,10 @@ func (b *accountState) ingest(r Record) {
 
 func (b *accountState) refuse(r Record, reason string) { b.refusals.add(Refusal{r, reason}) }
 
-// isDuplicate reports whether the record's key was seen before, and counts it then.
+// isDuplicate reports whether the record's key was seen before, and counts it then. Where only people are kept, a key counts that the
+// vendor remembers for some time only: such a vendor may make somebody of it later. Any other says nothing of people.
 func (b *accountState) isDuplicate(r Record) bool {
-	if b.peopleOnly || !b.seen.repeated(r.Key, r.At) {
+	if b.peopleOnly && b.seen.span == 0 || !b.seen.repeated(r.Key, r.At) {
 		return false
 	}
 	b.duplicates++

@@ -445,7 +445,11 @@ func (d *destination) finish() {
 		*d.report.BilledEvents = stats.Events
 	}
 	d.groups = [][]uint32{nil}
-	for _, person := range d.account.Graph() {
+	people := d.account.Graph()
+	if d.part.people != nil {
+		d.part.people(d.Name, people)
+	}
+	for _, person := range people {
 		if len(person.IDs) == 0 {
 			continue
 		}

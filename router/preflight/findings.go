@@ -453,7 +453,9 @@ func (p *part) dropBy(rule mergerules.Rule, key string) []string {
 	return []string{"merges: { " + key + ": drop }"}
 }
 
-func blockedIDs(id string) string { return "merges: { blocked_ids: [" + strconv.Quote(pattern(id)) + "] }" }
+func blockedIDs(id string) string {
+	return "merges: { blocked_ids: [" + strconv.Quote(pattern(id)) + "] }"
+}
 
 // pattern is an id as a pattern that matches it alone.
 func pattern(id string) string { return strings.NewReplacer("*", "?").Replace(id) }

@@ -82,10 +82,16 @@ func Endpoint(name, vendorType string, _ *yaml.Node) (string, error) {
 // Run reads the inputs and reports on them. Where too much of them is unreadable, the report says so, and nothing else: see
 // Report.Unusable.
 func Run(ctx context.Context, c *config.Config, inputs []Input, o Options) (*Report, error) {
+	return newPreflight(c, o).do(ctx, inputs)
+}
+
+func newPreflight(c *config.Config, o Options) *preflight {
 	o = o.withDefaults()
-	disk := newDisk(o.Folder)
-	defer disk.remove()
-	r := &preflight{config: c, options: o, disk: disk, report: newReport(c)}
+	return &preflight{config: c, options: o, disk: newDisk(o.Folder), report: newReport(c)}
+}
+
+func (r *preflight) do(ctx context.Context, inputs []Input) (*Report, error) {
+	defer r.disk.remove()
 	sorted, err := r.read(ctx, inputs)
 	if err != nil || r.report.Unusable() {
 		return r.report, err
@@ -109,6 +115,8 @@ type preflight struct {
 	report  *Report
 	ids     components
 	names   []string // of the inputs
+	// people gets the people that each destination of each part has in the end; nil in all but tests.
+	people func(destination string, people simulator.Graph)
 }
 
 // read takes all calls into a sorter.

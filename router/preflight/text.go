@@ -73,7 +73,9 @@ func (u Unreadable) String() string {
 
 type reportText struct{ out *bytes.Buffer }
 
-func (t *reportText) line(format string, args ...any) { _, _ = fmt.Fprintf(t.out, format+"\n", args...) }
+func (t *reportText) line(format string, args ...any) {
+	_, _ = fmt.Fprintf(t.out, format+"\n", args...)
+}
 
 func (t *reportText) input(i *InputReport) {
 	text := fmt.Sprintf("%s in %s", countOf(i.Calls, "call", "calls"), countOf(i.Files, "file", "files"))
