@@ -329,6 +329,9 @@ func (p *part) compare(ids []uint32, i, j int, b *destination) {
 		return
 	}
 	l := &p.links[at]
+	if slices.ContainsFunc(slices.Concat(l.named(), shared), p.isNobodys) { // that is the finding
+		return
+	}
 	p.addCase(VendorsDiffer, fmt.Sprint(l.call.File, "\x00", l.call.Line, "\x00", l.call.MessageID), l, shared...)
 }
 
