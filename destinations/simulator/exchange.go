@@ -18,6 +18,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"aka/router/segment"
 )
 
 // secret is shown in place of a credential.
@@ -163,6 +165,10 @@ func (in *request) parameters() (url.Values, error) {
 
 // decodeJSON reads exactly one JSON value, numbers as they were written.
 func decodeJSON(text []byte) (any, error) {
+	if value, ok := segment.DecodeValue(text); ok {
+		return value, nil
+	}
+	// What is wrong says the other decoder.
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
 	var value any

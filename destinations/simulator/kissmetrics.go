@@ -111,7 +111,9 @@ func (k *kissmetrics) wrong(in *request, r *kissmetricsRecord) string {
 
 // event is known by identity, name and second: a second event of that name in that second is lost, whatever its properties.
 func (k *kissmetrics) event(r kissmetricsRecord) {
-	r.Key = fmt.Sprintf("%s|%s|%d", r.person, strings.ToLower(r.name), r.Time.Unix())
+	if k.state.remembersKeys() {
+		r.Key = fmt.Sprintf("%s|%s|%d", r.person, strings.ToLower(r.name), r.Time.Unix())
+	}
 	if k.state.isDuplicate(r.Record) {
 		return
 	}
@@ -122,9 +124,11 @@ func (k *kissmetrics) event(r kissmetricsRecord) {
 // properties go by identity, second, and the properties with their values.
 func (k *kissmetrics) properties(r kissmetricsRecord) {
 	names := slices.Sorted(maps.Keys(r.properties))
-	r.Key = fmt.Sprintf("%s|%d", r.person, r.Time.Unix())
-	for _, name := range names {
-		r.Key += fmt.Sprintf("|%q=%q", strings.ToLower(name), r.properties[name])
+	if k.state.remembersKeys() {
+		r.Key = fmt.Sprintf("%s|%d", r.person, r.Time.Unix())
+		for _, name := range names {
+			r.Key += fmt.Sprintf("|%q=%q", strings.ToLower(name), r.properties[name])
+		}
 	}
 	if k.state.isDuplicate(r.Record) {
 		return

@@ -68,12 +68,15 @@ func (b *accountState) refuse(r Record, reason string) { b.refusals.add(Refusal{
 // isDuplicate reports whether the record's key was seen before, and counts it then. Where only people are kept, a key counts that the
 // vendor remembers for some time only: such a vendor may make somebody of it later. Any other says nothing of people.
 func (b *accountState) isDuplicate(r Record) bool {
-	if b.peopleOnly && b.seen.span == 0 || !b.seen.repeated(r.Key, r.At) {
+	if !b.remembersKeys() || !b.seen.repeated(r.Key, r.At) {
 		return false
 	}
 	b.duplicates++
 	return true
 }
+
+// remembersKeys reports whether it matters which keys were seen before.
+func (b *accountState) remembersKeys() bool { return !b.peopleOnly || b.seen.span > 0 }
 
 // tail keeps the newest max values and counts those it dropped.
 type tail[T any] struct {

@@ -92,7 +92,13 @@ func (v *vero) handle(in *request) answer {
 	return veroAnswer(action(v, &veroCall{Record: Record{At: in.now, Time: in.now}, body: body}))
 }
 
+// veroTaken answers what was taken.
+var veroTaken = jsonAnswer(http.StatusOK, map[string]any{"status": http.StatusOK, "message": veroSuccess})
+
 func veroAnswer(status int, message string) answer {
+	if status == http.StatusOK && message == veroSuccess {
+		return veroTaken
+	}
 	return jsonAnswer(status, map[string]any{"status": status, "message": message})
 }
 
