@@ -103,7 +103,7 @@ func (r *preflight) do(ctx context.Context, inputs []Input) (*Report, error) {
 	if err := r.run(ctx, parts); err != nil {
 		return nil, err
 	}
-	r.report.finish()
+	r.report.finish(r.options.Cases)
 	return r.report, nil
 }
 

@@ -239,14 +239,14 @@ func addCounts[K comparable](to, from map[K]int) {
 	}
 }
 
-// finish makes the findings of the cases.
-func (r *Report) finish() {
+// finish makes the findings of the cases, and shows so many of each kind.
+func (r *Report) finish(shown int) {
 	for _, kind := range Kinds {
 		list := r.cases[kind]
 		if list == nil || list.count() == 0 {
 			continue
 		}
-		r.Findings = append(r.Findings, Finding{Kind: kind, What: kind.What(), Count: list.count(), Cases: list.first()})
+		r.Findings = append(r.Findings, Finding{Kind: kind, What: kind.What(), Count: list.count(), Cases: list.first(shown)})
 	}
 	slices.SortFunc(r.Parted, func(a, b Parted) int {
 		return cmp.Or(cmp.Compare(a.Destinations[0], b.Destinations[0]), cmp.Compare(a.Destinations[1], b.Destinations[1]))
@@ -299,14 +299,14 @@ func (l *caseList) merge(other *caseList) {
 
 func (l *caseList) count() int { return len(l.cases) + l.more }
 
-// first returns the cases in the order of their calls.
-func (l *caseList) first() []Case {
+// first returns the first cases in the order of their calls.
+func (l *caseList) first(n int) []Case {
 	all := make([]Case, 0, len(l.cases))
 	for _, c := range l.cases {
 		all = append(all, *c)
 	}
 	slices.SortFunc(all, func(a, b Case) int { return cmp.Or(cmp.Compare(a.place(), b.place()), cmp.Compare(a.key, b.key)) })
-	return all
+	return all[:min(len(all), n)]
 }
 
 func (c *Case) place() place {
