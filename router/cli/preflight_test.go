@@ -36,7 +36,7 @@ func TestPreflightsExitCodeSaysWhatItHasFound(t *testing.T) {
 		code      int
 		out, errs string
 	}{
-		"clean":      {preflightInput(t, cleanCall), exitDone, "clean: nobody would be wrongly one", ""},
+		"clean":      {preflightInput(t, cleanCall), exitDone, "clean: no two people would be wrongly one", ""},
 		"a file":     {preflightInput(t, "", file), exitDone, "1 call in 1 file", ""},
 		"findings":   {preflightInput(t, swappedCall), exitFindings, "swapped_alias: 1", ""},
 		"unusable":   {preflightInput(t, "what\n"+cleanCall), exitUnusable, "! -:1: invalid_json: ", "aka: preflight: more than 1 % cannot be read: -:1: invalid_json: "},

@@ -31,7 +31,7 @@ type destination struct {
 	// strict are the rules with every verdict at drop, so that all fire that could.
 	strict mergerules.Rules
 	report DestinationReport
-	// people is who an id is at the vendor, by the number of the id; 0 is nobody that the vendor knows.
+	// people is who an id is at the vendor, by the number of the id; 0 is an id that the vendor does not know.
 	people []uint32
 	groups [][]uint32 // the ids of each person, from 1
 	urls   map[string]*url.URL
@@ -480,7 +480,7 @@ const devicePrefix = "$device:"
 // bills are the vendors whose price depends on the number of events.
 var bills = map[string]bool{"mixpanel": true}
 
-// person is who an id is at the vendor, 0 for nobody.
+// person is who an id is at the vendor, 0 where it knows none.
 func (d *destination) person(id uint32) uint32 {
 	if int(id) >= len(d.people) {
 		return 0

@@ -79,7 +79,7 @@ func TestPeopleAreThoseOfAnAkaThatDeliversTheCalls(t *testing.T) {
 					}
 				}
 				if merged := len(slices.DeleteFunc(want["kissmetrics"], func(p string) bool { return !strings.Contains(p, " + ") })); merged == 0 {
-					t.Error("nobody was merged")
+					t.Error("no people were merged")
 				}
 			})
 		}

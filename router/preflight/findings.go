@@ -18,7 +18,7 @@ type Kind string
 
 // The kinds of findings.
 const (
-	NobodysID        Kind = "nobodys_id"
+	SharedID         Kind = "shared_id"
 	TooManyIDs       Kind = "too_many_ids"
 	KnownUsers       Kind = "known_users"
 	DeviceOfTwoUsers Kind = "device_of_two_users"
@@ -32,11 +32,11 @@ const (
 
 // Kinds are all kinds, in the order of a report.
 var Kinds = []Kind{
-	NobodysID, TooManyIDs, KnownUsers, DeviceOfTwoUsers, Placeholder, SwappedAlias, OverwrittenAlias, ReversedAlias, AliasRefused, VendorsDiffer,
+	SharedID, TooManyIDs, KnownUsers, DeviceOfTwoUsers, Placeholder, SwappedAlias, OverwrittenAlias, ReversedAlias, AliasRefused, VendorsDiffer,
 }
 
 var whats = map[Kind]string{
-	NobodysID:        "an id that aliases join with 20 other ids or more: it looks like nobody's own",
+	SharedID:         "an id that aliases join with 20 other ids or more: it looks like an id that many people share",
 	TooManyIDs:       "a person who has more ids than max_ids, or would have without that rule",
 	KnownUsers:       "an alias of two users who are both known",
 	DeviceOfTwoUsers: "a device of two users, such as a shared browser",
@@ -52,8 +52,8 @@ var whats = map[Kind]string{
 func (k Kind) What() string { return whats[k] }
 
 const (
-	// nobodyPartners is of how many other ids aliases must join an id, so that it looks like nobody's.
-	nobodyPartners = 20
+	// sharedPartners is of how many other ids aliases must join an id, so that it looks like an id of many people.
+	sharedPartners = 20
 	// keptPartners bounds those that are counted.
 	keptPartners = 1000
 	shownIDs     = 10
@@ -82,7 +82,9 @@ func (p *part) addCase(kind Kind, key string, l *link, ids ...uint32) *Case {
 			c.ids = append(c.ids, id)
 		}
 	}
-	c.ends = l.ends
+	if isNew || l.call.Type == segment.Alias.String() { // what becomes of an alias says most
+		c.ends = l.ends
+	}
 	if len(c.Calls) < shownCalls {
 		c.Calls = append(c.Calls, l.call)
 	}
@@ -210,7 +212,7 @@ func (p *part) findPeople() {
 			p.byID[id] = append(p.byID[id], i)
 		}
 	}
-	p.findNobodies()
+	p.findShared()
 	p.findLarge()
 	p.findDifferences()
 	for _, kind := range Kinds {
@@ -228,7 +230,7 @@ func (p *part) findPeople() {
 	}
 }
 
-// isStranger reports whether a vendor refused an alias only because it knows nobody under one of the ids, as Vero does with every
+// isStranger reports whether a vendor refused an alias only because it has no person under one of the ids, as Vero does with every
 // device.
 func (p *part) isStranger(c *Case) bool {
 	if c.Reason != string(adapter.Refused) {
@@ -242,13 +244,13 @@ func (p *part) isStranger(c *Case) bool {
 	return true
 }
 
-// findNobodies finds the ids that aliases join with many others. Other findings about such an id say nothing more.
-func (p *part) findNobodies() {
+// findShared finds the ids that aliases join with many others. Other findings about such an id say nothing more.
+func (p *part) findShared() {
 	for id, others := range p.partners {
-		if len(others) < nobodyPartners {
+		if len(others) < sharedPartners {
 			continue
 		}
-		c := p.addCase(NobodysID, p.words[id], &p.links[p.byID[id][0]], id)
+		c := p.addCase(SharedID, p.words[id], &p.links[p.byID[id][0]], id)
 		if c == nil {
 			continue
 		}
@@ -270,7 +272,7 @@ func (p *part) findNobodies() {
 func (p *part) findLarge() {
 	for _, d := range p.destinations {
 		for number, ids := range d.groups {
-			if len(ids) <= d.MergeOptions.MaxIDs || slices.ContainsFunc(ids, p.isNobodys) {
+			if len(ids) <= d.MergeOptions.MaxIDs || slices.ContainsFunc(ids, p.isShared) {
 				continue
 			}
 			hub := slices.MaxFunc(ids, func(a, b uint32) int { return cmp.Compare(len(p.byID[a]), len(p.byID[b])) })
@@ -281,7 +283,7 @@ func (p *part) findLarge() {
 	}
 }
 
-func (p *part) isNobodys(id uint32) bool { return len(p.partners[id]) >= nobodyPartners }
+func (p *part) isShared(id uint32) bool { return len(p.partners[id]) >= sharedPartners }
 
 // findDifferences compares the people of each two destinations, by the ids that both have.
 func (p *part) findDifferences() {
@@ -329,7 +331,7 @@ func (p *part) compare(ids []uint32, i, j int, b *destination) {
 		return
 	}
 	l := &p.links[at]
-	if slices.ContainsFunc(slices.Concat(l.named(), shared), p.isNobodys) { // that is the finding
+	if slices.ContainsFunc(slices.Concat(l.named(), shared), p.isShared) { // that is the finding
 		return
 	}
 	p.addCase(VendorsDiffer, fmt.Sprint(l.call.File, "\x00", l.call.Line, "\x00", l.call.MessageID), l, shared...)
@@ -362,10 +364,10 @@ func (p *part) finishCase(kind Kind, c *Case) {
 	for _, id := range c.ids[:min(len(c.ids), shownIDs)] {
 		c.IDs = append(c.IDs, p.words[id])
 	}
-	if kind != NobodysID {
+	if kind != SharedID {
 		c.MoreIDs = len(c.ids) - len(c.IDs)
 	}
-	if kind == NobodysID || kind == TooManyIDs || kind == DeviceOfTwoUsers || kind == KnownUsers || kind == VendorsDiffer {
+	if kind == SharedID || kind == TooManyIDs || kind == DeviceOfTwoUsers || kind == KnownUsers || kind == VendorsDiffer {
 		c.Calls = p.chain(kind, c)
 	}
 	for i, d := range p.destinations {
@@ -373,7 +375,7 @@ func (p *part) finishCase(kind Kind, c *Case) {
 			c.At = append(c.At, Ending{d.Name, p.peopleAt(d, c.ids), c.ends[i].kind.String(), c.ends[i].reason})
 		}
 	}
-	c.Mend = p.mend(kind, c)
+	c.Fix = p.fix(kind, c)
 }
 
 // chain is the calls that join the ids of a case, in order, and the last one that shows it.
@@ -382,7 +384,7 @@ func (p *part) chain(kind Kind, c *Case) []Call {
 	for _, id := range c.ids {
 		for _, n := range p.byID[id] {
 			named := slices.DeleteFunc(p.links[n].named(), func(id uint32) bool { return !slices.Contains(c.ids, id) })
-			if len(named) > 1 || kind == NobodysID || kind == KnownUsers {
+			if len(named) > 1 || kind == SharedID || kind == KnownUsers {
 				found = append(found, n)
 			}
 		}
@@ -426,10 +428,10 @@ func (p *part) peopleAt(d *destination, ids []uint32) string {
 	return "one"
 }
 
-// mend returns the lines of a config that would mend a case, none where the config says so already.
-func (p *part) mend(kind Kind, c *Case) []string {
+// fix returns the lines of a config that correct a case, none where the config says so already.
+func (p *part) fix(kind Kind, c *Case) []string {
 	switch kind {
-	case NobodysID:
+	case SharedID:
 		return []string{blockedIDs(c.IDs[0])}
 	case TooManyIDs:
 		return append(p.dropBy(mergerules.MaxIDs, "max_ids_verdict"), blockedIDs(c.IDs[0])+"   # if many people share the id")

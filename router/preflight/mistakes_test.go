@@ -128,7 +128,7 @@ func TestItNamesExactlyTheMistakes(t *testing.T) {
 				`"type":"alias","previousId":"one-#","userId":"two-#"`)
 			got := named(reportOf(t, shop, s.lines()))
 			want := map[Kind][]string{
-				NobodysID:        {"guest", "office@example.com"},
+				SharedID:         {"guest", "office@example.com"},
 				DeviceOfTwoUsers: {browser + "bbbbbb-0000-4000-8000-000000000000"},
 				Placeholder:      {"undefined"},
 				SwappedAlias:     {"user-" + swapped},
@@ -141,7 +141,7 @@ func TestItNamesExactlyTheMistakes(t *testing.T) {
 	}
 }
 
-func TestACleanLogNamesNobody(t *testing.T) {
+func TestACleanLogHasNoFinding(t *testing.T) {
 	for _, seed := range seeds(t, 3) {
 		s := newStory(seed)
 		s.clean(100)

@@ -139,7 +139,7 @@ func (r *preflight) read(ctx context.Context, inputs []Input) (*sorter, error) {
 	return sorted, sorted.end()
 }
 
-// joining returns the ids by which a call meets others: all but placeholders, which get to no vendor and would join everybody.
+// joining returns the ids by which a call meets others: all but placeholders, which get to no vendor and would join all people.
 func joining(e *journal.Entry, into *[3]string) []string {
 	all := e.IDs(into[:0])
 	ids := slices.DeleteFunc(all, placeholders.Blocks)

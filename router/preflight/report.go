@@ -57,7 +57,7 @@ type DestinationReport struct {
 	// Rules is what each rule of merges would cost, whatever its verdict.
 	Rules []RuleCost `json:"rules"`
 
-	freed int // ids that no longer lead to anybody
+	freed int // ids that no longer lead to a person
 }
 
 // RuleCost is how often a rule fires, and so what each of its verdicts would do. The other rules are as in the config.
@@ -86,7 +86,7 @@ type Finding struct {
 	Cases []Case `json:"cases"`
 }
 
-// Case is one mistake: its ids, the calls that made it, and what would mend it.
+// Case is one mistake: its ids, the calls that made it, and what corrects it.
 type Case struct {
 	// IDs are the ids that it is about, the first one first. At most 10.
 	IDs []string `json:"ids"`
@@ -100,8 +100,8 @@ type Case struct {
 	At []Ending `json:"at"`
 	// Calls are those that made it, in order: at most 8.
 	Calls []Call `json:"calls"`
-	// Mend are lines of a config that would mend it, or say how aka takes it. Empty: only the sender can mend it.
-	Mend []string `json:"mend"`
+	// Fix are lines of a config that correct it. Where it is empty, the config has them, or only the sender can correct it.
+	Fix []string `json:"fix"`
 
 	key  string
 	ids  []uint32
@@ -276,7 +276,7 @@ func (l *caseList) add(key string) (c *Case, isNew bool) {
 		l.more++
 		return nil, false
 	}
-	c = &Case{key: key, Times: 1, At: []Ending{}, Calls: []Call{}, Mend: []string{}}
+	c = &Case{key: key, Times: 1, At: []Ending{}, Calls: []Call{}, Fix: []string{}}
 	l.cases[key] = c
 	return c, true
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"aka/destinations/adapter"
 	"aka/router/mergerules"
@@ -32,7 +33,7 @@ func (r *Report) WriteText(out *bytes.Buffer) {
 	}
 	t.line("")
 	if r.Clean {
-		t.line("clean: nobody would be wrongly one")
+		t.line("clean: no two people would be wrongly one")
 		return
 	}
 	t.line("%s: see docs/preflight.md for what each finding means", countOf(len(r.Findings), "kind of finding", "kinds of findings"))
@@ -177,7 +178,7 @@ func (t *reportText) oneCase(kind Kind, c *Case) {
 	}
 	text := strings.Join(ids, " + ")
 	switch {
-	case kind == NobodysID:
+	case kind == SharedID:
 		text += fmt.Sprintf("   joined with %d other ids", c.MoreIDs)
 	case c.MoreIDs > 0:
 		text += fmt.Sprintf(" + %d more", c.MoreIDs)
@@ -205,14 +206,14 @@ func (t *reportText) oneCase(kind Kind, c *Case) {
 		}
 		t.line("%s", text)
 	}
-	for _, line := range c.Mend {
+	for _, line := range c.Fix {
 		t.line("      config: %s", terminal.Plain(line))
 	}
 }
 
 // text is the call on one line.
 func (c *Call) text() string {
-	text := fmt.Sprintf("%s:%d  %s  %s", terminal.Plain(c.File), c.Line, c.Time.UTC().Format("2006-01-02T15:04:05Z"), c.Type)
+	text := fmt.Sprintf("%s:%d  %s  %s", terminal.Plain(c.File), c.Line, c.Time.UTC().Format(time.DateTime), c.Type)
 	for _, id := range []struct{ name, value string }{{"previousId", c.PreviousID}, {"anonymousId", c.AnonymousID}, {"userId", c.UserID}} {
 		if id.value != "" {
 			text += " " + id.name + "=" + terminal.Plain(id.value)

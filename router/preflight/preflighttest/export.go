@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// perPerson is how many calls a person has in an export: one visit that nobody knows, a sign-up, and what comes then.
+// perPerson is how many calls a person has in an export: one visit without a userId, a sign-up, and what comes then.
 const perPerson = 4
 
 // begin is when the first person comes.
