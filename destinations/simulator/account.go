@@ -104,6 +104,7 @@ type Account struct {
 	bytes     int // of the exchanges kept
 	state     *accountState
 	vendor    vendor
+	targets   map[string]target // of Take
 }
 
 func newAccount(name, vendorName, endpoint string, options Options) (*Account, error) {

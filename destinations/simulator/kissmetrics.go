@@ -174,9 +174,11 @@ func kissmetricsTime(t, d string, now time.Time) time.Time {
 // isYear reports whether the seconds since 1970 are in a year from 1 to 9999, as JSON needs it.
 func isYear(seconds int64) bool { return seconds >= -62135596800 && seconds <= 253402300799 }
 
+var punctuation = strings.NewReplacer(",", " ", ":", " ")
+
 // withoutPunctuation is what Kissmetrics makes of names: commas and colons become spaces.
 func withoutPunctuation(name string) string {
-	return strings.NewReplacer(",", " ", ":", " ").Replace(name)
+	return punctuation.Replace(name)
 }
 
 // cut255 is what a vendor leaves of a longer string: strangers with a common start become one.

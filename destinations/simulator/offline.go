@@ -3,6 +3,7 @@ package simulator
 import (
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // OfflineURL is the address below which an account without a network has its endpoint. Nothing listens there.
@@ -27,9 +28,10 @@ type Taken struct {
 
 // Take hands a request to the account, as the vendor gets it, and returns the answer. The URL is absolute; its path is below the
 // account's endpoint. It meets no fault, and is not kept as an exchange.
-func (a *Account) Take(method string, to *url.URL, header map[string]string, body []byte) Taken {
+func (a *Account) Take(method, to string, header map[string]string, body []byte) Taken {
+	path, query := a.target(to)
 	in := &request{
-		now: a.options.Now(), remote: "127.0.0.1", method: method, path: a.pathOf(to), query: to.Query(),
+		now: a.options.Now(), remote: "127.0.0.1", method: method, path: path, query: query,
 		header: make(http.Header, len(header)), body: body, maxBody: a.options.MaxBody,
 	}
 	for name, value := range header {
@@ -53,12 +55,34 @@ func (a *Account) Take(method string, to *url.URL, header map[string]string, bod
 	return taken
 }
 
-// pathOf returns the path below the account's own.
-func (a *Account) pathOf(to *url.URL) string {
-	if own := "/" + a.name; len(to.Path) > len(own) && to.Path[:len(own)] == own {
-		return to.Path[len(own):]
+// target is the path below the account's own, and the query.
+type target struct {
+	path  string
+	query url.Values
+}
+
+// maxTargets bounds the URLs that an account keeps parsed: most vendors have few.
+const maxTargets = 64
+
+// target reads a URL.
+func (a *Account) target(to string) (path string, query url.Values) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if known, ok := a.targets[to]; ok {
+		return known.path, known.query
 	}
-	return to.Path
+	parsed, err := url.Parse(to)
+	if err != nil {
+		return "", nil // no endpoint has that path
+	}
+	t := target{strings.TrimPrefix(parsed.Path, "/"+a.name), parsed.Query()}
+	if a.targets == nil {
+		a.targets = map[string]target{}
+	}
+	if len(a.targets) < maxTargets {
+		a.targets[to] = t
+	}
+	return t.path, t.query
 }
 
 // seen is how many values there ever were.

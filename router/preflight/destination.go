@@ -2,7 +2,6 @@ package preflight
 
 import (
 	"context"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -34,11 +33,10 @@ type destination struct {
 	// people is who an id is at the vendor, by the number of the id; 0 is an id that the vendor does not know.
 	people []uint32
 	groups [][]uint32 // the ids of each person, from 1
-	urls   map[string]*url.URL
 }
 
 func newDestination(p *part, d *config.Destination, key []byte) (*destination, error) {
-	made := &destination{Destination: d, part: p, report: newDestinationReport(d), urls: map[string]*url.URL{}}
+	made := &destination{Destination: d, part: p, report: newDestinationReport(d)}
 	var mode struct {
 		IDMerge string `yaml:"id_merge"`
 		Flavor  string `yaml:"flavor"`
@@ -315,7 +313,7 @@ func (t *turn) exchange(r *adapter.Request) (answer adapter.Answer, verdict adap
 	body := adapter.BodyAt(one, t.clock.now)
 	for range tries {
 		t.requests++
-		taken := t.account.Take(r.Method, t.url(r.URL), header, body)
+		taken := t.account.Take(r.Method, r.URL, header, body)
 		if taken.Refusal != "" && t.entry.Type == segment.Alias {
 			t.report.SilentRefusals[taken.Refusal]++
 			t.end.silent = taken.Refusal
@@ -328,23 +326,6 @@ func (t *turn) exchange(r *adapter.Request) (answer adapter.Answer, verdict adap
 		t.clock.wait(time.Minute)
 	}
 	return answer, verdict
-}
-
-// maxURLs bounds the URLs that are kept parsed: most vendors have a few.
-const maxURLs = 64
-
-func (d *destination) url(text string) *url.URL {
-	if known := d.urls[text]; known != nil {
-		return known
-	}
-	parsed, err := url.Parse(text)
-	if err != nil { // adapters build URLs that parse
-		parsed = &url.URL{}
-	}
-	if len(d.urls) < maxURLs {
-		d.urls[text] = parsed
-	}
-	return parsed
 }
 
 // learn takes into the memory what a delivered call says.

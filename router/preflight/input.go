@@ -11,6 +11,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -146,7 +147,8 @@ type batch struct {
 	number, first int // of the file, and of the first line
 	lines         [][]byte
 	text          []byte
-	tooLong       []int // of lines
+	kept          *[]byte // the buffer of text, for another batch
+	tooLong       []int   // of lines
 	done          chan struct{}
 
 	calls      []parsedCall
@@ -250,9 +252,13 @@ type lineReader struct {
 
 var errNoLines = errors.New("a line has no end: expected NDJSON, or the body of a batch")
 
+// texts are the buffers of batches that were parsed.
+var texts = sync.Pool{New: func() any { text := make([]byte, 0, 2*batchBytes); return &text }}
+
 // next returns some lines. The error is io.EOF behind the last.
 func (l *lineReader) next() (*batch, error) {
-	b := &batch{number: l.number, first: l.line + 1, done: make(chan struct{})}
+	text, _ := texts.Get().(*[]byte)
+	b := &batch{number: l.number, first: l.line + 1, text: (*text)[:0], kept: text, done: make(chan struct{})}
 	var ends []int
 	var err error
 	for err == nil && len(b.text) < batchBytes {
@@ -359,7 +365,10 @@ func (p *lineParser) parse(b *batch) {
 		p.one(bytes.TrimSpace(bytes.TrimPrefix(text, bom)))
 	}
 	b.tooLong = nil // they are among the lines
-	b.text = nil
+	if *b.kept = b.text; cap(b.text) <= 4*batchBytes {
+		texts.Put(b.kept)
+	}
+	b.text, b.kept = nil, nil
 }
 
 func (p *lineParser) refuse(code, message string) {

@@ -97,8 +97,9 @@ type blocks struct {
 	file   *os.File
 	out    *bufio.Writer
 
-	places, records, packed []byte // the block that is being filled
-	calls, all              int
+	places, records []byte // the block that is being filled
+	block, packed   []byte // scratch
+	calls           int    // in the block
 }
 
 func newBlocks(d *disk) *blocks { return &blocks{disk: d} }
@@ -125,7 +126,6 @@ func (b *blocks) begin() {
 func (b *blocks) added(at place) error {
 	b.places = binary.AppendUvarint(b.places, uint64(at))
 	b.calls++
-	b.all++
 	if len(b.records) < blockBytes {
 		return nil
 	}
@@ -137,10 +137,11 @@ func (b *blocks) flush() error {
 	if b.calls == 0 {
 		return nil
 	}
-	head := binary.AppendUvarint(nil, uint64(len(b.places)))
-	block := append(head, b.places...)
-	block = append(block, frame.End(b.records, frame.Fields{})...)
-	b.packed = s2.Encode(b.packed[:cap(b.packed)], block)
+	b.block = binary.AppendUvarint(b.block[:0], uint64(len(b.places)))
+	b.block = append(b.block, b.places...)
+	b.records = frame.End(b.records, frame.Fields{})
+	b.block = append(b.block, b.records...)
+	b.packed = s2.Encode(b.packed[:cap(b.packed)], b.block)
 	b.places, b.calls = b.places[:0], 0
 	if b.file == nil && b.disk.reserve(len(b.packed)) {
 		b.memory = append(b.memory, append([]byte(nil), b.packed...))
@@ -166,7 +167,7 @@ func (b *blocks) end() error {
 	if err := b.flush(); err != nil {
 		return err
 	}
-	b.records, b.places, b.packed = nil, nil, nil
+	b.records, b.places, b.block, b.packed = nil, nil, nil, nil
 	if b.out == nil {
 		return nil
 	}
