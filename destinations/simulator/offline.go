@@ -71,14 +71,16 @@ func (a *Account) target(to string) (path string, query url.Values) {
 	if known, ok := a.targets[to]; ok {
 		return known.path, known.query
 	}
-	parsed, err := url.Parse(to)
-	if err != nil {
-		return "", nil // no endpoint has that path
-	}
-	t := target{strings.TrimPrefix(parsed.Path, "/"+a.name), parsed.Query()}
 	if a.targets == nil {
 		a.targets = map[string]target{}
 	}
+	address, parameters, _ := strings.Cut(to, "?")
+	parsed, err := url.Parse(address)
+	if err != nil {
+		return "", nil // no endpoint has that path
+	}
+	t := target{path: strings.TrimPrefix(parsed.Path, "/"+a.name)}
+	t.query, _ = url.ParseQuery(parameters) // what cannot be read is left out, as a server does
 	if len(a.targets) < maxTargets {
 		a.targets[to] = t
 	}

@@ -114,6 +114,7 @@ type preflight struct {
 	disk    *disk
 	report  *Report
 	ids     components
+	guard   recentGuard
 	names   []string // of the inputs
 	// people gets the people that each destination of each part has in the end; nil in all but tests.
 	people func(destination string, people simulator.Graph)
@@ -125,7 +126,7 @@ func (r *preflight) read(ctx context.Context, inputs []Input) (*sorter, error) {
 	in := newReader(r.config, r.options)
 	var ids [3]string
 	in.take = func(key int64, at place, e *journal.Entry) error {
-		r.ids.join(joining(e, &ids))
+		r.ids.join(r.joining(e, &ids))
 		return sorted.add(key, at, e)
 	}
 	for _, input := range inputs {
@@ -140,13 +141,29 @@ func (r *preflight) read(ctx context.Context, inputs []Input) (*sorter, error) {
 }
 
 // joining returns the ids by which a call meets others: all but placeholders, which get to no vendor and would join all people.
-func joining(e *journal.Entry, into *[3]string) []string {
+func (r *preflight) joining(e *journal.Entry, into *[3]string) []string {
 	all := e.IDs(into[:0])
-	ids := slices.DeleteFunc(all, placeholders.Blocks)
+	ids := slices.DeleteFunc(all, r.guard.blocks)
 	if len(ids) == 0 {
 		return e.IDs(into[:0])[:1]
 	}
 	return ids
+}
+
+// recentGuard is the guard without a config. It remembers some of the ids that it was asked about last.
+type recentGuard struct {
+	slots [1 << 12]struct {
+		id     string
+		blocks bool
+	}
+}
+
+func (g *recentGuard) blocks(id string) bool {
+	slot := &g.slots[hashOf(id)%uint64(len(g.slots))]
+	if slot.id != id {
+		slot.id, slot.blocks = id, placeholders.Blocks(id)
+	}
+	return slot.blocks
 }
 
 // partCalls is how many calls a part has, about, and maxParts bounds the parts: each has a buffer while the calls are split.
@@ -163,7 +180,7 @@ func (r *preflight) split(ctx context.Context, sorted *sorter) ([]*blocks, error
 	}
 	ordered := newDeviceOrder(func(at place, e *journal.Entry) error {
 		var ids [3]string
-		part := r.ids.of(joining(e, &ids)[0]) % uint64(len(parts))
+		part := r.ids.of(r.joining(e, &ids)[0]) % uint64(len(parts))
 		return parts[part].add(at, e)
 	})
 	err := sorted.each(func(at place, e *journal.Entry) error {
