@@ -74,9 +74,6 @@ func (p *part) addCase(kind Kind, key string, l *link, ids ...uint32) *Case {
 	if c == nil {
 		return nil
 	}
-	if isNew {
-		c.ids = ids
-	}
 	for _, id := range ids {
 		if id != 0 && !slices.Contains(c.ids, id) && len(c.ids) < keptPartners {
 			c.ids = append(c.ids, id)

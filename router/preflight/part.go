@@ -176,7 +176,7 @@ func (p *part) note(at place, e *journal.Entry, ends []end) {
 	}
 	l.call = p.callOf(at, e)
 	p.findInCall(e, &l)
-	if e.Type == segment.Alias || e.Type == segment.Identify {
+	if (e.Type == segment.Alias || e.Type == segment.Identify) && !at.isReversed() {
 		p.findDevice(e, &l, user, anonymous, previous)
 	}
 	if several {
