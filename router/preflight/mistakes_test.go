@@ -141,6 +141,47 @@ func TestItNamesExactlyTheMistakes(t *testing.T) {
 	}
 }
 
+// The report does not depend on the parts in which the calls run, nor on what is on disk meanwhile.
+func TestTheReportDoesNotDependOnTheParts(t *testing.T) {
+	s := newStory(1)
+	s.clean(100)
+	for range 30 {
+		s.add(`"type":"track","event":"Seen","userId":"user-#"`, `"type":"alias","previousId":"user-#","userId":"office@example.com"`, `"type":"page","userId":"null"`)
+		s.add(`"type":"identify","userId":"one-#","traits":{}`, `"type":"identify","userId":"two-#","traits":{}`, `"type":"alias","previousId":"one-#","userId":"two-#"`)
+	}
+	lines := s.lines()
+	report := func(partCalls, memory int) string {
+		r := newPreflight(loadText(t, shop), Options{Now: time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC)})
+		r.partCalls, r.disk.free = partCalls, memory
+		report, err := r.do(t.Context(), []Input{textInput("calls", lines)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.MarshalIndent(report, "", " ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	whole := report(1<<30, 1<<30)
+	for _, memory := range []int{1 << 30, 0} {
+		if got := report(10, memory); got != whole {
+			t.Errorf("in parts, with %d bytes of memory:\n%s\nwhole:\n%s", memory, got, whole)
+		}
+	}
+	if !strings.Contains(whole, `"placeholder"`) || !strings.Contains(whole, `"shared_id"`) || !strings.Contains(whole, `"known_users"`) {
+		t.Error(whole)
+	}
+}
+
+func TestACallWithTheMessageIDOfAnEarlierOneIsLeftOut(t *testing.T) {
+	call := `{"type":"track","event":"E","messageId":"m1","userId":"usr_1","receivedAt":"2026-01-01T10:00:00Z"}` + "\n"
+	report := reportOf(t, shop, call+call)
+	if d := report.Destinations[0]; report.Input.Calls != 2 || report.Input.Duplicates != 1 || d.Delivered != 1 {
+		t.Errorf("%+v", report)
+	}
+}
+
 func TestACleanLogHasNoFinding(t *testing.T) {
 	for _, seed := range seeds(t, 3) {
 		s := newStory(seed)

@@ -87,7 +87,7 @@ func Run(ctx context.Context, c *config.Config, inputs []Input, o Options) (*Rep
 
 func newPreflight(c *config.Config, o Options) *preflight {
 	o = o.withDefaults()
-	return &preflight{config: c, options: o, disk: newDisk(o.Folder), report: newReport(c)}
+	return &preflight{config: c, options: o, disk: newDisk(o.Folder), report: newReport(c), partCalls: partCalls}
 }
 
 func (r *preflight) do(ctx context.Context, inputs []Input) (*Report, error) {
@@ -116,6 +116,8 @@ type preflight struct {
 	ids     components
 	guard   recentGuard
 	names   []string // of the inputs
+	// partCalls is how many calls a part has, about.
+	partCalls int
 	// people gets the people that each destination of each part has in the end; nil in all but tests.
 	people func(destination string, people simulator.Graph)
 }
@@ -166,7 +168,8 @@ func (g *recentGuard) blocks(id string) bool {
 	return slot.blocks
 }
 
-// partCalls is how many calls a part has, about, and maxParts bounds the parts: each has a buffer while the calls are split.
+// partCalls is how many calls a part has unless a test says otherwise, and maxParts bounds the parts: each has a buffer while the calls
+// are split.
 const (
 	partCalls = 20_000
 	maxParts  = 256
@@ -174,7 +177,7 @@ const (
 
 // split puts the calls in their order, and each with those that it shares ids with.
 func (r *preflight) split(ctx context.Context, sorted *sorter) ([]*blocks, error) {
-	parts := make([]*blocks, min(1+sorted.calls/partCalls, maxParts))
+	parts := make([]*blocks, min(1+sorted.calls/r.partCalls, maxParts))
 	for i := range parts {
 		parts[i] = newBlocks(r.disk)
 	}
