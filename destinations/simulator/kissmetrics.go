@@ -68,10 +68,9 @@ func (k *kissmetrics) read(in *request) (kissmetricsRecord, string) {
 	parameters := in.items[0].value.(map[string]any)
 	parameter := func(name string) string { return text(parameters[name]) }
 	r := kissmetricsRecord{
-		Record:     Record{At: in.now, Kind: kissmetricsKinds[in.path]},
-		person:     cut255(parameter("_p")),
-		name:       cut255(parameter("_n")),
-		properties: ownProperties(parameters),
+		Record: Record{At: in.now, Kind: kissmetricsKinds[in.path]},
+		person: cut255(parameter("_p")),
+		name:   cut255(parameter("_n")),
 	}
 	r.Time = kissmetricsTime(parameter("_t"), parameter("_d"), in.now)
 	r.IDs = []string{r.person}
@@ -81,6 +80,8 @@ func (k *kissmetrics) read(in *request) (kissmetricsRecord, string) {
 		r.Event = r.name
 	case "alias":
 		r.IDs = []string{r.person, r.name}
+	case "profile":
+		r.properties = ownProperties(parameters)
 	}
 	return r, k.wrong(in, &r)
 }
@@ -136,6 +137,9 @@ func (k *kissmetrics) properties(r kissmetricsRecord) {
 	k.state.ingest(r.Record)
 	for _, name := range names {
 		k.state.graph.set(r.person, withoutPunctuation(name), r.properties[name])
+		if k.state.peopleOnly {
+			break // the person is known
+		}
 	}
 }
 

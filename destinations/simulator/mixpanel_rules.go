@@ -255,6 +255,9 @@ func checkOperation(operation string, value any) *fieldError {
 // updateProfile does a checked update's operations to what is stored under the id.
 func updateProfile(g *graph, id string, update map[string]any) {
 	n := g.node(id)
+	if g.peopleOnly {
+		return
+	}
 	if _, ok := update["$delete"]; ok {
 		clear(n.properties)
 		return

@@ -273,6 +273,9 @@ func (v *vero) find(call *veroCall) (status int, problem string) {
 func (v *vero) update(call *veroCall, data any) {
 	v.state.graph.node(call.id)
 	object, _ := data.(map[string]any)
+	if v.state.peopleOnly {
+		return
+	}
 	for name, value := range object {
 		v.state.graph.set(call.id, name, value)
 	}
