@@ -65,6 +65,7 @@ func TestResultsAreWrittenAsJSON(t *testing.T) {
 	r := newReport()
 	r.Accept, r.Deliver, r.Lag, r.Disk, r.Blocked = []Accept{{Name: "a"}}, []Deliver{{Name: "d"}}, []Lag{{Name: "l"}}, []Disk{{Name: "k"}}, []Blocked{{Name: "b"}}
 	r.TLS, r.Facts, r.Commands = []TLS{{Name: "t"}}, []Facts{{Name: "f"}}, []Command{{Name: "c"}}
+	r.Preflights = []Preflight{{Name: "p"}}
 	p := harness.Program{JSON: t.TempDir() + "/results.json"}
 	if err := p.WriteJSON(r); err != nil {
 		t.Fatal(err)

@@ -64,7 +64,8 @@ func (r *Report) missed() (all []string) {
 	all = missedIn(all, r.Backlog, (*Backlog).missed)
 	all = missedIn(all, r.Blocked, (*Blocked).missed)
 	all = missedIn(all, r.Facts, (*Facts).missed)
-	return missedIn(all, r.Commands, (*Command).missed)
+	all = missedIn(all, r.Commands, (*Command).missed)
+	return missedIn(all, r.Preflights, (*Preflight).missed)
 }
 
 func missedIn[Row any](all []string, rows []Row, missed func(*Row) []string) []string {

@@ -30,6 +30,7 @@ func TestEachTableNamesTheGoalsThatAreMissed(t *testing.T) {
 	r.Blocked = []Blocked{{Name: "missed", RSS: 160, RSSGoal: 150}, {Name: "no goal", RSS: 999}}
 	r.Facts = []Facts{{Name: "reached", Start: 1, StartGoal: 1, LoadRSS: 120, LoadRSSGoal: 120}, {Name: "missed", Start: 1.25, StartGoal: 1, LoadRSS: 130, LoadRSSGoal: 120}}
 	r.Commands = []Command{{Name: "reached", Median: 20, Goal: 20, Largest: 90}, {Name: "missed", Median: 20.5, Goal: 20}}
+	r.Preflights = []Preflight{{Name: "reached", Seconds: 60, Goal: 60, Peak: 500, PeakGoal: 500}, {Name: "missed", Seconds: 61, Goal: 60, Peak: 501, PeakGoal: 500}, {Name: "no goal", Seconds: 99}}
 	want := []string{
 		"missed: 30 % of the empty handler's requests, at least 35 %",
 		"missed: p50 0.40 ms, at most 0.35",
@@ -42,6 +43,8 @@ func TestEachTableNamesTheGoalsThatAreMissed(t *testing.T) {
 		"missed: 1.25 s to start, at most 1.00",
 		"missed: 130 MiB at the load, at most 120",
 		"missed: 20.5 ms, at most 20",
+		"missed: 61 s, at most 60",
+		"missed: 501 MiB, at most 500",
 	}
 	if got, table := missedGoals(r); !slices.Equal(got, want) || len(r.Wrong) > 0 {
 		t.Errorf("%q\nthe table is\n%s", got, table)

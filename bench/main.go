@@ -76,6 +76,7 @@ var scenarios = []scenario{
 	{Name: "memory-identities", Does: "identifies and aliases with the memory of merges on, in turn with it off", Run: memoryBesideNone("identities")},
 	{Name: "memory-tracks", Does: "tracks with it on and off", Run: memoryBesideNone("tracks")},
 	{Name: "facts", Does: "an aka that remembers many merges: its start, and its memory with deliveries", Run: facts, ShortOnly: true},
+	{Name: "preflight", Does: "a preflight of an export, with three simulated vendors", Run: preflights},
 	{Name: "commands", Does: "aka version, check and explain", Run: commands},
 }
 

@@ -20,6 +20,8 @@ type Report struct {
 	Memory   []Memory  `json:"memory,omitempty"`
 	Facts    []Facts   `json:"facts,omitempty"`
 	Commands []Command `json:"commands,omitempty"`
+
+	Preflights []Preflight `json:"preflights,omitempty"`
 	// Lost, Swapped and Repeated are sums over everything, and must be 0.
 	Lost     int      `json:"lost"`
 	Swapped  int      `json:"swapped"`
@@ -312,6 +314,27 @@ type Command struct {
 func (c *Command) missed() []string {
 	m := misses{row: c.Name}
 	m.atMost("%.1f ms, at most %.0f", c.Median, c.Goal)
+	return m.all
+}
+
+// Preflight is how long a preflight took.
+type Preflight struct {
+	Name  string `json:"name"`
+	Calls int    `json:"calls"`
+	// Seconds is wall time. The export is not in the kernel's cache before.
+	Seconds  float64 `json:"s"`
+	Goal     float64 `json:"s_goal"`
+	CPU      float64 `json:"cpu_s_per_100k_calls"`
+	Peak     int64   `json:"peak_mib"`
+	PeakGoal float64 `json:"peak_mib_goal"`
+	// Report is the size of the report.
+	Report int64 `json:"report_bytes"`
+}
+
+func (p *Preflight) missed() []string {
+	m := misses{row: p.Name}
+	m.atMost("%.0f s, at most %.0f", p.Seconds, p.Goal)
+	m.atMost("%.0f MiB, at most %.0f", float64(p.Peak), p.PeakGoal)
 	return m.all
 }
 

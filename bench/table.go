@@ -136,7 +136,11 @@ func (r *Report) sections() []section {
 	for _, c := range r.Commands {
 		commands.add([]string{c.Name}, whole(float64(c.Runs)), tenths(c.Median), bound("<= %.0f", c.Goal), tenths(c.Largest))
 	}
-	return []section{accept, deliver, overTLS, lag, latency, backlog, disk, blocked, memory, facts, commands}
+	preflights := section{head: "preflight\tcalls\ts\tgoal\tCPU s/100k\tpeak MiB\tgoal"}
+	for _, p := range r.Preflights {
+		preflights.add([]string{p.Name}, whole(float64(p.Calls)), tenths(p.Seconds), bound("<= %.0f", p.Goal), hundredths(p.CPU), whole(float64(p.Peak)), bound("<= %.0f", p.PeakGoal))
+	}
+	return []section{accept, deliver, overTLS, lag, latency, backlog, disk, blocked, memory, facts, commands, preflights}
 }
 
 func (s *section) add(names []string, figures ...figure) {

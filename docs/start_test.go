@@ -23,7 +23,7 @@ var step = regexp.MustCompile("(?s)(<!-- not run -->\n)?```sh\n(.*?)```\n(?:\n``
 
 // With -update the pages show what came out.
 func TestTheCommandsOfThePagesDoWhatThePagesSay(t *testing.T) {
-	for _, name := range []string{"docs/getting-started.md", "docs/in-front.md", "docs/your-vendor.md"} {
+	for _, name := range []string{"docs/getting-started.md", "docs/in-front.md", "docs/your-vendor.md", "docs/preflight.md"} {
 		t.Run(name, func(t *testing.T) { followPage(t, page{name, read(t, name)}) })
 	}
 }

@@ -35,6 +35,9 @@ type Options struct {
 	// MaxRecords bounds the records and refusals that are kept, the dedupe keys remembered and the ids known.
 	// Default: 1,000,000.
 	MaxRecords int
+	// PeopleOnly keeps who is one person, and no more than that needs: no records, few keys of duplicates, and but for Customer.io no
+	// events and no properties. It is for large logs.
+	PeopleOnly bool
 }
 
 func (o Options) withDefaults() Options {
@@ -104,6 +107,7 @@ type Account struct {
 	bytes     int // of the exchanges kept
 	state     *accountState
 	vendor    vendor
+	targets   map[string]target // of Take
 }
 
 func newAccount(name, vendorName, endpoint string, options Options) (*Account, error) {
@@ -181,6 +185,8 @@ type Stats struct {
 	RecordsCut int `json:"records_cut"`
 	// Duplicates is how many were dropped because the vendor had them already.
 	Duplicates int `json:"duplicates"`
+	// Events is how many of the records are events.
+	Events int `json:"events"`
 	// Refusals is how many were thrown away without a word; RefusalsCut of them are no longer kept.
 	Refusals    int `json:"refusals"`
 	RefusalsCut int `json:"refusals_cut"`
@@ -201,6 +207,7 @@ func (a *Account) Stats() Stats {
 		Records:      len(a.state.records.values) + a.state.records.cut,
 		RecordsCut:   a.state.records.cut,
 		Duplicates:   a.state.duplicates,
+		Events:       a.state.events,
 		Refusals:     len(a.state.refusals.values) + a.state.refusals.cut,
 		RefusalsCut:  a.state.refusals.cut,
 		Faults:       acted,
@@ -259,6 +266,9 @@ func (a *Account) forget() {
 	a.bytes = 0
 	a.exchanges = tail[*Exchange]{max: a.options.MaxExchanges}
 	a.state = newAccountState(a.options.MaxRecords)
+	if a.options.PeopleOnly {
+		a.state.keepPeopleOnly()
+	}
 	a.vendor = a.kind.open(a.state, a.options)
 }
 

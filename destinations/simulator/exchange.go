@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -18,6 +19,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"aka/router/segment"
 )
 
 // secret is shown in place of a credential.
@@ -147,12 +150,12 @@ func (in *request) gunzip() error {
 
 // parameters returns the query and, where there is a form body, its fields.
 func (in *request) parameters() (url.Values, error) {
-	all := url.Values{}
-	for name, values := range in.query {
-		all[name] = values
-	}
 	if !strings.HasPrefix(in.header.Get("Content-Type"), "application/x-www-form-urlencoded") {
-		return all, nil
+		return in.query, nil
+	}
+	all := maps.Clone(in.query)
+	if all == nil {
+		all = url.Values{}
 	}
 	form, err := url.ParseQuery(string(in.body))
 	for name, values := range form {
@@ -163,6 +166,10 @@ func (in *request) parameters() (url.Values, error) {
 
 // decodeJSON reads exactly one JSON value, numbers as they were written.
 func decodeJSON(text []byte) (any, error) {
+	if value, ok := segment.DecodeValue(text); ok {
+		return value, nil
+	}
+	// What is wrong says the other decoder.
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
 	var value any

@@ -100,6 +100,8 @@ type graph struct {
 	strands bool
 	// leavesProperties: an id that leads elsewhere takes its events along but not its properties.
 	leavesProperties bool
+	// peopleOnly: nothing is stored under an id.
+	peopleOnly bool
 }
 
 // node is what is stored under one id.
@@ -133,14 +135,23 @@ func (g *graph) node(id string) *node {
 		g.cut++
 		return newNode()
 	}
-	n := newNode()
+	n := emptyNode
+	if !g.peopleOnly {
+		n = newNode()
+	}
 	g.nodes[id] = n
 	return n
 }
 
+// emptyNode is that of every id where nothing is stored.
+var emptyNode = &node{}
+
 // credit counts an event under the id.
 func (g *graph) credit(id, event string) {
 	n := g.node(id)
+	if g.peopleOnly {
+		return
+	}
 	if _, known := n.events[event]; !known && len(n.events) >= maxNames {
 		g.cut++
 		return
@@ -151,6 +162,9 @@ func (g *graph) credit(id, event string) {
 // set sets a property under the id.
 func (g *graph) set(id, name string, value any) {
 	n := g.node(id)
+	if g.peopleOnly {
+		return
+	}
 	if _, known := n.properties[name]; !known && len(n.properties) >= maxNames {
 		g.cut++
 		return

@@ -68,10 +68,9 @@ func (k *kissmetrics) read(in *request) (kissmetricsRecord, string) {
 	parameters := in.items[0].value.(map[string]any)
 	parameter := func(name string) string { return text(parameters[name]) }
 	r := kissmetricsRecord{
-		Record:     Record{At: in.now, Kind: kissmetricsKinds[in.path]},
-		person:     cut255(parameter("_p")),
-		name:       cut255(parameter("_n")),
-		properties: ownProperties(parameters),
+		Record: Record{At: in.now, Kind: kissmetricsKinds[in.path]},
+		person: cut255(parameter("_p")),
+		name:   cut255(parameter("_n")),
 	}
 	r.Time = kissmetricsTime(parameter("_t"), parameter("_d"), in.now)
 	r.IDs = []string{r.person}
@@ -81,6 +80,8 @@ func (k *kissmetrics) read(in *request) (kissmetricsRecord, string) {
 		r.Event = r.name
 	case "alias":
 		r.IDs = []string{r.person, r.name}
+	case "profile":
+		r.properties = ownProperties(parameters)
 	}
 	return r, k.wrong(in, &r)
 }
@@ -111,7 +112,9 @@ func (k *kissmetrics) wrong(in *request, r *kissmetricsRecord) string {
 
 // event is known by identity, name and second: a second event of that name in that second is lost, whatever its properties.
 func (k *kissmetrics) event(r kissmetricsRecord) {
-	r.Key = fmt.Sprintf("%s|%s|%d", r.person, strings.ToLower(r.name), r.Time.Unix())
+	if k.state.remembersKeys() {
+		r.Key = fmt.Sprintf("%s|%s|%d", r.person, strings.ToLower(r.name), r.Time.Unix())
+	}
 	if k.state.isDuplicate(r.Record) {
 		return
 	}
@@ -122,9 +125,11 @@ func (k *kissmetrics) event(r kissmetricsRecord) {
 // properties go by identity, second, and the properties with their values.
 func (k *kissmetrics) properties(r kissmetricsRecord) {
 	names := slices.Sorted(maps.Keys(r.properties))
-	r.Key = fmt.Sprintf("%s|%d", r.person, r.Time.Unix())
-	for _, name := range names {
-		r.Key += fmt.Sprintf("|%q=%q", strings.ToLower(name), r.properties[name])
+	if k.state.remembersKeys() {
+		r.Key = fmt.Sprintf("%s|%d", r.person, r.Time.Unix())
+		for _, name := range names {
+			r.Key += fmt.Sprintf("|%q=%q", strings.ToLower(name), r.properties[name])
+		}
 	}
 	if k.state.isDuplicate(r.Record) {
 		return
@@ -132,6 +137,9 @@ func (k *kissmetrics) properties(r kissmetricsRecord) {
 	k.state.ingest(r.Record)
 	for _, name := range names {
 		k.state.graph.set(r.person, withoutPunctuation(name), r.properties[name])
+		if k.state.peopleOnly {
+			break // the person is known
+		}
 	}
 }
 
@@ -170,9 +178,11 @@ func kissmetricsTime(t, d string, now time.Time) time.Time {
 // isYear reports whether the seconds since 1970 are in a year from 1 to 9999, as JSON needs it.
 func isYear(seconds int64) bool { return seconds >= -62135596800 && seconds <= 253402300799 }
 
+var punctuation = strings.NewReplacer(",", " ", ":", " ")
+
 // withoutPunctuation is what Kissmetrics makes of names: commas and colons become spaces.
 func withoutPunctuation(name string) string {
-	return strings.NewReplacer(",", " ", ":", " ").Replace(name)
+	return punctuation.Replace(name)
 }
 
 // cut255 is what a vendor leaves of a longer string: strangers with a common start become one.

@@ -72,8 +72,8 @@ func readEvent(in *request, i int) (mixpanelEvent, *fieldError) {
 	case in.items[i].bytes > mixpanelMaxRecord:
 		return event, &fieldError{"", "over 1048576 bytes"}
 	}
-	if wrong := checkSizes("properties", event.properties, 0); wrong != nil {
-		return event, wrong
+	if !fits(event.properties, 0) {
+		return event, checkSizes("properties", event.properties, 0)
 	}
 	if wrong := event.readTime(in.now); wrong != nil {
 		return event, wrong
@@ -145,6 +145,24 @@ func checkIDs(properties map[string]any, names ...string) *fieldError {
 		}
 	}
 	return nil
+}
+
+// fits reports whether checkSizes finds nothing.
+func fits(value any, depth int) bool {
+	switch v := value.(type) {
+	case map[string]any:
+		if len(v) > 255 || depth > 3 {
+			return false
+		}
+		for _, inner := range v {
+			if !fits(inner, depth+1) {
+				return false
+			}
+		}
+	case []any:
+		return len(v) <= 255 && !slices.ContainsFunc(v, func(inner any) bool { return !fits(inner, depth) })
+	}
+	return true
 }
 
 // checkSizes checks the members of objects and arrays, and how deep they are nested.
@@ -237,6 +255,9 @@ func checkOperation(operation string, value any) *fieldError {
 // updateProfile does a checked update's operations to what is stored under the id.
 func updateProfile(g *graph, id string, update map[string]any) {
 	n := g.node(id)
+	if g.peopleOnly {
+		return
+	}
 	if _, ok := update["$delete"]; ok {
 		clear(n.properties)
 		return

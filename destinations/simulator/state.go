@@ -31,8 +31,10 @@ type accountState struct {
 	records    tail[Record]
 	refusals   tail[Refusal]
 	duplicates int
+	events     int
 	graph      *graph
 	seen       *window
+	peopleOnly bool
 }
 
 func newAccountState(max int) *accountState {
@@ -44,18 +46,37 @@ func newAccountState(max int) *accountState {
 	}
 }
 
-func (b *accountState) ingest(r Record) { b.records.add(r) }
+// keepPeopleOnly has nothing kept but who is one. Of refusals the last stays.
+func (b *accountState) keepPeopleOnly() {
+	b.refusals.max = 1
+	b.peopleOnly, b.graph.peopleOnly = true, true
+}
+
+func (b *accountState) ingest(r Record) {
+	if r.Kind == "event" {
+		b.events++
+	}
+	if b.peopleOnly {
+		b.records.cut++
+		return
+	}
+	b.records.add(r)
+}
 
 func (b *accountState) refuse(r Record, reason string) { b.refusals.add(Refusal{r, reason}) }
 
-// isDuplicate reports whether the record's key was seen before, and counts it then.
+// isDuplicate reports whether the record's key was seen before, and counts it then. Where only people are kept, a key counts that the
+// vendor remembers for some time only: such a vendor may make somebody of it later. Any other says nothing of people.
 func (b *accountState) isDuplicate(r Record) bool {
-	if !b.seen.repeated(r.Key, r.At) {
+	if !b.remembersKeys() || !b.seen.repeated(r.Key, r.At) {
 		return false
 	}
 	b.duplicates++
 	return true
 }
+
+// remembersKeys reports whether it matters which keys were seen before.
+func (b *accountState) remembersKeys() bool { return !b.peopleOnly || b.seen.span > 0 }
 
 // tail keeps the newest max values and counts those it dropped.
 type tail[T any] struct {

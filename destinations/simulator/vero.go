@@ -92,7 +92,13 @@ func (v *vero) handle(in *request) answer {
 	return veroAnswer(action(v, &veroCall{Record: Record{At: in.now, Time: in.now}, body: body}))
 }
 
+// veroTaken answers what was taken.
+var veroTaken = jsonAnswer(http.StatusOK, map[string]any{"status": http.StatusOK, "message": veroSuccess})
+
 func veroAnswer(status int, message string) answer {
+	if status == http.StatusOK && message == veroSuccess {
+		return veroTaken
+	}
 	return jsonAnswer(status, map[string]any{"status": status, "message": message})
 }
 
@@ -267,6 +273,9 @@ func (v *vero) find(call *veroCall) (status int, problem string) {
 func (v *vero) update(call *veroCall, data any) {
 	v.state.graph.node(call.id)
 	object, _ := data.(map[string]any)
+	if v.state.peopleOnly {
+		return
+	}
 	for name, value := range object {
 		v.state.graph.set(call.id, name, value)
 	}

@@ -26,6 +26,9 @@ const (
 	exitWrongUse = 2
 	// exitUnseen is a vendor that took what aka verify sent, and that cannot be asked what became of it.
 	exitUnseen = 3
+	// exitUnusable and exitFindings are those of a preflight.
+	exitUnusable = 2
+	exitFindings = 3
 	// exitNoReader is what a shell shows of a program that SIGPIPE ended, as most are whose output has lost its reader.
 	exitNoReader = 128 + int(syscall.SIGPIPE)
 )
@@ -88,7 +91,7 @@ New here? Run "aka demo": it needs no config, no account and no network.`,
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddCommand(
-		newServe(), newCheck(), newExplain(), newVerify(),
+		newServe(), newCheck(), newExplain(), newPreflight(), newVerify(),
 		newDead(), newDropped(), newMerges(), newDestination(), newReload(), newDrain(), newLog(), newHealth(),
 		newJournal(),
 		newSimulate(), newDemo(),
@@ -103,6 +106,14 @@ New here? Run "aka demo": it needs no config, no account and no network.`,
 type failure struct{ error }
 
 func (f failure) Unwrap() error { return f.error }
+
+// exitCode is the error of a command that ends with a code of its own. Its text is shown where there is one.
+type exitCode struct {
+	code int
+	text string
+}
+
+func (e exitCode) Error() string { return e.text }
 
 // usageError is how a command says that it was used wrongly, beyond what its flags and arguments tell by themselves.
 type usageError struct{ error }
@@ -136,9 +147,15 @@ func markFailures(command *cobra.Command) {
 
 // report tells what went wrong and returns the exit code.
 func report(errOut io.Writer, command *cobra.Command, err error) int {
+	own := exitCode{}
 	switch {
 	case err == nil:
 		return exitDone
+	case errors.As(err, &own):
+		if own.text != "" {
+			_, _ = fmt.Fprintln(errOut, "aka: "+own.text)
+		}
+		return own.code
 	case errors.Is(err, errNoReader):
 		return exitNoReader
 	case isUnseen(err):

@@ -40,8 +40,8 @@ func newExplain() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "explain [FILE|-]",
 		Short: "Show the requests for a call, without sending them",
-		Long: `Explain reads a body as an SDK would send it, from a file or from standard input: one call, a batch, or a JSON
-array of calls. For each call it shows the requests to every destination, or why there are none.
+		Long: `Explain reads a body as an SDK would send it, from a file or from standard input: one call, a batch, a JSON array
+of calls, or a line for each of these. For each call it shows the requests to every destination, or why there are none.
 It sends nothing, and secrets may be missing from the environment.`,
 		Example: `  echo '{"type":"alias","previousId":"anon-1","userId":"jane"}' | aka explain`,
 		Args:    cobra.MaximumNArgs(1),

@@ -104,10 +104,21 @@ type Destination struct {
 	Leaves []Leaf `json:"leaves,omitempty"`
 }
 
-// Body says what each destination would be sent for each call of the body: one call, a batch envelope, or a JSON array
-// of calls. Nothing is sent or kept. The error, a *segment.Error where the body is to blame, means that there is no source to
+// Body says what each destination would be sent for each call of the body: one call, a batch envelope, a JSON array of calls, or
+// several of these, a line each. Nothing is sent or kept. The error, a *segment.Error where the body is to blame, means that there is no source to
 // explain for or that the body would be refused whole.
 func Body(c *config.Config, body []byte, options Options) (*Explanation, error) {
+	explanation, err := one(c, body, options)
+	if isRefused(err, notJSON) {
+		if lines := linesOf(body); lines != nil {
+			return eachLine(c, lines, options)
+		}
+	}
+	return explanation, err
+}
+
+// one explains a body that is one JSON value.
+func one(c *config.Config, body []byte, options Options) (*Explanation, error) {
 	if options.ReceivedAt.IsZero() {
 		options.ReceivedAt = time.Now()
 	}

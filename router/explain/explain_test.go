@@ -197,6 +197,34 @@ func TestExplainTakesOneCallABatchAndAnArray(t *testing.T) {
 	}
 }
 
+func TestExplainTakesALineForEachBody(t *testing.T) {
+	alias := func(user string) string { return `{"type":"alias","previousId":"a","userId":"` + user + `"}` }
+	lines := alias("b") + "\n\n{\"type\":\n[" + alias("a") + "," + alias("c") + "]\r\n" + `{"writeKey":"app-key","batch":[` + alias("d") + `]}`
+	explanation, err := Body(load(t, explained, config.LoadOptions{}), []byte(lines), Options{Source: "app"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"kissmetrics=drop filtered_by_source", "mixpanel=drop filtered_by_source", "vero=send", "invalid_json",
+		"kissmetrics=drop filtered_by_source", "mixpanel=drop filtered_by_source", "vero=drop same_ids",
+		"kissmetrics=drop filtered_by_source", "mixpanel=drop filtered_by_source", "vero=send",
+		"kissmetrics=drop filtered_by_source", "mixpanel=drop filtered_by_source", "vero=send",
+	}
+	if got := outcomes(explanation); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q\nwant %q", got, want)
+	}
+	for i, call := range explanation.Calls {
+		if call.Index != i {
+			t.Errorf("call %d has the position %d", i, call.Index)
+		}
+	}
+	for _, body := range []string{"{\n" + alias("b") + "\n", `{"type":` + "\n" + `"track"`} {
+		if _, err := Body(load(t, explained, config.LoadOptions{}), []byte(body), website); !isRefused(err, notJSON) {
+			t.Errorf("%q: %v", body, err)
+		}
+	}
+}
+
 func TestExplainTakesThePathsType(t *testing.T) {
 	explanation, err := Body(load(t, explained, config.LoadOptions{}), []byte(`{"type":"track","previousId":"a","userId":"b"}`),
 		Options{Source: "app", Type: segment.Alias})

@@ -112,6 +112,16 @@ func object(raw []byte) map[string]any {
 	return o
 }
 
+// DecodeValue decodes one JSON value, numbers as they were written. ok is false where raw is anything else.
+func DecodeValue(raw []byte) (value any, ok bool) {
+	d := newDecoder(raw)
+	defer d.release()
+	d.peek()
+	value = d.value()
+	d.end()
+	return value, !d.failed
+}
+
 // decoder decodes one piece of JSON, as strictly as reader reads it. What it fails at stays, and ends every loop. The texts
 // that it returns are parts of one copy of the source.
 type decoder struct {

@@ -136,6 +136,9 @@ func (p *parser) readTimes(h *Header, c *rawCall) {
 		}
 	}
 	h.Timestamp = correctSkew(happened, sent, received)
+	if p.Export {
+		h.ReceivedAt = received
+	}
 }
 
 // received returns when a call was received first: now, or where it is imported, as it says itself.

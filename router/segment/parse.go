@@ -25,6 +25,9 @@ type Options struct {
 	Client netip.Addr
 	// Import marks calls that another server has received before. The time of arrival of one that has a receivedAt is that.
 	Import bool
+	// Export marks calls of an export, which are read and not accepted: the ReceivedAt of one that has a receivedAt is that. It goes
+	// with Import.
+	Export bool
 	// Device marks that the body comes from a person's own device, and not from a server.
 	Device bool
 	// IPPolicy is the source's.

@@ -140,3 +140,35 @@ func (t *Target) Finish(next uint64) error {
 	}
 	return errors.Join(err, t.records.Close())
 }
+
+// EachFrame calls visit for every frame that the log has, in order, those that cannot be read too. It takes no lock and changes
+// nothing, so that a process may have the folder: what that appends meanwhile may be left out.
+func EachFrame(ctx context.Context, dir string, visit func(engine.Frame) error) error {
+	switch state, err := examineFolder(dir); {
+	case err != nil && !errors.Is(err, ErrBroken):
+		return err
+	case state == folderNew && err == nil:
+		return fmt.Errorf("%w: nothing in %s", ErrNoJournal, dir)
+	}
+	log, err := seglog.OpenReadOnly(filepath.Join(dir, logFolder), seglog.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	frames := log.Reader(0)
+	defer frames.Close()
+	for {
+		frame, err := frames.Next(ctx)
+		switch {
+		case errors.Is(err, engine.ErrEnd):
+			return nil
+		case errors.Is(err, fs.ErrNotExist):
+			return fmt.Errorf("the journal in %s went on while it was read, try again: %w", dir, err)
+		case err != nil:
+			return err
+		}
+		if err := visit(frame); err != nil {
+			return err
+		}
+	}
+}
