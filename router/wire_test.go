@@ -28,7 +28,7 @@ const hostile = "x\r\nX-Injected: 1\r\n\r\nGET /injected HTTP/1.1\r\nHost: h\r\n
 const hostileID = "x HTTP/1.1 \u2028&_k=other#?/../\"}]'%0d%0aX-Injected: 1%00"
 
 // requestLine is all that a vendor may be asked for.
-var requestLine = regexp.MustCompile(`^(GET|POST|PUT|DELETE) /vendor/[a-z0-9/_.]*(\?[A-Za-z0-9%&=_.~+*-]*)? HTTP/1\.1\r\n$`)
+var requestLine = regexp.MustCompile(`^(GET|POST|PUT|DELETE) /vendor(/[a-z0-9/_.]*)?(\?[A-Za-z0-9%&=_.~+*-]*)? HTTP/1\.1\r\n$`)
 
 // headersAllowed are all that go to a vendor.
 var headersAllowed = map[string]bool{
