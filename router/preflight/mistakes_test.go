@@ -41,7 +41,7 @@ func (s *story) add(calls ...string) (unique string) {
 	unique = fmt.Sprintf("%d%05d", s.dice.IntN(9), s.next)
 	at := storyBegin.Add(time.Duration(s.dice.IntN(3600*24*20)) * time.Second)
 	for _, call := range calls {
-		at = at.Add(time.Duration(1+s.dice.IntN(3600*5)) * time.Second)
+		at = at.Add(time.Duration(11*60+s.dice.IntN(3600*5)) * time.Second) // later than new_user_grace
 		s.next++
 		text := fmt.Sprintf(`{"messageId":"m-%d","receivedAt":%q,%s}`, s.next, at.Format(time.RFC3339), strings.ReplaceAll(call, "#", unique))
 		s.calls = append(s.calls, storyCall{at, text})
