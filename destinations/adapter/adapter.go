@@ -214,6 +214,9 @@ type Outcome struct {
 	Requests []Request
 	// Dropped says why nothing is to be sent.
 	Dropped Reason
+	// Note, beside Dropped, is a constant text that tells drops of one reason apart, such as those for Other. It is shown and kept with the
+	// call, and is in no metric.
+	Note string
 	// Rejected says why the call cannot be translated: it becomes a dead letter.
 	Rejected error
 	// Condition, beside Requests, must hold when the call's turn comes. Nil is none.

@@ -39,6 +39,7 @@ const (
 	GroupKeyMissing       Reason = "group_key_missing"                        // the call has no value for any configured group key
 	PeopleOff             Reason = "people_off"                               // the people setting is false
 	NothingToSend         Reason = "nothing_to_send"                          // the call holds nothing this vendor takes
+	Other                 Reason = "other"                                    // what the outcome's Note says
 
 	// The vendor's answer, after the call was sent. See Dropped.
 	Declined            Reason = "declined"               // it did nothing with the call
@@ -75,7 +76,7 @@ var DropReasons = slices.Concat([]Reason{
 	MissingUserID, MissingPreviousID, SameIDs, BlockedID, IDTooLong,
 	FilteredByIntegrations, FilteredBySource, FilteredByDestination, ForwardingLoop, ReversedInBrowser,
 	AliasUnsupported, PreviousIDNotUUID, PreviousIDIsAnonymous, AnonymousNotSupported,
-	PageEventsOff, GroupsOff, GroupKeyMissing, PeopleOff, NothingToSend,
+	PageEventsOff, GroupsOff, GroupKeyMissing, PeopleOff, NothingToSend, Other,
 }, AnswerReasons, []Reason{AlreadyMerged, AliasTaken, WouldCycle, ClusterFull}, MergeReasons)
 
 // IsKept reports whether a call that is dropped for the reason is kept unless the config says otherwise: a setting may have
@@ -149,6 +150,7 @@ var explanations = map[Reason]string{
 	GroupKeyMissing:       "the call has no value for any of the group_keys in the settings: send it as a trait of that name",
 	PeopleOff:             "the setting people is off, so that no profiles are sent",
 	NothingToSend:         "the call holds nothing that this vendor takes",
+	Other:                 "the destination's settings leave it out, for what their note says",
 
 	Declined:            "the vendor's answer says that it did nothing with the call",
 	UserUnknown:         "the vendor has no person under the call's id, and makes none of such a call: send an identify first",

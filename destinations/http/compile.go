@@ -286,12 +286,21 @@ func (c *compiler) required(key string, tree adapter.Tree, options expression.Op
 
 func item(key string, i int) string { return key + "[" + strconv.Itoa(i) + "]" }
 
+// maxNote is how long the note of a drop may be.
+const maxNote = 100
+
 func (c *compiler) dropRules(key string, rules []DropRule) []dropRule {
 	compiled := make([]dropRule, len(rules))
 	for i, rule := range rules {
 		at := item(key, i)
 		compiled[i].when = c.required(at+".when", rule.When, expression.Options{Want: expression.Bool})
-		compiled[i].reason = c.reason(at+".reason", rule.Reason)
+		compiled[i].reason, compiled[i].note = c.reason(at+".reason", rule.Reason), rule.Note
+		switch {
+		case rule.Note == "" && adapter.Reason(rule.Reason) == adapter.Other:
+			c.mistakes = append(c.mistakes, adapter.Required(at+".note"))
+		case len(rule.Note) > maxNote:
+			c.add(at+".note", nil, "has %d bytes, expected at most %d", len(rule.Note), maxNote)
+		}
 	}
 	return compiled
 }

@@ -125,8 +125,11 @@ type Rate struct {
 type DropRule struct {
 	// When is the condition, an expression. Required.
 	When adapter.Tree `yaml:"when"`
-	// Reason is one of the reasons of dropped calls, such as nothing_to_send. Required.
+	// Reason is one of the reasons of dropped calls, such as nothing_to_send. The reason other needs a note. Required.
 	Reason string `yaml:"reason"`
+	// Note says in up to 100 bytes why, as a constant text: aka explain shows it, and it is kept with a kept drop. It is in no metric.
+	// Default none.
+	Note string `yaml:"note"`
 }
 
 // IgnoredRule reports an option.

@@ -43,6 +43,7 @@ type translator struct {
 type dropRule struct {
 	when   *expression.Program
 	reason adapter.Reason
+	note   string
 }
 
 type ignoredRule struct {
@@ -87,12 +88,10 @@ func (t *translator) translate(call *segment.Call, run *run) adapter.Outcome {
 	if section == nil {
 		return adapter.Drop(adapter.NothingToSend)
 	}
-	reason, err := t.dropped(section, call, run.env)
-	switch {
-	case err != nil:
+	if rule, err := t.dropped(section, call, run.env); err != nil {
 		return adapter.Reject(err)
-	case reason != "":
-		return adapter.Drop(reason)
+	} else if rule.reason != "" {
+		return adapter.Outcome{Dropped: rule.reason, Note: rule.note}
 	}
 	requests, reason, err := t.requests(section, run)
 	switch {
@@ -117,21 +116,21 @@ func (t *translator) translate(call *segment.Call, run *run) adapter.Outcome {
 	return section.ifUsed.on(outcome, run.env)
 }
 
-// dropped returns the reason of the first rule that fits, and of an id that is too long for the vendor.
-func (t *translator) dropped(section *call, call *segment.Call, env *expression.Env) (adapter.Reason, error) {
+// dropped returns the first rule that fits, and one for an id that is too long for the vendor. The reason is "" where none does.
+func (t *translator) dropped(section *call, call *segment.Call, env *expression.Env) (dropRule, error) {
 	for _, rules := range [][]dropRule{t.drop, section.drop} {
 		for _, rule := range rules {
 			if drops, err := rule.when.Truth(env); err != nil {
-				return "", fmt.Errorf("drop: %w", err)
+				return dropRule{}, fmt.Errorf("drop: %w", err)
 			} else if drops {
-				return rule.reason, nil
+				return rule, nil
 			}
 		}
 	}
 	if t.isTooLong(call.UserID) || t.isTooLong(call.PreviousID) {
-		return adapter.IDTooLong, nil
+		return dropRule{reason: adapter.IDTooLong}, nil
 	}
-	return "", nil
+	return dropRule{}, nil
 }
 
 func (t *translator) isTooLong(id string) bool {

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -125,7 +126,7 @@ func (d *drops) callsOf(dropped []drop) []*journal.DeadLetter {
 	for i, one := range dropped {
 		j := one.job
 		calls[i] = &journal.DeadLetter{
-			Destination: d.p.config.Destination.Name, Reason: string(one.reason), Detail: j.detail, Attempts: j.attempts, Status: j.status,
+			Destination: d.p.config.Destination.Name, Reason: string(one.reason), Detail: cmp.Or(j.outcome.Note, j.detail), Attempts: j.attempts, Status: j.status,
 			First: at, Last: at, Position: j.pos, Rank: j.rank, Entry: *j.entry,
 		}
 	}

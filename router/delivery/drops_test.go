@@ -164,3 +164,20 @@ func TestAFloodOfDropsIsStoredInBoundedPieces(t *testing.T) {
 		}
 	})
 }
+
+func TestTheNoteOfADropIsKeptWithIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newKeepingWorld(t)
+		w.keptDrops = []string{"other"}
+		noted := track("jane", 1)
+		noted.JSON = []byte(`{"type":"track","event":"drop me with a note"}`)
+		w.accept(noted)
+		w.run()
+		time.Sleep(time.Second)
+		if got := w.keptIDs(); got != "[jane-1/other]" || w.log.dropped[0].Detail != "it is internal" {
+			t.Errorf("kept %s", got)
+		}
+		w.expectOutcomes(map[string]int{"dropped/other": 1})
+		w.stop()
+	})
+}

@@ -64,7 +64,7 @@ func (n *intake) drop(a *arrival) {
 		n.unsent = new(job)
 	}
 	j := n.unsent
-	*j = job{pos: a.pos, rank: a.rank, entry: a.entry, newIDLost: a.newIDLost}
+	*j = job{pos: a.pos, rank: a.rank, entry: a.entry, outcome: adapter.Outcome{Dropped: a.dropped, Note: a.note}, newIDLost: a.newIDLost}
 	if n.p.drops.keep(drop{job: j, reason: a.dropped}) {
 		n.unsent = nil // it is in use
 		return

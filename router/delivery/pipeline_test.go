@@ -1566,6 +1566,9 @@ func (v *testVendor) Translate(c *segment.Call) adapter.Outcome {
 	if c.Event == "drop me" || v.drop != "" && c.MessageID == v.drop {
 		return adapter.Drop(adapter.NothingToSend)
 	}
+	if c.Event == "drop me with a note" {
+		return adapter.Outcome{Dropped: adapter.Other, Note: "it is internal"}
+	}
 	if c.Event == "reject me" {
 		return adapter.Reject(errors.New("event: not this one"))
 	}

@@ -54,6 +54,7 @@ type arrival struct {
 	job       *job
 	entry     *journal.Entry
 	dropped   adapter.Reason
+	note      string // of the drop
 	newIDLost bool
 }
 
@@ -287,7 +288,7 @@ func (r *reader) arrive(frame *journal.Frame, placed reorder.Placed) arrival {
 	}
 	r.tellIgnored(j)
 	if reason := j.outcome.Dropped; reason != "" {
-		a.entry, a.dropped, a.newIDLost = e, reason, j.newIDLost
+		a.entry, a.dropped, a.note, a.newIDLost = e, reason, j.outcome.Note, j.newIDLost
 		return a
 	}
 	a.job = j

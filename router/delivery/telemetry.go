@@ -84,7 +84,7 @@ func noteOf(j *job) string {
 	case len(j.outcome.Ignored) > 0:
 		return adapter.IgnoredOption + ": " + strings.Join(j.outcome.Ignored, ", ")
 	}
-	return ""
+	return j.outcome.Note
 }
 
 // moved shows where a call stands.

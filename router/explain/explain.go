@@ -344,6 +344,9 @@ func outcome(d *config.Destination, m *segment.Message, from from, showSecrets b
 func (e Destination) end(d *config.Destination, outcome adapter.Outcome) Destination {
 	if outcome.Dropped != "" {
 		e.Outcome, e.Reason = OutcomeDrop, outcome.Dropped
+		if outcome.Note != "" {
+			e.addNote(outcome.Note)
+		}
 		return e
 	}
 	e.Outcome, e.Reason, e.Error = OutcomeReject, adapter.Rejected, d.Masker.Mask(outcome.Rejected.Error())
