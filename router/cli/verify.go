@@ -100,6 +100,9 @@ func refuseVerify(out io.Writer, c *config.Config, d *config.Destination) error 
 	text := fmt.Sprintf(`aka verify would send 5 calls to %s (%s): %s to %s.
 They make a person %s, and an alias gives that person the id %s.
 `, d.Name, d.Type, requests, strings.Join(plan.Hosts, ", "), plan.Story.Old, plan.Story.New)
+	if plan.Requests == 0 {
+		text = fmt.Sprintf("aka verify would send nothing to %s (%s): its settings or its filter leave out every call of the story.\n", d.Name, d.Type)
+	}
 	if plan.Checks > 0 {
 		text += fmt.Sprintf("Then it would ask the vendor %s.\n", counted(plan.Checks, "question"))
 	}

@@ -329,6 +329,23 @@ func TestVerify_SendsNothingWithoutYes(t *testing.T) {
 	}
 }
 
+// The story goes the way of calls: a filter leaves them out here, too.
+func TestVerify_AFilterLeavesTheStoryOut(t *testing.T) {
+	vendor, path := account(t, "vero").open(t)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path = writeConfig(t, strings.Replace(string(text), "type: vero,", `type: vero, filter: 'type == "page"',`, 1))
+	if got := runAka(t, "verify", "vero", "-c", path); !strings.Contains(got.out, "would send nothing to vero") {
+		t.Errorf("it says\n%s", got.out)
+	}
+	got := runAka(t, "verify", "vero", "--yes", "-c", path)
+	if got.code != exitFailed || !strings.Contains(got.out, "filtered_by_destination") || len(vendor.Exchanges()) > 0 {
+		t.Errorf("exit code %d: %s%s", got.code, got.out, got.errOut)
+	}
+}
+
 func TestVerify_RefusesADryDestination(t *testing.T) {
 	a := account(t, "vero")
 	vendor, path := a.open(t)
