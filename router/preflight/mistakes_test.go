@@ -148,10 +148,14 @@ func TestTheReportDoesNotDependOnTheParts(t *testing.T) {
 	for range 30 {
 		s.add(`"type":"track","event":"Seen","userId":"user-#"`, `"type":"alias","previousId":"user-#","userId":"office@example.com"`, `"type":"page","userId":"null"`)
 		s.add(`"type":"identify","userId":"one-#","traits":{}`, `"type":"identify","userId":"two-#","traits":{}`, `"type":"alias","previousId":"one-#","userId":"two-#"`)
+		// At Customer.io these meet by an e-mail alone.
+		s.add(`"type":"identify","userId":"Mail-#@example.com"`, `"type":"identify","userId":"three-#","traits":{"email":"mail-#@example.com"}`)
+		s.add(`"type":"identify","userId":"post-#@example.com"`, `"type":"identify","userId":"four-#","context":{"traits":{"email":"POST-#@example.com"}}`)
 	}
 	lines := s.lines()
+	config := shop + "  customerio: { settings: { site_id: s, api_key: k } }\n"
 	report := func(partCalls, memory int) string {
-		r := newPreflight(loadText(t, shop), Options{Now: time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC)})
+		r := newPreflight(loadText(t, config), Options{Now: time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC)})
 		r.partCalls, r.disk.free = partCalls, memory
 		report, err := r.do(t.Context(), []Input{textInput("calls", lines)})
 		if err != nil {

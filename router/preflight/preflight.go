@@ -2,8 +2,8 @@
 // calls and runs it through what a running aka has: the parser, the order, the guard, the translators, the memory and the rules of
 // merges. The requests go to the simulated vendors, in this process: no network and no journal.
 //
-// Calls that share no id never meet, neither at a vendor nor in the memory. So the calls are sorted first, and then split into parts
-// by the ids that they share. A part has its own simulated vendors, and two parts run at once. What does not fit into memory is in a
+// Calls that share no id never meet, neither at a vendor nor in the memory; an e-mail among the traits is one, where a vendor joins people
+// by it. So the calls are sorted first, and then split into parts by the ids that they share. A part has its own simulated vendors, and two parts run at once. What does not fit into memory is in a
 // temporary folder meanwhile.
 package preflight
 
@@ -14,13 +14,16 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"gopkg.in/yaml.v3"
 
+	"aka/destinations/adapter"
 	"aka/destinations/simulator"
 	"aka/router/config"
 	"aka/router/journal"
+	"aka/router/segment"
 )
 
 // Input is a file of calls.
@@ -126,9 +129,16 @@ type preflight struct {
 func (r *preflight) read(ctx context.Context, inputs []Input) (*sorter, error) {
 	sorted := newSorter(r.disk, r.options.AsIs)
 	in := newReader(r.config, r.options)
-	var ids [3]string
+	byEmail := r.joinsByEmail()
+	var ids [4]string
 	in.take = func(key int64, at place, e *journal.Entry) error {
-		r.ids.join(r.joining(e, &ids))
+		joined := r.joining(e, &ids)
+		if byEmail {
+			if email := emailOf(e); email != "" && !r.guard.blocks(email) {
+				joined = append(joined, email)
+			}
+		}
+		r.ids.join(joined)
 		return sorted.add(key, at, e)
 	}
 	for _, input := range inputs {
@@ -142,14 +152,35 @@ func (r *preflight) read(ctx context.Context, inputs []Input) (*sorter, error) {
 	return sorted, sorted.end()
 }
 
-// joining returns the ids by which a call meets others: all but placeholders, which get to no vendor and would join all people.
-func (r *preflight) joining(e *journal.Entry, into *[3]string) []string {
+// joining returns the ids by which a call meets others: all but placeholders, which get to no vendor and would join all people. They
+// are without case, as e-mails are at Customer.io.
+func (r *preflight) joining(e *journal.Entry, into *[4]string) []string {
 	all := e.IDs(into[:0])
 	ids := slices.DeleteFunc(all, r.guard.blocks)
 	if len(ids) == 0 {
-		return e.IDs(into[:0])[:1]
+		ids = e.IDs(into[:0])[:1]
+	}
+	for i := range ids {
+		ids[i] = strings.ToLower(ids[i])
 	}
 	return ids
+}
+
+// joinsByEmail reports whether a destination may join people by an e-mail among their traits.
+func (r *preflight) joinsByEmail() bool {
+	return slices.ContainsFunc(destinationsOf(r.config), func(d *config.Destination) bool { return d.Type == "customerio" || d.Type == "http" })
+}
+
+// emailOf returns the e-mail of an identify, without case, or "".
+func emailOf(e *journal.Entry) string {
+	if e.Type != segment.Identify {
+		return ""
+	}
+	call, err := e.Decode()
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(adapter.Text(adapter.PersonTraits(call)["email"]))
 }
 
 // recentGuard is the guard without a config. It remembers some of the ids that it was asked about last.
@@ -182,7 +213,7 @@ func (r *preflight) split(ctx context.Context, sorted *sorter) ([]*blocks, error
 		parts[i] = newBlocks(r.disk)
 	}
 	ordered := newDeviceOrder(func(at place, e *journal.Entry) error {
-		var ids [3]string
+		var ids [4]string
 		part := r.ids.of(r.joining(e, &ids)[0]) % uint64(len(parts))
 		return parts[part].add(at, e)
 	})
