@@ -230,9 +230,10 @@ func detailOf(program *expression.Program, env *expression.Env) string {
 func (p *perItemRule) judge(requests []adapter.Request, verdicts []adapter.Verdict, env *expression.Env) {
 	value, err := p.list.Run(env)
 	elements, _ := value.([]any)
-	if err != nil {
+	if err != nil || len(elements) == 0 {
 		return
 	}
+	places := p.places(requests)
 	for _, element := range elements {
 		env.SetItem(element)
 		if p.when != nil {
@@ -240,41 +241,52 @@ func (p *perItemRule) judge(requests []adapter.Request, verdicts []adapter.Verdi
 				continue
 			}
 		}
-		for _, at := range p.about(requests, element, env) {
-			verdicts[at] = p.verdict
-			if verdicts[at].Detail = detailOf(p.detail, env); p.detail == nil {
-				encoded, _ := adapter.Encode(element)
-				verdicts[at].Detail = string(encoded)
-			}
+		name, ok := p.nameOf(element, env)
+		if !ok || len(places[name]) == 0 {
+			continue
+		}
+		verdict := p.verdict
+		if verdict.Detail = detailOf(p.detail, env); p.detail == nil {
+			encoded, _ := adapter.Encode(element)
+			verdict.Detail = string(encoded)
+		}
+		for _, at := range places[name] {
+			verdicts[at] = verdict
 		}
 	}
 }
 
-// about returns the places of the requests that an element is about.
-func (p *perItemRule) about(requests []adapter.Request, element any, env *expression.Env) (places []int) {
-	if p.index != nil {
-		value, err := p.index.Run(env)
-		text, _ := fieldText(value)
-		for i := range requests {
-			if err == nil && text == strconv.Itoa(i) {
-				places = append(places, i)
+// places are those of the requests, by what an element names them by: their index, or a value in their bodies. A vendor's answer may have
+// as many elements as it likes, so each request is looked at once.
+func (p *perItemRule) places(requests []adapter.Request) map[string][]int {
+	places := make(map[string][]int, len(requests))
+	for i, r := range requests {
+		name, ok := strconv.Itoa(i), true
+		if p.index == nil {
+			var body any
+			decoder := json.NewDecoder(bytes.NewReader(r.Body))
+			decoder.UseNumber()
+			ok = decoder.Decode(&body) == nil
+			if ok {
+				name, ok = fieldText(fieldAt(body, p.match))
 			}
 		}
-		return places
-	}
-	wanted, ok := fieldText(fieldAt(element, p.match))
-	for i, r := range requests {
-		var body any
-		decoder := json.NewDecoder(bytes.NewReader(r.Body))
-		decoder.UseNumber()
-		if !ok || decoder.Decode(&body) != nil {
-			continue
-		}
-		if is, ok := fieldText(fieldAt(body, p.match)); ok && is == wanted {
-			places = append(places, i)
+		if ok {
+			places[name] = append(places[name], i)
 		}
 	}
 	return places
+}
+
+// nameOf is what an element names its request by.
+func (p *perItemRule) nameOf(element any, env *expression.Env) (name string, ok bool) {
+	value := any(nil)
+	if p.index == nil {
+		value = fieldAt(element, p.match)
+	} else if index, err := p.index.Run(env); err == nil {
+		value = index
+	}
+	return fieldText(value)
 }
 
 func fieldAt(value any, path []string) any {

@@ -110,3 +110,22 @@ func TestABatchGoesToOneURLWithOneSetOfHeaders(t *testing.T) {
 		t.Errorf("one key for two paths: %v", err)
 	}
 }
+
+// A vendor's answer may name as many items as fit into it. Each request is looked at once: else this takes minutes.
+func TestAnAnswerMayNameMoreItemsThanThereAre(t *testing.T) {
+	a := made(t, `
+endpoint: https://api.acme.example
+calls: { track: { send: [{ request: POST /events, batch: { max_items: 2000 }, json: { id: =userId, pad: =event } }] } }
+per_item: { status: [207], list: body, match: id, verdict: never }
+`)
+	requests := make([]adapter.Request, 2000)
+	for i := range requests {
+		requests[i].Body = fmt.Appendf(nil, `{"id":"u%d","pad":%q}`, i, strings.Repeat("x", 1000))
+	}
+	body := "[" + strings.Repeat(`{"id":""},{"id":"-"},`, 3000) + `{"id":"u7"},{},{"id":null}]`
+	for i, verdict := range a.(adapter.Responder).Judge(requests, adapter.Answer{Status: 207, Body: []byte(body)}) {
+		if want := map[bool]adapter.Class{true: adapter.Never, false: adapter.Delivered}[i == 7]; verdict.Class != want {
+			t.Errorf("request %d: %s, want %s", i, verdict.Class, want)
+		}
+	}
+}
