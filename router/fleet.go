@@ -226,8 +226,8 @@ func changeOf(before, after *config.Destination) change {
 	return replaced
 }
 
-// areEqual compares what two destinations were built of: their adapters by their Identity where they have one. Their maskers hold no other secrets than their adapters, and are made
-// ready only when they are used; and what they remember comes of calls.
+// areEqual compares what two destinations were built of: their adapters by their Identity where they have one. Their maskers hold no
+// other secrets than their adapters, and are made ready only when they are used; and what they remember comes of calls.
 func areEqual(a, b destinations.Destination) bool {
 	a.Masker, b.Masker, a.Routes, b.Routes = nil, nil, nil, nil
 	one, isOne := a.Adapter.(adapter.Identified)

@@ -1,18 +1,22 @@
 package adapter
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 )
 
-// URL is a whole URL from the config. A user and a password in it are secrets: however it is printed, logged or marshalled, they
-// show as ***, and they are no part of Address.
+// URL is a whole URL from the config. A user and a password in it are secrets, and so are the values of its query, such as a token:
+// however it is printed, logged or marshalled, they show as ***. A user and a password are no part of Address.
 type URL struct {
 	address string
 	user    *url.Userinfo
+	query   url.Values
 }
 
 // UnmarshalText reads a URL. Its error shows nothing of it.
@@ -26,7 +30,7 @@ func (u *URL) UnmarshalText(text []byte) error {
 		return errors.New("expected an absolute http(s) URL such as https://hooks.example.com/aka")
 	}
 	u.user, parsed.User = parsed.User, nil
-	u.address = parsed.String()
+	u.address, u.query = parsed.String(), parsed.Query()
 	return nil
 }
 
@@ -47,29 +51,41 @@ func (u URL) Authorization() string {
 	return "Basic " + u.credentials()
 }
 
+// shortestToken is the least length of a value of a query that may be a token.
+const shortestToken = 8
+
 func (u URL) credentials() string {
 	password, _ := u.user.Password()
 	return base64.StdEncoding.EncodeToString([]byte(u.user.Username() + ":" + password))
 }
 
-// Secrets are the texts that must not be shown: the password, or the user where there is none, and what both become.
-func (u URL) Secrets() []string {
-	if u.user == nil {
-		return nil
+// Secrets are the texts that must not be shown: the password, or the user where there is none, what both become, and the values of the
+// query.
+func (u URL) Secrets() (secrets []string) {
+	if u.user != nil {
+		secret, _ := u.user.Password()
+		secrets = append(secrets, cmp.Or(secret, u.user.Username()), u.credentials())
 	}
-	secret, _ := u.user.Password()
-	if secret == "" {
-		secret = u.user.Username()
+	for _, name := range slices.Sorted(maps.Keys(u.query)) {
+		for _, value := range u.query[name] {
+			if len(value) >= shortestToken {
+				secrets = append(secrets, value)
+			}
+		}
 	}
-	return []string{secret, u.credentials()}
+	return secrets
 }
 
-// String returns the URL, with *** for its user and password.
+// String returns the URL, with *** for its user and password, and for its query.
 func (u URL) String() string {
-	if u.user == nil {
-		return u.address
+	text := u.address
+	if u.user != nil {
+		text = strings.Replace(text, "://", "://***@", 1)
 	}
-	return strings.Replace(u.address, "://", "://***@", 1)
+	if before, _, hasQuery := strings.Cut(text, "?"); hasQuery {
+		text = before + "?***"
+	}
+	return text
 }
 
 // Format prints String whatever the verb.

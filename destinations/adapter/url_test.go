@@ -3,6 +3,7 @@ package adapter
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -16,8 +17,8 @@ func urlOf(t *testing.T, text string) (u URL) {
 }
 
 func TestTheUserOfAURLIsNeverPrinted(t *testing.T) {
-	u := urlOf(t, "https://jen:p%40ssw0rd@hooks.example/aka?x=1")
-	if u.Address() != "https://hooks.example/aka?x=1" || u.Authorization() != "Basic amVuOnBAc3N3MHJk" {
+	u := urlOf(t, "https://jen:p%40ssw0rd@hooks.example/aka")
+	if u.Address() != "https://hooks.example/aka" || u.Authorization() != "Basic amVuOnBAc3N3MHJk" {
 		t.Errorf("got %s and %s", u.Address(), u.Authorization())
 	}
 	marshalled, err := json.Marshal(map[string]any{"url": u})
@@ -25,7 +26,7 @@ func TestTheUserOfAURLIsNeverPrinted(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, text := range []string{fmt.Sprintf("%s %v %+v %#v %q %d", u, u, u, u, u, u), fmt.Sprintf("%+v %#v", struct{ U URL }{u}, []URL{u}), string(marshalled)} {
-		if strings.Contains(text, "ssw0rd") || strings.Contains(text, "jen") || !strings.Contains(text, "https://***@hooks.example/aka?x=1") {
+		if strings.Contains(text, "ssw0rd") || strings.Contains(text, "jen") || !strings.Contains(text, "https://***@hooks.example/aka") {
 			t.Errorf("printed as %s", text)
 		}
 	}
@@ -36,6 +37,16 @@ func TestTheUserOfAURLIsNeverPrinted(t *testing.T) {
 	masked := NewMasker([]Secret{NewSecret(u.Secrets()[0]), NewSecret(u.Secrets()[1])})
 	if said := masked.Mask("wrong password p@ssw0rd in " + u.Authorization()); said != "wrong password <secret> in Basic <secret>" {
 		t.Errorf("masked as %s", said)
+	}
+}
+
+func TestATokenInTheQueryIsNeverPrinted(t *testing.T) {
+	u := urlOf(t, "https://hooks.example/aka?code=f0nction-k3y&v=1")
+	if u.Address() != "https://hooks.example/aka?code=f0nction-k3y&v=1" || !slices.Equal(u.Secrets(), []string{"f0nction-k3y"}) {
+		t.Errorf("got %s, %q", u.Address(), u.Secrets())
+	}
+	if text := u.String(); text != "https://hooks.example/aka?***" {
+		t.Errorf("printed as %s", text)
 	}
 }
 

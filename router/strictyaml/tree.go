@@ -55,7 +55,8 @@ func (d *Decoder) tree(node *yaml.Node, key string, depth int) *yaml.Node {
 	return tree
 }
 
-// treeValue replaces variables. What a variable holds is a text, whatever it looks like.
+// treeValue replaces variables. What a variable holds is a text, whatever it looks like, and a secret: it may be an API key. The node's
+// comment is what the file says, which is shown in its place.
 func (d *Decoder) treeValue(node *yaml.Node, key string) {
 	text, problem, variables := d.expand(node.Value)
 	if problem != "" {
@@ -64,6 +65,12 @@ func (d *Decoder) treeValue(node *yaml.Node, key string) {
 	}
 	if len(variables) > 0 {
 		d.noteOrigin(key, "the environment variable "+variables[len(variables)-1].name)
+		node.LineComment = node.Value
+	}
+	for _, v := range variables {
+		if v.value != "" {
+			d.secrets = append(d.secrets, v.value)
+		}
 	}
 	node.Value = text
 }
@@ -75,7 +82,10 @@ func treeNode(tree *yaml.Node) *yaml.Node {
 	}
 	copied := *tree
 	copied.Content = nil
-	if tree.Kind == yaml.ScalarNode {
+	switch {
+	case tree.LineComment != "":
+		copied.Value, copied.LineComment = tree.LineComment, ""
+	case tree.Kind == yaml.ScalarNode:
 		copied.Value = strings.ReplaceAll(tree.Value, "${", "$${")
 	}
 	for _, inner := range tree.Content {

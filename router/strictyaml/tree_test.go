@@ -2,6 +2,7 @@ package strictyaml
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -47,7 +48,10 @@ func TestATreeIsAsItStandsWithItsVariablesReplaced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"region: \"eu\"", "n: 2.50", "'=userId'", "$${REGION}"} {
+	if region := got.Body.Node().Content[1].Content[1].Value; region != "eu" {
+		t.Errorf("region is %q", region)
+	}
+	for _, want := range []string{"region: \"${REGION}\"", "n: 2.50", "'=userId'", "$${REGION}"} {
 		if !strings.Contains(string(encoded), want) {
 			t.Errorf("without %q:\n%s", want, encoded)
 		}
@@ -76,6 +80,23 @@ func TestATreeIsHeldToTheRulesOfTheConfig(t *testing.T) {
 		if len(problems) == 0 || !strings.Contains(problems[0].Error(), want) {
 			t.Errorf("%s:\n got %v\nwant %s", text, problems, want)
 		}
+	}
+}
+
+// What a variable holds may be an API key that belongs below secrets.
+func TestAVariableInATreeIsASecret(t *testing.T) {
+	got, d := decodeTree(t, "body: { a: \"Bearer ${TOKEN}\", b: \"$${TOKEN}\" }")
+	if problems := d.Problems(); len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	if value := got.Body.Node().Content[1].Value; value != "Bearer t0ken" {
+		t.Errorf("got %q", value)
+	}
+	if encoded, err := Encode(got); err != nil || !strings.Contains(string(encoded), `Bearer ${TOKEN}`) || !strings.Contains(string(encoded), `$${TOKEN}`) || strings.Contains(string(encoded), "t0ken") {
+		t.Errorf("%v: it is shown as\n%s", err, encoded)
+	}
+	if !slices.Contains(d.Secrets(), "t0ken") {
+		t.Error("it is not masked elsewhere")
 	}
 }
 
